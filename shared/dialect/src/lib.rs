@@ -1,0 +1,102 @@
+//! The Anthropic Messages API spoken to Amazon Bedrock, and Bedrock's answers spoken back.
+//!
+//! Pure: no clock, no randomness, no I/O. Bytes and values in, bytes and values out; the same input
+//! always gives the same bytes, because Bedrock's prompt cache compares them.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`model`] | the capability table: which Bedrock model serves a requested one, and what it can do |
+//! | [`request`] | a Messages body, reduced to what the target can take, as Converse or `InvokeModel` JSON |
+//! | [`reply`] | a whole Bedrock answer as an Anthropic message |
+//! | [`stream`] | Bedrock's stream events as Anthropic server-sent events |
+//! | [`error`] | Bedrock's failures as Anthropic errors, and what one repair can drop |
+
+pub mod error;
+pub mod model;
+pub mod reply;
+pub mod request;
+pub mod sse;
+pub mod stream;
+
+/// What the translation of an answer needs to know of its request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplyContext {
+    /// The model name as the client asked for it. The answer carries this name, because Claude
+    /// Code prices and labels by it.
+    pub requested_model: String,
+    /// Tool names that had to be shortened for Bedrock: `(as sent to Bedrock, as the client knows it)`.
+    pub renamed_tools: Vec<(String, String)>,
+    /// The request asked for `safeguards`: the answer says that they are unavailable here, and
+    /// never gives a verdict.
+    pub safeguards_requested: bool,
+}
+
+/// Names what was left out or changed on the way to Bedrock, in the order it was met, each once:
+/// the value of the `x-spillway-bedrock-dropped` header. Names are short, stable tokens such as
+/// `context_management`, `beta:context-management-2025-06-27`, `tool:web_search`; never content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses(Vec<String>);
+
+impl Losses {
+    /// Records one loss; a loss already recorded is not repeated.
+    pub fn add(&mut self, name: impl Into<String>) {
+        let name = name.into();
+        if !self.0.contains(&name) {
+            self.0.push(name);
+        }
+    }
+
+    /// Nothing was lost.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The losses in the order they were met.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// One thing that a target model refused once, and that requests to it leave out from then on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refused {
+    /// A request field by its Anthropic name: `output_config.effort`, `thinking.display`, `top_k`,
+    /// `tool_choice`, `tools.strict`, `context_management`, `thinking`.
+    Field(String),
+    /// A value of `anthropic_beta`.
+    Beta(String),
+    /// `ttl` on cache points.
+    CacheTtl,
+    /// Cache points altogether.
+    CachePoints,
+    /// Thinking blocks of earlier turns: their signatures were not accepted.
+    ThinkingHistory,
+    /// `role: system` messages inside the conversation.
+    SystemRole,
+}
+
+/// What a target model is known to refuse. Kept per model id for the life of the instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned(std::collections::BTreeSet<Refused>);
+
+impl Learned {
+    /// Remembers one refusal; true when it was not known before.
+    pub fn insert(&mut self, refused: Refused) -> bool {
+        self.0.insert(refused)
+    }
+
+    /// Whether this is known to be refused.
+    pub fn contains(&self, refused: &Refused) -> bool {
+        self.0.contains(refused)
+    }
+
+    /// Whether the target refused this field before.
+    pub fn field(&self, name: &str) -> bool {
+        self.0.iter().any(|known| matches!(known, Refused::Field(field) if field == name))
+    }
+
+    /// Whether the target refused this beta before.
+    pub fn beta(&self, name: &str) -> bool {
+        self.0.iter().any(|known| matches!(known, Refused::Beta(beta) if beta == name))
+    }
+}

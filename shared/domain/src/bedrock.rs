@@ -1,0 +1,98 @@
+//! What a developer has on Amazon Bedrock: region, models, dialect. Data only; the meaning of a
+//! model id is in the `dialect` crate, where the capability table is.
+
+use serde::{Deserialize, Serialize};
+
+/// The Bedrock model used when no rule of the model map matches (requirement R3.1).
+pub const DEFAULT_MODEL_ID: &str = "global.anthropic.claude-sonnet-4-5-20250929-v1:0";
+
+/// The Bedrock region used when a user has none of their own (requirement R3.1).
+pub const DEFAULT_REGION: &str = "ap-northeast-2";
+
+/// Which Bedrock API carries a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// `Converse` and `ConverseStream`: the body is translated both ways.
+    #[default]
+    Converse,
+    /// `InvokeModel` and `InvokeModelWithResponseStream`: the native Anthropic body, reduced.
+    Invoke,
+    /// `Converse`, unless the request says something that only `InvokeModel` can say.
+    Auto,
+}
+
+/// A model as Bedrock names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BedrockModel {
+    /// What stands in the request's URL: a foundation model id, an inference profile id such as
+    /// `global.anthropic.claude-sonnet-4-5-20250929-v1:0`, or an (application) inference profile ARN.
+    pub id: String,
+    /// The foundation model behind an ARN that does not name it. Required for application
+    /// inference profiles, because their capabilities cannot be told from the ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_model: Option<String>,
+}
+
+impl BedrockModel {
+    /// A model whose id names its family by itself.
+    pub fn named(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            base_model: None,
+        }
+    }
+}
+
+/// One line of a model map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRule {
+    /// A Claude model name as the client asks for it. `*` stands for any run of characters:
+    /// `claude-opus-*`.
+    pub requested: String,
+    /// The model that serves it.
+    pub serve: BedrockModel,
+}
+
+/// Which Bedrock model serves which requested model. The first rule that matches wins; without a
+/// match, and without a row of the capability table for the requested name, it is `default`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelMap {
+    /// Checked in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<ModelRule>,
+    /// Serves whatever no rule names.
+    pub default: BedrockModel,
+}
+
+impl Default for ModelMap {
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            default: BedrockModel::named(DEFAULT_MODEL_ID),
+        }
+    }
+}
+
+/// A user's Bedrock settings; a key may override them as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BedrockSettings {
+    /// An AWS region name, such as `ap-northeast-2`.
+    pub region: String,
+    /// Which model serves which.
+    #[serde(default)]
+    pub models: ModelMap,
+    /// Which API carries the request.
+    #[serde(default)]
+    pub dialect: Dialect,
+}
+
+impl Default for BedrockSettings {
+    fn default() -> Self {
+        Self {
+            region: DEFAULT_REGION.to_owned(),
+            models: ModelMap::default(),
+            dialect: Dialect::default(),
+        }
+    }
+}

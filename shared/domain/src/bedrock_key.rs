@@ -1,0 +1,198 @@
+//! The Bedrock API key: the bearer token a developer generated in Amazon Bedrock.
+//!
+//! Long-term keys begin with `ABSK`, short-term ones with `bedrock-api-key-`. A short-term key is
+//! the base64 of a presigned URL, so it tells its own region and end (AWS,
+//! `aws/aws-bedrock-token-generator-python`, `aws_bedrock_token_generator/token_generator.py`).
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+const LONG_TERM_PREFIX: &str = "ABSK";
+const SHORT_TERM_PREFIX: &str = "bedrock-api-key-";
+const SHOWN_CHARS: usize = 8;
+
+/// A Bedrock API key in full. It cannot be printed, serialised or compared; its memory is
+/// overwritten when it is dropped.
+#[derive(Clone)]
+pub struct BedrockKey(SecretString);
+
+/// How long a Bedrock API key may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BedrockKeyKind {
+    /// Belongs to an IAM user; lives until it is deleted or expires.
+    LongTerm,
+    /// Made from a session; lives 12 hours at most and only in one region.
+    ShortTerm,
+}
+
+/// A text that cannot be a Bedrock API key. It carries nothing of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedBedrockKey {
+    /// Nothing was given.
+    #[error("the Bedrock API key is empty")]
+    Empty,
+    /// It begins with neither prefix.
+    #[error(
+        "this is not a Bedrock API key: long-term keys begin with `ABSK`, short-term keys with \
+         `bedrock-api-key-`; IAM access keys and session tokens do not work here"
+    )]
+    Prefix,
+    /// Too short, too long, or with characters that no header can carry.
+    #[error(
+        "the Bedrock API key is damaged: it must be 20 to 8192 visible ASCII characters in one line"
+    )]
+    Damaged,
+}
+
+impl BedrockKey {
+    /// Reads a key as a person pastes it; surrounding white space is ignored.
+    ///
+    /// # Errors
+    /// [`MalformedBedrockKey`], which says what to do and nothing of the text.
+    pub fn parse(text: &str) -> Result<Self, MalformedBedrockKey> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(MalformedBedrockKey::Empty);
+        }
+        if !text.starts_with(LONG_TERM_PREFIX) && !text.starts_with(SHORT_TERM_PREFIX) {
+            return Err(MalformedBedrockKey::Prefix);
+        }
+        if !(20..=8192).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(MalformedBedrockKey::Damaged);
+        }
+        Ok(Self(SecretString::from(text)))
+    }
+
+    /// The key itself: for sealing it and for the `authorization` header to Bedrock.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Long-term or short-term.
+    pub fn kind(&self) -> BedrockKeyKind {
+        if self.expose().starts_with(SHORT_TERM_PREFIX) {
+            BedrockKeyKind::ShortTerm
+        } else {
+            BedrockKeyKind::LongTerm
+        }
+    }
+
+    /// What may be shown of the key (requirement R4.6).
+    pub fn masked(&self) -> String {
+        let prefix = match self.kind() {
+            BedrockKeyKind::LongTerm => LONG_TERM_PREFIX,
+            BedrockKeyKind::ShortTerm => SHORT_TERM_PREFIX,
+        };
+        let shown = match self.kind() {
+            // The characters after `ABSK` encode a fixed text and then the account id.
+            BedrockKeyKind::LongTerm => SHOWN_CHARS - LONG_TERM_PREFIX.len(),
+            BedrockKeyKind::ShortTerm => 0,
+        };
+        let rest = self.expose().strip_prefix(prefix).unwrap_or_default();
+        format!("{prefix}{}…", rest.chars().take(shown).collect::<String>())
+    }
+
+    /// What a short-term key says of itself. `None` for long-term keys, and when the token has
+    /// another form than the one known: it may still work.
+    pub fn presigned(&self) -> Option<Presigned> {
+        let encoded = self.expose().strip_prefix(SHORT_TERM_PREFIX)?;
+        let url = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+        let query = url.split_once('?')?.1;
+        let parameter = |name: &str| {
+            query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        };
+        let credential = parameter("X-Amz-Credential")?.replace("%2F", "/");
+        let region = credential
+            .split('/')
+            .nth(2)
+            .filter(|region| !region.is_empty())?
+            .to_owned();
+        let signed_at = jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ", parameter("X-Amz-Date")?)
+            .ok()?
+            .to_datetime()
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()?
+            .timestamp();
+        let lifetime = parameter("X-Amz-Expires")?.parse().ok()?;
+        let expires_at =
+            Timestamp::from_millis(signed_at.as_millisecond()).plus(Duration::from_secs(lifetime));
+        Some(Presigned { region, expires_at })
+    }
+}
+
+impl fmt::Debug for BedrockKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("BedrockKey(…)")
+    }
+}
+
+/// What is known of a short-term key without asking AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presigned {
+    /// The only region it works in.
+    pub region: String,
+    /// When it ends at the latest. The session behind it may end earlier.
+    pub expires_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_parse_and_are_told_apart() {
+        let long = BedrockKey::parse("  ABSKQmVkcm9ja0FQSUtleS1hYmNkLWF0LTEyMzQ6eA==\n").unwrap();
+        assert_eq!(long.kind(), BedrockKeyKind::LongTerm);
+        assert_eq!(long.masked(), "ABSKQmVk…");
+        assert_eq!(long.presigned(), None);
+        let short = BedrockKey::parse("bedrock-api-key-bm90IGEgdXJs").unwrap();
+        assert_eq!(short.kind(), BedrockKeyKind::ShortTerm);
+        assert_eq!(short.masked(), "bedrock-api-key-…");
+        assert_eq!(short.presigned(), None);
+        assert_eq!(format!("{long:?} {short:?}"), "BedrockKey(…) BedrockKey(…)");
+    }
+
+    #[test]
+    fn a_short_term_key_tells_its_region_and_its_end() {
+        let url = "bedrock.amazonaws.com/?Action=CallWithBearerToken\
+                   &X-Amz-Algorithm=AWS4-HMAC-SHA256\
+                   &X-Amz-Credential=AKIDEXAMPLE%2F20261121%2Feu-central-1%2Fbedrock%2Faws4_request\
+                   &X-Amz-Date=20261121T030000Z&X-Amz-Expires=43200&X-Amz-Signature=00&Version=1";
+        let key = BedrockKey::parse(&format!("bedrock-api-key-{}", STANDARD.encode(url))).unwrap();
+        let presigned = key.presigned().unwrap();
+        assert_eq!(presigned.region, "eu-central-1");
+        assert_eq!(presigned.expires_at.to_string(), "2026-11-21T15:00:00Z");
+    }
+
+    #[test]
+    fn what_cannot_be_a_bedrock_key_is_refused_with_advice() {
+        let cases = [
+            ("", MalformedBedrockKey::Empty),
+            ("AKIAIOSFODNN7EXAMPLE", MalformedBedrockKey::Prefix),
+            ("sk-ant-oat01-aaaaaaaaaaaaaaaa", MalformedBedrockKey::Prefix),
+            ("ABSKshort", MalformedBedrockKey::Damaged),
+            (
+                "ABSKaaaaaaaaaaaaaaaaaaaaaaaa bbbb",
+                MalformedBedrockKey::Damaged,
+            ),
+            (
+                "ABSKaaaaaaaaaaaaaaaaaaaaaaaa\nbbbb",
+                MalformedBedrockKey::Damaged,
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(BedrockKey::parse(text).err(), Some(expected), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What Spillway means: users, access keys, Bedrock settings, verdicts and routing.
+//!
+//! Values and functions only. This crate knows no async runtime, no AWS or HTTP client, no
+//! environment, no source of randomness and no clock: time and entropy are arguments.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`key`] | the access key in the URL: generation, offline parse, keyed hash, masking |
+//! | [`bedrock_key`] | the developer's Bedrock API key: parse, masking, what a short-term key tells of itself |
+//! | [`user`] | users and their status |
+//! | [`grant`] | may this key be served now? The record a key resolves to, and the witness that it may |
+//! | [`bedrock`] | a developer's Bedrock settings: region, models, dialect |
+//! | [`verdict`] | what an answer from Plan means, and what is done about it |
+//! | [`usage`] | token counts |
+//! | [`id`], [`time`] | identifiers and timestamps |
+
+pub mod bedrock;
+pub mod bedrock_key;
+pub mod grant;
+pub mod id;
+pub mod key;
+pub mod time;
+pub mod usage;
+pub mod user;
+pub mod verdict;

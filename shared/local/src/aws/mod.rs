@@ -1,0 +1,289 @@
+//! Opening the AWS of one machine and handing out its SDK clients.
+//!
+//! One data folder belongs to one process at a time. Everything a client can ask goes through
+//! [`connector`]; this module knows the folder, the clients and the upkeep, and no operation of
+//! any service.
+
+mod connector;
+mod dynamodb;
+mod files;
+mod kms;
+mod protocol;
+mod secrets_manager;
+mod upkeep;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+
+use crate::clock;
+use crate::faults::Faults;
+use connector::{Connector, Services};
+use dynamodb::DynamoDb;
+use files::{FolderLock, PrivateFile};
+use kms::Kms;
+use secrets_manager::SecretsManager;
+
+pub use upkeep::Swept;
+
+/// The region the clients and the ARNs name. A valid host label, and no region of AWS.
+pub const REGION: &str = "local-1";
+
+/// The account id in the ARNs of this machine.
+const ACCOUNT: &str = "000000000000";
+
+/// The alias of the one KMS key.
+const KEY_ALIAS: &str = "alias/spillway";
+
+/// The databases, keys and secrets of one machine behind the AWS SDK's own clients.
+///
+/// Cloning is cheap and shares everything. The data folder stays locked until the last clone
+/// and the last client made from it are gone.
+#[derive(Clone, Debug)]
+pub struct LocalAws {
+    connector: Connector,
+    folder: Option<PathBuf>,
+}
+
+/// Why the AWS of this machine could not be opened or kept in order.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// Another process has the data folder open.
+    #[error(
+        "the data folder {} is in use by another process{}; stop that process, or give this one \
+         a folder of its own",
+        folder.display(),
+        pid.map(|pid| format!(" (process id {pid})")).unwrap_or_default()
+    )]
+    InUse {
+        /// The data folder.
+        folder: PathBuf,
+        /// The process that holds it, where its lock file says so.
+        pid: Option<u32>,
+    },
+    /// The folder has a database whose key or secrets file is gone. Making a new one would turn
+    /// everything that is sealed in the database into rubbish, without a word.
+    #[error(
+        "the data folder {} has a database but no {file}; restore {file} from a backup, or move \
+         the folder away to begin anew",
+        folder.display()
+    )]
+    Incomplete {
+        /// The data folder.
+        folder: PathBuf,
+        /// The name of the missing file.
+        file: &'static str,
+    },
+    /// A file of the data folder does not hold what it should.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it. Never its contents.
+        reason: &'static str,
+    },
+    /// The operating system refused to read or write.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database could not be opened or kept in order.
+    #[error("the embedded database: {0}")]
+    Database(String),
+}
+
+impl LocalError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+}
+
+impl LocalAws {
+    /// Opens the data folder `dir`, and makes it (mode 0700) if it is not there.
+    ///
+    /// The folder holds `dynamodb.sqlite`, `kms.json`, `secrets.json` and `lock`, each readable
+    /// by its owner only. Blocks on the file system; a few milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::InUse`] when another process has the folder, [`LocalError::Incomplete`] and
+    /// [`LocalError::Damaged`] when its files are not as this crate left them, and
+    /// [`LocalError::Io`] or [`LocalError::Database`] when they cannot be read or written.
+    pub fn open(dir: &Path) -> Result<Self, LocalError> {
+        files::make_private_folder(dir)?;
+        let lock = FolderLock::take(dir)?;
+        let database = dir.join("dynamodb.sqlite");
+        let existing = database.exists();
+        let open_private = |name: &'static str| -> Result<PrivateFile, LocalError> {
+            let file = PrivateFile::at(dir.join(name));
+            if existing && !file.exists() {
+                return Err(LocalError::Incomplete { folder: dir.to_owned(), file: name });
+            }
+            Ok(file)
+        };
+        // The two files are written before the database exists: see `Incomplete`.
+        let kms = Kms::open(open_private("kms.json")?)?;
+        let secrets_manager = SecretsManager::open(open_private("secrets.json")?)?;
+        let dynamodb = DynamoDb::open(&database)?;
+        let services = Services { dynamodb, kms, secrets_manager, _lock: Some(lock) };
+        Ok(Self { connector: Connector::new(services), folder: Some(dir.to_owned()) })
+    }
+
+    /// A fresh AWS that lives in memory and is gone with its last clone.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Database`] when SQLite refuses.
+    pub fn memory() -> Result<Self, LocalError> {
+        let services = Services {
+            dynamodb: DynamoDb::memory()?,
+            kms: Kms::open(PrivateFile::in_memory())?,
+            secrets_manager: SecretsManager::open(PrivateFile::in_memory())?,
+            _lock: None,
+        };
+        Ok(Self { connector: Connector::new(services), folder: None })
+    }
+
+    /// The data folder, unless this one lives in memory.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// A DynamoDB client.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::from_conf(
+            aws_sdk_dynamodb::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new(REGION))
+                .credentials_provider(Self::credentials())
+                .retry_config(Self::retries())
+                .http_client(self.http_client())
+                .build(),
+        )
+    }
+
+    /// A KMS client.
+    pub fn kms(&self) -> aws_sdk_kms::Client {
+        aws_sdk_kms::Client::from_conf(
+            aws_sdk_kms::Config::builder()
+                .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
+                .region(aws_sdk_kms::config::Region::new(REGION))
+                .credentials_provider(Self::credentials())
+                .retry_config(Self::retries())
+                .http_client(self.http_client())
+                .build(),
+        )
+    }
+
+    /// A Secrets Manager client.
+    pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::from_conf(
+            aws_sdk_secretsmanager::Config::builder()
+                .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
+                .region(aws_sdk_secretsmanager::config::Region::new(REGION))
+                .credentials_provider(Self::credentials())
+                .retry_config(Self::retries())
+                .http_client(self.http_client())
+                .build(),
+        )
+    }
+
+    /// The HTTP client that answers by itself, for an SDK client with settings of its own.
+    /// It serves DynamoDB, DynamoDB Streams, KMS and Secrets Manager.
+    pub fn http_client(&self) -> SharedHttpClient {
+        SharedHttpClient::new(self.connector.clone())
+    }
+
+    /// Credentials for an SDK client with settings of its own. They open nothing; the SDK wants
+    /// something to sign with.
+    pub fn credentials() -> Credentials {
+        Credentials::new("LOCALMACHINE", "not-a-secret", None, None, "spillway-local")
+    }
+
+    /// The id of the one KMS key: made at the first open, the same ever after.
+    pub fn kms_key_id(&self) -> &str {
+        self.connector.services().kms.key_id()
+    }
+
+    /// The switch with which tests make calls fail.
+    pub fn faults(&self) -> &Faults {
+        self.connector.faults()
+    }
+
+    /// How many calls of an operation (`"Query"`, `"Decrypt"`, …) have arrived so far, those that
+    /// failed and the SDK's retries included.
+    pub fn calls(&self, operation: &str) -> u64 {
+        self.connector.calls(operation)
+    }
+
+    /// One round of upkeep: drops stream records older than 24 hours (dynoxide keeps them for
+    /// ever), deletes what its time to live has ended, and folds SQLite's log into its file.
+    ///
+    /// `now_ms` is milliseconds since the Unix epoch. Time to live goes by the machine's own
+    /// clock, as dynoxide does not take another.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Database`] when SQLite refuses; the next round may succeed.
+    pub async fn sweep(&self, now_ms: u64) -> Result<Swept, LocalError> {
+        upkeep::sweep(self.connector.services_arc(), now_ms).await
+    }
+
+    /// Keeps the house in order for ever: a round of [`sweep`](Self::sweep) now and then one after
+    /// each `every`, with `now` telling the milliseconds since the Unix epoch. A round that fails
+    /// is logged and tried again at the next.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops it between two rounds; a round under way ends on its own thread.
+    pub async fn keep_house(&self, every: Duration, now: impl Fn() -> u64) {
+        loop {
+            match self.sweep(now()).await {
+                Ok(swept) if swept.is_empty() => {}
+                Ok(swept) => tracing::debug!(
+                    stream_records = swept.stream_records,
+                    expired_items = swept.expired_items,
+                    "swept the embedded database"
+                ),
+                Err(error) => tracing::warn!(%error, "could not sweep the embedded database"),
+            }
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    /// The SDK's own number of attempts, without its waiting: nothing recovers inside a process
+    /// because somebody slept.
+    fn retries() -> RetryConfig {
+        RetryConfig::standard()
+            .with_initial_backoff(Duration::from_millis(1))
+            .with_max_backoff(Duration::from_millis(1))
+    }
+}
+
+/// An ARN of this machine: `service`, then what stands after the account.
+fn arn(service: &str, resource: &str) -> String {
+    format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}")
+}
+
+/// Seconds since the Unix epoch with their milliseconds, as AWS JSON protocols write a time.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of this age are exact in an f64")]
+fn epoch_seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+fn now_ms() -> u64 {
+    clock::now_ms()
+}
+
+#[cfg(test)]
+mod tests;

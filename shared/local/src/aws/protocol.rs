@@ -1,0 +1,105 @@
+//! AWS's JSON protocols, as far as an answer needs them.
+//!
+//! DynamoDB speaks `application/x-amz-json-1.0`; KMS and Secrets Manager speak 1.1. All three name
+//! the error in `__type` and in `x-amzn-errortype`
+//! (<https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>).
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::body::SdkBody;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What a service answers: a status and a JSON body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The error's name, on an error.
+    pub(crate) error: Option<String>,
+    pub(crate) body: String,
+}
+
+/// A refusal with the name the SDKs map to a typed error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) name: &'static str,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    /// A refusal with status 400, which is what nearly all of them have.
+    pub(crate) fn new(name: &'static str, message: impl Into<String>) -> Self {
+        Self { status: 400, name, message: message.into() }
+    }
+
+    /// The service failed, and not the caller.
+    pub(crate) fn internal(name: &'static str, message: impl Into<String>) -> Self {
+        Self { status: 500, name, message: message.into() }
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        let body = serde_json::json!({ "__type": refusal.name, "message": refusal.message });
+        Self { status: refusal.status, error: Some(refusal.name.into()), body: body.to_string() }
+    }
+}
+
+impl Answer {
+    /// Status 200 with `body` as JSON.
+    pub(crate) fn ok(body: &impl Serialize) -> Self {
+        match serde_json::to_string(body) {
+            Ok(body) => Self { status: 200, error: None, body },
+            Err(_) => Refusal::internal("InternalFailure", "the answer cannot be written").into(),
+        }
+    }
+
+    /// An operation that the local service does not have.
+    pub(crate) fn unknown_operation() -> Self {
+        Refusal::new("UnknownOperationException", "this operation is not available locally").into()
+    }
+
+    /// The answer as the SDK's HTTP layer takes it.
+    pub(crate) fn into_http(self, content_type: &str) -> Result<HttpResponse, http::Error> {
+        let mut response = http::Response::builder()
+            .status(self.status)
+            .header(http::header::CONTENT_TYPE, content_type);
+        if let Some(error) = self.error {
+            response = response.header("x-amzn-errortype", error);
+        }
+        let response = response.body(SdkBody::from(self.body))?;
+        let status = response.status().into();
+        let (parts, body) = response.into_parts();
+        let mut answer = HttpResponse::new(status, body);
+        for (name, value) in &parts.headers {
+            if let Ok(value) = value.to_str() {
+                answer.headers_mut().append(name.as_str().to_owned(), value.to_owned());
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// Reads an operation's input.
+pub(crate) fn input<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::new("SerializationException", error.to_string()))
+}
+
+/// Bytes that travel as base64.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Blob(pub(crate) Vec<u8>);
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        BASE64.decode(text).map(Self).map_err(|_| serde::de::Error::custom("not base64"))
+    }
+}
