@@ -1,1 +1,11 @@
-//! Placeholder.
+//! Administration: users, their access keys, and the Bedrock API keys bound to those.
+//!
+//! A [`Command`] says what is wanted, [`Admin::execute`] does it and returns an [`Outcome`]. The
+//! command-line tool makes commands on a data folder or through the running process; the REST API of
+//! the deployed function will make the same ones.
+
+mod command;
+mod execute;
+
+pub use command::{Command, IssuedKey, NewUser, Outcome};
+pub use execute::{Admin, AdminError};

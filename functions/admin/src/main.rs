@@ -1,2 +1,16 @@
-//! x
-fn main() {}
+//! The admin function behind `/admin`. Its REST API is not built yet: it says so to every request.
+
+use axum::Router;
+use http::StatusCode;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_http::Error> {
+    lambda_http::run(Router::new().fallback(not_yet)).await
+}
+
+async fn not_yet() -> (StatusCode, &'static str) {
+    (
+        StatusCode::NOT_IMPLEMENTED,
+        "The admin API is not built yet.\n",
+    )
+}

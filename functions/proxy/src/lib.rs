@@ -1,1 +1,159 @@
-//! Placeholder.
+//! The proxy function: Plan first, Bedrock when the plan is exhausted.
+//!
+//! A request's walk: [`router`] takes it from API Gateway or from a socket and gives it an id;
+//! `route` says what it is; `exchange` tells the story (admit the key, ask Plan, read the verdict,
+//! fall back to Bedrock, commit to one answer); `plan` passes bytes on; `bedrock` translates;
+//! `streaming` makes bodies that cannot fail; `record` keeps what is known and writes it once.
+//!
+//! The same [`router`] is served by the Lambda runtime and on one machine. Nothing here knows which.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use domain::id::RequestId;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+mod bedrock;
+pub mod clock;
+pub mod config;
+mod exchange;
+pub mod log;
+mod plan;
+mod record;
+mod reply;
+mod route;
+mod streaming;
+
+pub use exchange::{Parts, Proxy};
+
+use crate::exchange::Arrival;
+use crate::record::{Outcome, Record};
+use crate::reply::{Body, REQUEST_ID, Refusal, header, whole};
+use crate::route::{Endpoint, Route};
+
+/// The largest request body that is taken. Anthropic's own limit is 32 MB.
+pub const BODY_LIMIT_BYTES: usize = 32 * 1024 * 1024;
+
+/// The proxy cannot be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// TLS could not be set up.
+    #[error("TLS could not be set up")]
+    Tls,
+    /// The HTTP client could not be made.
+    #[error("the HTTP client could not be made")]
+    Http,
+}
+
+/// Everything the proxy serves.
+pub fn router(proxy: Arc<Proxy>) -> axum::Router {
+    axum::Router::new().fallback(move |request: Request| {
+        let proxy = Arc::clone(&proxy);
+        async move {
+            answer(&proxy, request)
+                .await
+                .map(axum::body::Body::new)
+                .into_response()
+        }
+    })
+}
+
+async fn answer(proxy: &Proxy, request: Request) -> Response<Body> {
+    let request_id = new_request_id();
+    let (head, body) = request.into_parts();
+    let mut response = match Route::of(&head.method, head.uri.path(), &head.headers) {
+        Route::Front => note(FRONT, "text/plain; charset=utf-8"),
+        Route::Health => note("{\"status\":\"ok\"}", "application/json"),
+        Route::Nothing => refuse(Refusal::not_found(), &request_id),
+        Route::Api {
+            key,
+            endpoint,
+            plan_path,
+        } => {
+            let mut record = Record::begin(proxy.clock.clone(), request_id.clone(), name(endpoint));
+            record.note().session_id = session_id(&head.headers);
+            match whole_body(body).await {
+                Ok(body) => {
+                    record.note().request_bytes = body.len();
+                    let path_and_query = match head.uri.query() {
+                        Some(query) => format!("{plan_path}?{query}"),
+                        None => plan_path.to_owned(),
+                    };
+                    let arrival = Arrival {
+                        method: head.method.clone(),
+                        key,
+                        endpoint,
+                        path_and_query: &path_and_query,
+                        headers: &head.headers,
+                        body,
+                    };
+                    proxy.serve(arrival, record).await
+                }
+                Err(refusal) => {
+                    record.note().status = Some(refusal.status.as_u16());
+                    record.note().error_class = Some(refusal.class);
+                    record.write(Outcome::Refused);
+                    refuse(refusal, &request_id)
+                }
+            }
+        }
+    };
+    response
+        .headers_mut()
+        .insert(REQUEST_ID, header(request_id.as_str()));
+    response
+}
+
+const FRONT: &str = "Spillway is running. Point Claude Code at /ak/{access key}.\n";
+
+fn note(text: &'static str, content_type: &'static str) -> Response<Body> {
+    let mut response = Response::new(whole(text));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn refuse(refusal: Refusal, request_id: &RequestId) -> Response<Body> {
+    let (parts, body) = refusal.into_parts(request_id);
+    Response::from_parts(parts, whole(body))
+}
+
+fn name(endpoint: Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Messages => "messages",
+        Endpoint::CountTokens => "count_tokens",
+        Endpoint::PlanOnly => "plan_only",
+    }
+}
+
+fn session_id(headers: &http::HeaderMap) -> Option<String> {
+    let session = headers.get("x-claude-code-session-id")?.to_str().ok()?;
+    Some(session.chars().take(64).collect())
+}
+
+async fn whole_body(body: axum::body::Body) -> Result<Bytes, Refusal> {
+    match Limited::new(body, BODY_LIMIT_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large(BODY_LIMIT_BYTES)),
+        Err(_) => Err(Refusal::incomplete_request()),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the place where request ids are made"
+)]
+#[expect(
+    clippy::expect_used,
+    reason = "the prefix and hexadecimal digits are of the id's form"
+)]
+fn new_request_id() -> RequestId {
+    let id = format!("{}{}", RequestId::PREFIX, uuid::Uuid::now_v7().simple());
+    id.parse()
+        .expect("the prefix and hexadecimal digits are of the id's form")
+}

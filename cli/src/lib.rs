@@ -1,0 +1,29 @@
+//! The whole of Spillway on one machine, and the tools of the people who run it.
+//!
+//! [`house`] puts the functions, the embedded AWS and the settings together; the end-to-end tests
+//! live in the same house. The rest is the `spillway` command: [`args`] is what can be typed, `up`
+//! serves, `admin_verbs` carries out the rest on a data folder or, through `control`, in the process
+//! that holds it.
+
+mod admin_verbs;
+pub mod args;
+mod control;
+mod environment;
+pub mod house;
+mod show;
+mod up;
+
+use args::{Args, Verb};
+
+/// Carries out what was typed.
+///
+/// # Errors
+/// Whatever went wrong, with what to do about it.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    match args.verb {
+        Verb::Up(up) => up::run(up).await,
+        Verb::User(verb) => admin_verbs::user(verb).await,
+        Verb::Key(verb) => admin_verbs::key(verb).await,
+        Verb::BedrockKey(verb) => admin_verbs::bedrock_key(verb).await,
+    }
+}

@@ -1,0 +1,125 @@
+//! What can be asked of an admin, and what comes of it.
+//!
+//! Secrets are not part of a command: a Bedrock key travels beside it, and the one secret in an
+//! outcome is a new access key, in full for the only time.
+
+use domain::bedrock::{BedrockModel, Dialect};
+use domain::grant::KeyStatus;
+use domain::id::{KeyId, UserId};
+use domain::user::User;
+use serde::{Deserialize, Serialize};
+use store::access::{BindingSummary, ListedKey};
+
+/// What is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Adds a user.
+    CreateUser(NewUser),
+    /// Lists all users.
+    ListUsers,
+    /// Issues an access key to a user.
+    IssueKey {
+        /// Whose key it will be.
+        user_id: UserId,
+    },
+    /// Lists the keys of one user, or of all.
+    ListKeys {
+        /// Whose keys; everybody's when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<UserId>,
+    },
+    /// Revokes an access key for ever.
+    RevokeKey {
+        /// Which key.
+        key_id: KeyId,
+    },
+    /// Registers the Bedrock API key of an access key, in place of the one before. The Bedrock key
+    /// itself comes beside the command.
+    SetBedrockKey {
+        /// Whose Bedrock key it is.
+        key_id: KeyId,
+        /// The AWS region that the access key uses from now on. Without it a short-term key's own
+        /// region is taken, and a long-term key leaves the region as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+    },
+}
+
+/// A user to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewUser {
+    /// For people to read: 1 to 100 characters.
+    pub name: String,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What usage is summed by, besides the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// The AWS region of the user's Bedrock calls; the deployment's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The Bedrock model that serves the user; the deployment's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<BedrockModel>,
+    /// Which Bedrock API carries the user's requests; Converse when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Dialect>,
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The new user.
+    UserCreated(User),
+    /// All users, oldest first.
+    Users {
+        /// The users.
+        users: Vec<User>,
+    },
+    /// The new key.
+    KeyIssued(IssuedKey),
+    /// Keys, oldest first within each user.
+    Keys {
+        /// The keys.
+        keys: Vec<ListedKey>,
+    },
+    /// The key is revoked; it is refused everywhere within the revocation bound.
+    KeyRevoked {
+        /// Which key.
+        key_id: KeyId,
+        /// Always revoked.
+        status: KeyStatus,
+    },
+    /// The Bedrock key is sealed and bound.
+    BedrockKeySet {
+        /// Whose Bedrock key it is.
+        key_id: KeyId,
+        /// The AWS region that it is used in.
+        region: String,
+        /// What may be shown of it.
+        bedrock_key: BindingSummary,
+    },
+}
+
+/// A key that has just been issued, in full for the only time.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedKey {
+    /// Names the key from now on.
+    pub key_id: KeyId,
+    /// Whose key it is.
+    pub user_id: UserId,
+    /// The key itself. It is not stored and cannot be shown again.
+    pub access_key: String,
+}
+
+impl std::fmt::Debug for IssuedKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("IssuedKey")
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,408 @@
+//! The Bedrock leg: the request translated, sent with the developer's own Bedrock API key, and the
+//! answer translated back.
+//!
+//! The SDK finds the endpoint, adds the bearer token, frames, checks CRCs and types errors. The body
+//! is ours: the SDK's own documents serialise maps in random order, which would defeat Bedrock's
+//! prompt cache. Exactly one attempt, and one more when Bedrock named what it would not take.
+
+mod answer;
+mod events;
+mod failure;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::config::retry::RetryConfig;
+use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
+use aws_sdk_bedrockruntime::config::{
+    BehaviorVersion, Builder, Config, Region, StalledStreamProtectionConfig, Token,
+};
+use aws_sdk_bedrockruntime::operation::RequestId as _;
+use aws_sdk_bedrockruntime::primitives::Blob;
+use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use dialect::model::Target;
+use dialect::reply::BrokenReply;
+use dialect::request::{MessagesRequest, Operation, RequestLabels, Translated};
+use dialect::stream::StreamEnd;
+use dialect::stream::{InvokeTranslator, StreamTranslator};
+use dialect::{Learned, Refused};
+use domain::bedrock::BedrockSettings;
+use domain::bedrock_key::BedrockKey;
+use domain::id::RequestId;
+use domain::verdict::FallbackReason;
+use http::{HeaderMap, HeaderName, StatusCode};
+use store::vault::Owner;
+use tokio::time::timeout;
+
+pub(crate) use self::answer::BedrockAnswer;
+use self::answer::{AnswerBody, Answered, Pump, Stream};
+use self::events::RawBody;
+use self::failure::Failure;
+use crate::config::Deadlines;
+use crate::record::Record;
+use crate::reply::{ANTHROPIC_REQUEST_ID, Refusal, UPSTREAM, header};
+
+/// The client of the Bedrock Runtime.
+#[derive(Debug)]
+pub(crate) struct Bedrock {
+    client: Client,
+    deadlines: Deadlines,
+    /// What each target model refused, for the life of the instance.
+    learned: Mutex<HashMap<String, Learned>>,
+}
+
+/// One request that goes to Bedrock.
+pub(crate) struct BedrockCall<'a> {
+    pub(crate) request_id: RequestId,
+    pub(crate) settings: &'a BedrockSettings,
+    pub(crate) owner: Owner<'a>,
+    pub(crate) token: &'a BedrockKey,
+    pub(crate) reason: FallbackReason,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+}
+
+/// There is no answer from Bedrock.
+pub(crate) enum Failed {
+    /// The request is at fault, and the client can do something about it.
+    Request(Refusal),
+    /// Bedrock, or the developer's key for it: the class.
+    Bedrock(&'static str),
+}
+
+impl Bedrock {
+    pub(crate) fn new(
+        http: SharedHttpClient,
+        endpoint_url: Option<&str>,
+        deadlines: Deadlines,
+    ) -> Self {
+        // Built without the environment: a bearer token or a profile of the host must never be used.
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http)
+            .retry_config(RetryConfig::disabled())
+            // It has been seen to end streams in which the model thinks for long; we keep our own time.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(deadlines.connect)
+                    .build(),
+            )
+            .auth_scheme_preference([HTTP_BEARER_AUTH_SCHEME_ID])
+            .region(Region::from_static(domain::bedrock::DEFAULT_REGION));
+        config.set_endpoint_url(endpoint_url.map(str::to_owned));
+        Self {
+            client: Client::from_conf(config.build()),
+            deadlines,
+            learned: Mutex::default(),
+        }
+    }
+
+    /// Sends the request, and waits until there is something to show for it.
+    pub(crate) async fn send(
+        &self,
+        call: BedrockCall<'_>,
+        record: &mut Record,
+    ) -> Result<BedrockAnswer, Failed> {
+        let betas = call.headers.get_all("anthropic-beta");
+        let betas = betas.iter().filter_map(|value| value.to_str().ok());
+        let request = MessagesRequest::parse(call.body, betas).map_err(refused_by_us)?;
+        let target = dialect::model::resolve(request.model(), call.settings);
+        if let Some(warning) = &target.warning {
+            tracing::warn!(%warning, user.id = %call.owner.user, "Bedrock model");
+        }
+        record.note().bedrock_model = Some(loggable(&target.model_id));
+
+        let translated = self.translate(&request, &target, &call)?;
+        let failure = match self.attempt(&translated, &call, record).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        // One repair: what Bedrock named is left out, now and from now on.
+        let refused = dialect::error::refused(&failure.as_failure());
+        if !self.learn(&target, &refused) {
+            return Err(failed(&failure, &call, record));
+        }
+        tracing::warn!(
+            ?refused,
+            model = loggable(&target.model_id),
+            "Bedrock refused a part"
+        );
+        let repaired = self.translate(&request, &target, &call)?;
+        let outcome = self.attempt(&repaired, &call, record).await;
+        outcome.map_err(|failure| failed(&failure, &call, record))
+    }
+
+    fn translate(
+        &self,
+        request: &MessagesRequest<'_>,
+        target: &Target,
+        call: &BedrockCall<'_>,
+    ) -> Result<Translated, Failed> {
+        let learned = {
+            let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+            learned.get(&target.model_id).cloned().unwrap_or_default()
+        };
+        let labels = RequestLabels::new(call.owner.user.as_str(), call.request_id.as_str());
+        dialect::request::translate(request, target, call.settings.dialect, &learned, &labels)
+            .map_err(refused_by_us)
+    }
+
+    /// Remembers what a target refused; true when any of it is news.
+    fn learn(&self, target: &Target, refused: &[Refused]) -> bool {
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = learned.entry(target.model_id.clone()).or_default();
+        let news = refused
+            .iter()
+            .filter(|refused| known.insert((*refused).clone()));
+        news.count() > 0
+    }
+
+    /// One call of Bedrock, to the point where the client may have its answer.
+    async fn attempt(
+        &self,
+        sent: &Translated,
+        call: &BedrockCall<'_>,
+        record: &mut Record,
+    ) -> Result<BedrockAnswer, Failure> {
+        let headers_within = match sent.operation {
+            Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
+                self.deadlines.first_byte
+            }
+            Operation::Converse | Operation::InvokeModel | Operation::CountTokens => {
+                self.deadlines.whole_answer
+            }
+        };
+        let answered = timeout(headers_within, self.operation(sent, call)).await;
+        let answered = answered.map_err(|_| Failure::TimedOut)??;
+        self.answer(answered, sent, call, record).await
+    }
+
+    async fn operation(
+        &self,
+        sent: &Translated,
+        call: &BedrockCall<'_>,
+    ) -> Result<Answered, Failure> {
+        let client = &self.client;
+        let id = &sent.model_id;
+        let settings = override_for(call);
+        match sent.operation {
+            Operation::ConverseStream => {
+                let output = client
+                    .converse_stream()
+                    .model_id(id)
+                    .customize()
+                    .config_override(settings)
+                    .mutate_request(with_body(&sent.body))
+                    .send()
+                    .await
+                    .map_err(|error| failure::of(&error))?;
+                let aws_request_id = output.request_id().map(str::to_owned);
+                Ok(Answered {
+                    aws_request_id,
+                    stream: Stream::Converse(output.stream),
+                })
+            }
+            Operation::Converse => {
+                let raw = RawBody::default();
+                let output = client
+                    .converse()
+                    .model_id(id)
+                    .customize()
+                    .config_override(settings)
+                    .mutate_request(with_body(&sent.body))
+                    .interceptor(raw.clone())
+                    .send()
+                    .await
+                    .map_err(|error| failure::of(&error))?;
+                let aws_request_id = output.request_id().map(str::to_owned);
+                Ok(Answered {
+                    aws_request_id,
+                    stream: Stream::Whole(raw.take()),
+                })
+            }
+            Operation::InvokeModelWithResponseStream => {
+                let output = client
+                    .invoke_model_with_response_stream()
+                    .model_id(id)
+                    .content_type("application/json")
+                    .body(Blob::new(sent.body.clone()))
+                    .customize()
+                    .config_override(settings)
+                    .send()
+                    .await
+                    .map_err(|error| failure::of(&error))?;
+                let aws_request_id = output.request_id().map(str::to_owned);
+                Ok(Answered {
+                    aws_request_id,
+                    stream: Stream::Invoke(output.body),
+                })
+            }
+            Operation::InvokeModel => {
+                let output = client
+                    .invoke_model()
+                    .model_id(id)
+                    .content_type("application/json")
+                    .body(Blob::new(sent.body.clone()))
+                    .customize()
+                    .config_override(settings)
+                    .send()
+                    .await
+                    .map_err(|error| failure::of(&error))?;
+                let aws_request_id = output.request_id().map(str::to_owned);
+                Ok(Answered {
+                    aws_request_id,
+                    stream: Stream::Whole(output.body.into_inner()),
+                })
+            }
+            // Not sent from here: a count is asked for on its own.
+            Operation::CountTokens => Err(Failure::Unreadable),
+        }
+    }
+}
+
+fn override_for(call: &BedrockCall<'_>) -> Builder {
+    Config::builder()
+        .region(Region::new(call.settings.region.clone()))
+        .bearer_token(Token::new(call.token.expose(), None))
+}
+
+fn with_body(body: &[u8]) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {
+    let body = bytes::Bytes::copy_from_slice(body);
+    move |request| {
+        request
+            .headers_mut()
+            .insert("content-length", body.len().to_string());
+        *request.body_mut() = SdkBody::from(body.clone());
+    }
+}
+
+impl Bedrock {
+    /// Takes what an operation gave to the point where the client may have it.
+    async fn answer(
+        &self,
+        answered: Answered,
+        sent: &Translated,
+        call: &BedrockCall<'_>,
+        record: &mut Record,
+    ) -> Result<BedrockAnswer, Failure> {
+        record.note().bedrock_request_id = answered.aws_request_id;
+        let losses = sent.losses.iter().collect::<Vec<_>>().join(",");
+        let body = self.begin(answered.stream, sent, call).await?;
+        let mut headers = HeaderMap::new();
+        let upstream = format!("bedrock; reason={}", call.reason.as_str());
+        headers.insert(UPSTREAM, header(&upstream));
+        headers.insert(ANTHROPIC_REQUEST_ID, header(call.request_id.as_str()));
+        if !sent.model_id.starts_with("arn:") {
+            headers.insert(MODEL, header(&sent.model_id));
+        }
+        if !losses.is_empty() {
+            headers.insert(DROPPED, header(&losses));
+            record.note().losses = Some(losses);
+        }
+        Ok(BedrockAnswer { headers, body })
+    }
+
+    async fn begin(
+        &self,
+        stream: Stream,
+        sent: &Translated,
+        call: &BedrockCall<'_>,
+    ) -> Result<AnswerBody, Failure> {
+        let context = sent.reply.clone();
+        let message_id = format!(
+            "msg_bdrk_{}",
+            call.request_id.as_str().trim_start_matches("req_")
+        );
+        let request_id = call.request_id.as_str();
+        let mut pump = match stream {
+            Stream::Whole(body) => {
+                let reply = match sent.operation {
+                    Operation::InvokeModel => dialect::reply::invoke_reply(&body, &context),
+                    _ => dialect::reply::converse_reply(&body, &message_id, &context),
+                };
+                return reply.map(AnswerBody::Whole).map_err(|broken| match broken {
+                    BrokenReply::Unreadable => Failure::Unreadable,
+                    BrokenReply::Malformed => Failure::Cut,
+                });
+            }
+            Stream::Converse(events) => Pump::Converse {
+                events,
+                translator: StreamTranslator::new(message_id, request_id, context),
+            },
+            Stream::Invoke(events) => Pump::Invoke {
+                events,
+                translator: InvokeTranslator::new(request_id, context),
+            },
+        };
+        // Nothing has left yet: an exception in the first events is still an error like any other.
+        // But the client must hear something before long.
+        let mut begun = Vec::new();
+        let content = timeout(self.deadlines.ping, async {
+            while !pump.has_content() && pump.end().is_none() {
+                pump.advance(&mut begun).await?;
+            }
+            Ok(())
+        });
+        match content.await {
+            Ok(Ok(())) if pump.end() == Some(StreamEnd::Failed) => return Err(Failure::Cut),
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => return Err(failure),
+            Err(_) => pump.ping(&mut begun),
+        }
+        Ok(AnswerBody::Streaming { pump, begun })
+    }
+}
+
+fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Failed {
+    let error = dialect::error::classify(&failure.as_failure());
+    record.note().bedrock_request_id = failure.aws_request_id().map(str::to_owned);
+    tracing::warn!(
+        request.id = %call.request_id,
+        key.id = %call.owner.key,
+        class = error.class().as_str(),
+        cause = error.cause.as_str(),
+        "Bedrock did not answer"
+    );
+    if error.status() == 400 || error.status() == 413 {
+        return Failed::Request(Refusal {
+            status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+            error_type: error.error_type(),
+            class: error.class().as_str(),
+            message: error.message.clone(),
+            should_retry: error.should_retry(),
+        });
+    }
+    Failed::Bedrock(error.class().as_str())
+}
+
+/// What was left out on the way to Bedrock.
+const DROPPED: HeaderName = HeaderName::from_static("x-spillway-bedrock-dropped");
+/// The model that answered.
+const MODEL: HeaderName = HeaderName::from_static("x-spillway-bedrock-model");
+
+/// The request cannot be said to Bedrock at all.
+fn refused_by_us(refusal: dialect::request::Refusal) -> Failed {
+    Failed::Request(Refusal {
+        status: StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
+        error_type: refusal.error_type(),
+        class: "bedrock_rejected",
+        message: refusal.to_string(),
+        should_retry: Some(false),
+    })
+}
+
+/// A model id without the account that an ARN names.
+fn loggable(model_id: &str) -> String {
+    match model_id
+        .strip_prefix("arn:")
+        .and_then(|arn| arn.rsplit(':').next())
+    {
+        Some(resource) => resource.to_owned(),
+        None => model_id.to_owned(),
+    }
+}

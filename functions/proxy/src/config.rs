@@ -1,0 +1,305 @@
+//! The settings of a deployment. [`Settings::from_env`] is the only reader of the environment; local
+//! mode fills [`Settings`] itself.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use store::directory::CachePolicy;
+
+/// What is the same for every request of a deployment.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where Plan is: scheme and authority, perhaps a path prefix, no trailing slash.
+    pub plan_url: String,
+    /// Where the Bedrock Runtime is; `None` for AWS's own endpoint of each user's region.
+    pub bedrock_url: Option<String>,
+    /// What an unknown, malformed, revoked or expired key is answered with (requirement R1.4).
+    pub unknown_key: UnknownKey,
+    /// How long keys are cached.
+    pub keys: CachePolicy,
+    /// How long upstreams may be silent.
+    pub deadlines: Deadlines,
+}
+
+/// The answer to a key that is not served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownKey {
+    /// 404 `not_found_error`, which says the least. Claude Code then names the model as the
+    /// culprit and drops the message.
+    #[default]
+    NotFound,
+    /// 401 `authentication_error`, whose message Claude Code shows to its user.
+    Unauthorized,
+}
+
+impl UnknownKey {
+    /// Its HTTP status.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+        }
+    }
+}
+
+/// How long upstreams may take. Nothing waits without one of these.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// TCP and TLS to either upstream.
+    pub connect: Duration,
+    /// From the request to the status line of a streamed answer. Claude Code itself gives up after
+    /// 300 s without a byte.
+    pub first_byte: Duration,
+    /// From the request to the end of an answer that is not streamed: the model writes all of it
+    /// before the first byte. The official SDKs wait 600 s.
+    pub whole_answer: Duration,
+    /// Between two pieces of a stream.
+    pub idle: Duration,
+    /// From the request to the last byte of a stream. API Gateway ends every stream after 900 s;
+    /// Spillway ends it first, with an error that the client understands.
+    pub total: Duration,
+    /// A `ping` is sent after this much silence of Bedrock, which sends none of its own.
+    pub ping: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(290),
+            whole_answer: Duration::from_mins(10),
+            idle: Duration::from_secs(290),
+            total: Duration::from_secs(890),
+            ping: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            plan_url: PLAN_URL.to_owned(),
+            bedrock_url: None,
+            unknown_key: UnknownKey::default(),
+            keys: CachePolicy::default(),
+            deadlines: Deadlines::default(),
+        }
+    }
+}
+
+/// Anthropic's API.
+pub const PLAN_URL: &str = "https://api.anthropic.com";
+
+/// What the Lambda function needs besides its settings: where AWS is, and what things are called
+/// there.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// The settings.
+    pub settings: Settings,
+    /// The access table's name: `SPILLWAY_ACCESS_TABLE`.
+    pub access_table: String,
+    /// The server secret's name or ARN: `SPILLWAY_SERVER_SECRET`.
+    pub server_secret: String,
+    /// The default Plan key's secret, if the deployment has one: `SPILLWAY_PLAN_KEY_SECRET`
+    /// (requirement R1.6).
+    pub plan_key_secret: Option<String>,
+    /// `AWS_REGION`, which Lambda sets.
+    pub region: String,
+    /// The function's role: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`,
+    /// which Lambda sets.
+    pub credentials: aws_credential_types::Credentials,
+    /// `AWS_ENDPOINT_URL`: another AWS than the real one, for trials.
+    pub endpoint_url: Option<String>,
+}
+
+/// A variable of the environment is missing or wrong. The function does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It must be set.
+    #[error("the environment variable {0} is not set")]
+    Missing(&'static str),
+    /// It is set to something that cannot be used.
+    #[error("the environment variable {name} must be {expected}")]
+    Invalid {
+        /// Which one.
+        name: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl Deployment {
+    /// Reads the environment of the process.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the variable.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the only reader")]
+        Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let required = |name| variable(name).ok_or(ConfigError::Missing(name));
+        let defaults = Settings::default();
+        let plan_url = base_url(&variable, "SPILLWAY_PLAN_URL")?.unwrap_or(defaults.plan_url);
+        let bedrock_url = base_url(&variable, "SPILLWAY_BEDROCK_URL")?;
+        let unknown_key = match variable("SPILLWAY_UNKNOWN_KEY_STATUS").as_deref() {
+            None | Some("404") => UnknownKey::NotFound,
+            Some("401") => UnknownKey::Unauthorized,
+            Some(_) => {
+                let name = "SPILLWAY_UNKNOWN_KEY_STATUS";
+                return Err(ConfigError::Invalid {
+                    name,
+                    expected: "404 or 401",
+                });
+            }
+        };
+        let mut keys = CachePolicy::default();
+        if let Some(seconds) = variable("SPILLWAY_REVOCATION_SECONDS") {
+            let seconds = seconds
+                .parse()
+                .ok()
+                .filter(|seconds| (1..=60).contains(seconds));
+            keys.revocation_bound = Duration::from_secs(seconds.ok_or(ConfigError::Invalid {
+                name: "SPILLWAY_REVOCATION_SECONDS",
+                expected: "a whole number of seconds from 1 to 60",
+            })?);
+        }
+        let credentials = aws_credential_types::Credentials::new(
+            required("AWS_ACCESS_KEY_ID")?,
+            required("AWS_SECRET_ACCESS_KEY")?,
+            variable("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        Ok(Self {
+            settings: Settings {
+                plan_url,
+                bedrock_url,
+                unknown_key,
+                keys,
+                deadlines: defaults.deadlines,
+            },
+            access_table: variable("SPILLWAY_ACCESS_TABLE")
+                .unwrap_or_else(|| store::layout::ACCESS.default_name.to_owned()),
+            server_secret: required("SPILLWAY_SERVER_SECRET")?,
+            plan_key_secret: variable("SPILLWAY_PLAN_KEY_SECRET"),
+            region: required("AWS_REGION")?,
+            credentials,
+            endpoint_url: base_url(&variable, "AWS_ENDPOINT_URL")?,
+        })
+    }
+}
+
+fn base_url(
+    variable: impl Fn(&str) -> Option<String>,
+    name: &'static str,
+) -> Result<Option<String>, ConfigError> {
+    let Some(text) = variable(name) else {
+        return Ok(None);
+    };
+    parse_base_url(&text).map(Some).ok_or(ConfigError::Invalid {
+        name,
+        expected: "a URL such as https://api.anthropic.com, without query or fragment",
+    })
+}
+
+/// Reads the base URL of an upstream: `http` or `https`, a host, perhaps a path prefix. A trailing
+/// slash is dropped. `None` for anything else.
+pub fn parse_base_url(text: &str) -> Option<String> {
+    let uri: http::Uri = text.parse().ok()?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_plain = uri.query().is_none() && !text.contains(['#', '@']);
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    (is_web && is_plain && has_host).then(|| text.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(extra: &[(&str, &str)]) -> Result<Deployment, ConfigError> {
+        let mut all = vec![
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "AKID"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("SPILLWAY_SERVER_SECRET", "spillway/server"),
+        ];
+        all.splice(0..0, extra.iter().copied());
+        Deployment::read(|name| {
+            let found = all.iter().find(|(known, _)| *known == name)?;
+            Some(found.1.to_owned()).filter(|value| !value.is_empty())
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_the_real_endpoints() {
+        let deployment = read(&[]).unwrap();
+        assert_eq!(deployment.settings.plan_url, "https://api.anthropic.com");
+        assert_eq!(deployment.settings.bedrock_url, None);
+        assert_eq!(deployment.settings.unknown_key, UnknownKey::NotFound);
+        assert_eq!(
+            deployment.settings.keys.revocation_bound,
+            Duration::from_mins(1)
+        );
+        assert_eq!(deployment.endpoint_url, None);
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named_with_what_it_must_be() {
+        let cases = [
+            (
+                "AWS_REGION",
+                "",
+                "the environment variable AWS_REGION is not set",
+            ),
+            (
+                "SPILLWAY_UNKNOWN_KEY_STATUS",
+                "403",
+                "the environment variable SPILLWAY_UNKNOWN_KEY_STATUS must be 404 or 401",
+            ),
+            (
+                "SPILLWAY_REVOCATION_SECONDS",
+                "61",
+                "the environment variable SPILLWAY_REVOCATION_SECONDS must be a whole number of \
+                 seconds from 1 to 60",
+            ),
+            (
+                "SPILLWAY_PLAN_URL",
+                "api.anthropic.com",
+                "the environment variable SPILLWAY_PLAN_URL must be a URL such as \
+                 https://api.anthropic.com, without query or fragment",
+            ),
+        ];
+        for (name, value, expected) in cases {
+            assert_eq!(read(&[(name, value)]).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_a_place_and_nothing_more() {
+        assert_eq!(
+            parse_base_url("http://127.0.0.1:1/").as_deref(),
+            Some("http://127.0.0.1:1")
+        );
+        assert_eq!(
+            parse_base_url("https://host/prefix").as_deref(),
+            Some("https://host/prefix")
+        );
+        for wrong in [
+            "",
+            "host",
+            "ftp://host",
+            "https://",
+            "https://host/?a=b",
+            "http://u:p@host",
+        ] {
+            assert_eq!(parse_base_url(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_functions_secrets_are_not_in_its_debug_output() {
+        assert!(!format!("{:?}", read(&[]).unwrap()).contains("secret\""));
+    }
+}

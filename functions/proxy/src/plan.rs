@@ -1,0 +1,367 @@
+//! The Plan leg: the developer's own request, byte for byte, to Anthropic's API, and its answer byte
+//! for byte back (requirement R1.5). Nothing here parses or re-serialises a body.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use domain::verdict::Verdict;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED,
+    HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::timeout;
+
+use crate::StartError;
+use crate::config::Deadlines;
+
+/// An answer that is not a stream is read whole before it is passed on, up to this size, so that one
+/// that breaks off becomes an error and not half an answer.
+const HELD_BYTES: usize = 8 * 1024 * 1024;
+
+/// Plan did not answer, or not to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlanFailure {
+    /// No connection: DNS, TCP or TLS.
+    Connect,
+    /// No answer in time.
+    Timeout,
+    /// The connection broke.
+    Broken,
+}
+
+impl PlanFailure {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// The client of Anthropic's API.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    http: reqwest::Client,
+    base_url: String,
+    default_key: Option<SecretString>,
+    deadlines: Deadlines,
+}
+
+/// A request as it goes to Plan.
+#[derive(Debug)]
+pub(crate) struct PlanRequest<'a> {
+    pub(crate) method: Method,
+    /// Path and query as the client sent them, from `/v1/` on.
+    pub(crate) path_and_query: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: Bytes,
+    /// How long the status line may take.
+    pub(crate) first_byte: Duration,
+}
+
+/// An answer whose status line and headers are here.
+#[derive(Debug)]
+pub(crate) struct PlanAnswer {
+    pub(crate) status: StatusCode,
+    /// End-to-end headers only.
+    pub(crate) headers: HeaderMap,
+    pub(crate) verdict: Verdict,
+    pub(crate) body: PlanBody,
+}
+
+#[derive(Debug)]
+pub(crate) enum PlanBody {
+    /// All of it.
+    Whole(Bytes),
+    /// A stream, of which the beginning may have been read.
+    Streaming {
+        read: Option<Bytes>,
+        rest: reqwest::Response,
+    },
+}
+
+impl Plan {
+    pub(crate) fn new(
+        http: reqwest::Client,
+        base_url: String,
+        default_key: Option<SecretString>,
+        deadlines: Deadlines,
+    ) -> Self {
+        Self {
+            http,
+            base_url,
+            default_key,
+            deadlines,
+        }
+    }
+
+    /// Sends the request once. An answer that is no event stream is read to its end first.
+    pub(crate) async fn send(&self, request: PlanRequest<'_>) -> Result<PlanAnswer, PlanFailure> {
+        let url = format!("{}{}", self.base_url, request.path_and_query);
+        let mut headers = end_to_end_request_headers(request.headers);
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        self.add_default_key(&mut headers);
+        let send = self
+            .http
+            .request(request.method, url)
+            .headers(headers)
+            .body(request.body)
+            .send();
+        let mut answer = timeout(request.first_byte, send)
+            .await
+            .map_err(|_| PlanFailure::Timeout)?
+            .map_err(|error| failure(&error))?;
+        let status = answer.status();
+        let headers = end_to_end_response_headers(answer.headers());
+        let verdict = Verdict::read(status, &headers);
+        let body = if is_event_stream(&headers) {
+            PlanBody::Streaming {
+                read: None,
+                rest: answer,
+            }
+        } else {
+            match timeout(
+                self.deadlines.whole_answer,
+                read_up_to(&mut answer, HELD_BYTES),
+            )
+            .await
+            {
+                Err(_) => return Err(PlanFailure::Timeout),
+                Ok(Err(error)) => return Err(failure(&error)),
+                Ok(Ok((bytes, Complete::Yes))) => PlanBody::Whole(bytes),
+                Ok(Ok((bytes, Complete::No))) => PlanBody::Streaming {
+                    read: Some(bytes),
+                    rest: answer,
+                },
+            }
+        };
+        Ok(PlanAnswer {
+            status,
+            headers,
+            verdict,
+            body,
+        })
+    }
+
+    /// The deployment's own Plan key, for clients that sent no credential (requirement R1.6).
+    fn add_default_key(&self, headers: &mut HeaderMap) {
+        let Some(key) = &self.default_key else { return };
+        if headers.contains_key(AUTHORIZATION) || headers.contains_key(X_API_KEY) {
+            return;
+        }
+        if let Ok(mut value) = HeaderValue::from_str(key.expose_secret()) {
+            value.set_sensitive(true);
+            headers.insert(X_API_KEY, value);
+        }
+    }
+}
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+enum Complete {
+    Yes,
+    No,
+}
+
+async fn read_up_to(
+    answer: &mut reqwest::Response,
+    limit: usize,
+) -> Result<(Bytes, Complete), reqwest::Error> {
+    let mut read = BytesMut::new();
+    while let Some(piece) = answer.chunk().await? {
+        read.extend_from_slice(&piece);
+        if read.len() >= limit {
+            return Ok((read.freeze(), Complete::No));
+        }
+    }
+    Ok((read.freeze(), Complete::Yes))
+}
+
+fn failure(error: &reqwest::Error) -> PlanFailure {
+    // The error itself names the URL: it goes nowhere.
+    if error.is_connect() {
+        PlanFailure::Connect
+    } else if error.is_timeout() {
+        PlanFailure::Timeout
+    } else {
+        PlanFailure::Broken
+    }
+}
+
+/// One HTTP client for the life of the process. It follows no redirect, because a credential goes to
+/// the configured host only, retries nothing, and reads no proxy settings from the environment.
+pub(crate) fn http_client(connect: Duration) -> Result<reqwest::Client, StartError> {
+    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| StartError::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .retry(reqwest::retry::never())
+        .connect_timeout(connect)
+        .tcp_nodelay(true)
+        .build()
+        .map_err(|_| StartError::Http)
+}
+
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.trim_start().starts_with("text/event-stream"))
+}
+
+/// What ends at this hop (RFC 9110 §7.6.1), and what the server side of this hop added.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    [
+        CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ]
+    .contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+/// What a proxy in front of Spillway adds: API Gateway, CloudFront, a load balancer.
+fn is_added_by_a_proxy(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    [FORWARDED, VIA].iter().any(|known| known == name)
+        || name == "x-real-ip"
+        || ["x-forwarded-", "x-amzn-", "x-amz-cf-", "cloudfront-"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+fn is_spillways_own(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-spillway-")
+}
+
+fn end_to_end_request_headers(headers: &HeaderMap) -> HeaderMap {
+    keep(headers, |name| {
+        ![HOST, CONTENT_LENGTH, EXPECT].contains(name)
+            && !is_added_by_a_proxy(name)
+            && !is_spillways_own(name)
+    })
+}
+
+fn end_to_end_response_headers(headers: &HeaderMap) -> HeaderMap {
+    keep(headers, |name| !is_spillways_own(name))
+}
+
+fn keep(headers: &HeaderMap, wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let named_by_connection: Vec<String> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let ends_here = is_hop_by_hop(name)
+            || named_by_connection
+                .iter()
+                .any(|named| named == name.as_str());
+        if !ends_here && wanted(name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(
+                HeaderName::try_from(*name).unwrap(),
+                HeaderValue::try_from(*value).unwrap(),
+            );
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<String> {
+        headers
+            .iter()
+            .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn every_end_to_end_request_header_goes_to_plan_and_nothing_else() {
+        let sent = headers(&[
+            ("host", "spillway"),
+            ("content-length", "3"),
+            ("connection", "keep-alive, X-Hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("expect", "100-continue"),
+            ("via", "1.1 gateway"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-amzn-trace-id", "Root=1"),
+            ("x-spillway-key", "ak_secret"),
+            ("authorization", "Bearer sk-ant-oat01-x"),
+            ("anthropic-beta", "a,b"),
+            ("anthropic-beta", "c"),
+            ("anthropic-future", "x"),
+            ("x-claude-code-anything", "y"),
+            ("user-agent", "claude-cli/2"),
+            ("x-stainless-timeout", "600"),
+        ]);
+        insta::assert_snapshot!(names(&end_to_end_request_headers(&sent)).join("\n"), @r"
+        authorization: Bearer sk-ant-oat01-x
+        anthropic-beta: a,b
+        anthropic-beta: c
+        anthropic-future: x
+        x-claude-code-anything: y
+        user-agent: claude-cli/2
+        x-stainless-timeout: 600
+        ");
+    }
+
+    #[test]
+    fn plans_answer_headers_come_back_as_they_are() {
+        let answered = headers(&[
+            ("content-type", "text/event-stream"),
+            ("request-id", "req_1"),
+            ("anthropic-ratelimit-unified-status", "allowed"),
+            ("retry-after", "3"),
+            ("x-should-retry", "true"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("x-spillway-upstream", "forged"),
+        ]);
+        insta::assert_snapshot!(names(&end_to_end_response_headers(&answered)).join("\n"), @r"
+        content-type: text/event-stream
+        request-id: req_1
+        anthropic-ratelimit-unified-status: allowed
+        retry-after: 3
+        x-should-retry: true
+        set-cookie: a=1
+        set-cookie: b=2
+        ");
+    }
+}

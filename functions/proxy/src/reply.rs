@@ -1,0 +1,159 @@
+//! Answers of Spillway's own, in Anthropic's shape (requirement R1.12).
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use domain::id::RequestId;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use serde::Serialize;
+
+use crate::config::UnknownKey;
+
+/// A body that cannot fail: the Lambda runtime would write a body's error into the answer as text.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// On every answer: Spillway's id of the request.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-spillway-request-id");
+/// On every answer of an upstream: which one, and why.
+pub(crate) const UPSTREAM: HeaderName = HeaderName::from_static("x-spillway-upstream");
+/// On errors of Spillway's own: the class, for people who look.
+pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-spillway-error");
+/// Anthropic's name for the id of the answer.
+pub(crate) const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// Whether the client's SDK may send the request again.
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// An error of Spillway's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The HTTP status.
+    pub(crate) status: StatusCode,
+    /// Anthropic's error type that belongs to the status.
+    pub(crate) error_type: &'static str,
+    /// The class, in `x-spillway-error` and in logs.
+    pub(crate) class: &'static str,
+    /// What the developer reads in Claude Code.
+    pub(crate) message: String,
+    /// `x-should-retry`, where the client must be told.
+    pub(crate) should_retry: Option<bool>,
+}
+
+impl Refusal {
+    /// The one answer to every key that is not served. It must not depend on why.
+    pub(crate) fn unknown_key(setting: UnknownKey) -> Self {
+        Self {
+            status: setting.status(),
+            error_type: match setting {
+                UnknownKey::NotFound => "not_found_error",
+                UnknownKey::Unauthorized => "authentication_error",
+            },
+            class: "unknown_key",
+            message: "This access key is not valid. Ask whoever runs Spillway for your team for a \
+                      new one, and set ANTHROPIC_BASE_URL to the address that comes with it."
+                .to_owned(),
+            should_retry: Some(false),
+        }
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            error_type: "not_found_error",
+            class: "not_found",
+            message: "There is nothing here. Spillway serves /ak/{access key}/v1/…".to_owned(),
+            should_retry: Some(false),
+        }
+    }
+
+    pub(crate) fn too_large(limit_bytes: usize) -> Self {
+        Self {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            error_type: "request_too_large",
+            class: "request_too_large",
+            message: format!(
+                "The request is larger than {} MB.",
+                limit_bytes / (1024 * 1024)
+            ),
+            should_retry: Some(false),
+        }
+    }
+
+    /// The client's own body broke off.
+    pub(crate) fn incomplete_request() -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error_type: "invalid_request_error",
+            class: "incomplete_request",
+            message: "The request's body ended early.".to_owned(),
+            should_retry: None,
+        }
+    }
+
+    /// Spillway cannot reach what it needs of AWS. A retry may help.
+    pub(crate) fn out_of_order() -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error_type: "api_error",
+            class: "spillway_unavailable",
+            message:
+                "Spillway cannot check access keys right now. If this lasts, tell whoever runs \
+                      it for your team."
+                    .to_owned(),
+            should_retry: None,
+        }
+    }
+
+    /// The error as a whole answer: its head and its body.
+    pub(crate) fn into_parts(self, id: &RequestId) -> (http::response::Parts, Bytes) {
+        let (mut parts, ()) = Response::new(()).into_parts();
+        parts.status = self.status;
+        let headers = &mut parts.headers;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(ERROR, HeaderValue::from_static(self.class));
+        headers.insert(ANTHROPIC_REQUEST_ID, header(id.as_str()));
+        if let Some(should_retry) = self.should_retry {
+            let value = if should_retry { "true" } else { "false" };
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static(value));
+        }
+        (parts, envelope(self.error_type, &self.message, id).into())
+    }
+}
+
+/// Anthropic's error envelope.
+pub(crate) fn envelope(error_type: &str, message: &str, id: &RequestId) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Envelope<'a> {
+        r#type: &'static str,
+        error: Detail<'a>,
+        request_id: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Detail<'a> {
+        r#type: &'a str,
+        message: &'a str,
+    }
+    let error = Detail {
+        r#type: error_type,
+        message,
+    };
+    let envelope = Envelope {
+        r#type: "error",
+        error,
+        request_id: id.as_str(),
+    };
+    serde_json::to_vec(&envelope).unwrap_or_default()
+}
+
+/// A body that is all there.
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).boxed_unsync()
+}
+
+/// A header value of Spillway's own making; what no header can carry is left out.
+pub(crate) fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}

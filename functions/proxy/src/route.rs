@@ -1,0 +1,197 @@
+//! Which request is this? Path and method in, [`Route`] out.
+//!
+//! ```text
+//! [/STAGE…]/ak/{access key}/v1/messages     the key in the path
+//! [/STAGE]/v1/messages                      the key in `x-spillway-key`
+//! ```
+//!
+//! The query never matters for routing, and no route redirects.
+
+use http::{HeaderMap, Method};
+
+/// The header that may carry the access key instead of the path (requirement R1.3).
+pub(crate) const KEY_HEADER: &str = "x-spillway-key";
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    /// The front page: a cheap answer without a key.
+    Front,
+    /// Liveness, without a key.
+    Health,
+    /// An API call under a key.
+    Api {
+        /// The access key as it was sent; nothing is known of it yet.
+        key: &'a str,
+        /// What is called.
+        endpoint: Endpoint,
+        /// The path as Plan knows it, beginning with `/v1/`.
+        plan_path: &'a str,
+    },
+    /// Nothing that Spillway serves.
+    Nothing,
+}
+
+/// What is called under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// `POST /v1/messages`: Plan, and Bedrock when the plan is exhausted.
+    Messages,
+    /// `POST /v1/messages/count_tokens`.
+    CountTokens,
+    /// Anything else under `/v1/`: Plan answers it.
+    PlanOnly,
+}
+
+impl<'a> Route<'a> {
+    pub(crate) fn of(method: &Method, path: &'a str, headers: &'a HeaderMap) -> Self {
+        if let Some((key, rest)) = split_at_key(path) {
+            return match rest {
+                "" | "/" => front(method),
+                // Claude Code looks whether the host is there. Any status does; a cheap one is kind.
+                "/api/hello" => front(method),
+                _ => api(method, key, rest),
+            };
+        }
+        match path {
+            "" | "/" => front(method),
+            "/health" => match front(method) {
+                Route::Front => Route::Health,
+                other => other,
+            },
+            _ => match headers.get(KEY_HEADER).and_then(|key| key.to_str().ok()) {
+                Some(key) => api(method, key, after_stage(path)),
+                None => Route::Nothing,
+            },
+        }
+    }
+}
+
+fn front<'a>(method: &Method) -> Route<'a> {
+    if method == Method::GET || method == Method::HEAD {
+        Route::Front
+    } else {
+        Route::Nothing
+    }
+}
+
+fn api<'a>(method: &Method, key: &'a str, plan_path: &'a str) -> Route<'a> {
+    let is_api = plan_path.len() > "/v1/".len() && plan_path.starts_with("/v1/");
+    // A dot segment would leave /v1/ once the URL is normalised.
+    let leaves = plan_path.split('/').any(|segment| {
+        matches!(
+            segment.to_ascii_lowercase().replace("%2e", ".").as_str(),
+            "." | ".."
+        )
+    });
+    if !is_api || leaves {
+        return Route::Nothing;
+    }
+    let endpoint = match (method, plan_path) {
+        (&Method::POST, "/v1/messages") => Endpoint::Messages,
+        (&Method::POST, "/v1/messages/count_tokens") => Endpoint::CountTokens,
+        _ => Endpoint::PlanOnly,
+    };
+    Route::Api {
+        key,
+        endpoint,
+        plan_path,
+    }
+}
+
+/// Splits `/STAGE/ak/KEY/rest` into `KEY` and `/rest`. The stage of API Gateway, or any other
+/// prefix that a proxy in front adds, may come before.
+fn split_at_key(path: &str) -> Option<(&str, &str)> {
+    let after = match path.strip_prefix("/ak/") {
+        Some(after) => after,
+        None => path.split_once("/ak/")?.1,
+    };
+    match after.find('/') {
+        Some(slash) => Some(after.split_at(slash)),
+        None => Some((after, "")),
+    }
+}
+
+/// The path from `/v1/` on: `/live/v1/messages` and `/v1/messages` are the same.
+fn after_stage(path: &str) -> &str {
+    if path.starts_with("/v1/") {
+        return path;
+    }
+    let stage_end = path.strip_prefix('/').and_then(|path| path.find('/'));
+    stage_end
+        .and_then(|end| path.get(end + 1..))
+        .unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(line: &str) -> String {
+        let (method, path) = line.split_once(' ').unwrap();
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static(KEY_HEADER),
+            http::HeaderValue::from_static("HEADER"),
+        )]);
+        let method = method.parse().unwrap();
+        let with_header = Route::of(&method, path, &headers);
+        match with_header {
+            Route::Api { key: "HEADER", .. } => {
+                assert_eq!(
+                    Route::of(&method, path, &HeaderMap::new()),
+                    Route::Nothing,
+                    "{line}"
+                );
+            }
+            _ => assert_eq!(
+                Route::of(&method, path, &HeaderMap::new()),
+                with_header,
+                "{line}"
+            ),
+        }
+        match with_header {
+            Route::Api {
+                key,
+                endpoint,
+                plan_path,
+            } => format!("{endpoint:?} {key} {plan_path}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_is_routed_by_method_and_path_alone() {
+        let table = [
+            ("POST /ak/K/v1/messages", "Messages K /v1/messages"),
+            ("POST /live/ak/K/v1/messages", "Messages K /v1/messages"),
+            ("POST /a/b/ak/K/v1/messages", "Messages K /v1/messages"),
+            ("POST /v1/messages", "Messages HEADER /v1/messages"),
+            ("POST /live/v1/messages", "Messages HEADER /v1/messages"),
+            (
+                "POST /ak/K/v1/messages/count_tokens",
+                "CountTokens K /v1/messages/count_tokens",
+            ),
+            ("GET /ak/K/v1/messages", "PlanOnly K /v1/messages"),
+            ("GET /ak/K/v1/models", "PlanOnly K /v1/models"),
+            ("DELETE /ak/K/v1/files/a%2Fb", "PlanOnly K /v1/files/a%2Fb"),
+            ("HEAD /ak/K/api/hello", "Front"),
+            ("HEAD /ak/K/", "Front"),
+            ("GET /ak/K", "Front"),
+            ("GET /", "Front"),
+            ("HEAD /", "Front"),
+            ("GET /health", "Health"),
+            ("POST /health", "Nothing"),
+            ("POST /", "Nothing"),
+            ("GET /ak/K/v1/", "Nothing"),
+            ("GET /ak/K/v1", "Nothing"),
+            ("GET /ak/K/api/oauth/usage", "Nothing"),
+            ("GET /ak/K/v1/../admin", "Nothing"),
+            ("GET /ak/K/v1/%2E%2e/admin", "Nothing"),
+            ("GET /favicon.ico", "Nothing"),
+            ("POST /ak//v1/messages", "Messages  /v1/messages"),
+        ];
+        for (line, expected) in table {
+            assert_eq!(route(line), expected, "{line}");
+        }
+    }
+}

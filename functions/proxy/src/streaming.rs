@@ -1,0 +1,200 @@
+//! Bodies that are streamed to the client. They never fail: what breaks becomes an `error` event, and
+//! never a clean end without `message_stop`, which the SDKs would take for a whole answer.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use async_stream::stream;
+use bytes::Bytes;
+use dialect::sse::{self, SseReader};
+use domain::id::RequestId;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::record::{Outcome, Record};
+use crate::reply::Body;
+
+/// What the client reads when an answer breaks off. Claude Code goes on by itself after it.
+pub(crate) const BROKE_OFF: &str =
+    "The answer broke off upstream. Sending the request again usually helps.";
+
+/// Anthropic's error type for a broken stream: the one that Claude Code resumes from.
+pub(crate) const BROKE_OFF_TYPE: &str = "overloaded_error";
+
+/// Whether a passing stream must end like an answer of the Messages API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// `message_stop` or `error` comes last. Without it an `error` event is added.
+    Message,
+    /// Nothing is known of the stream.
+    Any,
+}
+
+/// How long a stream may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Between two pieces.
+    pub(crate) idle: Duration,
+    /// For everything.
+    pub(crate) until: Instant,
+}
+
+impl Patience {
+    /// Waits for the next piece; `None` when it does not come in time.
+    pub(crate) async fn wait<T>(&self, next: impl Future<Output = T>) -> Option<T> {
+        timeout_at(self.until, timeout(self.idle, next))
+            .await
+            .ok()?
+            .ok()
+    }
+}
+
+/// Passes a stream of Plan's on, piece by piece as it comes, unchanged.
+pub(crate) fn pass_through(
+    read: Option<Bytes>,
+    mut rest: reqwest::Response,
+    ending: Ending,
+    patience: Patience,
+    mut record: Record,
+) -> Body {
+    let request_id = record.request_id().clone();
+    let pieces = stream! {
+        let mut watch = Watch::new();
+        if let Some(read) = read {
+            watch.see(&read);
+            yield read;
+        }
+        let arrived_whole = loop {
+            match patience.wait(rest.chunk()).await {
+                Some(Ok(Some(piece))) => {
+                    record.first_byte();
+                    watch.see(&piece);
+                    yield piece;
+                }
+                Some(Ok(None)) => break ending == Ending::Any || watch.has_ended,
+                Some(Err(_)) | None => break watch.has_ended,
+            }
+        };
+        if arrived_whole {
+            record.write(Outcome::Complete);
+        } else {
+            if ending == Ending::Message {
+                yield watch.error_event(&request_id);
+            }
+            record.write(Outcome::UpstreamFailed);
+        }
+    };
+    guarded(pieces)
+}
+
+/// Makes a body of a stream of bytes, such that not even a panic can end it as if all were well.
+pub(crate) fn guarded(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Body {
+    let mut pieces = Box::pin(pieces);
+    let frames = stream! {
+        loop {
+            match AssertUnwindSafe(pieces.next()).catch_unwind().await {
+                Ok(Some(piece)) => yield Ok::<_, Infallible>(Frame::data(piece)),
+                Ok(None) => break,
+                Err(_) => {
+                    let mut out = b"\n\n".to_vec();
+                    sse::error_event(&mut out, "api_error", BROKE_OFF, "");
+                    yield Ok(Frame::data(Bytes::from(out)));
+                    break;
+                }
+            }
+        }
+    };
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// Sees the events of a passing stream without touching its bytes.
+struct Watch {
+    reader: SseReader,
+    /// `message_stop` or `error` has passed.
+    has_ended: bool,
+    last: [u8; 2],
+}
+
+impl Watch {
+    fn new() -> Self {
+        // Names are all that matters: an event's data may be let go.
+        Self {
+            reader: SseReader::new(64),
+            has_ended: false,
+            last: *b"\n\n",
+        }
+    }
+
+    fn see(&mut self, piece: &[u8]) {
+        let has_ended = &mut self.has_ended;
+        self.reader.push(piece, |event| {
+            *has_ended |= matches!(event.name, "message_stop" | "error");
+        });
+        match *piece {
+            [] => {}
+            [last] => self.last = [self.last[1], last],
+            [.., before, last] => self.last = [before, last],
+        }
+    }
+
+    /// An `error` event that can follow whatever came before. When the stream broke off inside an
+    /// event, that event is given a name that no client knows first: of several `event:` lines the
+    /// last one counts, and unknown events are skipped.
+    fn error_event(&self, request_id: &RequestId) -> Bytes {
+        let mut out = match self.last {
+            [b'\n', b'\n'] => Vec::new(),
+            [_, b'\n'] => b"event: broken_off\n\n".to_vec(),
+            [_, _] => b"\nevent: broken_off\n\n".to_vec(),
+        };
+        sse::error_event(&mut out, BROKE_OFF_TYPE, BROKE_OFF, request_id.as_str());
+        Bytes::from(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(pieces: &[&str]) -> (bool, String) {
+        let mut watch = Watch::new();
+        for piece in pieces {
+            watch.see(piece.as_bytes());
+        }
+        let request_id = "req_1".parse().unwrap();
+        let event = String::from_utf8(watch.error_event(&request_id).to_vec()).unwrap();
+        let (before, _) = event.split_once("event: error\n").unwrap();
+        (watch.has_ended, before.to_owned())
+    }
+
+    #[test]
+    fn an_error_event_can_follow_whatever_came_before() {
+        let cases: [(&[&str], &str); 6] = [
+            (&[], ""),
+            (&["event: ping\ndata: {}\n\n"], ""),
+            (&["event: ping\ndata: {}\n"], "event: broken_off\n\n"),
+            (&["event: ping\ndata: {", "}"], "\nevent: broken_off\n\n"),
+            (&["event: pi"], "\nevent: broken_off\n\n"),
+            (&["event: ping\ndata: {}\n", "\n"], ""),
+        ];
+        for (pieces, expected) in cases {
+            assert_eq!(after(pieces), (false, expected.to_owned()), "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_message_is_seen_however_it_is_split() {
+        let text = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+        for at in 0..text.len() {
+            let (left, right) = text.split_at(at);
+            assert!(after(&[left, right]).0, "split at {at}");
+        }
+        assert!(after(&["event: error\ndata: {}\n\n"]).0);
+        assert!(
+            !after(&["event: message_stop\ndata: {}\n"]).0,
+            "the event is not complete"
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! The AWS clients of a function: region, role and endpoint as its configuration says, one shared
+//! HTTP client, ring and compiled-in web roots.
+//!
+//! `aws-config` is left out on purpose: it reads the environment behind our back, and its native
+//! roots are most of an SDK's start-up time.
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Where AWS is and who calls it.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    config: SdkConfig,
+    http: SharedHttpClient,
+}
+
+/// The HTTP client of the AWS SDKs cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("TLS for the AWS clients could not be set up")]
+pub struct TlsError;
+
+impl Aws {
+    /// AWS in one region, called with one role. `endpoint_url` replaces AWS's own endpoints.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn new(
+        region: String,
+        credentials: Credentials,
+        endpoint_url: Option<String>,
+    ) -> Result<Self, TlsError> {
+        let http = https_client()?;
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(http.clone());
+        config.set_endpoint_url(endpoint_url);
+        Ok(Self {
+            config: config.build(),
+            http,
+        })
+    }
+
+    /// The HTTP client that all of these share.
+    pub fn http(&self) -> SharedHttpClient {
+        self.http.clone()
+    }
+
+    /// A client of DynamoDB.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    /// A client of KMS.
+    pub fn kms(&self) -> aws_sdk_kms::Client {
+        aws_sdk_kms::Client::new(&self.config)
+    }
+
+    /// A client of Secrets Manager.
+    pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&self.config)
+    }
+}
+
+/// An HTTPS client for the AWS SDKs that trusts the web's public roots, as compiled in.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn https_client() -> Result<SharedHttpClient, TlsError> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .fold(TrustStore::empty(), |roots, root| {
+            roots.with_pem_certificate(pem(root))
+        });
+    let context = TlsContext::builder()
+        .with_trust_store(roots)
+        .build()
+        .map_err(|_| TlsError)?;
+    Ok(Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(context)
+        .build_https())
+}
+
+fn pem(der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in encoded.as_bytes().chunks(64) {
+        pem.push_str(std::str::from_utf8(line).unwrap_or_default());
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}

@@ -1,0 +1,158 @@
+//! The tables, defined once: local mode and tests create them from here, and the deployment
+//! template must say the same.
+//!
+//! Table `access`, whose partition key `pk` and sort key `sk` are strings:
+//!
+//! | item | `pk` | `sk` | listed in the index under |
+//! |---|---|---|---|
+//! | user | `user#<user id>` | `user` | `users` / `<user id>` |
+//! | key | `key#<key hash>` | `key` | `user#<user id>` / `<key id>` |
+//! | sealed Bedrock key | `key#<key hash>` | `bedrock_key` | – |
+//! | pointer | `key_id#<key id>` | `pointer` | – |
+//!
+//! Everything the proxy needs of a key shares the key's partition, so one Query resolves it. The
+//! pointer finds that partition by the key's id and is never changed; it lets an admin revoke a key
+//! with a consistent read where the index would lag.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
+};
+use domain::id::{KeyId, UserId};
+use domain::key::KeyHash;
+
+use crate::{StoreError, code, unavailable};
+
+pub(crate) const PK: &str = "pk";
+pub(crate) const SK: &str = "sk";
+pub(crate) const LISTED_IN: &str = "listed_in";
+pub(crate) const LISTED_AS: &str = "listed_as";
+pub(crate) const LISTING: &str = "listing";
+
+pub(crate) const SK_USER: &str = "user";
+pub(crate) const SK_KEY: &str = "key";
+pub(crate) const SK_BEDROCK_KEY: &str = "bedrock_key";
+pub(crate) const SK_POINTER: &str = "pointer";
+pub(crate) const IN_USERS: &str = "users";
+
+pub(crate) fn user_pk(user: &UserId) -> String {
+    format!("user#{user}")
+}
+
+pub(crate) fn key_pk(hash: &KeyHash) -> String {
+    format!("key#{hash}")
+}
+
+pub(crate) fn pointer_pk(key: &KeyId) -> String {
+    format!("key_id#{key}")
+}
+
+/// A table as it is created. All key attributes are strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// What it is called when a deployment does not say otherwise.
+    pub default_name: &'static str,
+    /// The partition key's attribute name.
+    pub partition_key: &'static str,
+    /// The sort key's attribute name.
+    pub sort_key: &'static str,
+    /// Global secondary indexes; each projects all attributes.
+    pub indexes: &'static [Index],
+}
+
+/// A global secondary index that projects all attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name.
+    pub name: &'static str,
+    /// The partition key's attribute name.
+    pub partition_key: &'static str,
+    /// The sort key's attribute name.
+    pub sort_key: &'static str,
+}
+
+/// Users, keys and sealed Bedrock keys.
+pub const ACCESS: Table = Table {
+    default_name: "spillway-access",
+    partition_key: PK,
+    sort_key: SK,
+    indexes: &[Index {
+        name: LISTING,
+        partition_key: LISTED_IN,
+        sort_key: LISTED_AS,
+    }],
+};
+
+/// Every table of a deployment.
+pub const TABLES: &[Table] = &[ACCESS];
+
+/// Creates `table` under `name` with on-demand capacity, unless it exists.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when DynamoDB refuses or cannot be reached.
+pub async fn create(client: &Client, table: &Table, name: &str) -> Result<(), StoreError> {
+    let request = schema(client, table, name).map_err(|error| StoreError::Damaged {
+        item: "table definition",
+        reason: error.to_string(),
+    })?;
+    match request.send().await {
+        Ok(_) => Ok(()),
+        Err(error) => match error.as_service_error() {
+            Some(CreateTableError::ResourceInUseException(_)) => Ok(()),
+            _ if code(&error) == "ResourceInUseException" => Ok(()),
+            _ => Err(unavailable("CreateTable", &error)),
+        },
+    }
+}
+
+fn schema(
+    client: &Client,
+    table: &Table,
+    name: &str,
+) -> Result<aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder, BuildError>
+{
+    let mut attributes = vec![table.partition_key, table.sort_key];
+    let mut request = client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_key_schema(Some(key_schema(table.partition_key, table.sort_key)?));
+    for index in table.indexes {
+        attributes.extend([index.partition_key, index.sort_key]);
+        request = request.global_secondary_indexes(
+            GlobalSecondaryIndex::builder()
+                .index_name(index.name)
+                .set_key_schema(Some(key_schema(index.partition_key, index.sort_key)?))
+                .projection(
+                    Projection::builder()
+                        .projection_type(ProjectionType::All)
+                        .build(),
+                )
+                .build()?,
+        );
+    }
+    for attribute in attributes {
+        request = request.attribute_definitions(
+            AttributeDefinition::builder()
+                .attribute_name(attribute)
+                .attribute_type(ScalarAttributeType::S)
+                .build()?,
+        );
+    }
+    Ok(request)
+}
+
+fn key_schema(partition: &str, sort: &str) -> Result<Vec<KeySchemaElement>, BuildError> {
+    [(partition, KeyType::Hash), (sort, KeyType::Range)]
+        .into_iter()
+        .map(|(name, kind)| {
+            KeySchemaElement::builder()
+                .attribute_name(name)
+                .key_type(kind)
+                .build()
+        })
+        .collect()
+}
