@@ -1,1 +1,357 @@
-//! x
+//! The world of an end-to-end story: a house of Spillway over an AWS in memory, the two simulated
+//! upstreams, all on loopback sockets, and a clock that the story sets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a story that cannot go on has failed, and should say where"
+)]
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
+
+use admin::{Command, IssuedKey, NewUser, Outcome};
+use domain::bedrock_key::BedrockKey;
+use domain::time::Timestamp;
+use local::LocalAws;
+use local::simulator::bedrock::{AcceptedKeys, BedrockOptions};
+use local::simulator::plan::PlanOptions;
+use local::simulator::{self, Simulator, Step};
+use proxy::clock::Clock;
+use proxy::config::Settings;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use spillway::house::House;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// The Bedrock API key that every world's access key is bound to.
+pub const BEDROCK_KEY: &str = "ABSKc3RvcnktYXQtMDAwMDAwMDAwMDAwOnRoZS1zdG9yeXMtb3duLWtleQ==";
+
+/// The credential that the stories' client sends to Plan.
+pub const CLIENT_CREDENTIAL: &str = "sk-ant-oat01-the-clients-own-credential";
+
+/// Between two events of a simulator: each leaves by itself, as a model's do.
+const PACE: Duration = Duration::from_millis(2);
+
+/// Where everything is, and the handles to steer it.
+#[derive(Debug)]
+pub struct World {
+    /// Spillway.
+    pub house: House,
+    /// The simulated plan.
+    pub plan: Simulator,
+    /// The simulated Bedrock Runtime.
+    pub bedrock: Simulator,
+    /// Spillway's address, `http://127.0.0.1:PORT`.
+    pub base_url: String,
+    /// The access key of the one user.
+    pub key: IssuedKey,
+    http: reqwest::Client,
+    now_ms: Arc<AtomicI64>,
+    _running: JoinSet<()>,
+}
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// A header, empty when absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The names of the events of an event stream, pings left out.
+    pub fn events(&self) -> Vec<String> {
+        let text = self.text();
+        let names = text.lines().filter_map(|line| line.strip_prefix("event: "));
+        names
+            .filter(|name| *name != "ping")
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// All text of an answer, streamed or not.
+    pub fn said(&self) -> String {
+        let text = self.text();
+        if !text.starts_with("event:") {
+            let content = self.json()["content"].clone();
+            let blocks = content.as_array().unwrap().iter();
+            return blocks.filter_map(|block| block["text"].as_str()).collect();
+        }
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let events = data.map(|data| serde_json::from_str::<Value>(data).unwrap());
+        events
+            .filter_map(|event| Some(event["delta"]["text"].as_str()?.to_owned()))
+            .collect()
+    }
+
+    /// Type and message of an error, streamed or not.
+    pub fn error(&self) -> (String, String) {
+        let text = self.text();
+        let data = text
+            .split_once("event: error\ndata: ")
+            .map_or(text.as_str(), |(_, data)| data);
+        let value: Value = serde_json::from_str(data.lines().next().unwrap()).unwrap();
+        assert_eq!(value["type"], "error", "{text}");
+        let error = &value["error"];
+        let word = |name: &str| error[name].as_str().unwrap().to_owned();
+        (word("type"), word("message"))
+    }
+}
+
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+/// A folder below `SPILLWAY_JUDGE_DIR`, where the outside judges look; `None` when nobody judges.
+fn judged(kind: &str) -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the judges' folder is the tests' own setting"
+    )]
+    let root = std::env::var_os("SPILLWAY_JUDGE_DIR")?;
+    let world = format!(
+        "{}-{}",
+        std::process::id(),
+        WORLDS.fetch_add(1, Ordering::Relaxed)
+    );
+    Some(PathBuf::from(root).join(kind).join(world))
+}
+
+/// A world with the default settings.
+pub async fn world() -> World {
+    World::with(|_| {}).await
+}
+
+impl World {
+    /// A world whose settings are changed first.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut running = JoinSet::new();
+        let plan_options = PlanOptions {
+            requests: None,
+            pace: PACE,
+            ..PlanOptions::default()
+        };
+        let (plan, serve) = simulator::plan::serve(loopback().await, plan_options).unwrap();
+        running.spawn(serve);
+        let accepts = AcceptedKeys::Only([BEDROCK_KEY.to_owned()].into());
+        let dump_dir = judged("bedrock");
+        let options = BedrockOptions {
+            accepts,
+            dump_dir,
+            pace: PACE,
+        };
+        let (bedrock, serve) = simulator::bedrock::serve(loopback().await, options).unwrap();
+        running.spawn(serve);
+
+        let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
+        let shown = Arc::clone(&now_ms);
+        let clock = Clock::from_fn(move || Timestamp::from_millis(shown.load(Ordering::Relaxed)));
+        let mut settings = Settings {
+            plan_url: plan.url(),
+            bedrock_url: Some(bedrock.url()),
+            ..Settings::default()
+        };
+        change(&mut settings);
+        let aws = LocalAws::memory().unwrap();
+        let http = store::aws::https_client().unwrap();
+        let house = House::open(aws, settings, http, clock).await.unwrap();
+        let listener = loopback().await;
+        let base_url = format!("http://{}", listener.local_addr().unwrap());
+        let router = house.router();
+        running.spawn(async move { axum::serve(listener, router).await.unwrap() });
+
+        let user = Command::CreateUser(NewUser {
+            name: "story".to_owned(),
+            ..NewUser::default()
+        });
+        let Outcome::UserCreated(user) = carry_out(&house, user, None).await else {
+            panic!()
+        };
+        let issue = Command::IssueKey { user_id: user.id };
+        let Outcome::KeyIssued(key) = carry_out(&house, issue, None).await else {
+            panic!()
+        };
+        let world = Self {
+            house,
+            plan,
+            bedrock,
+            base_url,
+            key,
+            http: client(),
+            now_ms,
+            _running: running,
+        };
+        world.bind(BEDROCK_KEY).await;
+        world
+    }
+
+    /// Carries out an admin's command.
+    pub async fn command(&self, command: Command) -> Outcome {
+        carry_out(&self.house, command, None).await
+    }
+
+    /// Binds a Bedrock API key to the world's access key.
+    pub async fn bind(&self, bedrock_key: &str) {
+        let set = Command::SetBedrockKey {
+            key_id: self.key.key_id.clone(),
+            region: None,
+        };
+        carry_out(
+            &self.house,
+            set,
+            Some(BedrockKey::parse(bedrock_key).unwrap()),
+        )
+        .await;
+    }
+
+    /// A second user's key, without a Bedrock key.
+    pub async fn key_without_bedrock(&self) -> IssuedKey {
+        let issue = Command::IssueKey {
+            user_id: self.key.user_id.clone(),
+        };
+        let Outcome::KeyIssued(key) = self.command(issue).await else {
+            panic!()
+        };
+        key
+    }
+
+    /// Lets time pass, for Spillway.
+    pub fn pass(&self, duration: Duration) {
+        let millis = i64::try_from(duration.as_millis()).unwrap();
+        self.now_ms.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// Plan answers the next requests that its limit is reached.
+    pub fn exhaust_plan(&self, requests: usize) {
+        let limit = Step::UsageLimit {
+            window: simulator::Window::FiveHour,
+            reset_after_s: 1800,
+        };
+        self.plan.script(std::iter::repeat_n(limit, requests));
+    }
+
+    /// A request under the world's access key, with a client's usual headers.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_as(&self.key.access_key, method, path)
+    }
+
+    /// A request under any access key.
+    pub fn request_as(&self, access_key: &str, method: Method, path: &str) -> RequestBuilder {
+        self.bare(method, &format!("/ak/{access_key}{path}"))
+            .header("authorization", format!("Bearer {CLIENT_CREDENTIAL}"))
+            .header("anthropic-version", "2023-06-01")
+            .header("content-type", "application/json")
+    }
+
+    /// A request without any of Spillway's or Anthropic's headers.
+    pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.base_url))
+    }
+
+    /// Sends a message and reads the whole answer.
+    pub async fn ask(&self, body: &Value) -> Answer {
+        read(
+            self.request(Method::POST, "/v1/messages?beta=true")
+                .body(body.to_string()),
+        )
+        .await
+    }
+}
+
+/// A Messages request that says `text`.
+pub fn message(text: &str, streaming: Streaming) -> Value {
+    json!({
+        "model": "claude-opus-5-5",
+        "max_tokens": 1024,
+        "stream": streaming == Streaming::Yes,
+        "messages": [{"role": "user", "content": text}],
+    })
+}
+
+/// Whether an answer is asked for as an event stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streaming {
+    /// `stream: true`.
+    Yes,
+    /// `stream: false`.
+    No,
+}
+
+/// Sends a request and reads the whole answer.
+pub async fn read(request: RequestBuilder) -> Answer {
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let headers = answer.headers().clone();
+    let body = answer.bytes().await.expect("the answer is whole").to_vec();
+    if body.starts_with(b"event: message_start") && headers.contains_key("x-spillway-upstream") {
+        keep_for_judges(&body);
+    }
+    Answer {
+        status,
+        headers,
+        body,
+    }
+}
+
+fn keep_for_judges(stream: &[u8]) {
+    if let Some(folder) = judged("sse") {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("answer.sse"), stream).unwrap();
+    }
+}
+
+/// A plain HTTP client, for loopback.
+pub fn client() -> reqwest::Client {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(60))
+        .build()
+        .unwrap()
+}
+
+/// A listener on a free port of the loopback interface.
+pub async fn loopback() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+}
+
+async fn carry_out(house: &House, command: Command, key: Option<BedrockKey>) -> Outcome {
+    house
+        .admin()
+        .execute(command, key, house.clock().now())
+        .await
+        .unwrap()
+}

@@ -61,7 +61,8 @@ impl Losses {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refused {
     /// A request field by its Anthropic name: `output_config.effort`, `thinking.display`, `top_k`,
-    /// `tool_choice`, `tools.strict`, `context_management`, `thinking`.
+    /// `tool_choice`, `tools.strict`, `context_management`, `thinking`; `anthropic_beta` for the whole
+    /// list, when the refusal named none.
     Field(String),
     /// A value of `anthropic_beta`.
     Beta(String),
@@ -95,8 +96,9 @@ impl Learned {
         self.0.iter().any(|known| matches!(known, Refused::Field(field) if field == name))
     }
 
-    /// Whether the target refused this beta before.
+    /// Whether the target refused this beta before, by its name or with the whole list.
     pub fn beta(&self, name: &str) -> bool {
-        self.0.iter().any(|known| matches!(known, Refused::Beta(beta) if beta == name))
+        self.field("anthropic_beta")
+            || self.0.iter().any(|known| matches!(known, Refused::Beta(beta) if beta == name))
     }
 }

@@ -1,1 +1,251 @@
-//! Placeholder.
+//! Server-sent events as bytes: writing ours, reading others'.
+//!
+//! The writer makes the frames that Anthropic's clients read: an `event:` line, one `data:` line of
+//! JSON, an empty line. The reader watches a stream that somebody else wrote without touching its
+//! bytes, and gives the same events however the bytes were split on the way. It follows the HTML
+//! standard's grammar (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>,
+//! read 2026-11-21). Neither knows what an event means.
+
+use serde::Serialize;
+
+/// A keep-alive. Claude Code gives up after 300 s without a byte, and counts this as one.
+pub const PING: &[u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
+
+/// Appends `event: error` with Anthropic's error envelope: the last event of a stream that broke.
+///
+/// `error_type` is one of Anthropic's error types, such as `overloaded_error`.
+pub fn error_event(out: &mut Vec<u8>, error_type: &str, message: &str, request_id: &str) {
+    write_event(
+        out,
+        "error",
+        &ErrorEnvelope::new(error_type, message, request_id),
+    );
+}
+
+/// Anthropic's error envelope, the same in an error body and in an `error` event.
+#[derive(Serialize)]
+pub(crate) struct ErrorEnvelope<'a> {
+    r#type: &'static str,
+    error: ErrorDetail<'a>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct ErrorDetail<'a> {
+    r#type: &'a str,
+    message: &'a str,
+}
+
+impl<'a> ErrorEnvelope<'a> {
+    pub(crate) fn new(error_type: &'a str, message: &'a str, request_id: &'a str) -> Self {
+        Self {
+            r#type: "error",
+            error: ErrorDetail {
+                r#type: error_type,
+                message,
+            },
+            request_id,
+        }
+    }
+}
+
+/// Appends one event whose data is `data` as JSON. `name` must not hold a line break.
+pub(crate) fn write_event(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
+    open_frame(out, name);
+    write_json(out, data);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// Appends one event whose data is JSON text as it came. A line break can stand in JSON between
+/// tokens only, so it becomes a space: inside a frame it would end the `data:` line.
+pub(crate) fn write_raw_event(out: &mut Vec<u8>, name: &str, json: &[u8]) {
+    open_frame(out, name);
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+        out.extend_from_slice(json);
+    } else {
+        out.extend(json.iter().map(|&byte| {
+            if matches!(byte, b'\n' | b'\r') {
+                b' '
+            } else {
+                byte
+            }
+        }));
+    }
+    out.extend_from_slice(b"\n\n");
+}
+
+fn open_frame(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a Vec takes every byte, and this crate serialises only structs, strings and raw JSON"
+)]
+pub(crate) fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out, value).expect("writing to a Vec does not fail");
+}
+
+/// One event of a stream that [`SseReader`] watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SseEvent<'a> {
+    /// The value of the `event:` line; `message` without one, as the standard says. Empty when it
+    /// is not UTF-8.
+    pub name: &'a str,
+    /// The value of the `data:` lines, joined by line breaks. `None` when they are longer than the
+    /// reader keeps: the event happened, its content was let go.
+    pub data: Option<&'a [u8]>,
+}
+
+/// Reads a stream of server-sent events in pieces, in bounded memory.
+///
+/// An event too long for the limit does not stop the reader: it is reported without its data, and
+/// the next one is read as usual. An event that the stream's end cuts off is not reported.
+#[derive(Debug)]
+pub struct SseReader {
+    /// Most bytes kept of one line, and of one event's data.
+    limit: usize,
+    /// The beginning of a line whose end has not come yet.
+    line: Vec<u8>,
+    line_too_long: bool,
+    name: Vec<u8>,
+    data: Data,
+    /// The last byte was a carriage return: a line feed that follows belongs to it.
+    after_carriage_return: bool,
+    at_first_line: bool,
+    /// Joined `data:` lines; kept between events for its memory only.
+    joined: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Data {
+    /// No `data:` line yet. An event that ends like this did not happen.
+    Absent,
+    /// In [`SseReader::joined`].
+    Kept,
+    TooLong,
+}
+
+impl SseReader {
+    /// A reader that keeps at most `limit` bytes of one event's data, and as much of one line.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            line: Vec::new(),
+            line_too_long: false,
+            name: Vec::new(),
+            data: Data::Absent,
+            after_carriage_return: false,
+            at_first_line: true,
+            joined: Vec::new(),
+        }
+    }
+
+    /// Takes the next bytes of the stream and tells of each event that they complete, in order.
+    pub fn push(&mut self, bytes: &[u8], mut on_event: impl FnMut(SseEvent<'_>)) {
+        let mut rest = bytes;
+        loop {
+            if self.after_carriage_return && !rest.is_empty() {
+                self.after_carriage_return = false;
+                rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+            }
+            let end = memchr::memchr2(b'\n', b'\r', rest);
+            let Some((head, [terminator, tail @ ..])) = end.map(|at| rest.split_at(at)) else {
+                self.hold(rest);
+                return;
+            };
+            self.after_carriage_return = *terminator == b'\r';
+            rest = tail;
+            self.end_line(head, &mut on_event);
+        }
+    }
+
+    /// Keeps a part of a line until its end comes.
+    fn hold(&mut self, part: &[u8]) {
+        let room = self.limit.saturating_sub(self.line.len());
+        self.line_too_long |= part.len() > room;
+        self.line
+            .extend_from_slice(part.get(..room).unwrap_or(part));
+    }
+
+    fn end_line(&mut self, tail: &[u8], on_event: &mut impl FnMut(SseEvent<'_>)) {
+        if self.line.is_empty() && tail.len() <= self.limit {
+            // The usual case: the whole line lies in one piece, and is not copied.
+            self.read_line(tail, on_event);
+            return;
+        }
+        self.hold(tail);
+        let mut line = std::mem::take(&mut self.line);
+        self.read_line(&line, on_event);
+        line.clear();
+        self.line = line;
+        self.line_too_long = false;
+    }
+
+    fn read_line(&mut self, line: &[u8], on_event: &mut impl FnMut(SseEvent<'_>)) {
+        let line = if std::mem::take(&mut self.at_first_line) {
+            line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line)
+        } else {
+            line
+        };
+        if line.is_empty() {
+            self.end_event(on_event);
+            return;
+        }
+        let (field, value) = match memchr::memchr(b':', line).map(|at| line.split_at(at)) {
+            Some((field, [_, value @ ..])) => (field, value.strip_prefix(b" ").unwrap_or(value)),
+            _ => (line, &[][..]),
+        };
+        match field {
+            b"data" => self.add_data(value),
+            b"event" => {
+                self.name.clear();
+                if !self.line_too_long {
+                    self.name.extend_from_slice(value);
+                }
+            }
+            // Comments, `id`, `retry` and unknown fields say nothing about the answer.
+            _ => {}
+        }
+    }
+
+    fn add_data(&mut self, value: &[u8]) {
+        let joint = usize::from(self.data == Data::Kept);
+        let fits = self.joined.len() + joint + value.len() <= self.limit;
+        match self.data {
+            Data::Absent | Data::Kept if fits && !self.line_too_long => {
+                if self.data == Data::Kept {
+                    self.joined.push(b'\n');
+                }
+                self.joined.extend_from_slice(value);
+                self.data = Data::Kept;
+            }
+            _ => {
+                self.joined.clear();
+                self.data = Data::TooLong;
+            }
+        }
+    }
+
+    fn end_event(&mut self, on_event: &mut impl FnMut(SseEvent<'_>)) {
+        let data = match self.data {
+            Data::Absent => {
+                self.name.clear();
+                return;
+            }
+            Data::Kept => Some(self.joined.as_slice()),
+            Data::TooLong => None,
+        };
+        let name = if self.name.is_empty() {
+            "message"
+        } else {
+            std::str::from_utf8(&self.name).unwrap_or_default()
+        };
+        on_event(SseEvent { name, data });
+        self.name.clear();
+        self.joined.clear();
+        self.data = Data::Absent;
+    }
+}

@@ -1,7 +1,7 @@
 //! The AWS of one machine, and the two upstreams of a demo.
 //!
 //! [`LocalAws`] answers the calls of the real AWS SDK clients inside the process: DynamoDB from
-//! an SQLite file, KMS and Secrets Manager from two private files. Nothing listens on a port, so
+//! an `SQLite` file, KMS and Secrets Manager from two private files. Nothing listens on a port, so
 //! that no web page and no other user of the machine can reach it. The rest of Spillway cannot
 //! tell the difference: it is given SDK clients, and the SDK's serialiser, signer, retries and
 //! error mapping all run.

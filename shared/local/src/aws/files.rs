@@ -23,7 +23,9 @@ pub(crate) fn make_private_folder(dir: &Path) -> Result<(), LocalError> {
         use std::os::unix::fs::DirBuilderExt as _;
         builder.mode(0o700);
     }
-    builder.create(dir).map_err(|source| LocalError::io(dir, source))
+    builder
+        .create(dir)
+        .map_err(|source| LocalError::io(dir, source))
 }
 
 /// Makes an empty private file unless something is there, and takes other users' access away
@@ -69,15 +71,23 @@ impl FolderLock {
     pub(crate) fn take(folder: &Path) -> Result<Self, LocalError> {
         let path = folder.join("lock");
         let io = |source| LocalError::io(&path, source);
-        let mut file =
-            private_options().create(true).read(true).write(true).truncate(false).open(&path).map_err(io)?;
+        let mut file = private_options()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);
                 let pid = holder.trim().parse().ok();
-                return Err(LocalError::InUse { folder: folder.to_owned(), pid });
+                return Err(LocalError::InUse {
+                    folder: folder.to_owned(),
+                    pid,
+                });
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
@@ -131,9 +141,8 @@ impl PrivateFile {
     /// Replaces the contents: after `Ok` the new ones are on the disk, before it the old ones.
     pub(crate) fn replace(&self, contents: &[u8]) -> Result<(), LocalError> {
         match self {
-            Self::OnDisk(path) => {
-                write_beside_and_rename(path, contents).map_err(|source| LocalError::io(path, source))
-            }
+            Self::OnDisk(path) => write_beside_and_rename(path, contents)
+                .map_err(|source| LocalError::io(path, source)),
             Self::InMemory(bytes) => {
                 *lock(bytes) = Some(contents.to_vec());
                 Ok(())
@@ -155,7 +164,11 @@ fn write_beside_and_rename(path: &Path, contents: &[u8]) -> io::Result<()> {
     // One writer at a time: the folder is locked and each file has one owner behind a mutex. What
     // a killed process left under this name is overwritten.
     let beside = path.with_extension("new");
-    let mut file = private_options().create(true).write(true).truncate(true).open(&beside)?;
+    let mut file = private_options()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .open(&beside)?;
     restrict(&file)?;
     file.write_all(contents)?;
     file.sync_all()?;
@@ -171,5 +184,7 @@ fn write_beside_and_rename(path: &Path, contents: &[u8]) -> io::Result<()> {
 
 /// Locks a mutex whose data every holder leaves whole, also one that panicked.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -6,14 +6,13 @@
 
 mod connector;
 mod dynamodb;
-mod files;
+pub(crate) mod files;
 mod kms;
-mod protocol;
+pub(crate) mod protocol;
 mod secrets_manager;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -104,7 +103,10 @@ pub enum LocalError {
 
 impl LocalError {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
@@ -127,31 +129,45 @@ impl LocalAws {
         let open_private = |name: &'static str| -> Result<PrivateFile, LocalError> {
             let file = PrivateFile::at(dir.join(name));
             if existing && !file.exists() {
-                return Err(LocalError::Incomplete { folder: dir.to_owned(), file: name });
+                return Err(LocalError::Incomplete {
+                    folder: dir.to_owned(),
+                    file: name,
+                });
             }
             Ok(file)
         };
         // The two files are written before the database exists: see `Incomplete`.
-        let kms = Kms::open(open_private("kms.json")?)?;
+        let kms = Kms::open(&open_private("kms.json")?)?;
         let secrets_manager = SecretsManager::open(open_private("secrets.json")?)?;
         let dynamodb = DynamoDb::open(&database)?;
-        let services = Services { dynamodb, kms, secrets_manager, _lock: Some(lock) };
-        Ok(Self { connector: Connector::new(services), folder: Some(dir.to_owned()) })
+        let services = Services {
+            dynamodb,
+            kms,
+            secrets_manager,
+            _lock: Some(lock),
+        };
+        Ok(Self {
+            connector: Connector::new(services),
+            folder: Some(dir.to_owned()),
+        })
     }
 
     /// A fresh AWS that lives in memory and is gone with its last clone.
     ///
     /// # Errors
     ///
-    /// [`LocalError::Database`] when SQLite refuses.
+    /// [`LocalError::Database`] when `SQLite` refuses.
     pub fn memory() -> Result<Self, LocalError> {
         let services = Services {
             dynamodb: DynamoDb::memory()?,
-            kms: Kms::open(PrivateFile::in_memory())?,
+            kms: Kms::open(&PrivateFile::in_memory())?,
             secrets_manager: SecretsManager::open(PrivateFile::in_memory())?,
             _lock: None,
         };
-        Ok(Self { connector: Connector::new(services), folder: None })
+        Ok(Self {
+            connector: Connector::new(services),
+            folder: None,
+        })
     }
 
     /// The data folder, unless this one lives in memory.
@@ -227,14 +243,14 @@ impl LocalAws {
     }
 
     /// One round of upkeep: drops stream records older than 24 hours (dynoxide keeps them for
-    /// ever), deletes what its time to live has ended, and folds SQLite's log into its file.
+    /// ever), deletes what its time to live has ended, and folds `SQLite`'s log into its file.
     ///
     /// `now_ms` is milliseconds since the Unix epoch. Time to live goes by the machine's own
     /// clock, as dynoxide does not take another.
     ///
     /// # Errors
     ///
-    /// [`LocalError::Database`] when SQLite refuses; the next round may succeed.
+    /// [`LocalError::Database`] when `SQLite` refuses; the next round may succeed.
     pub async fn sweep(&self, now_ms: u64) -> Result<Swept, LocalError> {
         upkeep::sweep(self.connector.services_arc(), now_ms).await
     }
@@ -276,7 +292,10 @@ fn arn(service: &str, resource: &str) -> String {
 }
 
 /// Seconds since the Unix epoch with their milliseconds, as AWS JSON protocols write a time.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of this age are exact in an f64")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of this age are exact in an f64"
+)]
 fn epoch_seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }

@@ -5,6 +5,7 @@
 //! (<https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>).
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -30,19 +31,31 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// A refusal with status 400, which is what nearly all of them have.
     pub(crate) fn new(name: &'static str, message: impl Into<String>) -> Self {
-        Self { status: 400, name, message: message.into() }
+        Self {
+            status: 400,
+            name,
+            message: message.into(),
+        }
     }
 
     /// The service failed, and not the caller.
     pub(crate) fn internal(name: &'static str, message: impl Into<String>) -> Self {
-        Self { status: 500, name, message: message.into() }
+        Self {
+            status: 500,
+            name,
+            message: message.into(),
+        }
     }
 }
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         let body = serde_json::json!({ "__type": refusal.name, "message": refusal.message });
-        Self { status: refusal.status, error: Some(refusal.name.into()), body: body.to_string() }
+        Self {
+            status: refusal.status,
+            error: Some(refusal.name.into()),
+            body: body.to_string(),
+        }
     }
 }
 
@@ -50,34 +63,33 @@ impl Answer {
     /// Status 200 with `body` as JSON.
     pub(crate) fn ok(body: &impl Serialize) -> Self {
         match serde_json::to_string(body) {
-            Ok(body) => Self { status: 200, error: None, body },
+            Ok(body) => Self {
+                status: 200,
+                error: None,
+                body,
+            },
             Err(_) => Refusal::internal("InternalFailure", "the answer cannot be written").into(),
         }
     }
 
     /// An operation that the local service does not have.
     pub(crate) fn unknown_operation() -> Self {
-        Refusal::new("UnknownOperationException", "this operation is not available locally").into()
+        Refusal::new(
+            "UnknownOperationException",
+            "this operation is not available locally",
+        )
+        .into()
     }
 
-    /// The answer as the SDK's HTTP layer takes it.
-    pub(crate) fn into_http(self, content_type: &str) -> Result<HttpResponse, http::Error> {
-        let mut response = http::Response::builder()
-            .status(self.status)
-            .header(http::header::CONTENT_TYPE, content_type);
+    /// The answer as the SDK's HTTP layer takes it. `None` for a status no HTTP server can send.
+    pub(crate) fn into_http(self, content_type: &'static str) -> Option<HttpResponse> {
+        let status = StatusCode::try_from(self.status).ok()?;
+        let mut response = HttpResponse::new(status, SdkBody::from(self.body));
+        response.headers_mut().insert("content-type", content_type);
         if let Some(error) = self.error {
-            response = response.header("x-amzn-errortype", error);
+            response.headers_mut().insert("x-amzn-errortype", error);
         }
-        let response = response.body(SdkBody::from(self.body))?;
-        let status = response.status().into();
-        let (parts, body) = response.into_parts();
-        let mut answer = HttpResponse::new(status, body);
-        for (name, value) in &parts.headers {
-            if let Ok(value) = value.to_str() {
-                answer.headers_mut().append(name.as_str().to_owned(), value.to_owned());
-            }
-        }
-        Ok(answer)
+        Some(response)
     }
 }
 
@@ -100,6 +112,9 @@ impl Serialize for Blob {
 impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        BASE64.decode(text).map(Self).map_err(|_| serde::de::Error::custom("not base64"))
+        BASE64
+            .decode(text)
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom("not base64"))
     }
 }

@@ -1,0 +1,149 @@
+//! Which Bedrock model serves a requested one, and what that model can take.
+//!
+//! Models are data: the table in `model/table.rs`. Matching goes by family and version, so
+//! that a model newer than the table gets the rules of its predecessor instead of a failure. Knows
+//! nothing of requests.
+
+mod name;
+mod table;
+
+use domain::bedrock::{BedrockModel, BedrockSettings, DEFAULT_MODEL_ID};
+
+pub use self::name::{ClaudeName, Family};
+pub use self::table::{Betas, Capabilities, Effort, ForcedTool, ThinkingKinds, ThinkingOff};
+
+/// The model that serves a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What stands in the URL of the Bedrock call.
+    pub model_id: String,
+    /// What the model can take.
+    pub capabilities: &'static Capabilities,
+    /// The foundation model id, which `CountTokens` wants instead of an inference profile; None
+    /// when it is not known.
+    pub foundation_id: Option<String>,
+    /// The client asked for the long context window (`[1m]`).
+    pub long_context: bool,
+    /// Something an operator should know of.
+    pub warning: Option<TargetWarning>,
+}
+
+/// Why a target may not work as well as it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetWarning {
+    /// An ARN that does not say which model is behind it, configured without a base model.
+    #[error("the ARN does not name its model: set base_model, or only the least is sent to it")]
+    BaseModelMissing,
+    /// Not a Claude model by its name.
+    #[error("the model is not known to be a Claude: only what every Claude takes is sent to it")]
+    UnknownModel,
+    /// A Claude model that has no row in the capability table.
+    #[error("the model is not in the capability table: the nearest older model's rules apply")]
+    NewModel,
+    /// The rule names a Claude model that has no inference profile for the region.
+    #[error("the model of the rule is not offered in the region: the default model serves instead")]
+    NotOffered,
+}
+
+/// Finds the model that serves `requested`: the first rule that fits, else a Bedrock id or ARN
+/// just as it was requested, else the default of the settings.
+///
+/// A rule fits the name with or without its date and in any case, so that `claude-opus-4-5` also
+/// serves `claude-opus-4-5-20251101` and `Claude-Opus-4-5[1m]`.
+pub fn resolve(requested: &str, settings: &BedrockSettings) -> Target {
+    let name = name::normalise(requested);
+    let long_context = requested.trim_end().to_ascii_lowercase().ends_with("[1m]");
+    let rule = settings.models.rules.iter().find(|rule| {
+        let pattern = name::normalise(&rule.requested);
+        name::matches(&pattern, &name) || name::matches(&pattern, name::undated(&name))
+    });
+    let target = match rule {
+        Some(rule) => serve(&rule.serve, &settings.region),
+        None if name::is_bedrock_id(&name) => serve(&BedrockModel::named(name), &settings.region),
+        None => serve(&settings.models.default, &settings.region),
+    };
+    let target = target.unwrap_or_else(|| Target {
+        warning: Some(TargetWarning::NotOffered),
+        // A default that is itself a name without a profile leaves only the product's default.
+        ..serve(&settings.models.default, &settings.region)
+            .unwrap_or_else(|| known(DEFAULT_MODEL_ID.to_owned(), None))
+    });
+    Target {
+        long_context,
+        ..target
+    }
+}
+
+/// The Bedrock inference profile id of a Claude model for a region, such as
+/// `eu.anthropic.claude-opus-4-6-v1` for `claude-opus-4-6` in `eu-west-1`.
+///
+/// The region chooses the geo prefix as Claude Code chooses it (`us-gov-*` is `us-gov`, `us-*` and
+/// `ca-*` are `us`, `eu-*` is `eu`, `ap-*` is `apac`), and `global` stands in where the model has no
+/// such profile. None when the name is not a Claude model, or the model has neither.
+pub fn bedrock_id(claude_name: &str, region: &str) -> Option<String> {
+    let name = ClaudeName::read(&name::normalise(claude_name))?;
+    let geo = match region {
+        _ if region.starts_with("us-gov-") => "us-gov",
+        _ if region.starts_with("us-") || region.starts_with("ca-") => "us",
+        _ if region.starts_with("eu-") => "eu",
+        _ if region.starts_with("ap-") => "apac",
+        _ => "global",
+    };
+    let prefix = match table::row(name) {
+        Some(row) => ["global", geo]
+            .into_iter()
+            .rfind(|prefix| row.prefixes.contains(prefix))?,
+        // Every model since 2026 has a global profile; a newer one is taken to have one, too.
+        None => "global",
+    };
+    Some(format!("{prefix}.{}", foundation_id(claude_name)?))
+}
+
+/// The foundation model id in or behind a name: what is left of a Bedrock id without geo prefix and
+/// ARN, or the table's id of a Claude name. A name newer than the table follows the form all
+/// models have since Sonnet 4.6: `anthropic.` and the name. None when it is neither.
+pub fn foundation_id(name: &str) -> Option<String> {
+    if let Some(at) = name.find("anthropic.claude-") {
+        return name.get(at..).map(str::to_owned);
+    }
+    if name.starts_with("arn:") {
+        return None;
+    }
+    let plain = name::normalise(name);
+    let read = ClaudeName::read(&plain)?;
+    Some(match table::row(read) {
+        Some(row) => row.foundation.to_owned(),
+        None => format!("anthropic.{}", name::undated(&plain)),
+    })
+}
+
+/// The target of a configured model; None when it is a plain Claude name without a profile here.
+fn serve(model: &BedrockModel, region: &str) -> Option<Target> {
+    let plain_claude = model.id.to_ascii_lowercase().starts_with("claude-");
+    let id = if plain_claude {
+        bedrock_id(&model.id, region)?
+    } else {
+        model.id.clone()
+    };
+    Some(known(id, model.base_model.as_deref()))
+}
+
+fn known(model_id: String, base_model: Option<&str>) -> Target {
+    let named = base_model.unwrap_or(&model_id);
+    let name = ClaudeName::read(named);
+    let warning = match name {
+        Some(name) if table::row(name).is_some() => None,
+        Some(_) => Some(TargetWarning::NewModel),
+        None if base_model.is_none() && model_id.starts_with("arn:") => {
+            Some(TargetWarning::BaseModelMissing)
+        }
+        None => Some(TargetWarning::UnknownModel),
+    };
+    Target {
+        capabilities: name.map_or(&table::UNKNOWN, table::capabilities),
+        foundation_id: foundation_id(named),
+        model_id,
+        long_context: false,
+        warning,
+    }
+}

@@ -1,0 +1,488 @@
+//! The capability table. A new model is a row here and nothing else.
+//!
+//! Sources: Anthropic's model overview and extended thinking pages, the Bedrock user guide's
+//! pages on Claude and inference profiles, and the public model map of `BerriAI/litellm`
+//! (`model_prices_and_context_window.json`), read in autumn 2026.
+
+use super::name::{ClaudeName, Family};
+
+/// How a model takes `thinking`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThinkingKinds {
+    /// It does not think, or it is not known whether it does: nothing is sent.
+    None,
+    /// `enabled` with a token budget.
+    Budget,
+    /// `enabled` and `adaptive`.
+    Both,
+    /// `adaptive` only; a budget is refused.
+    Adaptive,
+}
+
+/// What to send when the client asks for no thinking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThinkingOff {
+    /// Nothing: the model only thinks when it is asked to.
+    Omit,
+    /// `{"type":"disabled"}`: without it the model thinks by itself.
+    Disabled,
+    /// `{"type":"between_tools"}`: the least thinking this model has.
+    BetweenTools,
+    /// Nothing: the model always thinks, and refuses to be told otherwise.
+    AlwaysOn,
+}
+
+/// A level of `output_config.effort`, in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// `low`.
+    Low,
+    /// `medium`.
+    Medium,
+    /// `high`.
+    High,
+    /// `xhigh`.
+    Xhigh,
+    /// `max`.
+    Max,
+}
+
+impl Effort {
+    /// The level of that name on the wire.
+    pub fn read(name: &str) -> Option<Self> {
+        Some(match name {
+            "low" => Self::Low,
+            "medium" => Self::Medium,
+            "high" => Self::High,
+            "xhigh" => Self::Xhigh,
+            "max" => Self::Max,
+            _ => return None,
+        })
+    }
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+}
+
+/// Whether `tool_choice` may force a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForcedTool {
+    /// Always.
+    Yes,
+    /// Only while the request asks for no thinking.
+    WithoutThinking,
+    /// Never: the model always thinks.
+    No,
+}
+
+/// What a model can take. All that the request translation knows of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent column of the table"
+)]
+pub struct Capabilities {
+    /// Most output tokens; also the limit of a thinking budget.
+    pub max_output: u64,
+    /// Context window in tokens, without betas.
+    pub context: u64,
+    /// Kinds of `thinking`.
+    pub thinking: ThinkingKinds,
+    /// How thinking is switched off.
+    pub thinking_off: ThinkingOff,
+    /// Whether earlier thinking is bound to the conversation it was made in, so that a changed
+    /// prefix is refused unless the request asks for the block to be dropped.
+    pub binds_thinking: bool,
+    /// Levels of effort, ascending; empty when the model refuses the field.
+    pub efforts: &'static [Effort],
+    /// Whether `temperature`, `top_p` and `top_k` are taken.
+    pub sampling: bool,
+    /// Whether the conversation may end in an assistant message.
+    pub prefill: bool,
+    /// Whether a tool may be forced.
+    pub forced_tool: ForcedTool,
+    /// Whether cache points may carry `ttl`.
+    pub cache_ttl: bool,
+    /// Whether an output format (JSON schema) and `strict` tools are taken.
+    pub structured_output: bool,
+    /// Whether `role: system` messages inside the conversation are taken by `InvokeModel`.
+    pub native_system_role: bool,
+    /// Whether tool search (`defer_loading`, `tool_reference`) is taken by `InvokeModel`.
+    pub tool_search: bool,
+    /// Whether `CountTokens` works for it.
+    pub count_tokens: bool,
+    /// Betas that only some models take.
+    pub betas: Betas,
+}
+
+/// The betas whose acceptance differs between models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent column of the table"
+)]
+pub struct Betas {
+    /// `interleaved-thinking-2025-05-14`.
+    pub interleaved_thinking: bool,
+    /// `context-1m-2025-08-07`.
+    pub context_1m: bool,
+    /// `fine-grained-tool-streaming-2025-05-14`.
+    pub fine_grained_tool_streaming: bool,
+    /// `effort-2025-11-24`, which the effort field needs on this model.
+    pub effort: bool,
+}
+
+use Effort::{High, Low, Max, Medium, Xhigh};
+use Family::{Fable, Haiku, Opus, Sonnet};
+
+const NO_BETAS: Betas = Betas {
+    interleaved_thinking: false,
+    context_1m: false,
+    fine_grained_tool_streaming: false,
+    effort: false,
+};
+
+const BETAS_TO_4_6: Betas = Betas {
+    interleaved_thinking: true,
+    fine_grained_tool_streaming: true,
+    ..NO_BETAS
+};
+
+/// What every Claude model takes: used for a target whose model is not known.
+pub(super) const UNKNOWN: Capabilities = Capabilities {
+    max_output: 64_000,
+    context: 200_000,
+    thinking: ThinkingKinds::None,
+    thinking_off: ThinkingOff::Omit,
+    binds_thinking: false,
+    efforts: &[],
+    sampling: false,
+    prefill: false,
+    forced_tool: ForcedTool::WithoutThinking,
+    cache_ttl: false,
+    structured_output: false,
+    native_system_role: false,
+    tool_search: false,
+    count_tokens: false,
+    betas: NO_BETAS,
+};
+
+/// Claude 3.5: the last generation without thinking.
+const V3_5: Capabilities = Capabilities {
+    max_output: 8_192,
+    sampling: true,
+    prefill: true,
+    forced_tool: ForcedTool::Yes,
+    count_tokens: true,
+    betas: NO_BETAS,
+    ..UNKNOWN
+};
+
+const V3_7: Capabilities = Capabilities {
+    max_output: 64_000,
+    thinking: ThinkingKinds::Budget,
+    forced_tool: ForcedTool::WithoutThinking,
+    ..V3_5
+};
+
+const SONNET_4: Capabilities = Capabilities {
+    betas: Betas {
+        context_1m: true,
+        ..BETAS_TO_4_6
+    },
+    ..V3_7
+};
+
+const OPUS_4: Capabilities = Capabilities {
+    max_output: 32_000,
+    betas: BETAS_TO_4_6,
+    ..V3_7
+};
+
+const HAIKU_4_5: Capabilities = Capabilities {
+    cache_ttl: true,
+    structured_output: true,
+    tool_search: true,
+    betas: BETAS_TO_4_6,
+    ..V3_7
+};
+
+const SONNET_4_5: Capabilities = Capabilities {
+    betas: SONNET_4.betas,
+    ..HAIKU_4_5
+};
+
+const OPUS_4_5: Capabilities = Capabilities {
+    efforts: &[Low, Medium, High],
+    betas: Betas {
+        effort: true,
+        ..BETAS_TO_4_6
+    },
+    ..HAIKU_4_5
+};
+
+const SONNET_4_6: Capabilities = Capabilities {
+    context: 1_000_000,
+    thinking: ThinkingKinds::Both,
+    efforts: &[Low, Medium, High, Max],
+    prefill: false,
+    ..HAIKU_4_5
+};
+
+const OPUS_4_6: Capabilities = Capabilities {
+    max_output: 128_000,
+    ..SONNET_4_6
+};
+
+const OPUS_4_7: Capabilities = Capabilities {
+    thinking: ThinkingKinds::Adaptive,
+    thinking_off: ThinkingOff::Disabled,
+    efforts: &[Low, Medium, High, Xhigh],
+    sampling: false,
+    structured_output: false,
+    count_tokens: false,
+    betas: NO_BETAS,
+    ..OPUS_4_6
+};
+
+const OPUS_4_8: Capabilities = Capabilities {
+    native_system_role: true,
+    ..OPUS_4_7
+};
+
+const SONNET_5: Capabilities = OPUS_4_8;
+
+const OPUS_5: Capabilities = Capabilities {
+    efforts: &[Low, Medium, High, Xhigh, Max],
+    ..OPUS_4_8
+};
+
+const SONNET_5_5: Capabilities = Capabilities {
+    thinking_off: ThinkingOff::BetweenTools,
+    forced_tool: ForcedTool::No,
+    ..SONNET_5
+};
+
+const OPUS_5_5: Capabilities = Capabilities {
+    thinking_off: ThinkingOff::AlwaysOn,
+    forced_tool: ForcedTool::No,
+    ..OPUS_5
+};
+
+const HAIKU_5_5: Capabilities = Capabilities {
+    forced_tool: ForcedTool::Yes,
+    ..SONNET_5
+};
+
+const FABLE_5: Capabilities = Capabilities {
+    efforts: SONNET_5.efforts,
+    ..OPUS_5_5
+};
+
+const FABLE_5_1: Capabilities = Capabilities {
+    binds_thinking: true,
+    ..FABLE_5
+};
+
+/// One model: what it can do, what Bedrock calls it and where its profiles are.
+pub(super) struct Row {
+    family: Family,
+    version: (u16, u16),
+    /// The foundation model id.
+    pub(super) foundation: &'static str,
+    /// Geo prefixes of its inference profiles.
+    pub(super) prefixes: &'static [&'static str],
+    capabilities: Capabilities,
+}
+
+const EVERYWHERE: &[&str] = &["global", "us", "eu", "au", "jp", "apac"];
+const EVERYWHERE_AND_GOV: &[&str] = &["global", "us", "eu", "au", "jp", "apac", "us-gov"];
+
+const fn is(
+    family: Family,
+    version: (u16, u16),
+    foundation: &'static str,
+    prefixes: &'static [&'static str],
+    capabilities: Capabilities,
+) -> Row {
+    Row {
+        family,
+        version,
+        foundation,
+        prefixes,
+        capabilities,
+    }
+}
+
+/// Within a family in ascending order of version.
+pub(super) const ROWS: &[Row] = &[
+    is(
+        Sonnet,
+        (3, 5),
+        "anthropic.claude-3-5-sonnet-20241022-v2:0",
+        &["us", "apac"],
+        V3_5,
+    ),
+    is(
+        Sonnet,
+        (3, 7),
+        "anthropic.claude-3-7-sonnet-20250219-v1:0",
+        &["us", "eu", "apac"],
+        V3_7,
+    ),
+    is(
+        Sonnet,
+        (4, 0),
+        "anthropic.claude-sonnet-4-20250514-v1:0",
+        &["global", "us", "eu", "apac"],
+        SONNET_4,
+    ),
+    is(
+        Sonnet,
+        (4, 5),
+        "anthropic.claude-sonnet-4-5-20250929-v1:0",
+        &["global", "us", "eu", "jp", "au", "us-gov"],
+        SONNET_4_5,
+    ),
+    is(
+        Sonnet,
+        (4, 6),
+        "anthropic.claude-sonnet-4-6",
+        EVERYWHERE,
+        SONNET_4_6,
+    ),
+    is(
+        Sonnet,
+        (5, 0),
+        "anthropic.claude-sonnet-5",
+        EVERYWHERE_AND_GOV,
+        SONNET_5,
+    ),
+    is(
+        Sonnet,
+        (5, 5),
+        "anthropic.claude-sonnet-5-5",
+        EVERYWHERE_AND_GOV,
+        SONNET_5_5,
+    ),
+    is(
+        Opus,
+        (4, 0),
+        "anthropic.claude-opus-4-20250514-v1:0",
+        &["us"],
+        OPUS_4,
+    ),
+    is(
+        Opus,
+        (4, 1),
+        "anthropic.claude-opus-4-1-20250805-v1:0",
+        &["us", "eu"],
+        OPUS_4,
+    ),
+    is(
+        Opus,
+        (4, 5),
+        "anthropic.claude-opus-4-5-20251101-v1:0",
+        &["global", "us", "eu"],
+        OPUS_4_5,
+    ),
+    is(
+        Opus,
+        (4, 6),
+        "anthropic.claude-opus-4-6-v1",
+        EVERYWHERE,
+        OPUS_4_6,
+    ),
+    is(
+        Opus,
+        (4, 7),
+        "anthropic.claude-opus-4-7",
+        EVERYWHERE,
+        OPUS_4_7,
+    ),
+    is(
+        Opus,
+        (4, 8),
+        "anthropic.claude-opus-4-8",
+        EVERYWHERE_AND_GOV,
+        OPUS_4_8,
+    ),
+    is(
+        Opus,
+        (5, 0),
+        "anthropic.claude-opus-5",
+        EVERYWHERE_AND_GOV,
+        OPUS_5,
+    ),
+    is(
+        Opus,
+        (5, 5),
+        "anthropic.claude-opus-5-5",
+        EVERYWHERE_AND_GOV,
+        OPUS_5_5,
+    ),
+    is(
+        Haiku,
+        (3, 5),
+        "anthropic.claude-3-5-haiku-20241022-v1:0",
+        &["us"],
+        V3_5,
+    ),
+    is(
+        Haiku,
+        (4, 5),
+        "anthropic.claude-haiku-4-5-20251001-v1:0",
+        EVERYWHERE,
+        HAIKU_4_5,
+    ),
+    is(
+        Haiku,
+        (5, 5),
+        "anthropic.claude-haiku-5-5",
+        EVERYWHERE_AND_GOV,
+        HAIKU_5_5,
+    ),
+    is(
+        Fable,
+        (5, 0),
+        "anthropic.claude-fable-5",
+        &["global", "us", "eu", "apac", "au"],
+        FABLE_5,
+    ),
+    is(
+        Fable,
+        (5, 1),
+        "anthropic.claude-fable-5-1",
+        &["global", "us", "eu", "us-gov"],
+        FABLE_5_1,
+    ),
+];
+
+/// The row of exactly this model.
+pub(super) fn row(name: ClaudeName) -> Option<&'static Row> {
+    ROWS.iter()
+        .find(|row| row.family == name.family && row.version == name.version)
+}
+
+/// What a model can do: its own row, or that of the newest older model of its family, because a
+/// new model takes what its predecessor took far more often than not. A family that is not known
+/// is read as Sonnet, the narrowest ladder; what is older than every row gets the least.
+pub(super) fn capabilities(name: ClaudeName) -> &'static Capabilities {
+    let family = if name.family == Family::Other {
+        Family::Sonnet
+    } else {
+        name.family
+    };
+    ROWS.iter()
+        .rev()
+        .find(|row| row.family == family && row.version <= name.version)
+        .map_or(&UNKNOWN, |row| &row.capabilities)
+}

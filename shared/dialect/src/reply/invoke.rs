@@ -1,0 +1,65 @@
+//! The answer of `InvokeModel`, which is an Anthropic message already.
+
+use serde_json::value::RawValue;
+
+use super::{BrokenReply, InvokeUsage, RawObject, Reply, SAFEGUARDS_UNAVAILABLE, to_raw};
+use crate::sse::write_json;
+use crate::{Losses, ReplyContext};
+
+/// The member that Bedrock adds to Anthropic's own.
+pub(crate) const INVOCATION_METRICS: &str = "amazon-bedrock-invocationMetrics";
+
+/// Adapts the body of an `InvokeModel` answer: the model's name, the tools' names and the
+/// safeguards as the client knows them. Everything else stays as Bedrock wrote it, members that
+/// this code does not know included.
+///
+/// # Errors
+/// [`BrokenReply`] when the body is not an Anthropic message.
+pub fn invoke_reply(body: &[u8], context: &ReplyContext) -> Result<Reply, BrokenReply> {
+    let text = std::str::from_utf8(body).map_err(|_| BrokenReply::Unreadable)?;
+    let mut message = RawObject::parse(text).ok_or(BrokenReply::Unreadable)?;
+    let stop_reason: String = message.read("stop_reason").ok_or(BrokenReply::Unreadable)?;
+    let blocks: Vec<&RawValue> = message
+        .text("content")
+        .and_then(|content| serde_json::from_str(content).ok())
+        .ok_or(BrokenReply::Unreadable)?;
+
+    let usage = message
+        .read::<InvokeUsage>("usage")
+        .unwrap_or_default()
+        .tokens();
+    let renamed = (!context.renamed_tools.is_empty()).then(|| {
+        let blocks = blocks
+            .iter()
+            .map(|block| with_known_tool_name(block.get(), context));
+        to_raw(&blocks.collect::<Vec<_>>())
+    });
+    if let Some(blocks) = renamed {
+        message.set("content", blocks);
+    }
+    message.set("model", to_raw(&context.requested_model));
+    message.remove(INVOCATION_METRICS);
+    if context.safeguards_requested {
+        message.set("safeguard_results", to_raw(SAFEGUARDS_UNAVAILABLE));
+    }
+
+    let mut body = Vec::new();
+    write_json(&mut body, &message);
+    Ok(Reply {
+        body,
+        usage,
+        stop_reason,
+        losses: Losses::default(),
+    })
+}
+
+/// A content block as it came, but a tool's name as the client knows it.
+pub(crate) fn with_known_tool_name<'a>(block: &'a str, context: &ReplyContext) -> RawObject<'a> {
+    let mut object = RawObject::parse(block).unwrap_or_default();
+    if object.read::<String>("type").as_deref() == Some("tool_use")
+        && let Some(sent) = object.read::<String>("name")
+    {
+        object.set("name", to_raw(context.tool_name(&sent)));
+    }
+    object
+}

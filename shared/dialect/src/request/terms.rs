@@ -1,0 +1,96 @@
+//! What a translation goes by besides the request itself.
+
+use super::anthropic::{Choice, Kind, MessagesRequest};
+use crate::Learned;
+use crate::model::{Capabilities, Target};
+use domain::bedrock::Dialect;
+
+/// The API that will carry the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    Converse,
+    Invoke,
+}
+
+/// What the body is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Answer,
+    Count,
+}
+
+/// The target and how to reach it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms<'t> {
+    pub(super) wire: Wire,
+    pub(super) purpose: Purpose,
+    pub(super) capabilities: &'static Capabilities,
+    pub(super) learned: &'t Learned,
+    pub(super) long_context: bool,
+    /// Deferred tools and tool references go as they are.
+    pub(super) tool_search: bool,
+}
+
+/// The beta that tool search needs at Bedrock, and what Anthropic's own API calls it.
+pub(super) const TOOL_SEARCH_BETA: &str = "tool-search-tool-2025-10-19";
+pub(super) const TOOL_SEARCH_ALIAS: &str = "advanced-tool-use-2025-11-20";
+
+impl<'t> Terms<'t> {
+    pub(super) fn new(
+        request: &MessagesRequest<'_>,
+        target: &Target,
+        dialect: Dialect,
+        learned: &'t Learned,
+        purpose: Purpose,
+    ) -> Self {
+        let wire = match dialect {
+            Dialect::Converse => Wire::Converse,
+            Dialect::Invoke => Wire::Invoke,
+            Dialect::Auto if needs_invoke(request) => Wire::Invoke,
+            Dialect::Auto => Wire::Converse,
+        };
+        let asked = |name: &str| request.betas.iter().any(|beta| beta == name);
+        let tool_search = wire == Wire::Invoke
+            && target.capabilities.tool_search
+            && (asked(TOOL_SEARCH_BETA) || asked(TOOL_SEARCH_ALIAS))
+            && !learned.beta(TOOL_SEARCH_BETA)
+            && !learned.field("tools.defer_loading");
+        Self {
+            wire,
+            purpose,
+            capabilities: target.capabilities,
+            learned,
+            long_context: target.long_context,
+            tool_search,
+        }
+    }
+}
+
+/// Whether the request says something that Converse has no words for and `InvokeModel` has.
+fn needs_invoke(request: &MessagesRequest<'_>) -> bool {
+    let in_history = request
+        .messages
+        .iter()
+        .flat_map(|message| &message.blocks)
+        .any(|block| match &block.kind {
+            Kind::Server { .. } => true,
+            Kind::Document(document) => document.citations,
+            Kind::SearchResult(result) => result.citations,
+            _ => false,
+        });
+    let forbids_tools = request
+        .tool_choice
+        .as_ref()
+        .is_some_and(|choice| choice.kind == Choice::None && !request.tools.is_empty());
+    in_history
+        || forbids_tools
+        || request
+            .context_edits
+            .iter()
+            .any(|edit| invoke_edits(&edit.kind))
+}
+
+/// Context edits that `InvokeModel` takes.
+pub(super) fn invoke_edits(kind: &str) -> bool {
+    matches!(kind, "clear_tool_uses_20250919" | "compact_20260112")
+}

@@ -1,0 +1,459 @@
+//! `ConverseStream` as Anthropic's stream: a state machine.
+
+use domain::usage::TokenUsage;
+
+use super::anthropic::{Block, Delta, Event, MessageEnd, MessageHead, NoInput};
+use super::{BlockDelta, BlockStart, ConverseEvent, StreamEnd};
+use crate::error::{BedrockError, Cause};
+use crate::reply::{ConverseUsage, Stop, WireUsage};
+use crate::{Losses, ReplyContext};
+
+/// Translates one `ConverseStream` answer, event by event.
+///
+/// ```text
+///            any event           messageStop
+///  Waiting ────────────► Writing ───────────► Stopped
+///     │                     │                    │ metadata (or had it before), end, failure
+///     │ end, failure        │ end, failure       ▼
+///     └────────────────► Failed              Complete
+/// ```
+///
+/// | state \ input | content event | `messageStop` | `metadata` | end of stream | failure |
+/// |---|---|---|---|---|---|
+/// | `Waiting` | `message_start`, `ping`; then as `Writing` | same | same | same, `error`; `Failed` | same |
+/// | `Writing` | see below | closes the block; `Stopped` | kept | `error`; `Failed` | `error`; `Failed` |
+/// | `Stopped` | nothing | nothing | `message_delta`, `message_stop`; `Complete` | same, usage unknown | same, usage unknown |
+/// | `Failed` | nothing | nothing | kept | nothing | nothing |
+/// | `Complete` | nothing | nothing | nothing | nothing | nothing |
+///
+/// After `messageStop` the answer is whole, so a failure costs only the token counts. A malformed
+/// stop reason is a failure.
+///
+/// Content: Bedrock announces tools but neither text nor thinking, so a delta of another kind or
+/// another index than the open block's closes that one and opens its own. Indexes are counted anew:
+/// 0, 1, 2, …. A text block opens with its first visible character, because Anthropic refuses blank
+/// text blocks when the client sends them back. Signatures are gathered and written once at the
+/// block's end, because clients replace rather than append; redacted thinking is gathered, because
+/// Anthropic writes it in one piece.
+#[derive(Debug)]
+pub struct StreamTranslator {
+    message_id: String,
+    request_id: String,
+    context: ReplyContext,
+    state: State,
+    open: Option<OpenBlock>,
+    /// How many blocks were begun on the wire; the open one is the last of them.
+    blocks: u32,
+    called_a_tool: bool,
+    usage: Option<TokenUsage>,
+    losses: Losses,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Writing,
+    Stopped {
+        stop_reason: &'static str,
+        stop_sequence: Option<String>,
+    },
+    Complete {
+        stop_reason: &'static str,
+    },
+    Failed,
+}
+
+#[derive(Debug)]
+struct OpenBlock {
+    bedrock_index: i64,
+    content: Content,
+}
+
+/// What of the open block is written already, and what waits for its end.
+#[derive(Debug)]
+enum Content {
+    /// Only white space so far; nothing is written.
+    BlankText(String),
+    /// `content_block_start` is written.
+    Text,
+    /// `content_block_start` is written.
+    Thinking { signature: String },
+    /// Nothing is written.
+    Redacted { data: Vec<u8> },
+    /// `content_block_start` is written.
+    Tool,
+}
+
+impl StreamTranslator {
+    /// A translator for one answer.
+    ///
+    /// `message_id` becomes the message's `id` (`msg_…`), because Converse has none. `request_id`
+    /// stands in an error event.
+    pub fn new(
+        message_id: impl Into<String>,
+        request_id: impl Into<String>,
+        context: ReplyContext,
+    ) -> Self {
+        Self {
+            message_id: message_id.into(),
+            request_id: request_id.into(),
+            context,
+            state: State::Waiting,
+            open: None,
+            blocks: 0,
+            called_a_tool: false,
+            usage: None,
+            losses: Losses::default(),
+        }
+    }
+
+    /// Takes Bedrock's next event and appends what the client is told of it.
+    pub fn push(&mut self, event: ConverseEvent<'_>, out: &mut Vec<u8>) {
+        self.begin(out);
+        match event {
+            ConverseEvent::Metadata(usage) => match self.state {
+                State::Complete { .. } => {}
+                // A failed answer costs something all the same.
+                State::Waiting | State::Writing | State::Failed => self.count(&usage),
+                State::Stopped { .. } => {
+                    self.count(&usage);
+                    self.complete(out);
+                }
+            },
+            _ if !matches!(self.state, State::Writing) => {}
+            ConverseEvent::BlockStart { index, start } => self.start_block(index, &start, out),
+            ConverseEvent::BlockDelta { index, delta } => self.add(index, delta, out),
+            ConverseEvent::BlockStop { index } => {
+                // A late stop of a block that was closed already must not close its successor.
+                if self
+                    .open
+                    .as_ref()
+                    .is_some_and(|open| open.bedrock_index == index)
+                {
+                    self.close_block(out);
+                }
+            }
+            ConverseEvent::MessageStop {
+                stop_reason,
+                stop_sequence,
+            } => {
+                self.stop(
+                    &stop_reason,
+                    stop_sequence.map(std::borrow::Cow::into_owned),
+                    out,
+                );
+            }
+            ConverseEvent::MessageStart => {}
+            ConverseEvent::Unknown => self.losses.add("reply:event"),
+        }
+    }
+
+    /// Appends a keep-alive, unless the stream is over.
+    pub fn ping(&mut self, out: &mut Vec<u8>) {
+        // The first event brings one by itself.
+        if !self.begin(out) && self.end().is_none() {
+            out.extend_from_slice(crate::sse::PING);
+        }
+    }
+
+    /// Takes the end of Bedrock's stream. Without `messageStop` before it, that is a failure.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.fail(&Cause::Cut.into(), out);
+    }
+
+    /// Takes an exception in the stream, a lost connection or a time-out.
+    pub fn fail(&mut self, error: &BedrockError, out: &mut Vec<u8>) {
+        self.begin(out);
+        match self.state {
+            State::Stopped { .. } => self.complete(out),
+            State::Complete { .. } | State::Failed => {}
+            State::Waiting | State::Writing => {
+                let kind = error.stream_error_type();
+                crate::sse::error_event(out, kind, &error.message, &self.request_id);
+                self.state = State::Failed;
+            }
+        }
+    }
+
+    /// How the stream ended, once it has. Nothing is written afterwards.
+    pub fn end(&self) -> Option<StreamEnd> {
+        match self.state {
+            State::Waiting | State::Writing | State::Stopped { .. } => None,
+            State::Complete { .. } => Some(StreamEnd::Complete),
+            State::Failed => Some(StreamEnd::Failed),
+        }
+    }
+
+    /// Whether content, or the end of an answer without content, has been written. Before that,
+    /// what was written may be thrown away and another answer given instead.
+    pub fn has_content(&self) -> bool {
+        self.blocks > 0 || matches!(self.state, State::Complete { .. })
+    }
+
+    /// The token counts, as far as they were told.
+    pub fn usage(&self) -> TokenUsage {
+        self.usage.unwrap_or_default()
+    }
+
+    /// Anthropic's `stop_reason`, once the message is complete.
+    pub fn stop_reason(&self) -> Option<&str> {
+        match self.state {
+            State::Stopped { stop_reason, .. } | State::Complete { stop_reason } => {
+                Some(stop_reason)
+            }
+            State::Waiting | State::Writing | State::Failed => None,
+        }
+    }
+
+    /// Parts of the answer that an Anthropic message cannot hold.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// Writes `message_start` if it has not been; true when it did.
+    fn begin(&mut self, out: &mut Vec<u8>) -> bool {
+        if !matches!(self.state, State::Waiting) {
+            return false;
+        }
+        let message = MessageHead::new(&self.message_id, &self.context.requested_model);
+        Event::MessageStart { message }.write(out);
+        out.extend_from_slice(crate::sse::PING);
+        self.state = State::Writing;
+        true
+    }
+
+    fn count(&mut self, usage: &ConverseUsage) {
+        self.usage.get_or_insert(usage.tokens());
+    }
+
+    fn start_block(&mut self, index: i64, start: &BlockStart<'_>, out: &mut Vec<u8>) {
+        self.close_block(out);
+        match start {
+            BlockStart::ToolUse { id, name } => {
+                let name = self.context.tool_name(name).to_owned();
+                self.start(
+                    Block::ToolUse {
+                        id,
+                        name: &name,
+                        input: NoInput {},
+                    },
+                    out,
+                );
+                self.called_a_tool = true;
+                self.opened(index, Content::Tool);
+            }
+            BlockStart::ServerToolUse => self.losses.add("reply:server_tool_use"),
+            BlockStart::Other => {}
+        }
+    }
+
+    fn add(&mut self, index: i64, delta: BlockDelta<'_>, out: &mut Vec<u8>) {
+        match delta {
+            BlockDelta::Text(text) if !text.is_empty() => self.add_text(index, &text, out),
+            BlockDelta::Reasoning(thinking) if !thinking.is_empty() => {
+                self.open_thinking(index, out);
+                self.delta(
+                    Delta::Thinking {
+                        thinking: &thinking,
+                    },
+                    out,
+                );
+            }
+            BlockDelta::Signature(part) => {
+                self.open_thinking(index, out);
+                if let Some(Content::Thinking { signature }) = self.open_content(index) {
+                    signature.push_str(&part);
+                }
+            }
+            BlockDelta::Redacted(part) => {
+                if let Some(Content::Redacted { data }) = self.open_content(index) {
+                    data.extend_from_slice(&part);
+                } else {
+                    self.close_block(out);
+                    self.opened(
+                        index,
+                        Content::Redacted {
+                            data: part.into_owned(),
+                        },
+                    );
+                }
+            }
+            BlockDelta::ToolInput(partial_json) if !partial_json.is_empty() => {
+                // Without an open call it belongs to a tool that the server runs.
+                if let Some(Content::Tool) = self.open_content(index) {
+                    self.delta(
+                        Delta::InputJson {
+                            partial_json: &partial_json,
+                        },
+                        out,
+                    );
+                }
+            }
+            BlockDelta::Citation(citation) => match (self.open_content(index), citation.wire()) {
+                (Some(Content::Text), Some(citation)) => {
+                    self.delta(Delta::Citations { citation }, out);
+                }
+                _ => self.losses.add("reply:citation"),
+            },
+            BlockDelta::Unknown => self.losses.add("reply:content_block"),
+            // Empty pieces say nothing.
+            BlockDelta::Text(_) | BlockDelta::Reasoning(_) | BlockDelta::ToolInput(_) => {}
+        }
+    }
+
+    fn add_text(&mut self, index: i64, text: &str, out: &mut Vec<u8>) {
+        let is_blank = text.trim().is_empty();
+        match self.open_content(index) {
+            Some(Content::Text) => self.delta(Delta::Text { text }, out),
+            Some(Content::BlankText(held)) if is_blank => held.push_str(text),
+            Some(Content::BlankText(held)) => {
+                let text = std::mem::take(held) + text;
+                self.start_text(index, &text, out);
+            }
+            _ => {
+                self.close_block(out);
+                if is_blank {
+                    self.opened(index, Content::BlankText(text.to_owned()));
+                } else {
+                    self.start_text(index, text, out);
+                }
+            }
+        }
+    }
+
+    fn start_text(&mut self, index: i64, text: &str, out: &mut Vec<u8>) {
+        self.start(Block::Text { text: "" }, out);
+        self.opened(index, Content::Text);
+        self.delta(Delta::Text { text }, out);
+    }
+
+    fn open_thinking(&mut self, index: i64, out: &mut Vec<u8>) {
+        if !matches!(self.open_content(index), Some(Content::Thinking { .. })) {
+            self.close_block(out);
+            self.start(
+                Block::Thinking {
+                    thinking: "",
+                    signature: "",
+                },
+                out,
+            );
+            self.opened(
+                index,
+                Content::Thinking {
+                    signature: String::new(),
+                },
+            );
+        }
+    }
+
+    /// Ends the open block, if there is one, with what was gathered for it.
+    fn close_block(&mut self, out: &mut Vec<u8>) {
+        let Some(OpenBlock { content, .. }) = self.open.take() else {
+            return;
+        };
+        match content {
+            Content::BlankText(_) => return,
+            Content::Text | Content::Tool => {}
+            Content::Thinking { signature } => {
+                if !signature.is_empty() {
+                    self.delta(
+                        Delta::Signature {
+                            signature: &signature,
+                        },
+                        out,
+                    );
+                }
+            }
+            Content::Redacted { data } => {
+                // Bedrock's bytes are the text of Anthropic's `data`.
+                let Ok(data) = String::from_utf8(data) else {
+                    self.losses.add("reply:redacted_thinking");
+                    return;
+                };
+                self.start(Block::RedactedThinking { data: &data }, out);
+            }
+        }
+        Event::ContentBlockStop {
+            index: self.last_index(),
+        }
+        .write(out);
+    }
+
+    fn stop(&mut self, bedrock: &str, sequence: Option<String>, out: &mut Vec<u8>) {
+        let stop = Stop::read(bedrock);
+        if stop == Stop::Unknown {
+            self.losses.add("reply:stop_reason");
+        }
+        let Some(stop_reason) = stop.anthropic(self.called_a_tool) else {
+            // The open block stays open: what was written of it is not to be used.
+            self.fail(&Cause::ServiceError.into(), out);
+            return;
+        };
+        self.close_block(out);
+        let stop_sequence = sequence.filter(|_| stop_reason == "stop_sequence");
+        self.state = State::Stopped {
+            stop_reason,
+            stop_sequence,
+        };
+        if self.usage.is_some() {
+            self.complete(out);
+        }
+    }
+
+    /// Writes the end of the message: the stop reason, and every count, for `message_start` had
+    /// none.
+    fn complete(&mut self, out: &mut Vec<u8>) {
+        let State::Stopped {
+            stop_reason,
+            stop_sequence,
+        } = &self.state
+        else {
+            return;
+        };
+        let safeguards = self.context.safeguards_requested;
+        let delta = MessageEnd::new(stop_reason, stop_sequence.as_deref(), safeguards);
+        Event::MessageDelta {
+            delta,
+            usage: WireUsage::in_stream(&self.usage()),
+        }
+        .write(out);
+        Event::MessageStop.write(out);
+        self.state = State::Complete { stop_reason };
+    }
+
+    fn open_content(&mut self, index: i64) -> Option<&mut Content> {
+        let open = self
+            .open
+            .as_mut()
+            .filter(|open| open.bedrock_index == index);
+        open.map(|open| &mut open.content)
+    }
+
+    fn opened(&mut self, bedrock_index: i64, content: Content) {
+        self.open = Some(OpenBlock {
+            bedrock_index,
+            content,
+        });
+    }
+
+    fn start(&mut self, content_block: Block<'_>, out: &mut Vec<u8>) {
+        Event::ContentBlockStart {
+            index: self.blocks,
+            content_block,
+        }
+        .write(out);
+        self.blocks = self.blocks.saturating_add(1);
+    }
+
+    fn delta(&self, delta: Delta<'_>, out: &mut Vec<u8>) {
+        Event::ContentBlockDelta {
+            index: self.last_index(),
+            delta,
+        }
+        .write(out);
+    }
+
+    fn last_index(&self) -> u32 {
+        self.blocks.saturating_sub(1)
+    }
+}

@@ -1,0 +1,261 @@
+//! What `ConverseStream` says, without the AWS SDK's types.
+//!
+//! The caller fills these from the SDK's events; captured streams, tests and fuzzing read them from
+//! the JSON payload of an event frame.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::reply::{Citation, ConverseUsage, stop_sequence};
+
+/// One event of `ConverseStream`
+/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html>).
+/// Exceptions are not events: they go to the translator's `fail`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConverseEvent<'a> {
+    /// `messageStart`.
+    MessageStart,
+    /// `contentBlockStart`. Bedrock sends none before text and thinking.
+    BlockStart {
+        /// `contentBlockIndex`: compared only, it may skip numbers.
+        index: i64,
+        /// What begins.
+        start: BlockStart<'a>,
+    },
+    /// `contentBlockDelta`.
+    BlockDelta {
+        /// `contentBlockIndex`.
+        index: i64,
+        /// What is added.
+        delta: BlockDelta<'a>,
+    },
+    /// `contentBlockStop`.
+    BlockStop {
+        /// `contentBlockIndex`.
+        index: i64,
+    },
+    /// `messageStop`.
+    MessageStop {
+        /// `stopReason`.
+        stop_reason: Cow<'a, str>,
+        /// `stop_sequence` of `additionalModelResponseFields`, where it was asked for: the member
+        /// itself, or the one under `delta`.
+        stop_sequence: Option<Cow<'a, str>>,
+    },
+    /// `metadata`. May come before `messageStop`.
+    Metadata(ConverseUsage),
+    /// An event newer than this code.
+    Unknown,
+}
+
+/// How a content block begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockStart<'a> {
+    /// `toolUse` without a `type`: a call of one of the client's tools.
+    ToolUse {
+        /// `toolUseId`.
+        id: Cow<'a, str>,
+        /// `name`, as it was sent to Bedrock.
+        name: Cow<'a, str>,
+    },
+    /// `toolUse` with a `type`: a tool that the server runs. An Anthropic client never asked for it.
+    ServerToolUse,
+    /// Anything else; the deltas tell what it is.
+    Other,
+}
+
+/// What a delta adds to its block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockDelta<'a> {
+    /// `text`.
+    Text(Cow<'a, str>),
+    /// `reasoningContent.text`.
+    Reasoning(Cow<'a, str>),
+    /// `reasoningContent.signature`, maybe a part of it.
+    Signature(Cow<'a, str>),
+    /// `reasoningContent.redactedContent`, decoded from base64; maybe a part of it.
+    Redacted(Cow<'a, [u8]>),
+    /// `toolUse.input`: a piece of JSON text.
+    ToolInput(Cow<'a, str>),
+    /// `citation`.
+    Citation(Citation),
+    /// Anything else.
+    Unknown,
+}
+
+/// The payload of an event is not JSON of the event's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a Converse stream event does not have its event's shape")]
+pub struct UnreadableEvent;
+
+impl<'a> ConverseEvent<'a> {
+    /// Reads an event frame: the value of its `:event-type` header, and its JSON payload.
+    ///
+    /// # Errors
+    /// [`UnreadableEvent`] when a known event does not have its shape.
+    pub fn parse(event_type: &str, payload: &'a [u8]) -> Result<Self, UnreadableEvent> {
+        fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, UnreadableEvent> {
+            serde_json::from_slice(payload).map_err(|_| UnreadableEvent)
+        }
+        Ok(match event_type {
+            "messageStart" => Self::MessageStart,
+            "contentBlockStart" => {
+                let json: StartJson = read(payload)?;
+                Self::BlockStart {
+                    index: json.content_block_index,
+                    start: json.start.into(),
+                }
+            }
+            "contentBlockDelta" => {
+                let json: DeltaJson = read(payload)?;
+                Self::BlockDelta {
+                    index: json.content_block_index,
+                    delta: json.delta.unwrap_or_default().read()?,
+                }
+            }
+            "contentBlockStop" => Self::BlockStop {
+                index: read::<StopJson>(payload)?.content_block_index,
+            },
+            "messageStop" => {
+                let json: MessageStopJson = read(payload)?;
+                let fields = json.additional_model_response_fields.as_ref();
+                Self::MessageStop {
+                    stop_reason: Cow::Owned(json.stop_reason),
+                    stop_sequence: stop_sequence(fields).map(Cow::Owned),
+                }
+            }
+            "metadata" => Self::Metadata(read::<MetadataJson>(payload)?.usage.unwrap_or_default()),
+            _ => Self::Unknown,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StartJson {
+    content_block_index: i64,
+    start: Option<StartUnion>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StartUnion {
+    tool_use: Option<ToolUseStart>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolUseStart {
+    tool_use_id: String,
+    name: String,
+    r#type: Option<String>,
+}
+
+impl From<Option<StartUnion>> for BlockStart<'_> {
+    fn from(start: Option<StartUnion>) -> Self {
+        match start.and_then(|start| start.tool_use) {
+            Some(ToolUseStart {
+                tool_use_id,
+                name,
+                r#type: None,
+            }) => Self::ToolUse {
+                id: Cow::Owned(tool_use_id),
+                name: Cow::Owned(name),
+            },
+            Some(ToolUseStart {
+                r#type: Some(_), ..
+            }) => Self::ServerToolUse,
+            None => Self::Other,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeltaJson {
+    content_block_index: i64,
+    delta: Option<DeltaUnion>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct DeltaUnion {
+    text: Option<String>,
+    tool_use: Option<ToolInputJson>,
+    reasoning_content: Option<ReasoningJson>,
+    citation: Option<Citation>,
+}
+
+#[derive(Deserialize)]
+struct ToolInputJson {
+    input: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReasoningJson {
+    text: Option<String>,
+    signature: Option<String>,
+    redacted_content: Option<String>,
+}
+
+impl DeltaUnion {
+    fn read<'a>(self) -> Result<BlockDelta<'a>, UnreadableEvent> {
+        Ok(match self {
+            Self {
+                text: Some(text), ..
+            } => BlockDelta::Text(text.into()),
+            Self {
+                tool_use: Some(tool),
+                ..
+            } => BlockDelta::ToolInput(tool.input.into()),
+            Self {
+                reasoning_content: Some(reasoning),
+                ..
+            } => match reasoning {
+                ReasoningJson {
+                    text: Some(text), ..
+                } => BlockDelta::Reasoning(text.into()),
+                ReasoningJson {
+                    signature: Some(part),
+                    ..
+                } => BlockDelta::Signature(part.into()),
+                ReasoningJson {
+                    redacted_content: Some(base64),
+                    ..
+                } => {
+                    let bytes = STANDARD.decode(base64).map_err(|_| UnreadableEvent)?;
+                    BlockDelta::Redacted(bytes.into())
+                }
+                _ => BlockDelta::Unknown,
+            },
+            Self {
+                citation: Some(citation),
+                ..
+            } => BlockDelta::Citation(citation),
+            _ => BlockDelta::Unknown,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StopJson {
+    content_block_index: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessageStopJson {
+    stop_reason: String,
+    additional_model_response_fields: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct MetadataJson {
+    usage: Option<ConverseUsage>,
+}

@@ -1,0 +1,327 @@
+//! `InvokeModelWithResponseStream` as Anthropic's stream: nearly a copy.
+
+use std::borrow::Cow;
+
+use domain::usage::TokenUsage;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::StreamEnd;
+use crate::error::{BedrockError, Cause};
+use crate::reply::{
+    INVOCATION_METRICS, InvokeUsage, RawObject, SAFEGUARDS_UNAVAILABLE, to_raw,
+    with_known_tool_name,
+};
+use crate::sse::{PING, error_event, write_json, write_raw_event};
+use crate::{Losses, ReplyContext};
+
+/// Translates one `InvokeModelWithResponseStream` answer, chunk by chunk. A chunk's bytes are one
+/// event of Anthropic's stream as JSON.
+///
+/// ```text
+///            message_start          message_stop
+///  Waiting ────────────────► Writing ───────────► Complete
+///     │                         │
+///     │ end, failure            │ end, failure, an event out of order
+///     └────────────────► Failed ◄┘
+/// ```
+///
+/// | event | what the client gets |
+/// |---|---|
+/// | `message_start` | with the model's name as the client asked for it |
+/// | `content_block_start` | as it is, or with the tool's own name |
+/// | `message_delta` | held until `message_stop`, which brings the counts that it lacks |
+/// | `message_stop` | without `amazon-bedrock-invocationMetrics` |
+/// | `error` | an error of ours |
+/// | any other | as it is, between `message_start` and the end |
+///
+/// An event where Anthropic's order does not allow it (a delta without its block, a block inside a
+/// block) makes clients stop reading, so it ends the stream with an error that they can resume from.
+#[derive(Debug)]
+pub struct InvokeTranslator {
+    request_id: String,
+    context: ReplyContext,
+    state: State,
+    next_index: u64,
+    /// The index of the block that is open.
+    open: Option<u64>,
+    /// `message_delta` waits for `message_stop`.
+    held: Option<Box<RawValue>>,
+    stop_reason: Option<String>,
+    usage: TokenUsage,
+    losses: Losses,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Writing,
+    Complete,
+    Failed,
+}
+
+/// What the order of events is told by.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    index: Option<u64>,
+}
+
+/// What `message_stop` adds on Bedrock.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct InvocationMetrics {
+    #[serde(rename = "inputTokenCount")]
+    input: Option<u64>,
+    #[serde(rename = "outputTokenCount")]
+    output: Option<u64>,
+    #[serde(rename = "cacheReadInputTokenCount")]
+    cache_read: Option<u64>,
+    #[serde(rename = "cacheWriteInputTokenCount")]
+    cache_write: Option<u64>,
+}
+
+impl InvokeTranslator {
+    /// A translator for one answer. `request_id` stands in an error event.
+    pub fn new(request_id: impl Into<String>, context: ReplyContext) -> Self {
+        Self {
+            request_id: request_id.into(),
+            context,
+            state: State::Waiting,
+            next_index: 0,
+            open: None,
+            held: None,
+            stop_reason: None,
+            usage: TokenUsage::default(),
+            losses: Losses::default(),
+        }
+    }
+
+    /// Takes the bytes of Bedrock's next chunk and appends what the client is told of it.
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        if self.end().is_some() {
+            return;
+        }
+        let text = std::str::from_utf8(chunk).unwrap_or_default();
+        let failure = match serde_json::from_str::<Head<'_>>(text) {
+            Ok(head) if head.r#type == "error" => Some(Cause::ServiceError),
+            Ok(head) if self.translate(&head, text, out).is_some() => None,
+            Ok(_) | Err(_) => Some(Cause::Unreadable),
+        };
+        if let Some(cause) = failure {
+            self.fail(&cause.into(), out);
+        }
+    }
+
+    /// Appends a keep-alive, unless the stream is over. Before `message_start` it is a comment,
+    /// because no event may come before that one.
+    pub fn ping(&mut self, out: &mut Vec<u8>) {
+        match self.state {
+            State::Waiting => out.extend_from_slice(b": waiting\n\n"),
+            State::Writing => out.extend_from_slice(PING),
+            State::Complete | State::Failed => {}
+        }
+    }
+
+    /// Takes the end of Bedrock's stream. Without `message_stop` before it, that is a failure.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.fail(&Cause::Cut.into(), out);
+    }
+
+    /// Takes an exception in the stream, a lost connection or a time-out.
+    pub fn fail(&mut self, error: &BedrockError, out: &mut Vec<u8>) {
+        if self.end().is_none() {
+            error_event(
+                out,
+                error.stream_error_type(),
+                &error.message,
+                &self.request_id,
+            );
+            self.state = State::Failed;
+        }
+    }
+
+    /// How the stream ended, once it has. Nothing is written afterwards.
+    pub fn end(&self) -> Option<StreamEnd> {
+        match self.state {
+            State::Waiting | State::Writing => None,
+            State::Complete => Some(StreamEnd::Complete),
+            State::Failed => Some(StreamEnd::Failed),
+        }
+    }
+
+    /// Whether content, or the end of an answer without content, has been written. Before that,
+    /// what was written may be thrown away and another answer given instead.
+    pub fn has_content(&self) -> bool {
+        self.next_index > 0 || self.state == State::Complete
+    }
+
+    /// The token counts, as far as they were told.
+    pub fn usage(&self) -> TokenUsage {
+        self.usage
+    }
+
+    /// Anthropic's `stop_reason`, once it was told.
+    pub fn stop_reason(&self) -> Option<&str> {
+        self.stop_reason.as_deref()
+    }
+
+    /// Parts of the answer that were left out.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// `None`: the event does not have its shape, or may not come here.
+    fn translate(&mut self, head: &Head<'_>, text: &str, out: &mut Vec<u8>) -> Option<()> {
+        match (self.state, head.r#type.as_ref()) {
+            (State::Waiting, "message_start") => self.start_message(text, out)?,
+            (State::Writing, "content_block_start") => self.start_block(head.index?, text, out)?,
+            (State::Writing, "content_block_delta") => {
+                self.open.filter(|open| Some(*open) == head.index)?;
+                write_raw_event(out, "content_block_delta", text.as_bytes());
+            }
+            (State::Writing, "content_block_stop") => {
+                self.open.take_if(|open| Some(*open) == head.index)?;
+                write_raw_event(out, "content_block_stop", text.as_bytes());
+            }
+            (State::Writing, "message_delta") => self.hold_end(text, out)?,
+            (State::Writing, "message_stop") => self.stop(text, out)?,
+            (
+                _,
+                "message_start"
+                | "content_block_start"
+                | "content_block_delta"
+                | "content_block_stop"
+                | "message_delta"
+                | "message_stop",
+            ) => return None,
+            (State::Writing, name) if is_event_name(name) => {
+                write_raw_event(out, name, text.as_bytes());
+            }
+            (State::Waiting, "ping") => {}
+            _ => self.losses.add("reply:event"),
+        }
+        Some(())
+    }
+
+    fn start_message(&mut self, text: &str, out: &mut Vec<u8>) -> Option<()> {
+        let mut event = RawObject::parse(text)?;
+        let mut message = RawObject::parse(event.text("message")?)?;
+        self.count(message.read("usage").unwrap_or_default());
+        message.set("model", to_raw(&self.context.requested_model));
+        let message = message.into_raw();
+        event.set("message", message);
+        write_object(out, "message_start", &event);
+        self.state = State::Writing;
+        Some(())
+    }
+
+    fn start_block(&mut self, index: u64, text: &str, out: &mut Vec<u8>) -> Option<()> {
+        if self.open.is_some() || self.held.is_some() || index != self.next_index {
+            return None;
+        }
+        let mut event = RawObject::parse(text)?;
+        if !self.context.renamed_tools.is_empty() {
+            let block = with_known_tool_name(event.text("content_block")?, &self.context);
+            let block = block.into_raw();
+            event.set("content_block", block);
+        }
+        write_object(out, "content_block_start", &event);
+        self.open = Some(index);
+        self.next_index = index.saturating_add(1);
+        Some(())
+    }
+
+    fn hold_end(&mut self, text: &str, out: &mut Vec<u8>) -> Option<()> {
+        if self.open.is_some() {
+            return None;
+        }
+        let mut event = RawObject::parse(text)?;
+        self.count(event.read("usage").unwrap_or_default());
+        let mut delta = RawObject::parse(event.text("delta")?)?;
+        self.stop_reason = delta.read("stop_reason").or(self.stop_reason.take());
+        if self.context.safeguards_requested && !delta.tells("safeguard_results") {
+            delta.set("safeguard_results", to_raw(SAFEGUARDS_UNAVAILABLE));
+            let delta = delta.into_raw();
+            event.set("delta", delta);
+        }
+        // More than one is legal; only the last one gets the missing counts.
+        if let Some(earlier) = self.held.replace(event.into_raw()) {
+            write_raw_event(out, "message_delta", earlier.get().as_bytes());
+        }
+        Some(())
+    }
+
+    fn stop(&mut self, text: &str, out: &mut Vec<u8>) -> Option<()> {
+        let mut event = RawObject::parse(text)?;
+        let metrics: InvocationMetrics = event.read(INVOCATION_METRICS).unwrap_or_default();
+        self.usage.input = self.usage.input.or(metrics.input);
+        self.usage.output = self.usage.output.or(metrics.output);
+        self.usage.cache_read = self.usage.cache_read.or(metrics.cache_read);
+        self.usage.cache_write = self.usage.cache_write.or(metrics.cache_write);
+
+        let held = self.held.take()?;
+        write_object(out, "message_delta", &self.with_all_counts(held.get())?);
+        event.remove(INVOCATION_METRICS);
+        write_object(out, "message_stop", &event);
+        self.state = State::Complete;
+        Some(())
+    }
+
+    /// `message_delta` with the counts that it lacks and that were told elsewhere.
+    fn with_all_counts<'a>(&self, message_delta: &'a str) -> Option<RawObject<'a>> {
+        let mut event = RawObject::parse(message_delta)?;
+        let mut usage = event
+            .text("usage")
+            .and_then(RawObject::parse)
+            .unwrap_or_default();
+        for (name, count) in [
+            ("input_tokens", self.usage.input),
+            ("cache_creation_input_tokens", self.usage.cache_write),
+            ("cache_read_input_tokens", self.usage.cache_read),
+            ("output_tokens", self.usage.output),
+        ] {
+            if let Some(count) = count.filter(|_| !usage.tells(name)) {
+                usage.set(name, to_raw(&count));
+            }
+        }
+        let usage = usage.into_raw();
+        event.set("usage", usage);
+        Some(event)
+    }
+
+    /// Later events count everything again, so what they tell replaces what was told before.
+    fn count(&mut self, told: InvokeUsage) {
+        let TokenUsage {
+            input,
+            output,
+            cache_read,
+            cache_write,
+            cache_write_5m,
+            cache_write_1h,
+        } = told.tokens();
+        self.usage = TokenUsage {
+            input: input.or(self.usage.input),
+            output: output.or(self.usage.output),
+            cache_read: cache_read.or(self.usage.cache_read),
+            cache_write: cache_write.or(self.usage.cache_write),
+            cache_write_5m: cache_write_5m.or(self.usage.cache_write_5m),
+            cache_write_1h: cache_write_1h.or(self.usage.cache_write_1h),
+        };
+    }
+}
+
+/// Can stand in an `event:` line.
+fn is_event_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn write_object(out: &mut Vec<u8>, name: &str, event: &RawObject<'_>) {
+    let mut json = Vec::new();
+    write_json(&mut json, event);
+    write_raw_event(out, name, &json);
+}

@@ -1,0 +1,363 @@
+//! `ConverseStream`: one case for each row and rule of the state machine.
+
+use dialect::stream::StreamEnd;
+use domain::usage::TokenUsage;
+use insta::assert_snapshot;
+
+use crate::notation::{context, render, run, translate};
+
+#[test]
+fn the_first_delta_opens_the_text_block_that_converse_never_announces() {
+    assert_snapshot!(translate("messageStart; delta 0 text Hel; delta 0 text lo; stop 0; messageStop end_turn; metadata in=3 out=2"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 text
+    content_block_delta 0 text_delta Hel
+    content_block_delta 0 text_delta lo
+    content_block_stop 0
+    message_delta end_turn in=3 out=2 read=0 write=0
+    message_stop
+    ");
+}
+
+#[test]
+fn message_start_counts_zero_and_message_delta_counts_everything() {
+    let (translator, out) = run(
+        "messageStart; messageStop end_turn; metadata in=3 out=2 read=7 write=5 5m=4 1h=1",
+        context(),
+    );
+    assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+    event: message_start
+    data: {"type":"message_start","message":{"id":"msg_test","type":"message","role":"assistant","model":"claude-opus-5-5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}}}
+
+    event: ping
+    data: {"type":"ping"}
+
+    event: message_delta
+    data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"input_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"output_tokens":2}}
+
+    event: message_stop
+    data: {"type":"message_stop"}
+    "#);
+    let told = TokenUsage {
+        input: Some(3),
+        output: Some(2),
+        cache_read: Some(7),
+        cache_write: Some(5),
+        cache_write_5m: Some(4),
+        cache_write_1h: Some(1),
+    };
+    assert_eq!(translator.usage(), told);
+}
+
+#[test]
+fn counts_that_bedrock_does_not_tell_are_unknown_in_the_ledger_and_zero_on_the_wire() {
+    let (translator, out) =
+        run("messageStart; messageStop end_turn; metadata in=3 out=0", context());
+    assert!(render(&out).contains("message_delta end_turn in=3 out=0 read=0 write=0"));
+    let told = TokenUsage { input: Some(3), output: Some(0), ..TokenUsage::default() };
+    assert_eq!(translator.usage(), told);
+}
+
+#[test]
+fn the_lifetimes_alone_tell_how_much_was_written() {
+    let (translator, _) =
+        run("messageStart; messageStop end_turn; metadata in=3 out=1 5m=4 1h=2", context());
+    assert_eq!(translator.usage().cache_write, Some(6));
+}
+
+#[test]
+fn thinking_text_and_tools_become_blocks_counted_from_zero() {
+    assert_snapshot!(translate(
+        "messageStart;
+         delta 0 think Let me; delta 0 think  see; delta 0 sig c2ln; stop 0;
+         delta 3 text Looking.; stop 3;
+         start 7 tool tooluse_1 Read; delta 7 input {\"path\":; delta 7 input \"a\"}; stop 7;
+         start 8 tool tooluse_2 List; stop 8;
+         messageStop tool_use; metadata in=1 out=2"), @r#"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 thinking
+    content_block_delta 0 thinking_delta Let me
+    content_block_delta 0 thinking_delta  see
+    content_block_delta 0 signature_delta c2ln
+    content_block_stop 0
+    content_block_start 1 text
+    content_block_delta 1 text_delta Looking.
+    content_block_stop 1
+    content_block_start 2 tool_use tooluse_1 Read
+    content_block_delta 2 input_json_delta {"path":
+    content_block_delta 2 input_json_delta "a"}
+    content_block_stop 2
+    content_block_start 3 tool_use tooluse_2 List
+    content_block_stop 3
+    message_delta tool_use in=1 out=2 read=0 write=0
+    message_stop
+    "#);
+}
+
+#[test]
+fn a_delta_of_another_kind_or_index_closes_the_block_that_bedrock_left_open() {
+    assert_snapshot!(translate(
+        "messageStart; delta 0 think Hm; delta 1 text One; delta 2 text Two; start 3 tool t1 Read;
+         delta 4 text Three; delta 4 think Why?; messageStop end_turn; metadata in=1 out=1"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 thinking
+    content_block_delta 0 thinking_delta Hm
+    content_block_stop 0
+    content_block_start 1 text
+    content_block_delta 1 text_delta One
+    content_block_stop 1
+    content_block_start 2 text
+    content_block_delta 2 text_delta Two
+    content_block_stop 2
+    content_block_start 3 tool_use t1 Read
+    content_block_stop 3
+    content_block_start 4 text
+    content_block_delta 4 text_delta Three
+    content_block_stop 4
+    content_block_start 5 thinking
+    content_block_delta 5 thinking_delta Why?
+    content_block_stop 5
+    message_delta tool_use in=1 out=1 read=0 write=0
+    message_stop
+    ");
+}
+
+#[test]
+fn a_late_stop_does_not_close_the_block_after_it() {
+    assert_snapshot!(translate(
+        "messageStart; delta 0 text One; delta 1 text Two; stop 0; delta 1 text , still; stop 1; end"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 text
+    content_block_delta 0 text_delta One
+    content_block_stop 0
+    content_block_start 1 text
+    content_block_delta 1 text_delta Two
+    content_block_delta 1 text_delta , still
+    content_block_stop 1
+    error overloaded_error req_test
+    ");
+}
+
+#[test]
+fn a_block_that_is_announced_without_a_kind_waits_for_its_first_delta() {
+    assert_snapshot!(translate("messageStart; start 0; delta 0 text Hi; stop 0; start 1; stop 1"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 text
+    content_block_delta 0 text_delta Hi
+    content_block_stop 0
+    ");
+}
+
+#[test]
+fn blank_text_is_left_out_but_white_space_before_text_is_kept() {
+    assert_snapshot!(translate(
+        "messageStart; delta 0 text ; delta 0 text \\n; delta 0 text \\n; stop 0;
+         delta 1 text \\n; delta 1 text \\nHi; delta 1 text \\n; stop 1"), @r"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 text
+    content_block_delta 0 text_delta \n\nHi
+    content_block_delta 0 text_delta \n
+    content_block_stop 0
+    ");
+}
+
+#[test]
+fn a_signature_without_thinking_makes_a_thinking_block() {
+    assert_snapshot!(translate("messageStart; delta 0 sig c2ln; stop 0"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 thinking
+    content_block_delta 0 signature_delta c2ln
+    content_block_stop 0
+    ");
+}
+
+#[test]
+fn redacted_thinking_is_gathered_and_not_encoded_again() {
+    assert_snapshot!(translate("messageStart; delta 0 redacted QUJ; delta 0 redacted D; stop 0"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 redacted_thinking QUJD
+    content_block_stop 0
+    ");
+}
+
+#[test]
+fn a_citation_is_added_to_its_text() {
+    assert_snapshot!(translate("messageStart; delta 0 cite early; delta 0 text Said; delta 0 cite so; stop 0"), @r#"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 text
+    content_block_delta 0 text_delta Said
+    content_block_delta 0 citations_delta {"type":"page_location","cited_text":"so","document_index":0,"document_title":"Title","file_id":null,"start_page_number":1,"end_page_number":2}
+    content_block_stop 0
+    "#);
+}
+
+#[test]
+fn metadata_before_message_stop_is_kept_and_closes_nothing() {
+    assert_snapshot!(translate(
+        "messageStart; delta 0 text a; metadata in=1 out=2; delta 0 text b; stop 0; messageStop end_turn"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 text
+    content_block_delta 0 text_delta a
+    content_block_delta 0 text_delta b
+    content_block_stop 0
+    message_delta end_turn in=1 out=2 read=0 write=0
+    message_stop
+    ");
+}
+
+#[test]
+fn the_end_waits_for_metadata_and_does_without_it_when_the_stream_is_over() {
+    assert_snapshot!(translate("messageStart; delta 0 text a; messageStop end_turn"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 text
+    content_block_delta 0 text_delta a
+    content_block_stop 0
+    ");
+    for ending in ["end", "fail internalServerException"] {
+        let steps = format!("messageStart; delta 0 text a; messageStop end_turn; {ending}");
+        let (translator, out) = run(&steps, context());
+        let shown = render(&out);
+        assert!(
+            shown.ends_with("message_delta end_turn in=0 out=0 read=0 write=0\nmessage_stop\n")
+        );
+        assert_eq!(translator.end(), Some(StreamEnd::Complete));
+        assert_eq!(translator.usage(), TokenUsage::default(), "unknown, not zero");
+    }
+}
+
+#[test]
+fn every_stop_reason_has_its_word() {
+    let table = [
+        ("end_turn", "end_turn"),
+        ("tool_use", "tool_use"),
+        ("max_tokens", "max_tokens"),
+        ("stop_sequence", "stop_sequence"),
+        ("model_context_window_exceeded", "model_context_window_exceeded"),
+        ("content_filtered", "refusal"),
+        ("guardrail_intervened", "refusal"),
+        ("something_new", "end_turn"),
+    ];
+    for (bedrock, anthropic) in table {
+        let (translator, out) =
+            run(&format!("messageStart; messageStop {bedrock}; end"), context());
+        assert!(render(&out).contains(&format!("message_delta {anthropic} ")), "{bedrock}");
+        assert_eq!(translator.stop_reason(), Some(anthropic));
+        let is_new = bedrock == "something_new";
+        assert_eq!(translator.losses().iter().any(|loss| loss == "reply:stop_reason"), is_new);
+    }
+}
+
+#[test]
+fn a_malformed_answer_ends_in_an_error() {
+    for reason in ["malformed_model_output", "malformed_tool_use"] {
+        let steps = format!(
+            "messageStart; start 0 tool t1 Read; delta 0 input {{\"pa; messageStop {reason}; metadata in=1 out=1"
+        );
+        let (translator, out) = run(&steps, context());
+        assert!(render(&out).ends_with("input_json_delta {\"pa\nerror overloaded_error req_test\n"));
+        assert_eq!(translator.end(), Some(StreamEnd::Failed));
+        assert_eq!(translator.usage().output, Some(1), "it cost something all the same");
+    }
+}
+
+#[test]
+fn the_stop_sequence_is_told_only_when_it_stopped_the_model() {
+    let told = translate("messageStart; messageStop stop_sequence END; metadata in=1 out=1");
+    assert!(told.contains("message_delta stop_sequence in=1 out=1 read=0 write=0 sequence=END\n"));
+    let other = translate("messageStart; messageStop end_turn END; metadata in=1 out=1");
+    assert!(!other.contains("END"));
+}
+
+#[test]
+fn what_no_anthropic_message_holds_is_left_out_and_named() {
+    let (translator, out) = run(
+        "messageStart; start 0 server_tool; delta 0 input {}; stop 0; delta 1 other; stop 1;
+         unknown; delta 2 text Hi; stop 2; messageStop end_turn; metadata in=1 out=1",
+        context(),
+    );
+    assert_snapshot!(render(&out), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 text
+    content_block_delta 0 text_delta Hi
+    content_block_stop 0
+    message_delta end_turn in=1 out=1 read=0 write=0
+    message_stop
+    ");
+    let losses: Vec<_> = translator.losses().iter().collect();
+    assert_eq!(losses, ["reply:server_tool_use", "reply:content_block", "reply:event"]);
+}
+
+#[test]
+fn a_long_tool_name_comes_back_as_the_client_knows_it() {
+    let mut context = context();
+    let original = "mcp__a_server_with_a_long_name__and_a_tool_with_an_even_longer_one";
+    context.renamed_tools = vec![("mcp__a_server_x".to_owned(), original.to_owned())];
+    let (_, out) =
+        run("start 0 tool t1 mcp__a_server_x; stop 0; start 1 tool t2 Read; stop 1", context);
+    let shown = render(&out);
+    assert!(shown.contains(&format!("content_block_start 0 tool_use t1 {original}\n")));
+    assert!(shown.contains("content_block_start 1 tool_use t2 Read\n"));
+}
+
+#[test]
+fn requested_safeguards_are_told_to_be_unavailable() {
+    let mut context = context();
+    context.safeguards_requested = true;
+    let (_, out) = run("messageStart; messageStop end_turn; metadata in=1 out=1", context);
+    assert!(render(&out).contains(
+        r#" safeguards=[{"type":"dangerous_tool_use","status":{"type":"unavailable","reason":"disabled"}}]"#
+    ));
+}
+
+#[test]
+fn a_keep_alive_before_the_first_event_comes_after_message_start() {
+    assert_snapshot!(translate("ping; ping; messageStart; delta 0 text Hi; ping; messageStop end_turn; ping; end; ping"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    ping
+    content_block_start 0 text
+    content_block_delta 0 text_delta Hi
+    ping
+    content_block_stop 0
+    ping
+    message_delta end_turn in=0 out=0 read=0 write=0
+    message_stop
+    ");
+}
+
+#[test]
+fn a_stream_that_breaks_ends_in_an_error_that_claude_code_resumes_from() {
+    for ending in ["end", "fail throttlingException", "fail modelStreamErrorException", "fail x"] {
+        let steps = format!("messageStart; delta 0 text Hi; {ending}; delta 0 text late; end");
+        let shown = translate(&steps);
+        let (_, ended) = shown.split_once("text_delta Hi\n").unwrap();
+        assert_eq!(ended, "error overloaded_error req_test\n", "the block stays open: {ending}");
+    }
+}
+
+#[test]
+fn content_begins_with_the_first_block() {
+    for (steps, has_content) in [
+        ("", false),
+        ("ping; messageStart", false),
+        ("messageStart; start 0; delta 0 text \\n", false),
+        ("messageStart; delta 0 text Hi", true),
+        ("messageStart; start 0 tool t1 Read", true),
+        ("messageStart; end", false),
+        ("messageStart; messageStop end_turn; end", true),
+    ] {
+        assert_eq!(run(steps, context()).0.has_content(), has_content, "{steps}");
+    }
+}

@@ -1,0 +1,150 @@
+//! The HTTP client of the SDK clients, which never opens a socket.
+//!
+//! It reads `x-amz-target`, as the AWS JSON protocols name service and operation there, and knows
+//! nothing of URLs, signatures or regions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+
+use super::dynamodb::DynamoDb;
+use super::files::{FolderLock, lock};
+use super::kms::Kms;
+use super::protocol::{Answer, Refusal};
+use super::secrets_manager::SecretsManager;
+use crate::faults::{Course, Faults};
+
+/// What answers the calls. The folder stays locked as long as any client is left.
+#[derive(Debug)]
+pub(super) struct Services {
+    pub(super) dynamodb: DynamoDb,
+    pub(super) kms: Kms,
+    pub(super) secrets_manager: SecretsManager,
+    pub(super) _lock: Option<FolderLock>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    services: Arc<Services>,
+    faults: Faults,
+    calls: Arc<Mutex<HashMap<String, u64>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    DynamoDb,
+    Kms,
+    SecretsManager,
+}
+
+impl Service {
+    /// The service that an `x-amz-target` prefix names.
+    fn of_target(prefix: &str) -> Option<Self> {
+        match prefix {
+            "DynamoDB_20120810" | "DynamoDBStreams_20120810" => Some(Self::DynamoDb),
+            "TrentService" => Some(Self::Kms),
+            "secretsmanager" => Some(Self::SecretsManager),
+            _ => None,
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "application/x-amz-json-1.0",
+            Self::Kms | Self::SecretsManager => "application/x-amz-json-1.1",
+        }
+    }
+}
+
+impl Connector {
+    pub(super) fn new(services: Services) -> Self {
+        Self {
+            services: Arc::new(services),
+            faults: Faults::default(),
+            calls: Arc::default(),
+        }
+    }
+
+    pub(super) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    pub(super) fn services_arc(&self) -> Arc<Services> {
+        Arc::clone(&self.services)
+    }
+
+    pub(super) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    pub(super) fn calls(&self, operation: &str) -> u64 {
+        lock(&self.calls).get(operation).copied().unwrap_or(0)
+    }
+
+    async fn answer(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let (prefix, operation) = target.split_once('.').unwrap_or_default();
+        let (service, operation) = (Service::of_target(prefix), operation.to_owned());
+        let Some(service) = service else {
+            return respond(Answer::unknown_operation(), Service::DynamoDb);
+        };
+        *lock(&self.calls).entry(operation.clone()).or_default() += 1;
+
+        let course = self.faults.next(&operation);
+        match course {
+            Course::Instead(answer) => return respond(answer, service),
+            Course::Timeout => {
+                return Err(ConnectorError::timeout("the connection timed out".into()));
+            }
+            Course::Hang => std::future::pending().await,
+            Course::Normal | Course::LoseResponse => {}
+        }
+        let Some(body) = request.body().bytes().map(<[u8]>::to_vec) else {
+            let refusal = Refusal::new("SerializationException", "the body is a stream");
+            return respond(refusal.into(), service);
+        };
+        let services = self.services_arc();
+        // SQLite and the private files block; a call that the client gives up on still ends.
+        let answer = tokio::task::spawn_blocking(move || match service {
+            Service::DynamoDb => services.dynamodb.call(&operation, &body),
+            Service::Kms => services.kms.call(&operation, &body),
+            Service::SecretsManager => services.secrets_manager.call(&operation, &body),
+        })
+        .await
+        .map_err(|stopped| ConnectorError::other(stopped.into(), None))?;
+        if matches!(course, Course::LoseResponse) {
+            return Err(ConnectorError::io(
+                "the connection broke before the answer".into(),
+            ));
+        }
+        respond(answer, service)
+    }
+}
+
+fn respond(answer: Answer, service: Service) -> Result<HttpResponse, ConnectorError> {
+    answer
+        .into_http(service.content_type())
+        .ok_or_else(|| ConnectorError::other("the answer has no HTTP status".into(), None))
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(self.clone().answer(request))
+    }
+}
+
+impl HttpClient for Connector {
+    fn http_connector(
+        &self,
+        _settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}

@@ -1,0 +1,155 @@
+//! Failures on demand, for what no emulator raises by itself: throttling, transaction conflicts,
+//! servers that fail, calls that hang, and answers that are lost after the write was made.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::aws::files::lock;
+use crate::aws::protocol::{Answer, Refusal};
+
+/// How a call fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// `ThrottlingException` (400): the account is over its limit.
+    Throttling,
+    /// DynamoDB's `ProvisionedThroughputExceededException` (400): a partition is over its limit.
+    ProvisionedThroughputExceeded,
+    /// DynamoDB's `TransactionCanceledException` (400) whose first action lost against another
+    /// transaction; `actions` is how many actions the transaction has, one reason for each.
+    TransactionConflict {
+        /// The number of cancellation reasons in the answer; at least one is given.
+        actions: usize,
+    },
+    /// `InternalServerError` (500).
+    InternalServerError,
+    /// Any other error, by AWS's name for it.
+    Error {
+        /// The HTTP status.
+        status: u16,
+        /// The name, such as `AccessDeniedException`.
+        name: &'static str,
+        /// The message.
+        message: String,
+    },
+    /// The connection times out at once, before the service has done anything.
+    Timeout,
+    /// Nothing ever answers. The service does nothing; the caller's own time limit must end it.
+    Hang,
+    /// The service does the work, and the connection breaks before its answer arrives.
+    ResponseLost,
+}
+
+/// What a call is to do.
+pub(crate) enum Course {
+    /// Go to the service.
+    Normal,
+    /// Answer this without the service.
+    Instead(Answer),
+    /// Time out.
+    Timeout,
+    /// Never answer.
+    Hang,
+    /// Go to the service, then lose its answer.
+    LoseResponse,
+}
+
+/// A handle to make coming calls fail. All clones steer the same [`LocalAws`](crate::LocalAws).
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    planned: Arc<Mutex<HashMap<String, VecDeque<Fault>>>>,
+}
+
+impl Faults {
+    /// Makes the next `times` calls of `operation` fail, after those already planned for it. The
+    /// SDK's own retries are calls too: a client makes up to three attempts by default.
+    pub fn fail_next(&self, operation: &str, times: usize, fault: Fault) {
+        let mut planned = lock(&self.planned);
+        let queue = planned.entry(operation.to_owned()).or_default();
+        queue.extend(std::iter::repeat_n(fault, times));
+    }
+
+    /// Forgets what is planned.
+    pub fn clear(&self) {
+        lock(&self.planned).clear();
+    }
+
+    /// How many planned failures have not happened yet.
+    pub fn pending(&self) -> usize {
+        lock(&self.planned).values().map(VecDeque::len).sum()
+    }
+
+    pub(crate) fn next(&self, operation: &str) -> Course {
+        let fault = lock(&self.planned)
+            .get_mut(operation)
+            .and_then(VecDeque::pop_front);
+        let Some(fault) = fault else {
+            return Course::Normal;
+        };
+        let refusal = match fault {
+            Fault::Throttling => Refusal::new("ThrottlingException", "Rate exceeded"),
+            Fault::ProvisionedThroughputExceeded => Refusal::new(
+                "ProvisionedThroughputExceededException",
+                "The level of configured provisioned throughput for the table was exceeded.",
+            ),
+            Fault::TransactionConflict { actions } => {
+                return Course::Instead(transaction_conflict(actions));
+            }
+            Fault::InternalServerError => {
+                Refusal::internal("InternalServerError", "Internal server error")
+            }
+            Fault::Error {
+                status,
+                name,
+                message,
+            } => Refusal {
+                status,
+                name,
+                message,
+            },
+            Fault::Timeout => return Course::Timeout,
+            Fault::Hang => return Course::Hang,
+            Fault::ResponseLost => return Course::LoseResponse,
+        };
+        Course::Instead(refusal.into())
+    }
+}
+
+/// The shape of DynamoDB's answer
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>):
+/// one reason per action, in the actions' order.
+fn transaction_conflict(actions: usize) -> Answer {
+    let reasons: Vec<_> = (0..actions.max(1))
+        .map(|action| match action {
+            0 => json!({
+                "Code": "TransactionConflict",
+                "Message": "Transaction is ongoing for the item",
+            }),
+            _ => json!({ "Code": "None" }),
+        })
+        .collect();
+    let codes: Vec<_> = (0..actions.max(1))
+        .map(|action| {
+            if action == 0 {
+                "TransactionConflict"
+            } else {
+                "None"
+            }
+        })
+        .collect();
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": format!(
+            "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+            codes.join(", ")
+        ),
+        "CancellationReasons": reasons,
+    });
+    Answer {
+        status: 400,
+        error: Some("TransactionCanceledException".into()),
+        body: body.to_string(),
+    }
+}

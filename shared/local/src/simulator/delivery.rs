@@ -1,0 +1,192 @@
+//! How an answer goes out: as data, which the server then plays.
+//!
+//! An answer is a list of [`Beat`]s, and each says which point of the answer it reaches, so that
+//! one function can stop any answer of either service at any point. Nothing here knows what the
+//! bytes mean.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::script::Point;
+
+/// One thing the server does with an open answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Send(Bytes),
+    Pause(Duration),
+    /// Do nothing more until the client goes.
+    Hang,
+    /// Break the connection.
+    Cut,
+}
+
+/// An answer as the server plays it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// What happens before the status line.
+    pub(super) opening: Vec<Action>,
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    /// What happens after the headers.
+    pub(super) body: Vec<Action>,
+}
+
+/// A part of a streamed answer and the point that is reached once it is out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Beat {
+    /// `None` for what comes after the last point.
+    pub(super) reaches: Option<Point>,
+    pub(super) bytes: Bytes,
+}
+
+/// How an answer ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// As it should.
+    #[default]
+    Whole,
+    /// Silence after a point.
+    Hang(Point),
+    /// A broken connection after a point.
+    Cut(Point),
+    /// A clean end after a point.
+    Early(Point),
+    /// Something else after a point, then a clean end.
+    Instead(Point, Bytes),
+}
+
+impl Ending {
+    fn point(&self) -> Option<Point> {
+        match self {
+            Self::Whole => None,
+            Self::Hang(point) | Self::Cut(point) | Self::Early(point) | Self::Instead(point, _) => {
+                Some(*point)
+            }
+        }
+    }
+}
+
+/// Everything about an answer but its contents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Delivery {
+    /// Before the status line.
+    pub(super) before_headers: Duration,
+    /// Between two beats; the simulator's own pace when not told.
+    pub(super) between_beats: Option<Duration>,
+    pub(super) ending: Ending,
+}
+
+impl Reply {
+    /// A whole answer with its length.
+    pub(super) fn whole(
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            opening: Vec::new(),
+            status,
+            headers,
+            body: vec![Action::Send(body.into())],
+        }
+    }
+
+    /// A streamed answer.
+    pub(super) fn streamed(
+        headers: Vec<(String, String)>,
+        beats: Vec<Beat>,
+        delivery: Delivery,
+    ) -> Self {
+        let Delivery {
+            before_headers,
+            between_beats,
+            ending,
+        } = delivery;
+        let between_beats = between_beats.unwrap_or_default();
+        let stop = ending.point();
+        let mut opening = pause(before_headers);
+        let mut body = Vec::new();
+        if stop == Some(Point::Connect) {
+            opening.extend(last_action(&ending));
+        } else if stop != Some(Point::Headers) {
+            for beat in beats {
+                if !body.is_empty() {
+                    body.extend(pause(between_beats));
+                }
+                body.push(Action::Send(beat.bytes));
+                if stop.is_some_and(|stop| beat.reaches.is_none_or(|reached| reached >= stop)) {
+                    break;
+                }
+            }
+        }
+        if let Ending::Instead(_, bytes) = &ending {
+            body.extend(pause(between_beats));
+            body.push(Action::Send(bytes.clone()));
+        }
+        if stop != Some(Point::Connect) {
+            body.extend(last_action(&ending));
+        }
+        Self {
+            opening,
+            status: 200,
+            headers,
+            body,
+        }
+    }
+
+    /// An answer in one piece, which an [`Ending`] stops in its middle.
+    pub(super) fn single(
+        mut headers: Vec<(String, String)>,
+        body: Vec<u8>,
+        delivery: &Delivery,
+    ) -> Self {
+        let mut opening = pause(delivery.before_headers);
+        let ending = &delivery.ending;
+        let whole = Bytes::from(body);
+        let body = match ending.point() {
+            None => vec![Action::Send(whole)],
+            Some(Point::Connect) => {
+                opening.extend(last_action(ending));
+                Vec::new()
+            }
+            Some(point) => {
+                let sent = if point == Point::Headers {
+                    0
+                } else {
+                    whole.len() / 2
+                };
+                let promised = match ending {
+                    Ending::Hang(_) | Ending::Cut(_) => whole.len(),
+                    Ending::Whole | Ending::Early(_) | Ending::Instead(..) => sent,
+                };
+                headers.push(("content-length".into(), promised.to_string()));
+                let mut body = vec![Action::Send(whole.slice(..sent))];
+                body.extend(last_action(ending));
+                body
+            }
+        };
+        Self {
+            opening,
+            status: 200,
+            headers,
+            body,
+        }
+    }
+}
+
+fn pause(duration: Duration) -> Vec<Action> {
+    if duration.is_zero() {
+        Vec::new()
+    } else {
+        vec![Action::Pause(duration)]
+    }
+}
+
+fn last_action(ending: &Ending) -> Option<Action> {
+    match ending {
+        Ending::Hang(_) => Some(Action::Hang),
+        Ending::Cut(_) => Some(Action::Cut),
+        Ending::Whole | Ending::Early(_) | Ending::Instead(..) => None,
+    }
+}

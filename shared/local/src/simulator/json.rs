@@ -1,0 +1,20 @@
+//! Looking into JSON of which nothing is certain.
+
+use serde_json::Value;
+
+static NULL: Value = Value::Null;
+
+/// What stands at a JSON pointer (RFC 6901), or null.
+pub(super) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&NULL)
+}
+
+/// The text at a JSON pointer, or nothing.
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    at(value, pointer).as_str()
+}
+
+/// The elements of a list, of which there are none in anything else.
+pub(super) fn elements(list: &Value) -> &[Value] {
+    list.as_array().map_or(&[], Vec::as_slice)
+}

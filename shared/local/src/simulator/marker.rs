@@ -1,0 +1,188 @@
+//! Markers in a prompt: `[[tool:NAME {…}]]`, `[[plan:STEP]]`, `[[bedrock:STEP]]`.
+
+use serde_json::{Deserializer, Value};
+
+use super::script::{Point, Step, ToolCall, Window};
+
+/// The tool calls that the text asks for, in order. What is not a whole marker is text.
+pub(super) fn tool_calls(text: &str) -> Vec<ToolCall> {
+    bodies(text, "tool")
+        .into_iter()
+        .filter_map(tool_call)
+        .collect()
+}
+
+fn tool_call(body: &str) -> Option<ToolCall> {
+    let end = body
+        .find(|c: char| c.is_whitespace() || c == ']')
+        .unwrap_or(body.len());
+    let (name, rest) = body.split_at_checked(end)?;
+    let rest = rest.trim_start();
+    let input = if rest.starts_with("]]") {
+        Value::Object(serde_json::Map::new())
+    } else {
+        json_then_end(rest)?
+    };
+    (!name.is_empty()).then(|| ToolCall {
+        name: name.to_owned(),
+        input,
+    })
+}
+
+/// The step that the text asks of the simulator called `whom`: its short name, or a step as JSON.
+/// A name or JSON that is no step is an error, so that a typing mistake does not pass for success.
+pub(super) fn step(text: &str, whom: &str) -> Option<Result<Step, String>> {
+    let body = bodies(text, whom).into_iter().next()?;
+    if body.trim_start().starts_with('{') {
+        let parsed = json_then_end(body).map(serde_json::from_value::<Step>);
+        return Some(match parsed {
+            Some(Ok(step)) => Ok(step),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("the marker is not JSON followed by ]]".into()),
+        });
+    }
+    let (name, _) = body.split_once("]]")?;
+    Some(named(name.trim()).ok_or_else(|| format!("no step is called {name:?}")))
+}
+
+/// What follows each `[[KIND:`, to the end of the text: where a body ends is its reader's business,
+/// because JSON may hold brackets of its own.
+fn bodies<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
+    let opening = format!("[[{kind}:");
+    text.match_indices(&opening)
+        .filter_map(|(at, opening)| text.get(at + opening.len()..))
+        .collect()
+}
+
+/// One JSON value, if `]]` follows it.
+fn json_then_end(text: &str) -> Option<Value> {
+    let mut values = Deserializer::from_str(text).into_iter::<Value>();
+    let value = values.next()?.ok()?;
+    let rest = text.get(values.byte_offset()..)?;
+    rest.trim_start().starts_with("]]").then_some(value)
+}
+
+fn named(name: &str) -> Option<Step> {
+    let limit = |window| Step::UsageLimit {
+        window,
+        reset_after_s: 30 * 60,
+    };
+    let (after, content) = (Point::FirstDelta, Vec::new());
+    Some(match name {
+        "429" | "five_hour" => limit(Window::FiveHour),
+        "seven_day" => limit(Window::SevenDay),
+        "seven_day_opus" => limit(Window::SevenDayOpus),
+        "seven_day_sonnet" => limit(Window::SevenDaySonnet),
+        "overage_included" => limit(Window::SevenDayOverageIncluded),
+        "rate_limit" => Step::RateLimit {
+            retry_after_s: Some(20),
+        },
+        "throttle" => Step::RateLimit {
+            retry_after_s: None,
+        },
+        "spend_limit" | "quota" => Step::SpendLimit,
+        "entitlement" => Step::Entitlement,
+        "401" | "auth" => Step::Unauthorized,
+        "403" => Step::Forbidden,
+        "500" => Step::ServerError,
+        "529" | "unavailable" => Step::Overloaded,
+        "503" | "not_ready" => Step::NotReady,
+        "too_long" => Step::TooLong,
+        "slow" => Step::Slow {
+            headers_ms: 500,
+            events_ms: 50,
+            content,
+        },
+        "hang" => Step::Hang { after, content },
+        "silence" => Step::Hang {
+            after: Point::Connect,
+            content,
+        },
+        "cut" => Step::Cut { after, content },
+        "close" => Step::Cut {
+            after: Point::Connect,
+            content,
+        },
+        "end" => Step::End { after, content },
+        "error" | "exception" => Step::StreamError {
+            after,
+            kind: None,
+            message: None,
+            content,
+        },
+        "first_error" => Step::StreamError {
+            after: Point::Headers,
+            kind: None,
+            message: None,
+            content,
+        },
+        "html" => Step::Html,
+        "garbage" => Step::Garbage { after, content },
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_tool_marker_gives_the_name_and_the_arguments() {
+        let call = |name: &str, input: Value| ToolCall {
+            name: name.into(),
+            input,
+        };
+        for (text, expected) in [
+            ("no marker", vec![]),
+            ("[[tool:Bash]]", vec![call("Bash", json!({}))]),
+            (
+                "please [[tool:Bash {\"command\":\"echo hi\"}]] now",
+                vec![call("Bash", json!({"command": "echo hi"}))],
+            ),
+            (
+                "[[tool:A {\"x\":[[1]]}]][[tool:B {}]]",
+                vec![call("A", json!({"x": [[1]]})), call("B", json!({}))],
+            ),
+            (
+                "[[tool:Bash {\"command\":\"[[ -e x ]]\"}]]",
+                vec![call("Bash", json!({"command": "[[ -e x ]]"}))],
+            ),
+            ("[[tool:Bash {\"command\":]]", vec![]),
+            ("[[tool:Bash {} never closed", vec![]),
+            ("[[tool:]]", vec![]),
+        ] {
+            assert_eq!(tool_calls(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_step_marker_speaks_to_one_simulator_only() {
+        let text = "[[plan:529]] and [[bedrock:throttle]]";
+        assert_eq!(step(text, "plan"), Some(Ok(Step::Overloaded)));
+        assert_eq!(
+            step(text, "bedrock"),
+            Some(Ok(Step::RateLimit {
+                retry_after_s: None
+            }))
+        );
+        assert_eq!(step("nothing", "plan"), None);
+    }
+
+    #[test]
+    fn a_step_marker_may_be_a_step_as_json() {
+        let text = r#"x [[plan:{"step":"cut","after":"first_block"}]] y"#;
+        let expected = Step::Cut {
+            after: Point::FirstBlock,
+            content: vec![],
+        };
+        assert_eq!(step(text, "plan"), Some(Ok(expected)));
+    }
+
+    #[test]
+    fn a_step_that_does_not_exist_is_an_error() {
+        assert!(step("[[plan:428]]", "plan").is_some_and(|step| step.is_err()));
+        assert!(step("[[plan:{\"step\":\"x\"}]]", "plan").is_some_and(|step| step.is_err()));
+    }
+}

@@ -1,0 +1,43 @@
+//! The two upstreams of Spillway, pretended on loopback.
+//!
+//! [`plan::serve`] is the Anthropic Messages API of a Claude subscription that has few requests
+//! left; [`bedrock::serve`] is the Amazon Bedrock Runtime. They are what `spillway up --demo`
+//! shows to someone without any account, and what the end-to-end tests talk to. No model runs:
+//! an answer repeats what it was told, calls the tools that the prompt names, and says that it is
+//! simulated.
+//!
+//! # Telling a simulator what to answer
+//!
+//! First comes what was scripted ([`Simulator::script`], or `POST /_simulator/script` with
+//! a JSON list of steps), each [`Step`] once, in order, by requests for an answer. Then come markers
+//! in the newest text of the user:
+//!
+//! | marker | effect |
+//! |---|---|
+//! | `[[tool:Bash {"command":"ls"}]]` | calls the tool, if the request offers it; may be repeated |
+//! | `[[plan:429]]`, `[[bedrock:throttle]]` | a step by its short name, in that simulator |
+//! | `[[plan:{"step":"cut","after":"first_block"}]]` | any step |
+//!
+//! `GET /_simulator/requests` lists what arrived and `POST /_simulator/reset` forgets everything.
+//! These endpoints want a loopback `Host` and no `Origin`, so that no web page can use them, and
+//! show credentials as their SHA-256 only.
+
+mod anthropic;
+pub mod bedrock;
+mod conversation;
+mod converse;
+mod delivery;
+mod ids;
+mod json;
+mod marker;
+pub mod plan;
+mod prompt_cache;
+mod rules;
+mod script;
+mod server;
+
+pub use script::{Content, Point, Step, ToolCall, Usage, Window};
+pub use server::{Received, Simulator};
+
+#[cfg(test)]
+mod tests;

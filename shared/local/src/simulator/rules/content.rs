@@ -1,0 +1,29 @@
+//! Rules that hold for a conversation in either API's shape.
+
+/// A broken rule: the message for the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::simulator) struct Refused(pub(in crate::simulator) String);
+
+impl Refused {
+    pub(super) fn because<T>(message: impl Into<String>) -> Result<T, Self> {
+        Err(Self(message.into()))
+    }
+
+    /// A refusal by the model itself, which the service passes on with words of its own before it.
+    pub(super) fn by_model<T>(message: impl Into<String>) -> Result<T, Self> {
+        Err(Self(format!(
+            "The model returned the following errors: {}",
+            message.into()
+        )))
+    }
+}
+
+/// Claude Code's attribution header, which only the Messages API of Anthropic itself takes out
+/// (anthropics/claude-code-action#928).
+pub(super) const BILLING_HEADER: &str = "x-anthropic-billing-header";
+
+/// The characters and the length of tool names and of tool call ids.
+pub(super) fn is_name(name: &str, further: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c) || further.contains(c);
+    (1..=64).contains(&name.len()) && name.chars().all(allowed)
+}

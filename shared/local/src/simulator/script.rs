@@ -1,0 +1,371 @@
+//! What a simulator can be told to answer: in the process, over its control endpoint, or by a
+//! marker in the prompt. Both simulators understand the same steps; each says a step in the words
+//! of the service it pretends to be.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::delivery::{Delivery, Ending};
+
+/// One answer, told in advance. As JSON it is an object whose `step` names the variant:
+/// `{"step": "cut", "after": "first_delta"}`.
+///
+/// Steps that carry `content` say what the answer would have been; left out, it is what the
+/// simulator would have answered by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Step {
+    /// Answer as if nothing had been scripted.
+    Normal,
+    /// A good answer with this text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// A good answer that thinks first.
+    Thinking {
+        /// What it thinks. Empty is legal, and what `display: "omitted"` gives.
+        thinking: String,
+        /// The text after it.
+        text: String,
+    },
+    /// A good answer that calls tools.
+    Tools {
+        /// The calls, in order.
+        calls: Vec<ToolCall>,
+    },
+    /// A good answer in full detail.
+    Answer {
+        /// Its blocks.
+        content: Vec<Content>,
+        /// The stop reason on the wire; fitting the content when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop_reason: Option<String>,
+        /// The token counts; counted roughly when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+    },
+    /// An HTTP error in the error shape of the service.
+    Error {
+        /// The HTTP status.
+        status: u16,
+        /// `error.type` (Plan) or the exception's name (Bedrock).
+        #[serde(rename = "type")]
+        kind: String,
+        /// The message.
+        message: String,
+        /// More headers.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
+    },
+    /// Plan: 429 because a usage window of the subscription is used up. Bedrock:
+    /// `ThrottlingException` with the daily quota's text.
+    UsageLimit {
+        /// The window that is used up.
+        window: Window,
+        /// When it begins anew, in seconds from now.
+        #[serde(default = "half_an_hour")]
+        reset_after_s: u64,
+    },
+    /// Plan: 429 of the requests-per-minute kind. Bedrock: `ThrottlingException`.
+    RateLimit {
+        /// `retry-after`, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_s: Option<u64>,
+    },
+    /// Plan: 429 `enforced_spend_limit_reached`. Bedrock: `ServiceQuotaExceededException`.
+    SpendLimit,
+    /// Plan: 429 that says the request's long context wants extra usage. Bedrock:
+    /// `AccessDeniedException` for the model.
+    Entitlement,
+    /// 401 on Plan, 403 for the bearer token on Bedrock: the credential is refused.
+    Unauthorized,
+    /// 403: the credential is known and may not do this.
+    Forbidden,
+    /// 500.
+    ServerError,
+    /// 529 `overloaded_error` on Plan, 503 `ServiceUnavailableException` on Bedrock.
+    Overloaded,
+    /// Bedrock: 429 `ModelNotReadyException`. Plan: 503.
+    NotReady,
+    /// The prompt is too long, in each service's words (400).
+    TooLong,
+    /// A good answer that takes its time.
+    Slow {
+        /// Before the status line, in milliseconds.
+        #[serde(default)]
+        headers_ms: u64,
+        /// Between two events, in milliseconds.
+        #[serde(default)]
+        events_ms: u64,
+        /// The answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Content>,
+    },
+    /// A good answer that stops at a point and stays silent until the client goes.
+    Hang {
+        /// Where it stops.
+        #[serde(default)]
+        after: Point,
+        /// The answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Content>,
+    },
+    /// A good answer whose connection breaks at a point.
+    Cut {
+        /// Where it breaks.
+        #[serde(default)]
+        after: Point,
+        /// The answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Content>,
+    },
+    /// A good answer whose body ends in good order at a point that is too early.
+    End {
+        /// Where it ends.
+        #[serde(default)]
+        after: Point,
+        /// The answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Content>,
+    },
+    /// A good answer that turns into an error event (Plan) or an exception frame (Bedrock).
+    /// Without streaming, and at [`Point::Connect`], it is an HTTP error.
+    StreamError {
+        /// Where it turns.
+        #[serde(default)]
+        after: Point,
+        /// `error.type`, such as `overloaded_error`, or the exception's name, such as
+        /// `throttlingException`; each service's commonest when left out.
+        #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+        kind: Option<String>,
+        /// The message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// The answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Content>,
+    },
+    /// Status 200 with a web page, as from a captive portal.
+    Html,
+    /// A stream that begins well and goes on with an event that is no JSON (Plan) or a frame
+    /// whose checksum is wrong (Bedrock). Without streaming, JSON that ends in the middle.
+    Garbage {
+        /// Where it goes wrong.
+        #[serde(default)]
+        after: Point,
+        /// The answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Content>,
+    },
+    /// Exactly this.
+    Raw {
+        /// The HTTP status.
+        status: u16,
+        /// The headers, all of them.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
+        /// The body.
+        body: String,
+    },
+}
+
+fn half_an_hour() -> u64 {
+    30 * 60
+}
+
+/// A tool call in an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    /// The tool's name.
+    pub name: String,
+    /// Its arguments.
+    pub input: Value,
+}
+
+/// One block of an answer. As JSON: `{"text": "…"}`, `{"thinking": "…"}`,
+/// `{"redacted_thinking": "…"}` or `{"tool": {"name": "…", "input": {…}}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// Text.
+    Text(String),
+    /// Thinking, signed by the simulator.
+    Thinking(String),
+    /// Thinking that nobody may read: Claude's opaque data string.
+    RedactedThinking(String),
+    /// A tool call.
+    Tool(ToolCall),
+}
+
+/// Token counts of an answer, cache reads and writes not included in `input`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Usage {
+    /// Input tokens that no cache had.
+    pub input: u64,
+    /// Output tokens.
+    pub output: u64,
+    /// Input tokens read from the prompt cache.
+    pub cache_read: u64,
+    /// Input tokens written to the prompt cache for five minutes.
+    pub cache_write_5m: u64,
+    /// Input tokens written to the prompt cache for an hour.
+    pub cache_write_1h: u64,
+}
+
+/// A usage window of a Claude subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// The session window.
+    FiveHour,
+    /// The week.
+    SevenDay,
+    /// The week's share of the Opus models; every other model still goes.
+    SevenDayOpus,
+    /// The week's share of the Sonnet models; every other model still goes.
+    SevenDaySonnet,
+    /// What the week includes of models that are paid from overage; every other model still goes.
+    SevenDayOverageIncluded,
+}
+
+/// A point in an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Point {
+    /// Before the status line.
+    Connect,
+    /// After the headers, before the first byte of the body.
+    Headers,
+    /// After `message_start` (Plan) or `messageStart` (Bedrock).
+    MessageStart,
+    /// In the first block, after its first delta.
+    #[default]
+    FirstDelta,
+    /// After the first block is complete.
+    FirstBlock,
+    /// After every block, before the stop reason.
+    Content,
+    /// After the stop reason, before `message_stop` (Plan) or `metadata` (Bedrock).
+    StopReason,
+}
+
+/// A good answer, as far as a step shapes it.
+#[derive(Debug, Default)]
+pub(super) struct Performance {
+    /// Empty: what the pretended model says by itself.
+    pub(super) content: Vec<Content>,
+    pub(super) stop_reason: Option<String>,
+    pub(super) usage: Option<Usage>,
+    pub(super) delivery: Delivery,
+    /// What breaks in, in the words of the service.
+    pub(super) break_in: Option<(Point, BreakIn)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BreakIn {
+    /// An error event, or an exception frame.
+    Error {
+        kind: Option<String>,
+        message: Option<String>,
+    },
+    /// Something that nobody can read.
+    Garbage,
+}
+
+impl Step {
+    /// The good answer that this step asks for. A step that is no good answer is given back.
+    pub(super) fn performance(self) -> Result<Performance, Self> {
+        let with = |content, ending| Performance {
+            content,
+            delivery: Delivery {
+                ending,
+                ..Delivery::default()
+            },
+            ..Performance::default()
+        };
+        Ok(match self {
+            Self::Normal => Performance::default(),
+            Self::Text { text } => with(vec![Content::Text(text)], Ending::Whole),
+            Self::Thinking { thinking, text } => with(
+                vec![Content::Thinking(thinking), Content::Text(text)],
+                Ending::Whole,
+            ),
+            Self::Tools { calls } => with(
+                calls.into_iter().map(Content::Tool).collect(),
+                Ending::Whole,
+            ),
+            Self::Answer {
+                content,
+                stop_reason,
+                usage,
+            } => Performance {
+                content,
+                stop_reason,
+                usage,
+                ..Performance::default()
+            },
+            Self::Slow {
+                headers_ms,
+                events_ms,
+                content,
+            } => Performance {
+                content,
+                delivery: Delivery {
+                    before_headers: Duration::from_millis(headers_ms),
+                    between_beats: Some(Duration::from_millis(events_ms)),
+                    ending: Ending::Whole,
+                },
+                ..Performance::default()
+            },
+            Self::Hang { after, content } => with(content, Ending::Hang(after)),
+            Self::Cut { after, content } => with(content, Ending::Cut(after)),
+            Self::End { after, content } => with(content, Ending::Early(after)),
+            Self::StreamError {
+                after,
+                kind,
+                message,
+                content,
+            } => Performance {
+                content,
+                break_in: Some((after, BreakIn::Error { kind, message })),
+                ..Performance::default()
+            },
+            Self::Garbage { after, content } => Performance {
+                content,
+                break_in: Some((after, BreakIn::Garbage)),
+                ..Performance::default()
+            },
+            other => return Err(other),
+        })
+    }
+}
+
+impl Performance {
+    /// Fills in what the step left open.
+    pub(super) fn content_or(&mut self, normal: impl FnOnce() -> Vec<Content>) -> Vec<Content> {
+        let content = std::mem::take(&mut self.content);
+        if content.is_empty() {
+            normal()
+        } else {
+            content
+        }
+    }
+
+    /// The stop reason: as told, or what fits the content.
+    pub(super) fn stop_reason_for(&self, content: &[Content]) -> String {
+        let calls = content
+            .iter()
+            .any(|block| matches!(block, Content::Tool(_)));
+        let fitting = if calls { "tool_use" } else { "end_turn" };
+        self.stop_reason
+            .clone()
+            .unwrap_or_else(|| fitting.to_owned())
+    }
+}

@@ -1,0 +1,608 @@
+//! The HTTP server of both simulators: takes requests down, hands them to the service, and plays
+//! its replies, with the breaks and silences in them. It never logs a header or a body.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, ORIGIN};
+use http::{Method, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::bedrock::Bedrock;
+use super::delivery::{Action, Reply};
+use super::plan::Plan;
+use super::script::Step;
+use crate::aws::files::lock;
+use crate::clock;
+
+/// The largest body a simulator takes. Above what either service takes, so that the client's
+/// limits are what shows.
+const BODY_LIMIT: usize = 64 << 20;
+
+/// How much of the bodies that arrived is kept, all together.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// How many requests are kept.
+const KEPT_REQUESTS: usize = 1000;
+
+/// How long streams may take to end once the simulator is told to stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the beginning of an answer has to leave before its connection breaks.
+const UNTIL_WRITTEN: Duration = Duration::from_millis(10);
+
+/// The header values that `GET /_simulator/requests` does not show.
+const CREDENTIALS: [&str; 4] = [
+    "authorization",
+    "x-api-key",
+    "cookie",
+    "proxy-authorization",
+];
+
+/// A running simulator. All clones steer the same one.
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: SocketAddr,
+    service: Service,
+    script: Script,
+    journal: Mutex<Journal>,
+    stop: watch::Sender<bool>,
+}
+
+/// What a simulator pretends to be.
+#[derive(Debug)]
+pub(super) enum Service {
+    Plan(Plan),
+    Bedrock(Bedrock),
+}
+
+/// The steps still to be played.
+#[derive(Debug, Default)]
+pub(super) struct Script(Mutex<VecDeque<Step>>);
+
+impl Script {
+    pub(super) fn next(&self) -> Option<Step> {
+        lock(&self.0).pop_front()
+    }
+}
+
+/// A request as a service sees it.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    /// Not decoded, without the query.
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) now_ms: u64,
+}
+
+/// A request that arrived, as a test looks at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Counts from 0 since the start or the last reset.
+    pub index: u64,
+    /// The method.
+    pub method: String,
+    /// The path with its query, as on the wire.
+    pub path: String,
+    /// The headers in the order they came, names in lower case. Bytes that are no ASCII appear as
+    /// the Latin-1 characters of the same numbers.
+    pub headers: Vec<(String, String)>,
+    /// The body. Old bodies are let go of when they all together are more than 64 MiB.
+    pub body: Bytes,
+    /// The length of the body on the wire.
+    pub body_bytes: usize,
+    /// SHA-256 of the body in lower-case hexadecimal.
+    pub body_sha256: String,
+    /// The status it was answered with; none if the connection was broken or held instead.
+    pub status: Option<u16>,
+    /// What became of the answer.
+    pub outcome: Outcome,
+}
+
+impl Received {
+    /// The first value of a header; `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is still going out.
+    Open,
+    /// It went out to its end, be it the end of a broken answer.
+    Sent,
+    /// The client went away before it was out.
+    Abandoned,
+}
+
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Sent => "sent",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Journal {
+    next: u64,
+    /// Tells requests of before a reset from those after it.
+    era: u64,
+    requests: VecDeque<Received>,
+}
+
+impl Journal {
+    fn take_down(&mut self, mut request: Received) -> Ticket {
+        request.index = self.next;
+        self.next += 1;
+        let ticket = Ticket {
+            era: self.era,
+            index: request.index,
+        };
+        self.requests.push_back(request);
+        if self.requests.len() > KEPT_REQUESTS {
+            self.requests.pop_front();
+        }
+        let mut kept: usize = self.requests.iter().map(|request| request.body.len()).sum();
+        for old in &mut self.requests {
+            if kept <= KEPT_BYTES {
+                break;
+            }
+            kept -= old.body.len();
+            old.body = Bytes::new();
+        }
+        ticket
+    }
+
+    fn request_mut(&mut self, ticket: Ticket) -> Option<&mut Received> {
+        let current = ticket.era == self.era;
+        self.requests
+            .iter_mut()
+            .rev()
+            .find(|request| current && request.index == ticket.index)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ticket {
+    era: u64,
+    index: u64,
+}
+
+impl Simulator {
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// `http://ADDRESS`, without a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.shared.address)
+    }
+
+    /// Adds steps to the end of the script. Each serves one request for an answer
+    /// (`/v1/messages`, Converse, `InvokeModel` and their streams).
+    pub fn script(&self, steps: impl IntoIterator<Item = Step>) {
+        lock(&self.shared.script.0).extend(steps);
+    }
+
+    /// How many scripted steps have not been played.
+    pub fn pending_steps(&self) -> usize {
+        lock(&self.shared.script.0).len()
+    }
+
+    /// What has arrived since the start or the last reset, the newest last; the simulator's own
+    /// endpoints not counted. The last 1000 are kept.
+    pub fn requests(&self) -> Vec<Received> {
+        lock(&self.shared.journal)
+            .requests
+            .iter()
+            .cloned()
+            .collect()
+    }
+
+    /// Forgets the script, the requests, the usage windows and the prompt cache.
+    pub fn reset(&self) {
+        lock(&self.shared.script.0).clear();
+        let mut journal = lock(&self.shared.journal);
+        *journal = Journal {
+            era: journal.era + 1,
+            ..Journal::default()
+        };
+        drop(journal);
+        match &self.shared.service {
+            Service::Plan(plan) => plan.reset(),
+            Service::Bedrock(bedrock) => bedrock.reset(),
+        }
+    }
+
+    /// Takes no more connections, lets answers that are going out end for up to 2 seconds, and
+    /// ends the future that serves.
+    pub fn stop(&self) {
+        self.shared.stop.send_replace(true);
+    }
+}
+
+pub(super) fn serve(
+    listener: TcpListener,
+    service: Service,
+) -> io::Result<(Simulator, impl Future<Output = ()> + Send + use<>)> {
+    let shared = Arc::new(Shared {
+        address: listener.local_addr()?,
+        service,
+        script: Script::default(),
+        journal: Mutex::default(),
+        stop: watch::Sender::new(false),
+    });
+    let simulator = Simulator {
+        shared: Arc::clone(&shared),
+    };
+    Ok((simulator, run(listener, shared)))
+}
+
+async fn run(listener: TcpListener, shared: Arc<Shared>) {
+    let mut stop = shared.stop.subscribe();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stop) => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    connections.spawn(connection(socket, Arc::clone(&shared)));
+                }
+                // Out of file handles, most likely: give the others time to end.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(GRACE, all).await;
+    connections.shutdown().await;
+}
+
+/// Ends when the simulator is told to stop, or when nobody is left who could tell it.
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn connection(socket: TcpStream, shared: Arc<Shared>) {
+    // Each event is to arrive by itself, as from a real service.
+    let _ = socket.set_nodelay(true);
+    let mut stop = shared.stop.subscribe();
+    let service = service_fn(|request| answer(Arc::clone(&shared), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .preserve_header_case(false)
+        .serve_connection(TokioIo::new(socket), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = told_to_stop(&mut stop) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+/// The connection breaks here, on purpose.
+#[derive(Debug, thiserror::Error)]
+#[error("the simulator broke the connection")]
+struct Broken;
+
+type Answer = Response<UnsyncBoxBody<Bytes, Broken>>;
+
+async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result<Answer, Broken> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
+        return Ok(whole(
+            413,
+            "text/plain",
+            "the simulator takes bodies of up to 64 MiB",
+        ));
+    };
+    let path = parts.uri.path().to_owned();
+    let request = Request {
+        method: parts.method,
+        path,
+        headers: parts.headers,
+        body: body.to_bytes(),
+        now_ms: clock::now_ms(),
+    };
+    if let Some(endpoint) = request.path.strip_prefix("/_simulator/") {
+        return Ok(control(&shared, endpoint, &request));
+    }
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(request.path.as_str(), |target| target.as_str());
+    let ticket = lock(&shared.journal).take_down(received(&request, target));
+    let reply = match &shared.service {
+        Service::Plan(plan) => plan.answer(&request, &shared.script),
+        Service::Bedrock(bedrock) => bedrock.answer(&request, &shared.script),
+    };
+    play(
+        Playing {
+            shared,
+            ticket,
+            ended: false,
+        },
+        reply,
+    )
+    .await
+}
+
+fn received(request: &Request, target: &str) -> Received {
+    let headers = request.headers.iter().map(|(name, value)| {
+        let value = value
+            .as_bytes()
+            .iter()
+            .map(|byte| char::from(*byte))
+            .collect();
+        (name.as_str().to_owned(), value)
+    });
+    Received {
+        index: 0,
+        method: request.method.to_string(),
+        path: target.to_owned(),
+        headers: headers.collect(),
+        body: request.body.clone(),
+        body_bytes: request.body.len(),
+        body_sha256: hex_sha256(&request.body),
+        status: None,
+        outcome: Outcome::Open,
+    }
+}
+
+pub(super) fn hex_sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = std::fmt::Write::write_fmt(&mut hex, format_args!("{byte:02x}"));
+            hex
+        })
+}
+
+/// An answer that is going out. Dropped before its end, it was abandoned by the client.
+struct Playing {
+    shared: Arc<Shared>,
+    ticket: Ticket,
+    ended: bool,
+}
+
+impl Playing {
+    fn end(&mut self) {
+        self.ended = true;
+        self.note(Outcome::Sent);
+    }
+
+    fn note(&self, outcome: Outcome) {
+        if let Some(request) = lock(&self.shared.journal).request_mut(self.ticket) {
+            request.outcome = outcome;
+        }
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.note(Outcome::Abandoned);
+        }
+    }
+}
+
+async fn play(mut playing: Playing, reply: Reply) -> Result<Answer, Broken> {
+    for action in reply.opening {
+        match action {
+            Action::Pause(duration) => tokio::time::sleep(duration).await,
+            Action::Hang => std::future::pending().await,
+            Action::Cut => {
+                playing.end();
+                return Err(Broken);
+            }
+            Action::Send(_) => {}
+        }
+    }
+    if let Some(request) = lock(&playing.shared.journal).request_mut(playing.ticket) {
+        request.status = Some(reply.status);
+    }
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in &reply.headers {
+        response = response.header(name, value);
+    }
+    if let [Action::Send(bytes)] = reply.body.as_slice()
+        && !reply
+            .headers
+            .iter()
+            .any(|(name, _)| name == "transfer-encoding")
+        && response
+            .headers_ref()
+            .is_some_and(|headers| !is_stream(headers))
+    {
+        playing.end();
+        let body = Full::new(bytes.clone())
+            .map_err(|never| match never {})
+            .boxed_unsync();
+        return response.body(body).map_err(|_| Broken);
+    }
+    let parts = stream::unfold(
+        (playing, VecDeque::from(reply.body)),
+        |(playing, actions)| next_part(playing, actions),
+    );
+    response
+        .body(StreamBody::new(parts).boxed_unsync())
+        .map_err(|_| Broken)
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get("content-type")
+        .and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|kind| kind.contains("event"))
+}
+
+type Part = Result<Frame<Bytes>, Broken>;
+
+async fn next_part(
+    mut playing: Playing,
+    mut actions: VecDeque<Action>,
+) -> Option<(Part, (Playing, VecDeque<Action>))> {
+    // hyper writes to the socket when it has to wait for more: each part goes out by itself, and
+    // what was sent before a break has left when it comes.
+    tokio::task::yield_now().await;
+    loop {
+        match actions.pop_front() {
+            Some(Action::Send(bytes)) if bytes.is_empty() => {}
+            Some(Action::Send(bytes)) => {
+                if actions.is_empty() {
+                    playing.end();
+                }
+                return Some((Ok(Frame::data(bytes)), (playing, actions)));
+            }
+            Some(Action::Pause(duration)) => tokio::time::sleep(duration).await,
+            Some(Action::Hang) => std::future::pending().await,
+            Some(Action::Cut) => {
+                // A body that fails takes with it what the connection has not written yet.
+                tokio::time::sleep(UNTIL_WRITTEN).await;
+                playing.end();
+                return Some((Err(Broken), (playing, VecDeque::new())));
+            }
+            None => {
+                playing.end();
+                return None;
+            }
+        }
+    }
+}
+
+fn control(shared: &Arc<Shared>, endpoint: &str, request: &Request) -> Answer {
+    if !is_local(&request.headers) {
+        return whole(403, "text/plain", "for programs on this machine only");
+    }
+    let simulator = Simulator {
+        shared: Arc::clone(shared),
+    };
+    match (&request.method, endpoint) {
+        (&Method::GET, "requests") => {
+            let requests: Vec<_> = simulator.requests().iter().map(shown).collect();
+            json_answer(200, &json!({ "requests": requests }))
+        }
+        (&Method::POST, "script") => match serde_json::from_slice::<Vec<Step>>(&request.body) {
+            Ok(steps) => {
+                simulator.script(steps);
+                json_answer(200, &json!({ "pending": simulator.pending_steps() }))
+            }
+            Err(error) => json_answer(400, &json!({ "error": error.to_string() })),
+        },
+        (&Method::POST, "reset") => {
+            simulator.reset();
+            json_answer(200, &json!({}))
+        }
+        _ => json_answer(
+            404,
+            &json!({ "error": "no such endpoint of the simulator" }),
+        ),
+    }
+}
+
+/// Whether a program on this machine asks, and not a web page in its browser: a page sends its
+/// `Origin`, or (when its own host name was pointed here) a `Host` that is not ours.
+fn is_local(headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let loopback = bare
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_loopback());
+    !headers.contains_key(ORIGIN) && (loopback || name == "localhost")
+}
+
+/// A request as the control endpoint shows it: of a credential only its SHA-256, because the
+/// client may have sent a real one.
+fn shown(request: &Received) -> Value {
+    let headers: Vec<_> = request
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            if CREDENTIALS.contains(&name.as_str()) {
+                json!([name, format!("sha256:{}", hex_sha256(value.as_bytes()))])
+            } else {
+                json!([name, value])
+            }
+        })
+        .collect();
+    json!({
+        "index": request.index,
+        "method": request.method,
+        "path": request.path,
+        "headers": headers,
+        "body": String::from_utf8_lossy(&request.body),
+        "body_bytes": request.body_bytes,
+        "body_sha256": request.body_sha256,
+        "status": request.status,
+        "outcome": request.outcome.name(),
+    })
+}
+
+fn json_answer(status: u16, body: &Value) -> Answer {
+    whole(status, "application/json", &body.to_string())
+}
+
+fn whole(status: u16, content_type: &str, body: &str) -> Answer {
+    let bytes = Bytes::copy_from_slice(body.as_bytes());
+    let length = bytes.len();
+    let body = Full::new(bytes)
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync();
+    let mut answer = Response::new(body);
+    *answer.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_LENGTH, length.into());
+    if let Ok(content_type) = content_type.parse() {
+        headers.insert("content-type", content_type);
+    }
+    answer
+}

@@ -1,0 +1,302 @@
+//! Bedrock's answers, as the client sees them.
+
+use std::time::Duration;
+
+use local::simulator::{Content, Point, Step, ToolCall, Usage};
+use reqwest::Method;
+use serde_json::json;
+use tests::{BEDROCK_KEY, Streaming, World, message, read, world};
+
+#[tokio::test]
+async fn a_streamed_answer_is_whole_and_in_order() {
+    let world = world().await;
+    world.exhaust_plan(1);
+    world.bedrock.script([Step::Answer {
+        content: vec![
+            Content::Thinking("let me see".to_owned()),
+            Content::Text("I call a tool.".to_owned()),
+            Content::Tool(ToolCall {
+                name: "Bash".to_owned(),
+                input: json!({"zeta": 1, "alpha": "two"}),
+            }),
+        ],
+        stop_reason: None,
+        usage: Some(Usage {
+            input: 7,
+            output: 11,
+            cache_read: 100,
+            cache_write_5m: 20,
+            cache_write_1h: 30,
+        }),
+    }]);
+    let mut body = message("hello", Streaming::Yes);
+    body["tools"] = json!([{"name": "Bash", "input_schema": {"type": "object"}}]);
+    let answer = world.ask(&body).await;
+    assert_eq!(
+        answer.header("content-type"),
+        "text/event-stream; charset=utf-8"
+    );
+    let mut events = answer.events();
+    events.dedup();
+    assert_eq!(
+        events,
+        [
+            "message_start",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
+        ]
+    );
+    let text = answer.text();
+    assert!(
+        text.contains(r#""model":"claude-opus-5-5""#),
+        "the requested model's name"
+    );
+    assert!(text.contains(r#""stop_reason":"tool_use""#), "{text}");
+    for count in [
+        r#""input_tokens":7"#,
+        r#""output_tokens":11"#,
+        r#""cache_read_input_tokens":100"#,
+        r#""cache_creation_input_tokens":50"#,
+    ] {
+        assert!(text.contains(count), "{count} in {text}");
+    }
+    assert_eq!(
+        answer.header("request-id"),
+        answer.header("x-spillway-request-id")
+    );
+}
+
+#[tokio::test]
+async fn an_answer_without_streaming_keeps_the_order_of_tool_inputs() {
+    let world = world().await;
+    world.exhaust_plan(1);
+    let input = json!({"zeta": 1, "alpha": {"y": [1.50], "b": null}, "mid": "x"});
+    world.bedrock.script([Step::Tools {
+        calls: vec![ToolCall {
+            name: "Bash".to_owned(),
+            input: input.clone(),
+        }],
+    }]);
+    let mut body = message("hello", Streaming::No);
+    body["tools"] = json!([{"name": "Bash", "input_schema": {"type": "object"}}]);
+    let answer = world.ask(&body).await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.json()["stop_reason"], "tool_use");
+    let text = answer.text();
+    assert!(text.contains(&input.to_string()), "{text}");
+}
+
+#[tokio::test]
+async fn a_tool_loop_goes_on_over_bedrock() {
+    let world = world().await;
+    world.exhaust_plan(2);
+    let tools =
+        json!([{"name": "Read", "description": "Reads", "input_schema": {"type": "object"}}]);
+    let mut body = message(r#"[[tool:Read {"path":"a"}]]"#, Streaming::No);
+    body["tools"] = tools;
+    let first = world.ask(&body).await.json();
+    let call = first["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|b| b["type"] == "tool_use")
+        .unwrap();
+    assert_eq!(call["input"], json!({"path": "a"}));
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": first["content"]}));
+    messages.push(json!({"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": call["id"], "content": "contents-of-a"},
+    ]}));
+    let second = world.ask(&body).await;
+    assert!(second.said().contains("contents-of-a"), "{}", second.text());
+}
+
+#[tokio::test]
+async fn images_reach_bedrock() {
+    let world = world().await;
+    world.exhaust_plan(1);
+    let mut body = message("", Streaming::No);
+    body["messages"][0]["content"] = json!([
+        {"type": "text", "text": "what is this?"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
+    ]);
+    assert_eq!(world.ask(&body).await.status, 200);
+    let sent = world.bedrock.requests()[0].json().unwrap();
+    let content = &sent["messages"][0]["content"];
+    assert_eq!(
+        content[1],
+        json!({"image": {"format": "png", "source": {"bytes": "iVBORw0KGgo="}}})
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_after_content_ends_in_an_error_event() {
+    let broken = |after| {
+        let content = vec![];
+        [
+            Step::Cut {
+                after,
+                content: content.clone(),
+            },
+            Step::End {
+                after,
+                content: content.clone(),
+            },
+            Step::Garbage {
+                after,
+                content: content.clone(),
+            },
+            Step::StreamError {
+                after,
+                kind: Some("modelStreamErrorException".to_owned()),
+                message: Some("arn:aws:bedrock:eu-central-1:123456789012:model/x".to_owned()),
+                content,
+            },
+        ]
+    };
+    for after in [Point::FirstDelta, Point::FirstBlock, Point::Content] {
+        for step in broken(after) {
+            let world = world().await;
+            world.exhaust_plan(1);
+            world.bedrock.script([step.clone()]);
+            let answer = world.ask(&message("hello", Streaming::Yes)).await;
+            assert_eq!(answer.status, 200, "{step:?}");
+            assert_eq!(answer.error().0, "overloaded_error", "{step:?}");
+            assert_eq!(
+                answer.events().last().map(String::as_str),
+                Some("error"),
+                "{step:?}"
+            );
+            assert!(!answer.text().contains("arn:"), "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_bedrock_is_pinged_over_and_given_up_in_time() {
+    let quick = |settings: &mut proxy::config::Settings| {
+        settings.deadlines.ping = Duration::from_millis(20);
+        settings.deadlines.idle = Duration::from_millis(300);
+    };
+    for after in [Point::Headers, Point::MessageStart, Point::FirstDelta] {
+        let world = World::with(quick).await;
+        world.exhaust_plan(1);
+        world.bedrock.script([Step::Hang {
+            after,
+            content: vec![],
+        }]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.status, 200, "{after:?}");
+        assert!(
+            answer.text().matches("event: ping").count() > 3,
+            "{after:?}: {}",
+            answer.text()
+        );
+        assert_eq!(
+            answer.events().first().map(String::as_str),
+            Some("message_start")
+        );
+        assert_eq!(answer.error().0, "overloaded_error", "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bedrock_that_never_answers_leaves_plans_answer() {
+    let world = World::with(|settings| {
+        settings.deadlines.first_byte = Duration::from_millis(100);
+        settings.deadlines.whole_answer = Duration::from_millis(500);
+    })
+    .await;
+    world.exhaust_plan(1);
+    world.bedrock.script([Step::Hang {
+        after: Point::Connect,
+        content: vec![],
+    }]);
+    let answer = world.ask(&message("hello", Streaming::Yes)).await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("x-spillway-error"), "bedrock_unavailable");
+}
+
+#[tokio::test]
+async fn what_bedrock_names_is_left_out_once_and_from_then_on() {
+    let world = world().await;
+    world.exhaust_plan(3);
+    let refusal = Step::Error {
+        status: 400,
+        kind: "ValidationException".to_owned(),
+        message: "The model returned the following errors: invalid beta flag".to_owned(),
+        headers: [].into(),
+    };
+    let mut body = message("hello", Streaming::Yes);
+    body["thinking"] = json!({"type": "enabled", "budget_tokens": 2000});
+    body["max_tokens"] = json!(4000);
+    body["tools"] = json!([{"name": "Bash", "input_schema": {"type": "object"}}]);
+    let ask = || {
+        world
+            .request(Method::POST, "/v1/messages")
+            .header("anthropic-beta", "interleaved-thinking-2025-05-14")
+            .body(body.to_string())
+    };
+    world.bedrock.script([refusal]);
+    let answer = read(ask()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let betas = |index: usize| {
+        let sent = world.bedrock.requests()[index].json().unwrap();
+        sent["additionalModelRequestFields"]["anthropic_beta"].clone()
+    };
+    assert_eq!(betas(0), json!(["interleaved-thinking-2025-05-14"]));
+    assert_eq!(betas(1), json!(null), "the repair");
+    assert_eq!(read(ask()).await.status, 200);
+    assert_eq!(
+        world.bedrock.requests().len(),
+        3,
+        "no repair is needed again"
+    );
+    assert_eq!(betas(2), json!(null));
+}
+
+#[tokio::test]
+async fn a_bedrock_key_is_opened_once_and_its_replacement_is_used_at_once() {
+    let world = world().await;
+    world.exhaust_plan(4);
+    for _ in 0..3 {
+        assert_eq!(
+            world.ask(&message("hello", Streaming::No)).await.status,
+            200
+        );
+    }
+    assert_eq!(world.house.aws().calls("Decrypt"), 1);
+    let replacement = BEDROCK_KEY.replace("c3Rv", "b3Ro");
+    world.bind(&replacement).await;
+    world.pass(Duration::from_mins(1));
+    let answer = world.ask(&message("hello", Streaming::No)).await;
+    assert_eq!(
+        answer.header("x-spillway-error"),
+        "bedrock_auth_error",
+        "the simulator knows one key"
+    );
+    let used = world.bedrock.requests()[3]
+        .header("authorization")
+        .unwrap()
+        .to_owned();
+    assert_eq!(used, format!("Bearer {replacement}"));
+}
+
+#[tokio::test]
+async fn an_opened_bedrock_key_is_forgotten_after_five_minutes() {
+    let world = world().await;
+    world.exhaust_plan(2);
+    world.ask(&message("hello", Streaming::No)).await;
+    world.pass(Duration::from_mins(5));
+    world.ask(&message("hello", Streaming::No)).await;
+    assert_eq!(world.house.aws().calls("Decrypt"), 2);
+}

@@ -1,0 +1,251 @@
+//! From Plan to Bedrock, and what the client is told when neither answers.
+
+use local::simulator::{Point, Step, Window};
+use reqwest::Method;
+use tests::{BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, World, message, read, world};
+
+#[tokio::test]
+async fn every_kind_of_429_goes_to_bedrock_and_the_reason_is_told() {
+    let cases = [
+        (limit(Window::FiveHour), "usage_limit"),
+        (limit(Window::SevenDay), "usage_limit"),
+        (limit(Window::SevenDayOpus), "usage_limit"),
+        (
+            Step::RateLimit {
+                retry_after_s: Some(5),
+            },
+            "rate_limited",
+        ),
+        (Step::SpendLimit, "rate_limited"),
+        (Step::Entitlement, "rate_limited"),
+    ];
+    let world = world().await;
+    for (step, reason) in cases {
+        world.plan.script([step.clone()]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.status, 200, "{step:?}");
+        let upstream = format!("bedrock; reason={reason}");
+        assert_eq!(answer.header("x-spillway-upstream"), upstream, "{step:?}");
+        assert!(
+            answer.said().contains("Simulated Amazon Bedrock"),
+            "{}",
+            answer.said()
+        );
+        let limits = answer
+            .headers
+            .keys()
+            .filter(|name| name.as_str().contains("ratelimit"));
+        assert_eq!(
+            limits.count(),
+            0,
+            "Plan's limits do not describe this answer"
+        );
+    }
+}
+
+fn limit(window: Window) -> Step {
+    Step::UsageLimit {
+        window,
+        reset_after_s: 3600,
+    }
+}
+
+#[tokio::test]
+async fn bedrock_gets_the_keys_own_bearer_token_and_nothing_of_the_client() {
+    let world = world().await;
+    world.exhaust_plan(1);
+    let request = world
+        .request(Method::POST, "/v1/messages")
+        .header("x-api-key", "sk-ant-api03-another-credential")
+        .header("x-claude-code-session-id", "session")
+        .header("user-agent", "claude-cli/2.1.329")
+        .body(message("hello", Streaming::No).to_string());
+    let answer = read(request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let received = &world.bedrock.requests()[0];
+    let bearer = format!("Bearer {BEDROCK_KEY}");
+    assert_eq!(received.header("authorization"), Some(bearer.as_str()));
+    assert_eq!(
+        received.path,
+        "/model/global.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse"
+    );
+    for (name, value) in &received.headers {
+        assert!(
+            !value.contains("sk-ant"),
+            "{name} carries a credential of the client's"
+        );
+        assert!(!name.starts_with("anthropic"), "{name}");
+        assert!(!name.starts_with("x-claude"), "{name}");
+        assert!(!value.contains("claude-cli"), "{name}");
+    }
+    assert!(!String::from_utf8_lossy(&received.body).contains(CLIENT_CREDENTIAL));
+}
+
+#[tokio::test]
+async fn plan_is_asked_once_and_bedrock_is_asked_once() {
+    let world = world().await;
+    world.exhaust_plan(1);
+    world.bedrock.script([Step::Overloaded]);
+    world.ask(&message("hello", Streaming::Yes)).await;
+    assert_eq!(world.plan.requests().len(), 1);
+    assert_eq!(world.bedrock.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn without_a_bedrock_key_the_limit_becomes_a_503_that_keeps_what_plan_told() {
+    let world = world().await;
+    let key = world.key_without_bedrock().await;
+    world.exhaust_plan(1);
+    let body = message("hello", Streaming::Yes).to_string();
+    let request = world
+        .request_as(&key.access_key, Method::POST, "/v1/messages")
+        .body(body);
+    let answer = read(request).await;
+    assert_eq!(answer.status, 503);
+    let (kind, text) = answer.error();
+    assert_eq!(kind, "api_error");
+    assert!(
+        text.contains("no Amazon Bedrock API key is registered"),
+        "{text}"
+    );
+    assert_eq!(
+        answer.header("anthropic-ratelimit-unified-status"),
+        "rejected"
+    );
+    assert!(
+        !answer
+            .header("anthropic-ratelimit-unified-reset")
+            .is_empty()
+    );
+    assert!(!answer.header("retry-after").is_empty());
+    assert_eq!(answer.header("x-spillway-error"), "no_bedrock_key");
+    assert_eq!(
+        answer.header("request-id"),
+        answer.header("x-spillway-request-id")
+    );
+    assert!(world.bedrock.requests().is_empty());
+}
+
+#[tokio::test]
+async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
+    let first_event = |kind: &str| Step::StreamError {
+        after: Point::Headers,
+        kind: Some(kind.to_owned()),
+        message: Some("arn:aws:bedrock:eu-central-1:123456789012:x".to_owned()),
+        content: vec![],
+    };
+    let cases = [
+        (
+            Step::RateLimit {
+                retry_after_s: None,
+            },
+            "bedrock_quota_exceeded",
+        ),
+        (Step::SpendLimit, "bedrock_quota_exceeded"),
+        (Step::Unauthorized, "bedrock_auth_error"),
+        (Step::Forbidden, "bedrock_auth_error"),
+        (Step::Overloaded, "bedrock_unavailable"),
+        (Step::NotReady, "bedrock_unavailable"),
+        (Step::ServerError, "bedrock_unavailable"),
+        (
+            Step::Cut {
+                after: Point::Connect,
+                content: vec![],
+            },
+            "bedrock_unavailable",
+        ),
+        (
+            Step::Cut {
+                after: Point::MessageStart,
+                content: vec![],
+            },
+            "bedrock_unavailable",
+        ),
+        (
+            Step::End {
+                after: Point::MessageStart,
+                content: vec![],
+            },
+            "bedrock_unavailable",
+        ),
+        (
+            first_event("internalServerException"),
+            "bedrock_unavailable",
+        ),
+        (first_event("throttlingException"), "bedrock_quota_exceeded"),
+        (Step::Html, "bedrock_unavailable"),
+    ];
+    for (step, class) in cases {
+        let world = world().await;
+        world.exhaust_plan(1);
+        world.bedrock.script([step.clone()]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.status, 429, "{step:?}: {}", answer.text());
+        assert_eq!(answer.error().0, "rate_limit_error", "{step:?}");
+        assert_eq!(
+            answer.header("anthropic-ratelimit-unified-status"),
+            "rejected"
+        );
+        assert!(!answer.header("retry-after").is_empty());
+        assert_eq!(answer.header("x-spillway-upstream"), "plan");
+        assert_eq!(answer.header("x-spillway-error"), class, "{step:?}");
+        assert!(!answer.text().contains("arn:"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_json_is_a_clear_400_on_the_bedrock_leg() {
+    // The simulated plan would judge such a body itself; this one is out of requests for everybody.
+    let exhausted = axum::Router::new().fallback(async || http::StatusCode::TOO_MANY_REQUESTS);
+    let listener = tests::loopback().await;
+    let plan_url = format!("http://{}", listener.local_addr().unwrap());
+    let mut plan = tokio::task::JoinSet::new();
+    plan.spawn(async move { axum::serve(listener, exhausted).await.unwrap() });
+    let world = World::with(|settings| settings.plan_url = plan_url).await;
+    for body in ["{not json", "[]"] {
+        let answer = read(world.request(Method::POST, "/v1/messages").body(body)).await;
+        assert_eq!(answer.status, 400, "{body}");
+        assert_eq!(answer.error().0, "invalid_request_error", "{body}");
+        assert_eq!(answer.header("x-should-retry"), "false");
+    }
+    assert!(world.bedrock.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_prompt_too_long_for_bedrock_is_said_in_words_that_claude_code_recovers_from() {
+    let world = world().await;
+    world.exhaust_plan(1);
+    world.bedrock.script([Step::TooLong]);
+    let answer = world.ask(&message("hello", Streaming::Yes)).await;
+    assert_eq!(answer.status, 400);
+    let (kind, text) = answer.error();
+    assert_eq!(kind, "invalid_request_error");
+    assert!(text.starts_with("prompt is too long"), "{text}");
+}
+
+#[tokio::test]
+async fn sessions_at_the_same_time_do_not_mix() {
+    let world = std::sync::Arc::new(world().await);
+    let mut sessions = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let world = std::sync::Arc::clone(&world);
+        sessions.spawn(async move {
+            let marker = if number % 2 == 0 { "" } else { "[[plan:429]] " };
+            let text = format!("{marker}session-{number}-");
+            let answer = world.ask(&message(&text, Streaming::Yes)).await;
+            (number, answer)
+        });
+    }
+    while let Some(session) = sessions.join_next().await {
+        let (number, answer) = session.unwrap();
+        let expected = if number % 2 == 0 {
+            "plan"
+        } else {
+            "bedrock; reason=usage_limit"
+        };
+        assert_eq!(answer.header("x-spillway-upstream"), expected);
+        let said = answer.said();
+        assert!(said.contains(&format!("session-{number}-")), "{said}");
+        assert_eq!(said.matches("session-").count(), 1, "{said}");
+    }
+}

@@ -1,0 +1,15 @@
+//! The stories, one file for each part of what Spillway promises.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a story that cannot go on has failed, and should say where"
+)]
+
+mod bedrock_leg;
+mod doors;
+mod fallback;
+mod plan_leg;
+mod storage;

@@ -1,0 +1,376 @@
+//! The Plan leg is bytes (requirement R1.5).
+
+use std::time::Duration;
+
+use local::simulator::{Point, Step};
+use proxy::BODY_LIMIT_BYTES;
+use reqwest::Method;
+use ring::digest::{SHA256, digest};
+use tests::{CLIENT_CREDENTIAL, Streaming, World, message, read, world};
+
+fn sha256(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_300_kb_body_and_every_header_value_reach_plan_as_they_were_sent() {
+    let world = world().await;
+    // Spacing, key order, an escape and a number that no serialiser would write again.
+    let body = format!(
+        "{{ \"max_tokens\":1.0e1,\n \"unknown\" : [ 1.50 ],\"model\":\"claude-opus-5-5\",\
+         \"messages\":[{{\"role\":\"user\",\"content\":\"caf\\u00e9 {}\"}}]}}",
+        "x".repeat(300_000)
+    );
+    let sent = [
+        ("anthropic-beta", "claude-code-20250219,oauth-2025-04-20"),
+        ("anthropic-future-header", "kept"),
+        (
+            "x-claude-code-session-id",
+            "00000000-0000-4000-8000-000000000001",
+        ),
+        ("x-stainless-timeout", "600"),
+        ("user-agent", "claude-cli/2.1.329 (external, sdk-cli)"),
+        ("x-app", "cli"),
+        ("accept", "application/json"),
+    ];
+    let mut request = world
+        .request(Method::POST, "/v1/messages?beta=true&x=%20")
+        .body(body.clone());
+    for (name, value) in sent {
+        request = request.header(name, value);
+    }
+    let request = request
+        .header("accept-encoding", "gzip, br")
+        .header("x-spillway-anything", "ours");
+    read(request).await;
+
+    let received = &world.plan.requests()[0];
+    assert_eq!(received.path, "/v1/messages?beta=true&x=%20");
+    assert_eq!(received.body_sha256, sha256(body.as_bytes()));
+    for (name, value) in sent {
+        assert_eq!(received.header(name), Some(value), "{name}");
+    }
+    let bearer = format!("Bearer {CLIENT_CREDENTIAL}");
+    assert_eq!(received.header("authorization"), Some(bearer.as_str()));
+    assert_eq!(received.header("accept-encoding"), Some("identity"));
+    assert_eq!(received.header("x-spillway-anything"), None);
+    let names: Vec<_> = received
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let mut known: Vec<_> = sent.iter().map(|(name, _)| *name).collect();
+    known.extend([
+        "authorization",
+        "anthropic-version",
+        "content-type",
+        "content-length",
+        "accept-encoding",
+        "host",
+    ]);
+    for name in names {
+        assert!(known.contains(&name), "{name} was added on the way");
+    }
+}
+
+#[tokio::test]
+async fn plans_answer_comes_back_as_it_was_sent() {
+    let world = world().await;
+    let body = "event: message_start\r\ndata: {\"odd\":  1}\r\n\r\n: a comment\n\nevent: x-unknown\n\
+                data: caf\u{e9}\n\nevent: message_stop\ndata: {}\n\n";
+    let headers = [
+        ("content-type", "text/event-stream; charset=utf-8"),
+        ("request-id", "req_plans_own"),
+        ("anthropic-ratelimit-unified-status", "allowed_warning"),
+        ("anthropic-organization-id", "org"),
+        ("x-should-retry", "true"),
+        ("retry-after", "7"),
+    ];
+    world.plan.script([Step::Raw {
+        status: 200,
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        body: body.to_owned(),
+    }]);
+    let answer = world.ask(&message("hello", Streaming::Yes)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.text(), body);
+    for (name, value) in headers {
+        assert_eq!(answer.header(name), value, "{name}");
+    }
+    assert_eq!(answer.header("x-spillway-upstream"), "plan");
+    assert!(answer.header("x-spillway-request-id").starts_with("req_"));
+}
+
+#[tokio::test]
+async fn events_are_passed_on_while_plan_is_still_writing() {
+    let world = world().await;
+    world.plan.script([Step::Hang {
+        after: Point::FirstDelta,
+        content: vec![],
+    }]);
+    let body = message("hello", Streaming::Yes).to_string();
+    let request = world.request(Method::POST, "/v1/messages").body(body);
+    let mut answer = request.send().await.unwrap();
+    // The simulator will never write another byte: whatever is read now was not held back.
+    let mut seen = String::new();
+    while !seen.contains("content_block_delta") {
+        let piece = answer.chunk().await.unwrap().expect("the stream goes on");
+        seen.push_str(std::str::from_utf8(&piece).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn answers_without_streaming_work() {
+    let world = world().await;
+    let answer = world.ask(&message("hello", Streaming::No)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert!(
+        answer.said().contains("Simulated Claude plan"),
+        "{}",
+        answer.said()
+    );
+}
+
+#[tokio::test]
+async fn a_body_of_32_mb_passes_and_one_byte_more_is_refused_by_name() {
+    let world = world().await;
+    let head =
+        r#"{"model":"claude-opus-5-5","max_tokens":9,"messages":[{"role":"user","content":""#;
+    let tail = r#""}]}"#;
+    let full = format!(
+        "{head}{}{tail}",
+        "x".repeat(BODY_LIMIT_BYTES - head.len() - tail.len())
+    );
+    let answer = read(
+        world
+            .request(Method::POST, "/v1/messages")
+            .body(full.clone()),
+    )
+    .await;
+    assert_eq!(
+        world.plan.requests()[0].body_sha256,
+        sha256(full.as_bytes())
+    );
+    assert_ne!(answer.status, 413, "{}", answer.text());
+    let answer = read(world.request(Method::POST, "/v1/messages").body(full + " ")).await;
+    assert_eq!(answer.status, 413);
+    assert_eq!(answer.error().0, "request_too_large");
+    assert_eq!(world.plan.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn errors_that_are_no_limit_stay_plans_own() {
+    let world = world().await;
+    let cases = [
+        (400, "invalid_request_error"),
+        (401, "authentication_error"),
+        (403, "permission_error"),
+        (404, "not_found_error"),
+        (413, "request_too_large"),
+        (500, "api_error"),
+        (503, "api_error"),
+        (529, "overloaded_error"),
+    ];
+    for (status, kind) in cases {
+        let header = ("x-should-retry".to_owned(), "false".to_owned());
+        world.plan.script([Step::Error {
+            status,
+            kind: kind.to_owned(),
+            message: format!("plan says {status}"),
+            headers: [header].into(),
+        }]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(
+            answer.error(),
+            (kind.to_owned(), format!("plan says {status}"))
+        );
+        assert_eq!(answer.header("x-should-retry"), "false");
+        assert_eq!(answer.header("x-spillway-upstream"), "plan");
+    }
+    assert!(world.bedrock.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_json_is_plans_to_judge() {
+    let world = world().await;
+    let answer = read(
+        world
+            .request(Method::POST, "/v1/messages")
+            .body("{not json"),
+    )
+    .await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.header("x-spillway-upstream"), "plan");
+    assert_eq!(world.plan.requests()[0].body, "{not json");
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_ends_in_an_error_event_and_never_as_if_it_were_whole() {
+    let points = [
+        Point::MessageStart,
+        Point::FirstDelta,
+        Point::FirstBlock,
+        Point::Content,
+    ];
+    for after in points {
+        for step in [
+            Step::Cut {
+                after,
+                content: vec![],
+            },
+            Step::End {
+                after,
+                content: vec![],
+            },
+        ] {
+            let world = world().await;
+            world.plan.script([step.clone()]);
+            let answer = world.ask(&message("hello", Streaming::Yes)).await;
+            assert_eq!(answer.status, 200, "{step:?}");
+            assert_eq!(answer.error().0, "overloaded_error", "{step:?}");
+            assert_eq!(
+                answer.events().last().map(String::as_str),
+                Some("error"),
+                "{step:?}"
+            );
+            assert!(
+                !answer.events().contains(&"message_stop".to_owned()),
+                "{step:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_event_of_plans_is_passed_on_and_nothing_is_added() {
+    let world = world().await;
+    world.plan.script([Step::StreamError {
+        after: Point::FirstDelta,
+        kind: Some("overloaded_error".to_owned()),
+        message: Some("plan's own words".to_owned()),
+        content: vec![],
+    }]);
+    let answer = world.ask(&message("hello", Streaming::Yes)).await;
+    assert_eq!(
+        answer.error(),
+        ("overloaded_error".to_owned(), "plan's own words".to_owned())
+    );
+    assert_eq!(answer.text().matches("event: error").count(), 1);
+}
+
+#[tokio::test]
+async fn a_plan_that_says_nothing_is_given_up_with_an_anthropic_error() {
+    let short = |settings: &mut proxy::config::Settings| {
+        settings.deadlines.first_byte = Duration::from_millis(100);
+        settings.deadlines.whole_answer = Duration::from_millis(100);
+        settings.deadlines.idle = Duration::from_millis(100);
+    };
+    for streaming in [Streaming::Yes, Streaming::No] {
+        let world = World::with(short).await;
+        world.plan.script([Step::Hang {
+            after: Point::Connect,
+            content: vec![],
+        }]);
+        let answer = world.ask(&message("hello", streaming)).await;
+        assert_eq!(answer.status, 504, "{streaming:?}");
+        assert_eq!(answer.error().0, "timeout_error");
+    }
+    for after in [Point::Headers, Point::FirstDelta] {
+        let world = World::with(short).await;
+        world.plan.script([Step::Hang {
+            after,
+            content: vec![],
+        }]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.error().0, "overloaded_error", "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_closes_without_an_answer_or_is_not_there_is_an_anthropic_error() {
+    let world = world().await;
+    world.plan.script([Step::Cut {
+        after: Point::Connect,
+        content: vec![],
+    }]);
+    let answer = world.ask(&message("hello", Streaming::Yes)).await;
+    assert_eq!(
+        (answer.status, answer.error().0.as_str()),
+        (502, "api_error")
+    );
+
+    let nobody = tests::loopback().await.local_addr().unwrap();
+    let world = World::with(|settings| settings.plan_url = format!("http://{nobody}")).await;
+    let answer = world.ask(&message("hello", Streaming::No)).await;
+    assert_eq!(
+        (answer.status, answer.error().0.as_str()),
+        (502, "api_error")
+    );
+    assert_eq!(answer.header("x-spillway-error"), "plan_unreachable");
+    assert_eq!(
+        answer.header("request-id"),
+        answer.header("x-spillway-request-id")
+    );
+    assert_eq!(answer.json()["request_id"], answer.header("request-id"));
+}
+
+#[tokio::test]
+async fn half_an_answer_without_streaming_is_an_error_and_not_half_an_answer() {
+    let world = world().await;
+    world.plan.script([Step::Cut {
+        after: Point::FirstDelta,
+        content: vec![],
+    }]);
+    let answer = world.ask(&message("hello", Streaming::No)).await;
+    assert_eq!(
+        (answer.status, answer.error().0.as_str()),
+        (502, "api_error")
+    );
+}
+
+#[tokio::test]
+async fn a_web_page_instead_of_an_answer_is_passed_on_for_the_client_to_name() {
+    let world = world().await;
+    world.plan.script([Step::Html]);
+    let answer = world.ask(&message("hello", Streaming::Yes)).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains('<'), "{}", answer.text());
+    assert!(!answer.text().contains("event: error"));
+}
+
+#[tokio::test]
+async fn a_redirect_of_plans_is_not_followed_with_the_credential() {
+    let world = world().await;
+    let elsewhere = ("location".to_owned(), world.bedrock.url());
+    world.plan.script([Step::Raw {
+        status: 307,
+        headers: [elsewhere].into(),
+        body: String::new(),
+    }]);
+    world.ask(&message("hello", Streaming::No)).await;
+    assert!(world.bedrock.requests().is_empty());
+}
+
+#[tokio::test]
+async fn other_calls_of_the_api_go_to_plan_and_answer_from_there() {
+    let world = world().await;
+    let answer = read(world.request(Method::GET, "/v1/models?limit=1000")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(world.plan.requests()[0].path, "/v1/models?limit=1000");
+    let count = message("hello", Streaming::No).to_string();
+    let answer = read(
+        world
+            .request(Method::POST, "/v1/messages/count_tokens")
+            .body(count),
+    )
+    .await;
+    assert!(answer.json()["input_tokens"].is_u64(), "{}", answer.text());
+}

@@ -1,0 +1,254 @@
+//! The tables and the vault, through the AWS SDKs' own serialisers.
+
+use admin::{AdminError, Command, NewUser, Outcome};
+use domain::bedrock_key::BedrockKey;
+use domain::id::{KeyId, UserId};
+use domain::time::Timestamp;
+use local::{Fault, LocalAws};
+use store::access::{Binding, BindingSummary};
+use store::vault::{Opener, Owner, Sealer, VaultError};
+use tests::{BEDROCK_KEY, World, world};
+
+async fn create_user(world: &World, name: &str) -> UserId {
+    let create = Command::CreateUser(NewUser {
+        name: name.to_owned(),
+        ..NewUser::default()
+    });
+    let Outcome::UserCreated(user) = world.command(create).await else {
+        panic!()
+    };
+    user.id
+}
+
+async fn refused(world: &World, command: Command) -> AdminError {
+    let now = world.house.clock().now();
+    let key = BedrockKey::parse(BEDROCK_KEY).ok();
+    world
+        .house
+        .admin()
+        .execute(command, key, now)
+        .await
+        .unwrap_err()
+}
+
+#[tokio::test]
+async fn users_and_keys_are_listed_in_the_order_of_their_creation() {
+    let world = world().await;
+    let mut expected = vec![world.key.user_id.clone()];
+    for name in ["b", "a", "c"] {
+        expected.push(create_user(&world, name).await);
+    }
+    let Outcome::Users { users } = world.command(Command::ListUsers).await else {
+        panic!()
+    };
+    assert_eq!(
+        users.iter().map(|user| user.id.clone()).collect::<Vec<_>>(),
+        expected
+    );
+
+    let mut keys = vec![world.key.key_id.clone()];
+    keys.push(world.key_without_bedrock().await.key_id);
+    world
+        .command(Command::RevokeKey {
+            key_id: keys[1].clone(),
+        })
+        .await;
+    let list = Command::ListKeys {
+        user_id: Some(world.key.user_id.clone()),
+    };
+    let Outcome::Keys { keys: listed } = world.command(list).await else {
+        panic!()
+    };
+    assert_eq!(
+        listed
+            .iter()
+            .map(|key| key.record.key_id.clone())
+            .collect::<Vec<_>>(),
+        keys
+    );
+    let shown = serde_json::to_string(&listed).unwrap();
+    assert!(shown.contains(r#""status":"revoked""#), "{shown}");
+    assert!(
+        shown.contains(r#""bedrock_key_masked":"ABSKc3Rv…""#),
+        "{shown}"
+    );
+    assert!(!shown.contains(&world.key.access_key[..20]), "{shown}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named() {
+    let world = world().await;
+    let nobody: UserId = "usr_nobody".parse().unwrap();
+    let nothing: KeyId = "key_nothing".parse().unwrap();
+    for (command, expected) in [
+        (
+            Command::IssueKey {
+                user_id: nobody.clone(),
+            },
+            "there is no user usr_nobody",
+        ),
+        (
+            Command::ListKeys {
+                user_id: Some(nobody),
+            },
+            "there is no user usr_nobody",
+        ),
+        (
+            Command::RevokeKey {
+                key_id: nothing.clone(),
+            },
+            "there is no key key_nothing",
+        ),
+        (
+            Command::SetBedrockKey {
+                key_id: nothing,
+                region: None,
+            },
+            "there is no key key_nothing",
+        ),
+        (
+            Command::CreateUser(NewUser {
+                name: " ".to_owned(),
+                ..NewUser::default()
+            }),
+            "a user's name must be",
+        ),
+        (
+            Command::CreateUser(NewUser {
+                name: "x".to_owned(),
+                region: Some("Frankfurt".to_owned()),
+                ..NewUser::default()
+            }),
+            "`Frankfurt` is not an AWS region",
+        ),
+    ] {
+        let error = refused(&world, command).await.to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_key_takes_no_bedrock_key() {
+    let world = world().await;
+    let key_id = world.key.key_id.clone();
+    world
+        .command(Command::RevokeKey {
+            key_id: key_id.clone(),
+        })
+        .await;
+    let error = refused(
+        &world,
+        Command::SetBedrockKey {
+            key_id,
+            region: None,
+        },
+    )
+    .await;
+    assert!(matches!(error, AdminError::KeyRevoked(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_collides_is_tried_again() {
+    let world = world().await;
+    let conflict = Fault::TransactionConflict { actions: 1 };
+    world
+        .house
+        .aws()
+        .faults()
+        .fail_next("TransactWriteItems", 2, conflict.clone());
+    create_user(&world, "patient").await;
+    world
+        .house
+        .aws()
+        .faults()
+        .fail_next("TransactWriteItems", 9, conflict);
+    let create = Command::CreateUser(NewUser {
+        name: "unlucky".to_owned(),
+        ..NewUser::default()
+    });
+    assert!(matches!(
+        refused(&world, create).await,
+        AdminError::Store(_)
+    ));
+}
+
+#[tokio::test]
+async fn a_bedrock_key_is_stored_sealed() {
+    let world = world().await;
+    let scan = world
+        .house
+        .aws()
+        .dynamodb()
+        .scan()
+        .table_name("spillway-access")
+        .send()
+        .await
+        .unwrap();
+    let everything = format!("{:?}", scan.items());
+    assert!(everything.contains("ABSKc3Rv…"));
+    for secret in [BEDROCK_KEY, &world.key.access_key] {
+        assert!(!everything.contains(&secret[..16]), "in the clear");
+        let bytes = format!("{:?}", secret.as_bytes());
+        assert!(
+            !everything.contains(&bytes[1..60]),
+            "in the clear, as bytes"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
+    let aws = LocalAws::memory().unwrap();
+    let ids = |key: &str, user: &str| -> (KeyId, UserId) {
+        (key.parse().unwrap(), user.parse().unwrap())
+    };
+    let (key, user) = ids("key_a", "usr_a");
+    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
+    let sealer = Sealer::new(aws.kms(), aws.kms_key_id());
+    let binding = Binding {
+        version: "1".to_owned(),
+        sealed: sealer
+            .seal(
+                Owner {
+                    key: &key,
+                    user: &user,
+                },
+                &token,
+            )
+            .await
+            .unwrap(),
+        fingerprint: String::new(),
+        summary: BindingSummary {
+            bedrock_key_masked: token.masked(),
+            bedrock_key_kind: token.kind(),
+            bedrock_key_region: None,
+            bedrock_key_expires_at: None,
+            bedrock_key_set_at: Timestamp::from_millis(0),
+        },
+    };
+    let now = Timestamp::from_millis(0);
+    for (key, user) in [ids("key_b", "usr_a"), ids("key_a", "usr_b")] {
+        let swapped = Opener::new(aws.kms())
+            .open(
+                Owner {
+                    key: &key,
+                    user: &user,
+                },
+                &binding,
+                now,
+            )
+            .await;
+        assert!(matches!(swapped, Err(VaultError::Refused)), "{swapped:?}");
+    }
+    let opened = Opener::new(aws.kms())
+        .open(
+            Owner {
+                key: &key,
+                user: &user,
+            },
+            &binding,
+            now,
+        )
+        .await;
+    assert_eq!(opened.unwrap().expose(), BEDROCK_KEY);
+}
