@@ -1,0 +1,423 @@
+//! The `spillway` command as a process: what it prints, what it keeps, how it stops, and what it
+//! never lets out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a story that cannot go on has failed, and should say where"
+)]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+const SPILLWAY: &str = env!("CARGO_BIN_EXE_spillway");
+const CREDENTIAL: &str = "sk-ant-oat01-canary-credential-of-the-client";
+const BEDROCK_KEY: &str = "ABSKY2FuYXJ5LWF0LTAwMDAwMDAwMDAwMDpjYW5hcnkta2V5";
+
+/// A running `spillway up`.
+struct Running {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    ready: Value,
+}
+
+fn spillway(arguments: &[&str]) -> Command {
+    let mut command = Command::new(SPILLWAY);
+    command.env_clear().args(arguments);
+    command
+}
+
+fn up(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
+    let mut command = spillway(&["up", "--listen", "127.0.0.1:0", "--output", "json"]);
+    command
+        .arg("--data")
+        .arg(data)
+        .args(arguments)
+        .envs(environment.iter().copied());
+    let mut process = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("spillway starts");
+    let mut stdout = BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
+        let mut complaint = String::new();
+        process
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut complaint)
+            .unwrap();
+        panic!("{line:?} {complaint}")
+    });
+    Running {
+        process,
+        stdout,
+        ready,
+    }
+}
+
+impl Running {
+    fn word(&self, name: &str) -> &str {
+        self.ready[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {}", self.ready))
+    }
+
+    fn terminate(&self) {
+        let id = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Stops it and returns everything it printed after the ready line.
+    fn stop(mut self) -> String {
+        self.terminate();
+        let mut printed = String::new();
+        self.stdout.read_to_string(&mut printed).unwrap();
+        self.process
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut printed)
+            .unwrap();
+        let status = self.process.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{printed}");
+        printed
+    }
+
+    /// Begins a request; the answer is read from the stream.
+    fn send(&self, access_key: &str, prompt: &str) -> TcpStream {
+        let address = self.word("base_url").strip_prefix("http://").unwrap();
+        let body = json!({
+            "model": "claude-opus-5-5",
+            "max_tokens": 100,
+            "stream": true,
+            "messages": [{"role": "user", "content": prompt}],
+        })
+        .to_string();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "POST /ak/{access_key}/v1/messages HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+             authorization: Bearer {CREDENTIAL}\r\nanthropic-version: 2023-06-01\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        stream
+    }
+
+    fn ask(&self, access_key: &str, prompt: &str) -> String {
+        let mut answer = String::new();
+        self.send(access_key, prompt)
+            .read_to_string(&mut answer)
+            .unwrap();
+        answer
+    }
+}
+
+fn verb(data: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = spillway(arguments);
+    command.arg("--data").arg(data);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    // It may have refused before it read.
+    let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
+    process.wait_with_output().unwrap()
+}
+
+fn verb_json(data: &Path, arguments: &[&str], input: &str) -> Value {
+    let mut arguments = arguments.to_vec();
+    arguments.extend(["--output", "json"]);
+    let output = verb(data, &arguments, input);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {complaint}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn complaint(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn the_first_start_makes_a_key_and_later_starts_find_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let first = up(&data, &["--demo"], &[]);
+    let key = first.word("access_key").to_owned();
+    assert_eq!(first.word("data"), data.to_str().unwrap());
+    assert_eq!(
+        first.word("anthropic_base_url"),
+        format!("{}/ak/{key}", first.word("base_url"))
+    );
+    let ids = (
+        first.word("user_id").to_owned(),
+        first.word("key_id").to_owned(),
+    );
+    assert!(
+        first
+            .ask(&key, "hello")
+            .contains("x-spillway-upstream: plan")
+    );
+    first.stop();
+
+    let second = up(&data, &["--demo"], &[]);
+    assert_eq!(second.ready["access_key"], Value::Null);
+    assert_eq!(
+        (
+            second.word("user_id").to_owned(),
+            second.word("key_id").to_owned()
+        ),
+        ids
+    );
+    assert!(
+        second
+            .ask(&key, "hello")
+            .contains("x-spillway-upstream: plan")
+    );
+    second.stop();
+}
+
+#[test]
+fn the_demo_turns_from_plan_to_bedrock_after_its_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = up(folder.path(), &["--demo", "--demo-plan-requests", "1"], &[]);
+    let key = demo.word("access_key");
+    assert!(
+        demo.ask(key, "hello")
+            .contains("x-spillway-upstream: plan\r\n")
+    );
+    let answer = demo.ask(key, "hello");
+    assert!(
+        answer.contains("x-spillway-upstream: bedrock; reason=usage_limit\r\n"),
+        "{answer}"
+    );
+    assert!(answer.contains("event: message_stop"), "{answer}");
+    demo.stop();
+}
+
+#[test]
+fn the_real_endpoints_are_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = up(folder.path(), &[], &[]);
+    assert_eq!(started.word("plan_url"), "https://api.anthropic.com");
+    assert_eq!(started.ready["demo"], Value::Null);
+    assert_eq!(started.ready["bedrock_key"], Value::Null);
+    started.stop();
+}
+
+#[test]
+fn a_bedrock_key_in_the_environment_is_registered_with_its_region() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = [
+        ("AWS_BEARER_TOKEN_BEDROCK", BEDROCK_KEY),
+        ("AWS_REGION", "eu-central-1"),
+    ];
+    let started = up(folder.path(), &[], &environment);
+    assert_eq!(started.word("bedrock_key"), "ABSKY2Fu…");
+    assert_eq!(started.word("region"), "eu-central-1");
+    started.stop();
+
+    let mut wrong = spillway(&["up", "--listen", "127.0.0.1:0", "--memory"]);
+    let output = wrong
+        .env("AWS_BEARER_TOKEN_BEDROCK", "AKIAIOSFODNN7EXAMPLE")
+        .output()
+        .unwrap();
+    let complaint = complaint(&output);
+    assert!(
+        complaint.contains("AWS_BEARER_TOKEN_BEDROCK: this is not a Bedrock API key"),
+        "{complaint}"
+    );
+    assert!(!complaint.contains("AKIA"), "{complaint}");
+}
+
+#[test]
+fn the_tools_work_through_the_running_process_and_on_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let running = up(data, &["--demo"], &[]);
+    let user = verb_json(data, &["user", "create", "Ada", "--team", "engines"], "");
+    let user_id = user["id"].as_str().unwrap();
+    let issued = verb_json(data, &["key", "issue", user_id], "");
+    let (key_id, key) = (
+        issued["key_id"].as_str().unwrap(),
+        issued["access_key"].as_str().unwrap(),
+    );
+    assert!(running.ask(key, "hello").starts_with("HTTP/1.1 200"));
+    let bound = verb_json(
+        data,
+        &["bedrock-key", "set", key_id, "--region", "us-west-2"],
+        BEDROCK_KEY,
+    );
+    assert_eq!(bound["region"], "us-west-2");
+    assert_eq!(bound["bedrock_key"]["bedrock_key_masked"], "ABSKY2Fu…");
+    running.stop();
+
+    let listed = verb_json(data, &["key", "list", "--user", user_id], "");
+    assert_eq!(listed["keys"][0]["key_id"], *key_id);
+    assert_eq!(listed["keys"][0]["bedrock"]["region"], "us-west-2");
+    let users = verb_json(data, &["user", "list"], "");
+    assert_eq!(users["users"][1]["name"], "Ada");
+    let table = verb(data, &["key", "list"], "");
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(
+        table.contains(key_id) && table.contains("ABSKY2Fu…"),
+        "{table}"
+    );
+    assert!(!table.contains(key), "{table}");
+
+    verb_json(data, &["key", "revoke", key_id], "");
+    let again = up(data, &["--demo"], &[]);
+    assert!(again.ask(key, "hello").starts_with("HTTP/1.1 404"));
+    again.stop();
+}
+
+#[test]
+fn mistakes_are_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let text = complaint(&verb(&data, &["user", "list"], ""));
+    assert!(text.contains("there is no Spillway data in"), "{text}");
+
+    let running = up(&data, &["--demo"], &[]);
+    let text = complaint(
+        &spillway(&["up", "--data", data.to_str().unwrap()])
+            .output()
+            .unwrap(),
+    );
+    assert!(text.contains("is in use by another process"), "{text}");
+    let key_id = running.word("key_id");
+    let text = complaint(&verb(&data, &["bedrock-key", "set", key_id], "not-a-key"));
+    assert!(text.contains("this is not a Bedrock API key"), "{text}");
+    assert!(!text.contains("not-a-key"), "{text}");
+    let text = complaint(&verb(&data, &["key", "revoke", "key_nothing"], ""));
+    assert!(text.contains("there is no key key_nothing"), "{text}");
+    running.stop();
+
+    let text = complaint(
+        &spillway(&["up", "--memory", "--listen", "0.0.0.0:0"])
+            .output()
+            .unwrap(),
+    );
+    assert!(text.contains("--allow-remote"), "{text}");
+    let text = complaint(
+        &spillway(&["up", "--memory", "--plan-url", "host"])
+            .output()
+            .unwrap(),
+    );
+    assert!(text.contains("--plan-url must be a URL"), "{text}");
+}
+
+#[test]
+fn a_signal_to_stop_lets_an_open_answer_finish() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = up(folder.path(), &["--demo"], &[]);
+    let prompt = r#"[[plan:{"step":"slow","events_ms":60}]] hello"#;
+    let mut answer = BufReader::new(running.send(running.word("access_key"), prompt));
+    let mut text = String::new();
+    while !text.contains("content_block_delta") {
+        assert_ne!(answer.read_line(&mut text).unwrap(), 0, "{text}");
+    }
+    running.terminate();
+    answer.read_to_string(&mut text).unwrap();
+    assert!(text.contains("event: message_stop"), "{text}");
+    running.stop_after_signal();
+}
+
+impl Running {
+    fn stop_after_signal(mut self) {
+        assert_eq!(self.process.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn no_secret_is_ever_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let environment = [
+        ("AWS_BEARER_TOKEN_BEDROCK", BEDROCK_KEY),
+        ("RUST_LOG", "trace"),
+    ];
+    // Nobody listens at the discard port of this machine: both legs fail in every way they can.
+    let arguments = ["--log-level", "debug", "--plan-url", "http://127.0.0.1:9"];
+    let failing = up(data, &arguments, &environment);
+    let key = failing.word("access_key").to_owned();
+    assert!(
+        failing
+            .ask(&key, "prompt-canary")
+            .starts_with("HTTP/1.1 502")
+    );
+    failing.ask(&format!("{key}x"), "prompt-canary");
+    let mut printed = failing.stop();
+
+    let demo = up(
+        data,
+        &[
+            "--log-level",
+            "debug",
+            "--demo",
+            "--demo-plan-requests",
+            "1",
+        ],
+        &environment,
+    );
+    for marker in [
+        "",
+        "[[bedrock:cut]]",
+        "[[bedrock:throttle]]",
+        "[[bedrock:error]]",
+        "[[bedrock:auth]]",
+    ] {
+        demo.ask(&key, &format!("prompt-canary {marker}"));
+    }
+    let key_id = demo.word("key_id").to_owned();
+    let set = verb(data, &["bedrock-key", "set", &key_id], BEDROCK_KEY);
+    assert!(set.status.success());
+    printed.push_str(&String::from_utf8(set.stdout).unwrap());
+    printed.push_str(&String::from_utf8(set.stderr).unwrap());
+    printed.push_str(&demo.stop());
+
+    assert!(
+        printed.contains("bedrock_auth_error"),
+        "the log says what went on: {printed}"
+    );
+    for (what, secret) in [
+        ("access key", key.as_str()),
+        ("access key, without its prefix", &key[3..]),
+        ("Bedrock key", BEDROCK_KEY),
+        (
+            "Bedrock key, its part after the account",
+            &BEDROCK_KEY[24..],
+        ),
+        (
+            "demo's Bedrock key",
+            local::simulator::bedrock::DEMO_BEDROCK_API_KEY,
+        ),
+        ("client's credential", CREDENTIAL),
+        ("prompt", "prompt-canary"),
+    ] {
+        assert!(
+            !printed.contains(secret),
+            "the {what} was printed: {printed}"
+        );
+    }
+}
