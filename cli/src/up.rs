@@ -137,9 +137,10 @@ async fn serve(listener: TcpListener, house: &House, drain: Duration) -> anyhow:
     tracing::info!("stopping: open answers may finish");
     let _ = stop.send(());
     tokio::select! {
-        finished = timeout(drain, server) => match finished {
-            Ok(result) => result?,
-            Err(_) => tracing::warn!("some answers did not finish in time"),
+        finished = timeout(drain, server) => if let Ok(result) = finished {
+            result?;
+        } else {
+            tracing::warn!("some answers did not finish in time");
         },
         _ = interrupt.recv() => tracing::warn!("stopped at once"),
         _ = terminate.recv() => tracing::warn!("stopped at once"),

@@ -300,3 +300,37 @@ async fn an_opened_bedrock_key_is_forgotten_after_five_minutes() {
     world.ask(&message("hello", Streaming::No)).await;
     assert_eq!(world.house.aws().calls("Decrypt"), 2);
 }
+
+async fn count(model: &str) -> (World, tests::Answer) {
+    let world = World::with_no_plan_left().await;
+    let mut body = message("hello", Streaming::No);
+    body["model"] = json!(model);
+    let request = world.request(Method::POST, "/v1/messages/count_tokens");
+    let answer = read(request.body(body.to_string())).await;
+    (world, answer)
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_bedrock_while_the_plan_is_exhausted() {
+    let (world, answer) = count("claude-opus-5-5").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.json()["input_tokens"].is_u64(), "{}", answer.text());
+    assert_eq!(
+        answer.header("x-spillway-upstream"),
+        "bedrock; reason=rate_limited"
+    );
+    assert_eq!(
+        world.bedrock.requests()[0].path,
+        "/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/count-tokens",
+        "inference profiles cannot count"
+    );
+}
+
+#[tokio::test]
+async fn a_count_that_bedrock_cannot_give_is_a_501_and_never_a_made_up_number() {
+    let (world, answer) = count("global.anthropic.claude-opus-5-5").await;
+    assert_eq!(answer.status, 501, "{}", answer.text());
+    assert_eq!(answer.error().0, "not_supported");
+    assert_eq!(answer.header("x-should-retry"), "false");
+    assert!(world.bedrock.requests().is_empty());
+}

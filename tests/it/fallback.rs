@@ -195,13 +195,8 @@ async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
 
 #[tokio::test]
 async fn a_body_that_is_not_json_is_a_clear_400_on_the_bedrock_leg() {
-    // The simulated plan would judge such a body itself; this one is out of requests for everybody.
-    let exhausted = axum::Router::new().fallback(async || http::StatusCode::TOO_MANY_REQUESTS);
-    let listener = tests::loopback().await;
-    let plan_url = format!("http://{}", listener.local_addr().unwrap());
-    let mut plan = tokio::task::JoinSet::new();
-    plan.spawn(async move { axum::serve(listener, exhausted).await.unwrap() });
-    let world = World::with(|settings| settings.plan_url = plan_url).await;
+    // The simulated plan would judge such a body itself.
+    let world = World::with_no_plan_left().await;
     for body in ["{not json", "[]"] {
         let answer = read(world.request(Method::POST, "/v1/messages").body(body)).await;
         assert_eq!(answer.status, 400, "{body}");

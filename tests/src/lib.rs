@@ -54,7 +54,7 @@ pub struct World {
     pub key: IssuedKey,
     http: reqwest::Client,
     now_ms: Arc<AtomicI64>,
-    _running: JoinSet<()>,
+    running: JoinSet<()>,
 }
 
 /// An answer, read to its end.
@@ -204,9 +204,21 @@ impl World {
             key,
             http: client(),
             now_ms,
-            _running: running,
+            running,
         };
         world.bind(BEDROCK_KEY).await;
+        world
+    }
+
+    /// A world whose plan answers 429 to everything, whatever it is.
+    pub async fn with_no_plan_left() -> Self {
+        let exhausted = axum::Router::new().fallback(async || http::StatusCode::TOO_MANY_REQUESTS);
+        let listener = loopback().await;
+        let plan_url = format!("http://{}", listener.local_addr().unwrap());
+        let mut world = Self::with(|settings| settings.plan_url = plan_url).await;
+        world
+            .running
+            .spawn(async move { axum::serve(listener, exhausted).await.unwrap() });
         world
     }
 
@@ -338,7 +350,7 @@ pub fn client() -> reqwest::Client {
         .tls_backend_preconfigured(tls)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(60))
+        .timeout(Duration::from_mins(1))
         .build()
         .unwrap()
 }

@@ -24,6 +24,7 @@ use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
+use dialect::error::Class;
 use dialect::model::Target;
 use dialect::reply::BrokenReply;
 use dialect::request::{MessagesRequest, Operation, RequestLabels, Translated};
@@ -55,8 +56,18 @@ pub(crate) struct Bedrock {
     learned: Mutex<HashMap<String, Learned>>,
 }
 
+/// What is wanted of Bedrock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An answer of the model.
+    Answer,
+    /// How many tokens the request has.
+    Count,
+}
+
 /// One request that goes to Bedrock.
 pub(crate) struct BedrockCall<'a> {
+    pub(crate) purpose: Purpose,
     pub(crate) request_id: RequestId,
     pub(crate) settings: &'a BedrockSettings,
     pub(crate) owner: Owner<'a>,
@@ -110,7 +121,8 @@ impl Bedrock {
     ) -> Result<BedrockAnswer, Failed> {
         let betas = call.headers.get_all("anthropic-beta");
         let betas = betas.iter().filter_map(|value| value.to_str().ok());
-        let request = MessagesRequest::parse(call.body, betas).map_err(refused_by_us)?;
+        let request =
+            MessagesRequest::parse(call.body, betas).map_err(|refusal| refused_by_us(&refusal))?;
         let target = dialect::model::resolve(request.model(), call.settings);
         if let Some(warning) = &target.warning {
             tracing::warn!(%warning, user.id = %call.owner.user, "Bedrock model");
@@ -148,8 +160,14 @@ impl Bedrock {
             learned.get(&target.model_id).cloned().unwrap_or_default()
         };
         let labels = RequestLabels::new(call.owner.user.as_str(), call.request_id.as_str());
-        dialect::request::translate(request, target, call.settings.dialect, &learned, &labels)
-            .map_err(refused_by_us)
+        let dialect = call.settings.dialect;
+        match call.purpose {
+            Purpose::Answer => {
+                dialect::request::translate(request, target, dialect, &learned, &labels)
+            }
+            Purpose::Count => dialect::request::count_tokens(request, target, dialect, &learned),
+        }
+        .map_err(|refusal| refused_by_us(&refusal))
     }
 
     /// Remembers what a target refused; true when any of it is news.
@@ -259,8 +277,21 @@ impl Bedrock {
                     stream: Stream::Whole(output.body.into_inner()),
                 })
             }
-            // Not sent from here: a count is asked for on its own.
-            Operation::CountTokens => Err(Failure::Unreadable),
+            Operation::CountTokens => {
+                let output = client
+                    .count_tokens()
+                    .model_id(id)
+                    .customize()
+                    .config_override(settings)
+                    .mutate_request(with_body(&sent.body))
+                    .send()
+                    .await
+                    .map_err(|error| failure::of(&error))?;
+                Ok(Answered {
+                    aws_request_id: output.request_id().map(str::to_owned),
+                    stream: Stream::Counted(output.input_tokens),
+                })
+            }
         }
     }
 }
@@ -330,6 +361,7 @@ impl Bedrock {
                     BrokenReply::Malformed => Failure::Cut,
                 });
             }
+            Stream::Counted(tokens) => return Ok(AnswerBody::Counted(tokens)),
             Stream::Converse(events) => Pump::Converse {
                 events,
                 translator: StreamTranslator::new(message_id, request_id, context),
@@ -342,19 +374,22 @@ impl Bedrock {
         // Nothing has left yet: an exception in the first events is still an error like any other.
         // But the client must hear something before long.
         let mut begun = Vec::new();
-        let content = timeout(self.deadlines.ping, async {
+        let shown = timeout(self.deadlines.ping, async {
             while !pump.has_content() && pump.end().is_none() {
                 pump.advance(&mut begun).await?;
             }
             Ok(())
         });
-        match content.await {
+        match shown.await {
             Ok(Ok(())) if pump.end() == Some(StreamEnd::Failed) => return Err(Failure::Cut),
             Ok(Ok(())) => {}
             Ok(Err(failure)) => return Err(failure),
             Err(_) => pump.ping(&mut begun),
         }
-        Ok(AnswerBody::Streaming { pump, begun })
+        Ok(AnswerBody::Streaming {
+            pump: Box::new(pump),
+            begun,
+        })
     }
 }
 
@@ -368,6 +403,17 @@ fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Fai
         cause = error.cause.as_str(),
         "Bedrock did not answer"
     );
+    if call.purpose == Purpose::Count && error.class() == Class::Rejected {
+        // Never a made-up number: the client estimates by itself.
+        return Failed::Request(Refusal {
+            status: StatusCode::NOT_IMPLEMENTED,
+            error_type: "not_supported",
+            class: error.class().as_str(),
+            message: "Token counting is not available for this request on Amazon Bedrock."
+                .to_owned(),
+            should_retry: Some(false),
+        });
+    }
     if error.status() == 400 || error.status() == 413 {
         return Failed::Request(Refusal {
             status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
@@ -386,7 +432,7 @@ const DROPPED: HeaderName = HeaderName::from_static("x-spillway-bedrock-dropped"
 const MODEL: HeaderName = HeaderName::from_static("x-spillway-bedrock-model");
 
 /// The request cannot be said to Bedrock at all.
-fn refused_by_us(refusal: dialect::request::Refusal) -> Failed {
+fn refused_by_us(refusal: &dialect::request::Refusal) -> Failed {
     Failed::Request(Refusal {
         status: StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
         error_type: refusal.error_type(),

@@ -14,13 +14,13 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use secrecy::SecretString;
 use serde::Deserialize;
-use store::access::{AccessTable, Resolved};
+use store::access::{AccessTable, Binding, Resolved};
 use store::directory::Directory;
 use store::vault::{Opener, Owner};
 use tokio::time::Instant;
 
 use crate::StartError;
-use crate::bedrock::{Bedrock, BedrockCall, Failed};
+use crate::bedrock::{Bedrock, BedrockAnswer, BedrockCall, Failed, Purpose};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::plan::{Plan, PlanAnswer, PlanBody, PlanFailure, PlanRequest, http_client};
@@ -59,6 +59,8 @@ pub struct Parts {
 
 /// A request of the API that names a key, with its body.
 pub(crate) struct Arrival<'a> {
+    /// When it arrived.
+    pub(crate) at: Instant,
     pub(crate) method: Method,
     pub(crate) key: &'a str,
     pub(crate) endpoint: Endpoint,
@@ -109,11 +111,10 @@ impl Proxy {
 
     /// Serves one request under a key, from its arrival to its answer.
     pub(crate) async fn serve(&self, arrival: Arrival<'_>, mut record: Record) -> Response<Body> {
+        let until = arrival.at + self.settings.deadlines.total;
         match self.exchange(arrival, &mut record).await {
-            Ok(Answer::Plan(answer, ending)) => self.commit_plan(answer, ending, record),
-            Ok(Answer::Bedrock(answer, until)) => {
-                answer.commit(record, until, &self.settings.deadlines)
-            }
+            Ok(Answer::Plan(answer, ending)) => self.commit_plan(answer, ending, until, record),
+            Ok(Answer::Bedrock(answer)) => answer.commit(until, &self.settings.deadlines, record),
             Err(Stop::Denied(denial)) => {
                 record.note().denial = Some(denial);
                 refuse(Refusal::unknown_key(self.settings.unknown_key), record)
@@ -123,7 +124,6 @@ impl Proxy {
     }
 
     async fn exchange(&self, arrival: Arrival<'_>, record: &mut Record) -> Result<Answer, Stop> {
-        let started = Instant::now();
         let (resolved, grant) = self.admit(arrival.key).await?;
         record.note().key = Some(grant.record().clone());
 
@@ -151,18 +151,25 @@ impl Proxy {
         record.note().plan_status = Some(answer.status.as_u16());
         record.note().plan_verdict = Some(answer.verdict);
 
-        let reason = match (arrival.endpoint, answer.verdict.next()) {
-            (Endpoint::Messages, Next::FallBack(reason)) => reason,
+        let (purpose, reason) = match (arrival.endpoint, answer.verdict.next()) {
+            (Endpoint::Messages, Next::FallBack(reason)) => (Purpose::Answer, reason),
+            (Endpoint::CountTokens, Next::FallBack(reason)) => (Purpose::Count, reason),
             (Endpoint::Messages, Next::Deliver) => {
                 return Ok(Answer::Plan(answer, Ending::Message));
             }
-            (Endpoint::CountTokens | Endpoint::PlanOnly, _) => {
+            (Endpoint::CountTokens, Next::Deliver) | (Endpoint::PlanOnly, _) => {
                 return Ok(Answer::Plan(answer, Ending::Any));
             }
         };
         record.note().fallback = Some(reason);
-        self.fall_back(&arrival, &resolved, &grant, answer, reason, record, started)
-            .await
+        let fallback = Fallback {
+            grant: &grant,
+            binding: resolved.binding.as_ref(),
+            plan: answer,
+            purpose,
+            reason,
+        };
+        self.fall_back(&arrival, fallback, record).await
     }
 
     /// From the text in the URL to the witness that its key is served now.
@@ -182,28 +189,38 @@ impl Proxy {
 /// An answer that the client may have.
 enum Answer {
     Plan(PlanAnswer, Ending),
-    Bedrock(crate::bedrock::BedrockAnswer, Instant),
+    Bedrock(BedrockAnswer),
+}
+
+/// Plan's limit answer is here; the same request may go to Bedrock.
+struct Fallback<'a> {
+    grant: &'a Grant,
+    binding: Option<&'a Binding>,
+    plan: PlanAnswer,
+    purpose: Purpose,
+    reason: FallbackReason,
 }
 
 impl Proxy {
-    /// Plan's limit answer is here; the same request goes to Bedrock, once.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the second half of one story, which needs all of the first"
-    )]
     async fn fall_back(
         &self,
         arrival: &Arrival<'_>,
-        resolved: &Resolved,
-        grant: &Grant,
-        plan: PlanAnswer,
-        reason: FallbackReason,
+        fallback: Fallback<'_>,
         record: &mut Record,
-        started: Instant,
     ) -> Result<Answer, Stop> {
-        let Some(binding) = &resolved.binding else {
+        let Fallback {
+            grant,
+            binding,
+            plan,
+            purpose,
+            reason,
+        } = fallback;
+        let Some(binding) = binding else {
             record.note().error_class = Some(NO_BEDROCK_KEY);
-            return Ok(Answer::Plan(without_bedrock_key(plan, record), Ending::Any));
+            return Ok(Answer::Plan(
+                without_bedrock_key(&plan, record),
+                Ending::Any,
+            ));
         };
         let owner = Owner {
             key: &grant.record().key_id,
@@ -217,6 +234,7 @@ impl Proxy {
             }
         };
         let call = BedrockCall {
+            purpose,
             request_id: record.request_id().clone(),
             settings: &grant.record().bedrock,
             owner,
@@ -226,10 +244,7 @@ impl Proxy {
             body: &arrival.body,
         };
         match self.bedrock.send(call, record).await {
-            Ok(answer) => Ok(Answer::Bedrock(
-                answer,
-                started + self.settings.deadlines.total,
-            )),
+            Ok(answer) => Ok(Answer::Bedrock(answer)),
             Err(Failed::Request(refusal)) => Err(refusal.into()),
             Err(Failed::Bedrock(class)) => Ok(bedrock_failed(plan, class, record)),
         }
@@ -239,6 +254,7 @@ impl Proxy {
         &self,
         answer: PlanAnswer,
         ending: Ending,
+        until: Instant,
         mut record: Record,
     ) -> Response<Body> {
         record.note().upstream = Some("plan");
@@ -254,10 +270,9 @@ impl Proxy {
                 Response::new(whole(bytes))
             }
             PlanBody::Streaming { read, rest } => {
-                let deadlines = &self.settings.deadlines;
                 let patience = Patience {
-                    idle: deadlines.idle,
-                    until: Instant::now() + deadlines.total,
+                    idle: self.settings.deadlines.idle,
+                    until,
                 };
                 let ending = if answer.status == StatusCode::OK {
                     ending
@@ -288,7 +303,7 @@ fn bedrock_failed(mut plan: PlanAnswer, class: &'static str, record: &mut Record
 
 /// There is nowhere to fall back to (requirement R1.9): 503 that says so, with all that Plan told of
 /// the limit.
-fn without_bedrock_key(plan: PlanAnswer, record: &Record) -> PlanAnswer {
+fn without_bedrock_key(plan: &PlanAnswer, record: &Record) -> PlanAnswer {
     let refusal = Refusal {
         status: StatusCode::SERVICE_UNAVAILABLE,
         error_type: "api_error",

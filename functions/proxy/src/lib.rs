@@ -30,6 +30,8 @@ mod streaming;
 
 pub use exchange::{Parts, Proxy};
 
+use tokio::time::Instant;
+
 use crate::exchange::Arrival;
 use crate::record::{Outcome, Record};
 use crate::reply::{Body, REQUEST_ID, Refusal, header, whole};
@@ -64,6 +66,7 @@ pub fn router(proxy: Arc<Proxy>) -> axum::Router {
 
 async fn answer(proxy: &Proxy, request: Request) -> Response<Body> {
     let request_id = new_request_id();
+    let at = Instant::now();
     let (head, body) = request.into_parts();
     let mut response = match Route::of(&head.method, head.uri.path(), &head.headers) {
         Route::Front => note(FRONT, "text/plain; charset=utf-8"),
@@ -84,6 +87,7 @@ async fn answer(proxy: &Proxy, request: Request) -> Response<Body> {
                         None => plan_path.to_owned(),
                     };
                     let arrival = Arrival {
+                        at,
                         method: head.method.clone(),
                         key,
                         endpoint,

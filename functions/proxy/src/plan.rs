@@ -195,7 +195,7 @@ fn failure(error: &reqwest::Error) -> PlanFailure {
 /// One HTTP client for the life of the process. It follows no redirect, because a credential goes to
 /// the configured host only, retries nothing, and reads no proxy settings from the environment.
 pub(crate) fn http_client(connect: Duration) -> Result<reqwest::Client, StartError> {
-    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

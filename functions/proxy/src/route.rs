@@ -47,9 +47,9 @@ impl<'a> Route<'a> {
     pub(crate) fn of(method: &Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         if let Some((key, rest)) = split_at_key(path) {
             return match rest {
-                "" | "/" => front(method),
-                // Claude Code looks whether the host is there. Any status does; a cheap one is kind.
-                "/api/hello" => front(method),
+                // Claude Code looks for /api/hello to see whether the host is there. Any status does;
+                // a cheap one is kind.
+                "" | "/" | "/api/hello" => front(method),
                 _ => api(method, key, rest),
             };
         }

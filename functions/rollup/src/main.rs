@@ -6,5 +6,8 @@ use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    run(service_fn(async |_batch: LambdaEvent<Value>| Err::<Value, _>(NOT_BUILT))).await
+    run(service_fn(async |_batch: LambdaEvent<Value>| {
+        Err::<Value, _>(NOT_BUILT)
+    }))
+    .await
 }

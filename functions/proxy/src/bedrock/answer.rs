@@ -29,6 +29,8 @@ pub(super) struct Answered {
 pub(super) enum Stream {
     /// The body of an answer that is not streamed.
     Whole(Vec<u8>),
+    /// A number of tokens.
+    Counted(i32),
     Converse(EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>),
     Invoke(EventReceiver<ResponseStream, ResponseStreamError>),
 }
@@ -42,8 +44,9 @@ pub(crate) struct BedrockAnswer {
 
 pub(super) enum AnswerBody {
     Whole(Reply),
+    Counted(i32),
     Streaming {
-        pump: Pump,
+        pump: Box<Pump>,
         /// What the client will see first.
         begun: Vec<u8>,
     },
@@ -132,9 +135,9 @@ impl BedrockAnswer {
     /// Commits to this answer. A stream ends at `until` at the latest.
     pub(crate) fn commit(
         self,
-        mut record: Record,
         until: Instant,
         deadlines: &Deadlines,
+        mut record: Record,
     ) -> Response<Body> {
         record.note().upstream = Some("bedrock");
         record.note().status = Some(200);
@@ -147,6 +150,11 @@ impl BedrockAnswer {
                 record.note().stop_reason = Some(reply.stop_reason);
                 record.write(Outcome::Complete);
                 whole(reply.body)
+            }
+            AnswerBody::Counted(tokens) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                record.write(Outcome::Complete);
+                whole(format!("{{\"input_tokens\":{tokens}}}"))
             }
             AnswerBody::Streaming { pump, begun } => {
                 let event_stream = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -166,7 +174,7 @@ impl BedrockAnswer {
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 fn streamed(
-    mut pump: Pump,
+    mut pump: Box<Pump>,
     begun: Vec<u8>,
     mut record: Record,
     until: Instant,

@@ -152,7 +152,7 @@ pub(super) fn of_stream<E: Exception>(error: &SdkError<E, RawMessage>) -> Failur
                         .find(|header| header.name().as_str() == ":exception-type");
                     header
                         .and_then(|header| header.value().as_string().ok())
-                        .map(|name| name.as_str())
+                        .map(aws_smithy_types::str_bytes::StrBytes::as_str)
                 }
                 _ => None,
             };
