@@ -18,7 +18,7 @@ use store::secrets::{ensure_server_secret, server_secret};
 use store::vault::{Opener, Sealer};
 
 /// What the server secret is called on one machine.
-const SERVER_SECRET: &str = "spillway/server-secret";
+pub const SERVER_SECRET: &str = "spillway/server-secret";
 
 /// Spillway on one machine, not listening yet.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! The Plan leg is bytes (requirement R1.5).
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use local::simulator::{Point, Step};
@@ -9,11 +10,11 @@ use ring::digest::{SHA256, digest};
 use tests::{CLIENT_CREDENTIAL, Streaming, World, message, read, world};
 
 fn sha256(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut text = String::new();
+    for byte in digest(&SHA256, bytes).as_ref() {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
 
 #[tokio::test]

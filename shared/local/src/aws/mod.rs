@@ -1,7 +1,7 @@
 //! Opening the AWS of one machine and handing out its SDK clients.
 //!
 //! One data folder belongs to one process at a time. Everything a client can ask goes through
-//! [`connector`]; this module knows the folder, the clients and the upkeep, and no operation of
+//! `connector`; this module knows the folder, the clients and the upkeep, and no operation of
 //! any service.
 
 mod connector;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 use aws_smithy_types::retry::RetryConfig;
 
 use crate::clock;
@@ -218,6 +218,12 @@ impl LocalAws {
     /// It serves DynamoDB, DynamoDB Streams, KMS and Secrets Manager.
     pub fn http_client(&self) -> SharedHttpClient {
         SharedHttpClient::new(self.connector.clone())
+    }
+
+    /// What answers behind [`http_client`](Self::http_client), for calls that do not come from an
+    /// SDK client.
+    pub fn http_connector(&self) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.connector.clone())
     }
 
     /// Credentials for an SDK client with settings of its own. They open nothing; the SDK wants

@@ -4,6 +4,7 @@
 //! one function can stop any answer of either service at any point. Nothing here knows what the
 //! bytes mean.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -90,6 +91,19 @@ impl Reply {
             headers,
             body: vec![Action::Send(body.into())],
         }
+    }
+
+    /// A web page with status 200, as a captive portal puts it before everything.
+    pub(super) fn web_page() -> Self {
+        let headers = vec![("content-type".into(), "text/html; charset=utf-8".into())];
+        let page = "<!doctype html><html><head><title>Sign in</title></head><body>Please sign in \
+                    to use this network.</body></html>";
+        Self::whole(200, headers, page)
+    }
+
+    /// What it is told, and nothing more.
+    pub(super) fn exactly(status: u16, headers: BTreeMap<String, String>, body: String) -> Self {
+        Self::whole(status, headers.into_iter().collect(), body)
     }
 
     /// A streamed answer.

@@ -28,6 +28,7 @@ mod conversation;
 mod converse;
 mod delivery;
 mod ids;
+mod journal;
 mod json;
 mod marker;
 pub mod plan;
@@ -36,8 +37,9 @@ mod rules;
 mod script;
 mod server;
 
+pub use journal::{Outcome, Received};
 pub use script::{Content, Point, Step, ToolCall, Usage, Window};
-pub use server::{Received, Simulator};
+pub use server::Simulator;
 
 #[cfg(test)]
 mod tests;

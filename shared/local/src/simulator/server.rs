@@ -20,13 +20,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::bedrock::Bedrock;
 use super::delivery::{Action, Reply};
+use super::journal::{Journal, Outcome, Received, Ticket};
 use super::plan::Plan;
 use super::script::Step;
 use crate::aws::files::lock;
@@ -36,25 +36,11 @@ use crate::clock;
 /// limits are what shows.
 const BODY_LIMIT: usize = 64 << 20;
 
-/// How much of the bodies that arrived is kept, all together.
-const KEPT_BYTES: usize = 64 << 20;
-
-/// How many requests are kept.
-const KEPT_REQUESTS: usize = 1000;
-
 /// How long streams may take to end once the simulator is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How long the beginning of an answer has to leave before its connection breaks.
 const UNTIL_WRITTEN: Duration = Duration::from_millis(10);
-
-/// The header values that `GET /_simulator/requests` does not show.
-const CREDENTIALS: [&str; 4] = [
-    "authorization",
-    "x-api-key",
-    "cookie",
-    "proxy-authorization",
-];
 
 /// A running simulator. All clones steer the same one.
 #[derive(Clone, Debug)]
@@ -99,112 +85,6 @@ pub(super) struct Request {
     pub(super) now_ms: u64,
 }
 
-/// A request that arrived, as a test looks at it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// Counts from 0 since the start or the last reset.
-    pub index: u64,
-    /// The method.
-    pub method: String,
-    /// The path with its query, as on the wire.
-    pub path: String,
-    /// The headers in the order they came, names in lower case. Bytes that are no ASCII appear as
-    /// the Latin-1 characters of the same numbers.
-    pub headers: Vec<(String, String)>,
-    /// The body. Old bodies are let go of when they all together are more than 64 MiB.
-    pub body: Bytes,
-    /// The length of the body on the wire.
-    pub body_bytes: usize,
-    /// SHA-256 of the body in lower-case hexadecimal.
-    pub body_sha256: String,
-    /// The status it was answered with; none if the connection was broken or held instead.
-    pub status: Option<u16>,
-    /// What became of the answer.
-    pub outcome: Outcome,
-}
-
-impl Received {
-    /// The first value of a header; `name` in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// The body as JSON.
-    pub fn json(&self) -> Option<Value> {
-        serde_json::from_slice(&self.body).ok()
-    }
-}
-
-/// What became of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is still going out.
-    Open,
-    /// It went out to its end, be it the end of a broken answer.
-    Sent,
-    /// The client went away before it was out.
-    Abandoned,
-}
-
-impl Outcome {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Sent => "sent",
-            Self::Abandoned => "abandoned",
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Journal {
-    next: u64,
-    /// Tells requests of before a reset from those after it.
-    era: u64,
-    requests: VecDeque<Received>,
-}
-
-impl Journal {
-    fn take_down(&mut self, mut request: Received) -> Ticket {
-        request.index = self.next;
-        self.next += 1;
-        let ticket = Ticket {
-            era: self.era,
-            index: request.index,
-        };
-        self.requests.push_back(request);
-        if self.requests.len() > KEPT_REQUESTS {
-            self.requests.pop_front();
-        }
-        let mut kept: usize = self.requests.iter().map(|request| request.body.len()).sum();
-        for old in &mut self.requests {
-            if kept <= KEPT_BYTES {
-                break;
-            }
-            kept -= old.body.len();
-            old.body = Bytes::new();
-        }
-        ticket
-    }
-
-    fn request_mut(&mut self, ticket: Ticket) -> Option<&mut Received> {
-        let current = ticket.era == self.era;
-        self.requests
-            .iter_mut()
-            .rev()
-            .find(|request| current && request.index == ticket.index)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Ticket {
-    era: u64,
-    index: u64,
-}
-
 impl Simulator {
     /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
@@ -230,22 +110,13 @@ impl Simulator {
     /// What has arrived since the start or the last reset, the newest last; the simulator's own
     /// endpoints not counted. The last 1000 are kept.
     pub fn requests(&self) -> Vec<Received> {
-        lock(&self.shared.journal)
-            .requests
-            .iter()
-            .cloned()
-            .collect()
+        lock(&self.shared.journal).requests()
     }
 
     /// Forgets the script, the requests, the usage windows and the prompt cache.
     pub fn reset(&self) {
         lock(&self.shared.script.0).clear();
-        let mut journal = lock(&self.shared.journal);
-        *journal = Journal {
-            era: journal.era + 1,
-            ..Journal::default()
-        };
-        drop(journal);
+        lock(&self.shared.journal).begin_anew();
         match &self.shared.service {
             Service::Plan(plan) => plan.reset(),
             Service::Bedrock(bedrock) => bedrock.reset(),
@@ -352,7 +223,7 @@ async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result
         .uri
         .path_and_query()
         .map_or(request.path.as_str(), |target| target.as_str());
-    let ticket = lock(&shared.journal).take_down(received(&request, target));
+    let ticket = lock(&shared.journal).take_down(Received::of(&request, target));
     let reply = match &shared.service {
         Service::Plan(plan) => plan.answer(&request, &shared.script),
         Service::Bedrock(bedrock) => bedrock.answer(&request, &shared.script),
@@ -366,38 +237,6 @@ async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result
         reply,
     )
     .await
-}
-
-fn received(request: &Request, target: &str) -> Received {
-    let headers = request.headers.iter().map(|(name, value)| {
-        let value = value
-            .as_bytes()
-            .iter()
-            .map(|byte| char::from(*byte))
-            .collect();
-        (name.as_str().to_owned(), value)
-    });
-    Received {
-        index: 0,
-        method: request.method.to_string(),
-        path: target.to_owned(),
-        headers: headers.collect(),
-        body: request.body.clone(),
-        body_bytes: request.body.len(),
-        body_sha256: hex_sha256(&request.body),
-        status: None,
-        outcome: Outcome::Open,
-    }
-}
-
-pub(super) fn hex_sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = std::fmt::Write::write_fmt(&mut hex, format_args!("{byte:02x}"));
-            hex
-        })
 }
 
 /// An answer that is going out. Dropped before its end, it was abandoned by the client.
@@ -521,7 +360,7 @@ fn control(shared: &Arc<Shared>, endpoint: &str, request: &Request) -> Answer {
     };
     match (&request.method, endpoint) {
         (&Method::GET, "requests") => {
-            let requests: Vec<_> = simulator.requests().iter().map(shown).collect();
+            let requests: Vec<_> = simulator.requests().iter().map(Received::shown).collect();
             json_answer(200, &json!({ "requests": requests }))
         }
         (&Method::POST, "script") => match serde_json::from_slice::<Vec<Step>>(&request.body) {
@@ -558,33 +397,6 @@ fn is_local(headers: &HeaderMap) -> bool {
         .parse::<IpAddr>()
         .is_ok_and(|address| address.is_loopback());
     !headers.contains_key(ORIGIN) && (loopback || name == "localhost")
-}
-
-/// A request as the control endpoint shows it: of a credential only its SHA-256, because the
-/// client may have sent a real one.
-fn shown(request: &Received) -> Value {
-    let headers: Vec<_> = request
-        .headers
-        .iter()
-        .map(|(name, value)| {
-            if CREDENTIALS.contains(&name.as_str()) {
-                json!([name, format!("sha256:{}", hex_sha256(value.as_bytes()))])
-            } else {
-                json!([name, value])
-            }
-        })
-        .collect();
-    json!({
-        "index": request.index,
-        "method": request.method,
-        "path": request.path,
-        "headers": headers,
-        "body": String::from_utf8_lossy(&request.body),
-        "body_bytes": request.body_bytes,
-        "body_sha256": request.body_sha256,
-        "status": request.status,
-        "outcome": request.outcome.name(),
-    })
 }
 
 fn json_answer(status: u16, body: &Value) -> Answer {

@@ -9,7 +9,7 @@ use super::model::{Capabilities, Parameters};
 use crate::simulator::json::{at, elements, text};
 
 /// What `InvokeModel` takes of a Messages API body.
-const INVOKE_FIELDS: [&str; 16] = [
+const INVOKE_FIELDS: [&str; 15] = [
     "anthropic_beta",
     "anthropic_version",
     "context_management",
@@ -25,7 +25,6 @@ const INVOKE_FIELDS: [&str; 16] = [
     "tools",
     "top_k",
     "top_p",
-    "container",
 ];
 
 /// The betas that `InvokeModel` is known to refuse.
@@ -121,6 +120,14 @@ pub(in crate::simulator) fn check_invoke(
             .any(|beta| beta == "interleaved-thinking-2025-05-14"),
     }
     .check(model)?;
+    if model.is_some_and(|model| !model.system_role) {
+        let system = |message: &Value| at(message, "/role") == "system";
+        if let Some(number) = elements(at(body, "/messages")).iter().position(system) {
+            return Refused::because(format!(
+                "messages.{number}.role: Input should be 'user' or 'assistant'"
+            ));
+        }
+    }
     check_messages(body)
 }
 

@@ -21,6 +21,8 @@ pub(in crate::simulator) struct Capabilities {
     pub(super) sampling: bool,
     /// A conversation that ends with the assistant.
     pub(super) prefill: bool,
+    /// Messages of the role `system` among the others (`InvokeModel` only).
+    pub(super) system_role: bool,
 }
 
 /// Checks that an id can be called, and says what is behind it. `None` stands for a model that
@@ -86,6 +88,7 @@ fn capabilities(family: &str, major: u32, minor: u32) -> Option<Capabilities> {
         effort: &[],
         sampling: true,
         prefill: true,
+        system_role: false,
     };
     Some(match (family, major, minor) {
         ("opus", 4, 0 | 1) => Capabilities {
@@ -103,6 +106,7 @@ fn capabilities(family: &str, major: u32, minor: u32) -> Option<Capabilities> {
             effort: &["low", "medium", "high", "max"],
             sampling: true,
             prefill: false,
+            system_role: false,
         },
         (_, 4, 7..) | (_, 5.., _) => {
             let always_thinks = family == "fable"
@@ -117,6 +121,7 @@ fn capabilities(family: &str, major: u32, minor: u32) -> Option<Capabilities> {
                 effort: &["low", "medium", "high", "xhigh", "max"],
                 sampling: false,
                 prefill: false,
+                system_role: (major, minor) >= (4, 8),
             }
         }
         _ => return None,

@@ -104,10 +104,10 @@ async fn told(output: ConverseStreamOutput) -> (String, Result<(), String>) {
                 ContentBlockDelta::Text(text) => delta.push_str(&text),
                 ContentBlockDelta::ToolUse(call) => delta.push_str(&call.input),
                 ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(text)) => {
-                    delta.push_str(&format!("({text})"));
+                    delta.extend(["(", text.as_str(), ")"]);
                 }
                 ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Signature(_)) => {
-                    delta.push_str("(signed)")
+                    delta.push_str("(signed)");
                 }
                 other => panic!("{other:?}"),
             }
@@ -659,6 +659,13 @@ async fn invoke_model_takes_no_more_than_it_knows() {
             "exceeds the model limit of 64000",
         ),
         ("messages", json!([]), "at least one message"),
+        (
+            "messages",
+            json!([
+                { "role": "user", "content": "x" }, { "role": "system", "content": "y" },
+            ]),
+            "messages.1.role",
+        ),
     ] {
         let mut body = anthropic("x");
         body[member] = value;

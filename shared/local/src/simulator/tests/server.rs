@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::server::Outcome;
+use super::super::Outcome;
 use super::super::{Point, Step};
 use super::{Running, plan, prompt, streamed};
 
@@ -99,7 +99,7 @@ async fn what_arrived_can_be_looked_at() {
     assert_eq!(request.json(), Some(body.clone()));
     assert_eq!(
         request.body_sha256,
-        super::super::server::hex_sha256(body.to_string().as_bytes())
+        super::super::journal::hex_sha256(body.to_string().as_bytes())
     );
     assert_eq!(
         (request.status, request.outcome),
@@ -114,7 +114,7 @@ async fn what_arrived_can_be_looked_at() {
     assert!(!text.contains("sk-ant-test"), "{text}");
     assert!(text.contains(&format!(
         "sha256:{}",
-        super::super::server::hex_sha256(b"sk-ant-test")
+        super::super::journal::hex_sha256(b"sk-ant-test")
     )));
 
     control(&plan, "reset", Some(json!({}))).await;

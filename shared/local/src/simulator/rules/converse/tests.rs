@@ -87,14 +87,32 @@ fn a_good_body_passes() {
     assert_eq!(refusal(unknown, &good()), None);
 }
 
+type Case = (&'static str, Value, &'static str);
+
+/// Breaks the good body in one place at a time. An empty message stands for a body that passes.
+fn refuses(cases: impl IntoIterator<Item = Case>) {
+    for (pointer, value, expected) in cases {
+        match refusal(SONNET_4_5, &with(good(), pointer, value.clone())) {
+            None => assert_eq!(expected, "", "{pointer} = {value}"),
+            Some(message) => {
+                assert!(!expected.is_empty(), "{pointer} = {value}: {message}");
+                assert!(message.contains(expected), "{pointer} = {value}: {message}");
+            }
+        }
+    }
+}
+
+fn text(text: &str) -> Value {
+    json!({ "text": text })
+}
+
+fn point() -> Value {
+    json!({ "cachePoint": { "type": "default" } })
+}
+
 #[test]
-fn each_rule_refuses_what_breaks_it() {
-    let text = |text: &str| json!({ "text": text });
-    let user = |content: Value| json!({ "role": "user", "content": content });
-    let point = json!({ "cachePoint": { "type": "default" } });
-    let long_name = "n".repeat(65);
-    for (pointer, value, expected) in [
-        // The shape.
+fn what_is_not_declared_is_refused() {
+    refuses([
         ("/stream", json!(true), "unknown field `stream`"),
         ("/messages", Value::Null, "missing field `messages`"),
         (
@@ -133,7 +151,12 @@ fn each_rule_refuses_what_breaks_it() {
             json!("1d"),
             "unknown variant `1d`",
         ),
-        // Roles.
+    ]);
+}
+
+#[test]
+fn roles_alternate_and_begin_with_the_user() {
+    refuses([
         ("/messages", json!([]), "must start with a user message"),
         (
             "/messages/0/role",
@@ -146,7 +169,12 @@ fn each_rule_refuses_what_breaks_it() {
             json!("system"),
             "Input should be 'user' or 'assistant'",
         ),
-        // Blank and reserved texts.
+    ]);
+}
+
+#[test]
+fn blank_and_reserved_texts_are_refused() {
+    refuses([
         (
             "/messages/0/content/0",
             text(" \n"),
@@ -155,7 +183,7 @@ fn each_rule_refuses_what_breaks_it() {
         ("/messages/0/content", json!([]), "at messages.0 is empty"),
         (
             "/messages/0/content",
-            json!([point]),
+            json!([point()]),
             "at messages.0 is empty",
         ),
         ("/system/0", text(""), "system.0 is blank"),
@@ -169,7 +197,12 @@ fn each_rule_refuses_what_breaks_it() {
             text(""),
             "toolResult.content.0 is blank",
         ),
-        // Parameters.
+    ]);
+}
+
+#[test]
+fn parameters_stay_in_their_ranges() {
+    refuses([
         (
             "/inferenceConfig/maxTokens",
             json!(0),
@@ -195,7 +228,13 @@ fn each_rule_refuses_what_breaks_it() {
             json!("{\"a\":1}"),
             "requestMetadata",
         ),
-        // Tools.
+    ]);
+}
+
+#[test]
+fn tools_and_their_results_belong_together() {
+    let long_name = "n".repeat(65);
+    refuses([
         (
             "/toolConfig",
             Value::Null,
@@ -254,7 +293,7 @@ fn each_rule_refuses_what_breaks_it() {
         ),
         (
             "/messages/2",
-            user(json!([text("none")])),
+            json!({ "role": "user", "content": [text("none")] }),
             "Expected toolResult blocks at messages.2",
         ),
         (
@@ -278,7 +317,12 @@ fn each_rule_refuses_what_breaks_it() {
             ]),
             "must come first",
         ),
-        // Attachments.
+    ]);
+}
+
+#[test]
+fn attachments_are_the_users_and_have_names() {
+    refuses([
         (
             "/messages/1/content/1",
             json!({ "image": {
@@ -309,29 +353,31 @@ fn each_rule_refuses_what_breaks_it() {
             }}),
             "must be unique",
         ),
-        // The prompt cache.
+    ]);
+}
+
+#[test]
+fn cache_points_come_after_what_they_cache() {
+    refuses([
         (
             "/messages/0/content/-",
             json!({ "cachePoint": { "type": "default", "ttl": "1h" } }),
             "",
         ),
-        (
-            "/messages/2/content/-",
-            point.clone(),
-            "directly after a block",
-        ),
-        (
-            "/messages/1/content/1",
-            point.clone(),
-            "directly after a block",
-        ),
-        ("/system/0", point.clone(), "directly after a block"),
+        ("/messages/2/content/-", point(), "directly after a block"),
+        ("/messages/1/content/1", point(), "directly after a block"),
+        ("/system/0", point(), "directly after a block"),
         (
             "/toolConfig/tools/1/cachePoint/ttl",
             json!("5m"),
             "ttl='1h' cache_control block must not",
         ),
-        // Reasoning.
+    ]);
+}
+
+#[test]
+fn reasoning_is_the_assistants_and_signed() {
+    refuses([
         (
             "/messages/1/content/0/reasoningContent/reasoningText/signature",
             Value::Null,
@@ -347,7 +393,12 @@ fn each_rule_refuses_what_breaks_it() {
             json!({ "reasoningContent": { "redactedContent": "" } }),
             "reasoningContent blocks are not allowed",
         ),
-        // What goes to the model.
+    ]);
+}
+
+#[test]
+fn what_goes_to_the_model_is_what_it_takes() {
+    refuses([
         (
             "/additionalModelRequestFields/context_management",
             json!({}),
@@ -391,16 +442,7 @@ fn each_rule_refuses_what_breaks_it() {
             }}),
             "JSON schema as a string",
         ),
-    ] {
-        let refused = refusal(SONNET_4_5, &with(good(), pointer, value.clone()));
-        match refused {
-            None => assert_eq!(expected, "", "{pointer} = {value}"),
-            Some(message) => {
-                assert!(!expected.is_empty(), "{pointer} = {value}: {message}");
-                assert!(message.contains(expected), "{pointer} = {value}: {message}");
-            }
-        }
-    }
+    ]);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! It takes Bedrock API keys and nothing else, and refuses what the service and its Claude models
 //! refuse, so that a request which passes here has a good chance there.
 
+mod refusal;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::io;
@@ -25,12 +27,14 @@ use super::converse::{Output, broken_frame, event_frame, exception_frame};
 use super::delivery::{Beat, Ending, Reply};
 use super::ids;
 use super::json::{at, elements};
-use super::plan::{html, raw};
 use super::prompt_cache::{Prompt, PromptCache};
 use super::rules::model::{self, Capabilities};
 use super::rules::{self, Refused};
 use super::script::{BreakIn, Performance, Point, Step};
 use super::server::{self, Request, Script, Service, Simulator};
+use refusal::{
+    bad_key, broken, exception, invalid, json_reply, own_headers, refuse, refuse_untyped,
+};
 
 /// A Bedrock API key that has the form of a long-term one and opens nothing. The simulator takes
 /// it, and the demo uses it.
@@ -251,7 +255,7 @@ impl Bedrock {
         };
         let mut performance = match step.performance() {
             Ok(performance) => performance,
-            Err(step) => return refusal(step),
+            Err(step) => return refusal::of_step(step),
         };
         if let Err(Refused(message)) = call.check() {
             return invalid(&message);
@@ -471,141 +475,4 @@ fn single(output: &Value, further: Vec<(String, String)>, performance: Performan
     headers.extend(further);
     headers.push(("content-type".into(), "application/json".into()));
     Reply::single(headers, output.to_string().into_bytes(), &delivery)
-}
-
-/// The answers that are no good ones.
-fn refusal(step: Step) -> Reply {
-    match step {
-        Step::UsageLimit { .. } => refuse(
-            429,
-            "ThrottlingException",
-            "Too many tokens per day, please wait before trying again.",
-        ),
-        Step::RateLimit { retry_after_s } => {
-            let mut reply = refuse(
-                429,
-                "ThrottlingException",
-                "Too many requests, please wait before trying again.",
-            );
-            let retry_after = retry_after_s.map(|s| ("retry-after".to_owned(), s.to_string()));
-            reply.headers.extend(retry_after);
-            reply
-        }
-        Step::SpendLimit => refuse(
-            400,
-            "ServiceQuotaExceededException",
-            "Your request exceeds the service quota for your account.",
-        ),
-        Step::Entitlement => refuse(
-            403,
-            "AccessDeniedException",
-            "You don't have access to the model with the specified model ID.",
-        ),
-        Step::Unauthorized => bad_key(),
-        Step::Forbidden => refuse(
-            403,
-            "AccessDeniedException",
-            "User: arn:aws:iam::000000000000:user/BedrockAPIKey-demo is not authorized to perform: \
-             bedrock:InvokeModelWithResponseStream on resource: arn:aws:bedrock:us-east-1::\
-             foundation-model/anthropic.claude because no identity-based policy allows the action",
-        ),
-        Step::ServerError => refuse(
-            500,
-            "InternalServerException",
-            "The system encountered an unexpected error during processing. Try your request again.",
-        ),
-        Step::Overloaded => refuse(
-            503,
-            "ServiceUnavailableException",
-            "Bedrock is unable to process your request.",
-        ),
-        Step::NotReady => refuse(
-            429,
-            "ModelNotReadyException",
-            "The model is not ready for inference. Wait and try your request again.",
-        ),
-        Step::TooLong => invalid("Input is too long for requested model."),
-        Step::Error {
-            status,
-            kind,
-            message,
-            headers,
-        } => {
-            let mut reply = refuse(status, &kind, &message);
-            reply.headers.extend(headers);
-            reply
-        }
-        Step::Html => html(),
-        Step::Raw {
-            status,
-            headers,
-            body,
-        } => raw(status, headers, body),
-        // The rest are good answers, which `performance` has taken.
-        _ => refuse(
-            500,
-            "InternalServerException",
-            "the simulator has no such answer",
-        ),
-    }
-}
-
-fn own_headers() -> Vec<(String, String)> {
-    vec![("x-amzn-requestid".into(), ids::uuid())]
-}
-
-fn json_reply(status: u16, mut headers: Vec<(String, String)>, body: &Value) -> Reply {
-    headers.push(("content-type".into(), "application/json".into()));
-    Reply::whole(status, headers, body.to_string())
-}
-
-fn refuse(status: u16, name: &str, message: &str) -> Reply {
-    let mut headers = own_headers();
-    let kind = format!("{name}:http://internal.amazon.com/coral/com.amazon.bedrock/");
-    headers.push(("x-amzn-errortype".into(), kind));
-    json_reply(status, headers, &json!({ "message": message }))
-}
-
-/// A refusal by what stands before the service: it names no exception and says `Message`.
-fn refuse_untyped(status: u16, message: &str) -> Reply {
-    json_reply(status, own_headers(), &json!({ "Message": message }))
-}
-
-/// What a key that nobody knows and a key of another region get alike.
-fn bad_key() -> Reply {
-    refuse_untyped(
-        403,
-        "Authentication failed: Please make sure your API Key is valid.",
-    )
-}
-
-fn invalid(message: &str) -> Reply {
-    refuse(400, "ValidationException", message)
-}
-
-fn exception(kind: Option<String>, message: Option<String>) -> (String, String) {
-    (
-        kind.unwrap_or_else(|| "internalServerException".to_owned()),
-        message.unwrap_or_else(|| {
-            "The system encountered an unexpected error during processing. Try your request again."
-                .to_owned()
-        }),
-    )
-}
-
-/// A stream's exception, said before the stream began.
-fn broken(kind: Option<String>, message: Option<String>) -> Reply {
-    let (kind, message) = exception(kind, message);
-    let status = match kind.as_str() {
-        "throttlingException" => 429,
-        "validationException" => 400,
-        "modelStreamErrorException" => 424,
-        "modelTimeoutException" => 408,
-        "serviceUnavailableException" => 503,
-        _ => 500,
-    };
-    let mut characters = kind.chars();
-    let first = characters.next().map(|c| c.to_ascii_uppercase());
-    let name: String = first.into_iter().chain(characters).collect();
-    refuse(status, &name, &message)
 }

@@ -4,7 +4,9 @@
 //! of the real API when they are used up. It checks that a credential is there and takes any: each
 //! credential is a subscription of its own.
 
-use std::collections::{BTreeMap, HashMap};
+mod refusal;
+
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::sync::Mutex;
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
-use super::anthropic::{Event, Message, error, sse, sse_event};
+use super::anthropic::{Event, Message, sse, sse_event};
 use super::conversation::Conversation;
 use super::delivery::{Ending, Reply};
 use super::ids;
@@ -26,16 +28,13 @@ use super::rules;
 use super::script::{BreakIn, Performance, Point, Step, Window};
 use super::server::{self, Request, Script, Service, Simulator};
 use crate::aws::files::lock;
+use refusal::{broken, error_event, json_reply, own_headers, refuse, unified, usage_limit};
 
 /// How many requests a pretended subscription answers in a window by default.
 pub const DEFAULT_PLAN_REQUESTS: u64 = 2;
 
 /// How the simulator calls itself in its answers.
 const NAME: &str = "Simulated Claude plan";
-
-/// What the API says when a usage window is used up.
-const LIMIT_MESSAGE: &str =
-    "This request would exceed your account's rate limit. Please try again later.";
 
 /// The models it lists.
 const MODELS: [(&str, &str); 4] = [
@@ -44,8 +43,6 @@ const MODELS: [(&str, &str); 4] = [
     ("claude-haiku-5-5", "Claude Haiku 5.5"),
     ("claude-sonnet-4-5-20250929", "Claude Sonnet 4.5"),
 ];
-
-const ORGANIZATION: &str = "00000000-0000-4000-8000-000000000000";
 
 /// How the pretended subscription behaves.
 #[derive(Clone, Debug)]
@@ -99,6 +96,7 @@ struct UsageWindow {
     used: u64,
 }
 
+/// Names and values, in order.
 type Headers = Vec<(String, String)>;
 
 impl Plan {
@@ -171,7 +169,7 @@ impl Plan {
         let streaming = at(&body, "/stream") == true;
         let mut performance = match step.performance() {
             Ok(performance) => performance,
-            Err(step) => return Self::refusal(step, request.now_ms),
+            Err(step) => return refusal::of_step(step, request.now_ms),
         };
         let headers = match self.admit(credential, request.now_ms) {
             Ok(headers) => headers,
@@ -249,59 +247,6 @@ impl Plan {
         headers.extend(unified(None, window.ends_ms / 1000, &utilization, now_ms));
         Ok(headers)
     }
-
-    /// The answers that are no good ones.
-    fn refusal(step: Step, now_ms: u64) -> Reply {
-        match step {
-            Step::UsageLimit {
-                window,
-                reset_after_s,
-            } => usage_limit(
-                window,
-                (now_ms / 1000).saturating_add(reset_after_s),
-                now_ms,
-            ),
-            Step::RateLimit { retry_after_s } => rate_limit(retry_after_s, now_ms),
-            Step::SpendLimit => spend_limit(),
-            Step::Entitlement => refuse(
-                429,
-                "rate_limit_error",
-                "Extra usage is required for long context requests.",
-            ),
-            Step::Unauthorized => refuse(401, "authentication_error", "invalid x-api-key"),
-            Step::Forbidden => refuse(
-                403,
-                "permission_error",
-                "Your account does not have permission to use this model.",
-            ),
-            Step::ServerError => refuse(500, "api_error", "Internal server error"),
-            Step::Overloaded => refuse(529, "overloaded_error", "Overloaded"),
-            Step::NotReady => refuse(503, "api_error", "Service temporarily unavailable"),
-            Step::TooLong => refuse(
-                400,
-                "invalid_request_error",
-                "prompt is too long: 207312 tokens > 200000 maximum",
-            ),
-            Step::Error {
-                status,
-                kind,
-                message,
-                headers,
-            } => {
-                let mut reply = refuse(status, &kind, &message);
-                reply.headers.extend(headers);
-                reply
-            }
-            Step::Html => html(),
-            Step::Raw {
-                status,
-                headers,
-                body,
-            } => raw(status, headers, body),
-            // The rest are good answers, which `performance` has taken.
-            _ => refuse(500, "api_error", "the simulator has no such answer"),
-        }
-    }
 }
 
 fn single(message: &Value, mut headers: Headers, performance: Performance) -> Reply {
@@ -343,151 +288,6 @@ fn read(request: &Request) -> Result<Value, Reply> {
             "The request body is not valid JSON.",
         )
     })
-}
-
-fn own_headers() -> Headers {
-    vec![
-        ("request-id".into(), ids::request()),
-        ("anthropic-organization-id".into(), ORGANIZATION.into()),
-    ]
-}
-
-fn json_reply(status: u16, mut headers: Headers, body: &Value) -> Reply {
-    headers.push(("content-type".into(), "application/json".into()));
-    Reply::whole(status, headers, body.to_string())
-}
-
-fn refuse(status: u16, kind: &str, message: &str) -> Reply {
-    refuse_with(status, kind, message, Vec::new())
-}
-
-fn refuse_with(status: u16, kind: &str, message: &str, further: Headers) -> Reply {
-    let mut headers = own_headers();
-    let body = error(kind, message, &headers_request_id(&headers));
-    headers.extend(further);
-    json_reply(status, headers, &body)
-}
-
-fn headers_request_id(headers: &Headers) -> String {
-    headers
-        .first()
-        .map(|(_, id)| id.clone())
-        .unwrap_or_default()
-}
-
-/// A stream's error, said before the stream began.
-fn broken(kind: Option<&str>, message: Option<&str>) -> Reply {
-    let kind = kind.unwrap_or("overloaded_error");
-    let status = match kind {
-        "invalid_request_error" => 400,
-        "authentication_error" => 401,
-        "permission_error" => 403,
-        "not_found_error" => 404,
-        "rate_limit_error" => 429,
-        "overloaded_error" => 529,
-        _ => 500,
-    };
-    refuse(status, kind, message.unwrap_or("Overloaded"))
-}
-
-fn error_event(kind: Option<&str>, message: Option<&str>) -> Value {
-    let kind = kind.unwrap_or("overloaded_error");
-    error(kind, message.unwrap_or("Overloaded"), &ids::request())
-}
-
-fn usage_limit(window: Window, reset_s: u64, now_ms: u64) -> Reply {
-    let mut headers = unified(Some(window), reset_s, "1.02", now_ms);
-    let retry_after = reset_s.saturating_sub(now_ms / 1000);
-    headers.push(("retry-after".into(), retry_after.to_string()));
-    refuse_with(429, "rate_limit_error", LIMIT_MESSAGE, headers)
-}
-
-/// The headers about a subscription's windows, as the API sends them on every answer to a
-/// subscription's credential (shape seen in the public issues anthropics/claude-code#12829 and
-/// router-for-me/CLIProxyAPI#5915). `rejected` is the window that is used up.
-fn unified(rejected: Option<Window>, reset_s: u64, utilization: &str, now_ms: u64) -> Headers {
-    let week_s = now_ms / 1000 + 3 * 24 * 60 * 60;
-    let (claim, short) = match rejected {
-        None | Some(Window::FiveHour) => ("five_hour", "5h"),
-        Some(Window::SevenDay) => ("seven_day", "7d"),
-        Some(Window::SevenDayOpus) => ("seven_day_opus", "7d_opus"),
-        Some(Window::SevenDaySonnet) => ("seven_day_sonnet", "7d_sonnet"),
-        Some(Window::SevenDayOverageIncluded) => ("seven_day_overage_included", "7d_oi"),
-    };
-    let status = if rejected.is_some() {
-        "rejected"
-    } else {
-        "allowed"
-    };
-    let mut headers = Vec::new();
-    let mut add = |name: &str, value: String| {
-        headers.push((format!("anthropic-ratelimit-unified-{name}"), value));
-    };
-    add("status", status.into());
-    for (window, others_reset_s) in [("5h", now_ms / 1000 + 60 * 60), ("7d", week_s)] {
-        if window != short {
-            add(&format!("{window}-status"), "allowed".into());
-            add(&format!("{window}-reset"), others_reset_s.to_string());
-            add(&format!("{window}-utilization"), "0.31".into());
-        }
-    }
-    add(&format!("{short}-status"), status.into());
-    add(&format!("{short}-reset"), reset_s.to_string());
-    add(&format!("{short}-utilization"), utilization.into());
-    add("representative-claim", claim.into());
-    add("fallback-percentage", "0.5".into());
-    add("reset", reset_s.to_string());
-    add("overage-disabled-reason", "org_level_disabled".into());
-    add("overage-status", "rejected".into());
-    headers
-}
-
-fn rate_limit(retry_after_s: Option<u64>, now_ms: u64) -> Reply {
-    let mut headers: Headers = [("requests-limit", "50"), ("requests-remaining", "0")]
-        .into_iter()
-        .map(|(name, value)| (format!("anthropic-ratelimit-{name}"), value.to_owned()))
-        .collect();
-    let reset_s = (now_ms / 1000).saturating_add(retry_after_s.unwrap_or(60));
-    let reset = i64::try_from(reset_s)
-        .ok()
-        .and_then(|s| jiff::Timestamp::from_second(s).ok());
-    if let Some(reset) = reset {
-        headers.push((
-            "anthropic-ratelimit-requests-reset".into(),
-            reset.to_string(),
-        ));
-    }
-    if let Some(retry_after) = retry_after_s {
-        headers.push(("retry-after".into(), retry_after.to_string()));
-    }
-    let message = "This request would exceed the rate limit for your organization of 50 requests \
-                   per minute.";
-    refuse_with(429, "rate_limit_error", message, headers)
-}
-
-fn spend_limit() -> Reply {
-    let headers = own_headers();
-    let body = json!({
-        "type": "error",
-        "error": {
-            "type": "rate_limit_error",
-            "message": "Your organization has reached its monthly spend limit.",
-            "details": { "error_code": "enforced_spend_limit_reached" },
-        },
-        "request_id": headers_request_id(&headers),
-    });
-    json_reply(429, headers, &body)
-}
-
-pub(super) fn html() -> Reply {
-    let headers = vec![("content-type".into(), "text/html; charset=utf-8".into())];
-    let page = "<!doctype html><html><head><title>Sign in</title></head><body>Please sign in to \
-                use this network.</body></html>";
-    Reply::whole(200, headers, page)
-}
-
-pub(super) fn raw(status: u16, headers: BTreeMap<String, String>, body: String) -> Reply {
-    Reply::whole(status, headers.into_iter().collect(), body)
 }
 
 fn models() -> Value {

@@ -1,0 +1,144 @@
+//! The answers of the pretended service that are no good ones, as the service words them.
+
+use serde_json::{Value, json};
+
+use crate::simulator::delivery::Reply;
+use crate::simulator::ids;
+use crate::simulator::script::Step;
+
+/// The answers that are no good ones.
+pub(super) fn of_step(step: Step) -> Reply {
+    match step {
+        Step::UsageLimit { .. } => refuse(
+            429,
+            "ThrottlingException",
+            "Too many tokens per day, please wait before trying again.",
+        ),
+        Step::RateLimit { retry_after_s } => {
+            let mut reply = refuse(
+                429,
+                "ThrottlingException",
+                "Too many requests, please wait before trying again.",
+            );
+            let retry_after = retry_after_s.map(|s| ("retry-after".to_owned(), s.to_string()));
+            reply.headers.extend(retry_after);
+            reply
+        }
+        Step::SpendLimit => refuse(
+            400,
+            "ServiceQuotaExceededException",
+            "Your request exceeds the service quota for your account.",
+        ),
+        Step::Entitlement => refuse(
+            403,
+            "AccessDeniedException",
+            "You don't have access to the model with the specified model ID.",
+        ),
+        Step::Unauthorized => bad_key(),
+        Step::Forbidden => refuse(
+            403,
+            "AccessDeniedException",
+            "User: arn:aws:iam::000000000000:user/BedrockAPIKey-demo is not authorized to perform: \
+             bedrock:InvokeModelWithResponseStream on resource: arn:aws:bedrock:us-east-1::\
+             foundation-model/anthropic.claude because no identity-based policy allows the action",
+        ),
+        Step::ServerError => refuse(
+            500,
+            "InternalServerException",
+            "The system encountered an unexpected error during processing. Try your request again.",
+        ),
+        Step::Overloaded => refuse(
+            503,
+            "ServiceUnavailableException",
+            "Bedrock is unable to process your request.",
+        ),
+        Step::NotReady => refuse(
+            429,
+            "ModelNotReadyException",
+            "The model is not ready for inference. Wait and try your request again.",
+        ),
+        Step::TooLong => invalid("Input is too long for requested model."),
+        Step::Error {
+            status,
+            kind,
+            message,
+            headers,
+        } => {
+            let mut reply = refuse(status, &kind, &message);
+            reply.headers.extend(headers);
+            reply
+        }
+        Step::Html => Reply::web_page(),
+        Step::Raw {
+            status,
+            headers,
+            body,
+        } => Reply::exactly(status, headers, body),
+        // The rest are good answers, which `performance` has taken.
+        _ => refuse(
+            500,
+            "InternalServerException",
+            "the simulator has no such answer",
+        ),
+    }
+}
+
+pub(super) fn own_headers() -> Vec<(String, String)> {
+    vec![("x-amzn-requestid".into(), ids::uuid())]
+}
+
+pub(super) fn json_reply(status: u16, mut headers: Vec<(String, String)>, body: &Value) -> Reply {
+    headers.push(("content-type".into(), "application/json".into()));
+    Reply::whole(status, headers, body.to_string())
+}
+
+pub(super) fn refuse(status: u16, name: &str, message: &str) -> Reply {
+    let mut headers = own_headers();
+    let kind = format!("{name}:http://internal.amazon.com/coral/com.amazon.bedrock/");
+    headers.push(("x-amzn-errortype".into(), kind));
+    json_reply(status, headers, &json!({ "message": message }))
+}
+
+/// A refusal by what stands before the service: it names no exception and says `Message`.
+pub(super) fn refuse_untyped(status: u16, message: &str) -> Reply {
+    json_reply(status, own_headers(), &json!({ "Message": message }))
+}
+
+/// What a key that nobody knows and a key of another region get alike.
+pub(super) fn bad_key() -> Reply {
+    refuse_untyped(
+        403,
+        "Authentication failed: Please make sure your API Key is valid.",
+    )
+}
+
+pub(super) fn invalid(message: &str) -> Reply {
+    refuse(400, "ValidationException", message)
+}
+
+pub(super) fn exception(kind: Option<String>, message: Option<String>) -> (String, String) {
+    (
+        kind.unwrap_or_else(|| "internalServerException".to_owned()),
+        message.unwrap_or_else(|| {
+            "The system encountered an unexpected error during processing. Try your request again."
+                .to_owned()
+        }),
+    )
+}
+
+/// A stream's exception, said before the stream began.
+pub(super) fn broken(kind: Option<String>, message: Option<String>) -> Reply {
+    let (kind, message) = exception(kind, message);
+    let status = match kind.as_str() {
+        "throttlingException" => 429,
+        "validationException" => 400,
+        "modelStreamErrorException" => 424,
+        "modelTimeoutException" => 408,
+        "serviceUnavailableException" => 503,
+        _ => 500,
+    };
+    let mut characters = kind.chars();
+    let first = characters.next().map(|c| c.to_ascii_uppercase());
+    let name: String = first.into_iter().chain(characters).collect();
+    refuse(status, &name, &message)
+}
