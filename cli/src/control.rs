@@ -4,6 +4,7 @@
 //! One request per connection: a line of JSON (the command), and a line with the Bedrock API key,
 //! which is empty for all commands but one. One line of JSON comes back.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,7 +43,10 @@ pub(crate) fn listen(data: &Path) -> std::io::Result<UnixListener> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    UnixListener::bind(socket)
+    let listener = UnixListener::bind(&socket)?;
+    // The folder is private already, unless someone made it before and otherwise.
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 /// Serves commands for ever.

@@ -52,6 +52,8 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
         },
         ..Settings::default()
     };
+    // No gateway in front ends a stream after a quarter of an hour.
+    settings.deadlines.total = Duration::from_hours(2);
     settings.plan_url = base_url("--plan-url", &args.plan_url)?;
     settings.bedrock_url = args
         .bedrock_url

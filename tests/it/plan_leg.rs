@@ -348,7 +348,7 @@ async fn a_web_page_instead_of_an_answer_is_passed_on_for_the_client_to_name() {
 }
 
 #[tokio::test]
-async fn a_redirect_of_plans_is_not_followed_with_the_credential() {
+async fn a_redirect_of_plans_is_neither_followed_nor_passed_on() {
     let world = world().await;
     let elsewhere = ("location".to_owned(), world.bedrock.url());
     world.plan.script([Step::Raw {
@@ -356,7 +356,12 @@ async fn a_redirect_of_plans_is_not_followed_with_the_credential() {
         headers: [elsewhere].into(),
         body: String::new(),
     }]);
-    world.ask(&message("hello", Streaming::No)).await;
+    let answer = world.ask(&message("hello", Streaming::No)).await;
+    assert_eq!(
+        (answer.status, answer.error().0.as_str()),
+        (502, "api_error")
+    );
+    assert_eq!(answer.header("location"), "");
     assert!(world.bedrock.requests().is_empty());
 }
 

@@ -5,7 +5,6 @@ use domain::bedrock_key::BedrockKey;
 use domain::id::{KeyId, UserId};
 use domain::time::Timestamp;
 use local::{Fault, LocalAws};
-use store::access::{Binding, BindingSummary};
 use store::vault::{Opener, Owner, Sealer, VaultError};
 use tests::{BEDROCK_KEY, World, world};
 
@@ -204,28 +203,12 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
     };
     let (key, user) = ids("key_a", "usr_a");
     let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
-    let sealer = Sealer::new(aws.kms(), aws.kms_key_id());
-    let binding = Binding {
-        version: "1".to_owned(),
-        sealed: sealer
-            .seal(
-                Owner {
-                    key: &key,
-                    user: &user,
-                },
-                &token,
-            )
-            .await
-            .unwrap(),
-        fingerprint: String::new(),
-        summary: BindingSummary {
-            bedrock_key_masked: token.masked(),
-            bedrock_key_kind: token.kind(),
-            bedrock_key_region: None,
-            bedrock_key_expires_at: None,
-            bedrock_key_set_at: Timestamp::from_millis(0),
-        },
+    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
+    let owner = Owner {
+        key: &key,
+        user: &user,
     };
+    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
     let now = Timestamp::from_millis(0);
     for (key, user) in [ids("key_b", "usr_a"), ids("key_a", "usr_b")] {
         let swapped = Opener::new(aws.kms())
@@ -234,7 +217,7 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
                     key: &key,
                     user: &user,
                 },
-                &binding,
+                &sealed,
                 now,
             )
             .await;
@@ -246,7 +229,7 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
                 key: &key,
                 user: &user,
             },
-            &binding,
+            &sealed,
             now,
         )
         .await;

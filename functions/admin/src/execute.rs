@@ -244,8 +244,7 @@ impl Admin {
             bedrock_key_set_at: now,
         };
         let binding = Binding {
-            version: new_uuid(),
-            sealed: self.sealer.seal(owner, bedrock_key).await?,
+            sealed: self.sealer.seal(owner, bedrock_key, new_uuid()).await?,
             fingerprint: self
                 .server_secret
                 .fingerprint("bedrock key", bedrock_key.expose()),

@@ -226,7 +226,11 @@ impl Proxy {
             key: &grant.record().key_id,
             user: &grant.record().user_id,
         };
-        let token = match self.opener.open(owner, binding, self.clock.now()).await {
+        let token = match self
+            .opener
+            .open(owner, &binding.sealed, self.clock.now())
+            .await
+        {
             Ok(token) => token,
             Err(error) => {
                 tracing::error!(%error, key.id = %owner.key, "the Bedrock key does not open");
@@ -331,7 +335,9 @@ fn without_bedrock_key(plan: &PlanAnswer, record: &Record) -> PlanAnswer {
 
 fn plan_unreachable(failure: PlanFailure) -> Refusal {
     let (status, error_type) = match failure {
-        PlanFailure::Connect | PlanFailure::Broken => (StatusCode::BAD_GATEWAY, "api_error"),
+        PlanFailure::Connect | PlanFailure::Broken | PlanFailure::Redirect => {
+            (StatusCode::BAD_GATEWAY, "api_error")
+        }
         PlanFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout_error"),
     };
     let message = match failure {
@@ -340,6 +346,7 @@ fn plan_unreachable(failure: PlanFailure) -> Refusal {
             "The connection to Anthropic's API broke before its answer was complete."
         }
         PlanFailure::Timeout => "Anthropic's API did not answer in time.",
+        PlanFailure::Redirect => "Anthropic's API answered with a redirect, which is not followed.",
     };
     Refusal {
         status,

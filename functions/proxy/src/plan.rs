@@ -30,6 +30,9 @@ pub(crate) enum PlanFailure {
     Timeout,
     /// The connection broke.
     Broken,
+    /// It answered with a redirect. A credential goes to the configured host only, and the client
+    /// must not be sent elsewhere with one either.
+    Redirect,
 }
 
 impl PlanFailure {
@@ -38,6 +41,7 @@ impl PlanFailure {
             Self::Connect => "connect",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
+            Self::Redirect => "redirect",
         }
     }
 }
@@ -116,6 +120,9 @@ impl Plan {
             .map_err(|_| PlanFailure::Timeout)?
             .map_err(|error| failure(&error))?;
         let status = answer.status();
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+            return Err(PlanFailure::Redirect);
+        }
         let headers = end_to_end_response_headers(answer.headers());
         let verdict = Verdict::read(status, &headers);
         let body = if is_event_stream(&headers) {

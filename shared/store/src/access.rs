@@ -33,8 +33,6 @@ pub struct AccessTable {
 /// A Bedrock API key as it is stored: sealed, with what may be shown of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
-    /// Changes with every new Bedrock key; tokens decrypted from another version are dropped.
-    pub version: String,
     /// The sealed token.
     pub sealed: Sealed,
     /// A keyed fingerprint: equal for equal tokens.

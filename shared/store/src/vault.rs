@@ -23,7 +23,6 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 
-use crate::access::Binding;
 use crate::code;
 
 /// How long an opened token stays in memory at most (requirement R4.5).
@@ -34,6 +33,8 @@ const OPENED_CAPACITY: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 /// A sealed secret, and the encrypted data key that opens it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
+    /// Changes with every sealing; a token opened from another version is not used.
+    version: String,
     #[serde(with = "serde_bytes")]
     data_key: Vec<u8>,
     #[serde(with = "serde_bytes")]
@@ -104,11 +105,16 @@ impl Sealer {
         }
     }
 
-    /// Seals a token for its owner.
+    /// Seals a token for its owner. `version` must be new for each sealing.
     ///
     /// # Errors
     /// [`VaultError`].
-    pub async fn seal(&self, owner: Owner<'_>, token: &BedrockKey) -> Result<Sealed, VaultError> {
+    pub async fn seal(
+        &self,
+        owner: Owner<'_>,
+        token: &BedrockKey,
+        version: String,
+    ) -> Result<Sealed, VaultError> {
         let made = self
             .kms
             .generate_data_key()
@@ -140,6 +146,7 @@ impl Sealer {
         )
         .map_err(|_| VaultError::Refused)?;
         Ok(Sealed {
+            version,
             data_key: encrypted.into_inner(),
             nonce: nonce.to_vec(),
             ciphertext,
@@ -171,23 +178,23 @@ impl Opener {
         }
     }
 
-    /// Opens the token that `binding` seals for its owner.
+    /// Opens the token that was sealed for its owner.
     ///
     /// # Errors
     /// [`VaultError`].
     pub async fn open(
         &self,
         owner: Owner<'_>,
-        binding: &Binding,
+        sealed: &Sealed,
         now: Timestamp,
     ) -> Result<BedrockKey, VaultError> {
-        if let Some(token) = self.kept(owner.key, &binding.version, now) {
+        if let Some(token) = self.kept(owner.key, &sealed.version, now) {
             return Ok(token);
         }
         let answer = self
             .kms
             .decrypt()
-            .ciphertext_blob(Blob::new(binding.sealed.data_key.clone()))
+            .ciphertext_blob(Blob::new(sealed.data_key.clone()))
             .set_encryption_context(Some(owner.encryption_context()))
             .send()
             .await
@@ -199,16 +206,16 @@ impl Opener {
                 },
             })?;
         let key = aead_key(answer.plaintext.ok_or(VaultError::Refused)?)?;
-        let nonce = Nonce::try_assume_unique_for_key(&binding.sealed.nonce)
-            .map_err(|_| VaultError::Refused)?;
-        let mut sealed = Zeroizing::new(binding.sealed.ciphertext.clone());
+        let nonce =
+            Nonce::try_assume_unique_for_key(&sealed.nonce).map_err(|_| VaultError::Refused)?;
+        let mut plain = Zeroizing::new(sealed.ciphertext.clone());
         let token = key
-            .open_in_place(nonce, owner.additional_data(), &mut sealed)
+            .open_in_place(nonce, owner.additional_data(), &mut plain)
             .ok()
             .and_then(|plain| std::str::from_utf8(plain).ok())
             .and_then(|text| BedrockKey::parse(text).ok())
             .ok_or(VaultError::Refused)?;
-        self.keep(owner.key, &binding.version, &token, now);
+        self.keep(owner.key, &sealed.version, &token, now);
         Ok(token)
     }
 
