@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use admin::{IssuedKey, NewUser};
+use domain::bedrock::{BedrockModel, Dialect};
 use local::simulator::{Content, Point, Step, ToolCall, Usage};
 use reqwest::Method;
 use serde_json::json;
@@ -333,4 +335,146 @@ async fn a_count_that_bedrock_cannot_give_is_a_501_and_never_a_made_up_number() 
     assert_eq!(answer.error().0, "not_supported");
     assert_eq!(answer.header("x-should-retry"), "false");
     assert!(world.bedrock.requests().is_empty());
+}
+
+async fn ask_as(world: &World, key: &IssuedKey, body: &serde_json::Value) -> tests::Answer {
+    world.exhaust_plan(1);
+    let request = world.request_as(&key.access_key, Method::POST, "/v1/messages");
+    read(request.body(body.to_string())).await
+}
+
+#[tokio::test]
+async fn a_user_of_the_invoke_dialect_gets_the_native_answer() {
+    let world = world().await;
+    let key = world
+        .key_of(NewUser {
+            dialect: Some(Dialect::Invoke),
+            ..NewUser::default()
+        })
+        .await;
+    let answer = ask_as(&world, &key, &message("hello", Streaming::Yes)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        answer.events().last().map(String::as_str),
+        Some("message_stop")
+    );
+    assert!(
+        answer.said().contains("Simulated Amazon Bedrock"),
+        "{}",
+        answer.said()
+    );
+    assert!(
+        answer.text().contains(r#""model":"claude-opus-5-5""#),
+        "{}",
+        answer.text()
+    );
+    assert!(
+        !answer.text().contains("invocationMetrics"),
+        "{}",
+        answer.text()
+    );
+    let answer = ask_as(&world, &key, &message("hello", Streaming::No)).await;
+    assert_eq!(answer.json()["stop_reason"], "end_turn");
+
+    let received = world.bedrock.requests();
+    let paths: Vec<_> = received
+        .iter()
+        .map(|request| request.path.as_str())
+        .collect();
+    let model = "/model/global.anthropic.claude-sonnet-4-5-20250929-v1%3A0";
+    assert_eq!(
+        paths,
+        [
+            format!("{model}/invoke-with-response-stream"),
+            format!("{model}/invoke")
+        ]
+    );
+    let labels = received[0]
+        .header("x-amzn-bedrock-request-metadata")
+        .unwrap();
+    assert!(labels.contains(key.user_id.as_str()), "{labels}");
+}
+
+#[tokio::test]
+async fn a_native_stream_that_breaks_ends_in_an_error_event() {
+    for step in [
+        Step::Cut {
+            after: Point::FirstDelta,
+            content: vec![],
+        },
+        Step::End {
+            after: Point::Content,
+            content: vec![],
+        },
+        Step::StreamError {
+            after: Point::FirstBlock,
+            kind: None,
+            message: None,
+            content: vec![],
+        },
+    ] {
+        let world = world().await;
+        let key = world
+            .key_of(NewUser {
+                dialect: Some(Dialect::Invoke),
+                ..NewUser::default()
+            })
+            .await;
+        world.bedrock.script([step.clone()]);
+        let answer = ask_as(&world, &key, &message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.error().0, "overloaded_error", "{step:?}");
+        assert_eq!(
+            answer.events().last().map(String::as_str),
+            Some("error"),
+            "{step:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_auto_dialect_takes_invoke_only_for_what_converse_cannot_say() {
+    let world = world().await;
+    let key = world
+        .key_of(NewUser {
+            dialect: Some(Dialect::Auto),
+            ..NewUser::default()
+        })
+        .await;
+    ask_as(&world, &key, &message("hello", Streaming::No)).await;
+    let mut body = message("hello", Streaming::No);
+    body["tools"] = json!([{"name": "Bash", "input_schema": {"type": "object"}}]);
+    body["tool_choice"] = json!({"type": "none"});
+    ask_as(&world, &key, &body).await;
+    let received = world.bedrock.requests();
+    assert!(
+        received[0].path.ends_with("/converse"),
+        "{}",
+        received[0].path
+    );
+    assert!(
+        received[1].path.ends_with("/invoke"),
+        "{}",
+        received[1].path
+    );
+}
+
+#[tokio::test]
+async fn the_users_own_model_serves_and_its_arn_is_not_told() {
+    let arn = "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc123";
+    let world = world().await;
+    let model = BedrockModel {
+        id: arn.to_owned(),
+        base_model: Some("anthropic.claude-opus-4-6-v1".to_owned()),
+    };
+    let key = world
+        .key_of(NewUser {
+            model: Some(model),
+            ..NewUser::default()
+        })
+        .await;
+    let answer = ask_as(&world, &key, &message("hello", Streaming::Yes)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let path = &world.bedrock.requests()[0].path;
+    assert!(path.starts_with("/model/arn%3Aaws%3Abedrock"), "{path}");
+    assert!(!format!("{:?}{}", answer.headers, answer.text()).contains("123456789012"));
 }

@@ -3,8 +3,11 @@
 use admin::{AdminError, Command, NewUser, Outcome};
 use domain::bedrock_key::BedrockKey;
 use domain::id::{KeyId, UserId};
+use domain::key::AccessKey;
 use domain::time::Timestamp;
 use local::{Fault, LocalAws};
+use store::access::AccessTable;
+use store::directory::{CachePolicy, Directory};
 use store::vault::{Opener, Owner, Sealer, VaultError};
 use tests::{BEDROCK_KEY, World, world};
 
@@ -234,4 +237,73 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
         )
         .await;
     assert_eq!(opened.unwrap().expose(), BEDROCK_KEY);
+}
+
+#[tokio::test]
+async fn a_rotated_server_secret_still_serves_the_keys_of_the_version_before() {
+    let world = world().await;
+    let aws = world.house.aws();
+    let secrets = aws.secrets_manager();
+    let id = spillway::house::SERVER_SECRET;
+    let before = secrets
+        .get_secret_value()
+        .secret_id(id)
+        .send()
+        .await
+        .unwrap();
+    let mut versions: serde_json::Value =
+        serde_json::from_str(before.secret_string().unwrap()).unwrap();
+    versions["v2"] = "another-random-string-of-32-or-more-characters".into();
+    let put = secrets
+        .put_secret_value()
+        .secret_id(id)
+        .secret_string(versions.to_string());
+    put.send().await.unwrap();
+
+    let secret = store::secrets::server_secret(&secrets, id).await.unwrap();
+    let access = AccessTable::new(aws.dynamodb(), "spillway-access");
+    let directory = Directory::new(access, secret, CachePolicy::default());
+    let key = AccessKey::parse(&world.key.access_key).unwrap();
+    let found = directory
+        .resolve(&key, world.house.clock().now())
+        .await
+        .unwrap();
+    assert_eq!(found.unwrap().record.key_id, world.key.key_id);
+}
+
+#[tokio::test]
+async fn a_server_secret_of_another_form_is_refused_by_name() {
+    let aws = LocalAws::memory().unwrap();
+    let secrets = aws.secrets_manager();
+    for (text, complaint) in [
+        ("not json", "must be a JSON object"),
+        (
+            r#"{"first": "0123456789012345678901234567890123456789"}"#,
+            "must be a JSON object",
+        ),
+        (r#"{"v1": "short"}"#, "shorter than 32 bytes"),
+        ("{}", "has no version"),
+    ] {
+        let id = format!("secret-{}", text.len());
+        secrets
+            .create_secret()
+            .name(&id)
+            .secret_string(text)
+            .send()
+            .await
+            .unwrap();
+        let error = store::secrets::server_secret(&secrets, &id)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(complaint), "{error}");
+        assert!(!error.contains("0123"), "{error}");
+    }
+    let missing = store::secrets::server_secret(&secrets, "nowhere")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "there is no secret `nowhere` in Secrets Manager"
+    );
 }

@@ -241,7 +241,33 @@ impl World {
         .await;
     }
 
-    /// A second user's key, without a Bedrock key.
+    /// A user with these settings, and a key that is bound to the world's Bedrock key.
+    pub async fn key_of(&self, user: NewUser) -> IssuedKey {
+        let create = Command::CreateUser(NewUser {
+            name: "another".to_owned(),
+            ..user
+        });
+        let Outcome::UserCreated(user) = self.command(create).await else {
+            panic!()
+        };
+        let issue = Command::IssueKey { user_id: user.id };
+        let Outcome::KeyIssued(key) = self.command(issue).await else {
+            panic!()
+        };
+        let set = Command::SetBedrockKey {
+            key_id: key.key_id.clone(),
+            region: None,
+        };
+        carry_out(
+            &self.house,
+            set,
+            Some(BedrockKey::parse(BEDROCK_KEY).unwrap()),
+        )
+        .await;
+        key
+    }
+
+    /// A second key of the world's user, without a Bedrock key.
     pub async fn key_without_bedrock(&self) -> IssuedKey {
         let issue = Command::IssueKey {
             user_id: self.key.user_id.clone(),

@@ -159,7 +159,7 @@ impl Bedrock {
             let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
             learned.get(&target.model_id).cloned().unwrap_or_default()
         };
-        let labels = RequestLabels::new(call.owner.user.as_str(), call.request_id.as_str());
+        let labels = labels(call);
         let dialect = call.settings.dialect;
         match call.purpose {
             Purpose::Answer => {
@@ -251,6 +251,7 @@ impl Bedrock {
                     .body(Blob::new(sent.body.clone()))
                     .customize()
                     .config_override(settings)
+                    .mutate_request(with_labels(call))
                     .send()
                     .await
                     .map_err(|error| failure::of(&error))?;
@@ -268,6 +269,7 @@ impl Bedrock {
                     .body(Blob::new(sent.body.clone()))
                     .customize()
                     .config_override(settings)
+                    .mutate_request(with_labels(call))
                     .send()
                     .await
                     .map_err(|error| failure::of(&error))?;
@@ -300,6 +302,21 @@ fn override_for(call: &BedrockCall<'_>) -> Builder {
     Config::builder()
         .region(Region::new(call.settings.region.clone()))
         .bearer_token(Token::new(call.token.expose(), None))
+}
+
+/// What Bedrock's invocation logs are to know of the request.
+fn labels(call: &BedrockCall<'_>) -> RequestLabels {
+    RequestLabels::new(call.owner.user.as_str(), call.request_id.as_str())
+}
+
+/// `InvokeModel` has no place for the labels in its body.
+fn with_labels(call: &BedrockCall<'_>) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {
+    let labels = serde_json::to_string(&labels(call)).unwrap_or_default();
+    move |request| {
+        request
+            .headers_mut()
+            .insert("x-amzn-bedrock-request-metadata", labels.clone());
+    }
 }
 
 fn with_body(body: &[u8]) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {

@@ -34,13 +34,22 @@ pub struct ReplyContext {
 /// Names what was left out or changed on the way to Bedrock, in the order it was met, each once:
 /// the value of the `x-spillway-bedrock-dropped` header. Names are short, stable tokens such as
 /// `context_management`, `beta:context-management-2025-06-27`, `tool:web_search`; never content.
+///
+/// Some names are the client's own (a field, a beta), so that they are made fit for a header here:
+/// at most 64 names, then `more`, each of at most 72 characters of `[A-Za-z0-9._:-]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses(Vec<String>);
 
 impl Losses {
+    /// Most names that are told one by one; whatever comes then is `more`.
+    const MOST: usize = 64;
+
     /// Records one loss; a loss already recorded is not repeated.
-    pub fn add(&mut self, name: impl Into<String>) {
-        let name = name.into();
+    pub fn add(&mut self, name: impl AsRef<str>) {
+        let name = match self.0.len() {
+            ..Self::MOST => token(name.as_ref()),
+            _ => "more".to_owned(),
+        };
         if !self.0.contains(&name) {
             self.0.push(name);
         }
@@ -55,6 +64,15 @@ impl Losses {
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
+}
+
+/// A name of the client's, short and plain enough to be told in a header or a message.
+pub(crate) fn token(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
+    name.chars()
+        .take(72)
+        .map(|c| if plain(c) { c } else { '_' })
+        .collect()
 }
 
 /// One thing that a target model refused once, and that requests to it leave out from then on.
@@ -93,12 +111,17 @@ impl Learned {
 
     /// Whether the target refused this field before.
     pub fn field(&self, name: &str) -> bool {
-        self.0.iter().any(|known| matches!(known, Refused::Field(field) if field == name))
+        self.0
+            .iter()
+            .any(|known| matches!(known, Refused::Field(field) if field == name))
     }
 
     /// Whether the target refused this beta before, by its name or with the whole list.
     pub fn beta(&self, name: &str) -> bool {
         self.field("anthropic_beta")
-            || self.0.iter().any(|known| matches!(known, Refused::Beta(beta) if beta == name))
+            || self
+                .0
+                .iter()
+                .any(|known| matches!(known, Refused::Beta(beta) if beta == name))
     }
 }

@@ -6,6 +6,7 @@
 //! requests become equal bytes, so that Bedrock's prompt cache finds what it has seen before.
 
 mod anthropic;
+mod betas;
 mod cache;
 mod converse;
 mod fit;
@@ -14,8 +15,11 @@ mod json;
 mod labels;
 mod names;
 mod options;
+mod parts;
+mod read;
 mod server;
 mod terms;
+mod thinking;
 mod tools;
 mod turns;
 
@@ -192,7 +196,8 @@ fn write(
     let content = fit::fit(request, terms, &mut names, &mut losses)?;
     let body = match terms.wire {
         Wire::Converse => {
-            let labels = Some(labels).filter(|labels| !labels.is_empty());
+            let refused = terms.learned.field("metadata");
+            let labels = Some(labels).filter(|labels| !refused && !labels.is_empty());
             converse::write(&content, labels, terms, &mut losses)
         }
         Wire::Invoke => {
@@ -221,13 +226,4 @@ fn write(
             safeguards_requested: request.safeguards,
         },
     })
-}
-
-/// A client's own name for something, short and plain enough to be told in a header.
-fn token(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-:".contains(c);
-    name.chars()
-        .take(64)
-        .map(|c| if plain(c) { c } else { '_' })
-        .collect()
 }

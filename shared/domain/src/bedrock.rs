@@ -54,8 +54,8 @@ pub struct ModelRule {
     pub serve: BedrockModel,
 }
 
-/// Which Bedrock model serves which requested model. The first rule that matches wins; without a
-/// match, and without a row of the capability table for the requested name, it is `default`.
+/// Which Bedrock model serves which requested model. The first rule that matches wins. Without a
+/// match, a request that names a Bedrock id or ARN gets just that, and any other gets `default`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelMap {
     /// Checked in order.

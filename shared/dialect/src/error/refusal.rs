@@ -113,6 +113,7 @@ fn betas(message: &str) -> Vec<Refused> {
 /// What a message about a droppable field holds, and the field. Order matters: a message about
 /// `temperature` may also say that thinking is on.
 const FIELDS: &[(&[&str], &str)] = &[
+    (&["thinking.type"], "thinking"),
     (&["temperature"], "temperature"),
     (&["top_p", "topp"], "top_p"),
     (&["top_k"], "top_k"),
@@ -127,11 +128,10 @@ const FIELDS: &[(&[&str], &str)] = &[
     (&["context_management"], "context_management"),
     (&["defer_loading"], "tools.defer_loading"),
     (&["strict"], "tools.strict"),
-    (&["eager_input_streaming"], "tools.eager_input_streaming"),
     (&["stop_sequences", "stopsequences"], "stop_sequences"),
     (
         &["additionalmodelresponsefieldpaths"],
-        "additional_model_response_field_paths",
+        "additionalModelResponseFieldPaths",
     ),
     (&["requestmetadata"], "metadata"),
     (&["thinking", "budget_tokens"], "thinking"),

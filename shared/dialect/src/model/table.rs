@@ -277,10 +277,7 @@ const OPUS_5_5: Capabilities = Capabilities {
     ..OPUS_5
 };
 
-const HAIKU_5_5: Capabilities = Capabilities {
-    forced_tool: ForcedTool::Yes,
-    ..SONNET_5
-};
+const HAIKU_5_5: Capabilities = SONNET_5;
 
 const FABLE_5: Capabilities = Capabilities {
     efforts: SONNET_5.efforts,
@@ -303,6 +300,15 @@ pub(super) struct Row {
     capabilities: Capabilities,
 }
 
+const US_APAC: &[&str] = &["us", "apac"];
+const US_EU_APAC: &[&str] = &["us", "eu", "apac"];
+const GLOBAL_US_EU_APAC: &[&str] = &["global", "us", "eu", "apac"];
+const WITHOUT_APAC: &[&str] = &["global", "us", "eu", "jp", "au", "us-gov"];
+const US: &[&str] = &["us"];
+const US_EU: &[&str] = &["us", "eu"];
+const GLOBAL_US_EU: &[&str] = &["global", "us", "eu"];
+const GLOBAL_US_EU_APAC_AU: &[&str] = &["global", "us", "eu", "apac", "au"];
+const GLOBAL_US_EU_US_GOV: &[&str] = &["global", "us", "eu", "us-gov"];
 const EVERYWHERE: &[&str] = &["global", "us", "eu", "au", "jp", "apac"];
 const EVERYWHERE_AND_GOV: &[&str] = &["global", "us", "eu", "au", "jp", "apac", "us-gov"];
 
@@ -323,147 +329,28 @@ const fn is(
 }
 
 /// Within a family in ascending order of version.
+#[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    is(
-        Sonnet,
-        (3, 5),
-        "anthropic.claude-3-5-sonnet-20241022-v2:0",
-        &["us", "apac"],
-        V3_5,
-    ),
-    is(
-        Sonnet,
-        (3, 7),
-        "anthropic.claude-3-7-sonnet-20250219-v1:0",
-        &["us", "eu", "apac"],
-        V3_7,
-    ),
-    is(
-        Sonnet,
-        (4, 0),
-        "anthropic.claude-sonnet-4-20250514-v1:0",
-        &["global", "us", "eu", "apac"],
-        SONNET_4,
-    ),
-    is(
-        Sonnet,
-        (4, 5),
-        "anthropic.claude-sonnet-4-5-20250929-v1:0",
-        &["global", "us", "eu", "jp", "au", "us-gov"],
-        SONNET_4_5,
-    ),
-    is(
-        Sonnet,
-        (4, 6),
-        "anthropic.claude-sonnet-4-6",
-        EVERYWHERE,
-        SONNET_4_6,
-    ),
-    is(
-        Sonnet,
-        (5, 0),
-        "anthropic.claude-sonnet-5",
-        EVERYWHERE_AND_GOV,
-        SONNET_5,
-    ),
-    is(
-        Sonnet,
-        (5, 5),
-        "anthropic.claude-sonnet-5-5",
-        EVERYWHERE_AND_GOV,
-        SONNET_5_5,
-    ),
-    is(
-        Opus,
-        (4, 0),
-        "anthropic.claude-opus-4-20250514-v1:0",
-        &["us"],
-        OPUS_4,
-    ),
-    is(
-        Opus,
-        (4, 1),
-        "anthropic.claude-opus-4-1-20250805-v1:0",
-        &["us", "eu"],
-        OPUS_4,
-    ),
-    is(
-        Opus,
-        (4, 5),
-        "anthropic.claude-opus-4-5-20251101-v1:0",
-        &["global", "us", "eu"],
-        OPUS_4_5,
-    ),
-    is(
-        Opus,
-        (4, 6),
-        "anthropic.claude-opus-4-6-v1",
-        EVERYWHERE,
-        OPUS_4_6,
-    ),
-    is(
-        Opus,
-        (4, 7),
-        "anthropic.claude-opus-4-7",
-        EVERYWHERE,
-        OPUS_4_7,
-    ),
-    is(
-        Opus,
-        (4, 8),
-        "anthropic.claude-opus-4-8",
-        EVERYWHERE_AND_GOV,
-        OPUS_4_8,
-    ),
-    is(
-        Opus,
-        (5, 0),
-        "anthropic.claude-opus-5",
-        EVERYWHERE_AND_GOV,
-        OPUS_5,
-    ),
-    is(
-        Opus,
-        (5, 5),
-        "anthropic.claude-opus-5-5",
-        EVERYWHERE_AND_GOV,
-        OPUS_5_5,
-    ),
-    is(
-        Haiku,
-        (3, 5),
-        "anthropic.claude-3-5-haiku-20241022-v1:0",
-        &["us"],
-        V3_5,
-    ),
-    is(
-        Haiku,
-        (4, 5),
-        "anthropic.claude-haiku-4-5-20251001-v1:0",
-        EVERYWHERE,
-        HAIKU_4_5,
-    ),
-    is(
-        Haiku,
-        (5, 5),
-        "anthropic.claude-haiku-5-5",
-        EVERYWHERE_AND_GOV,
-        HAIKU_5_5,
-    ),
-    is(
-        Fable,
-        (5, 0),
-        "anthropic.claude-fable-5",
-        &["global", "us", "eu", "apac", "au"],
-        FABLE_5,
-    ),
-    is(
-        Fable,
-        (5, 1),
-        "anthropic.claude-fable-5-1",
-        &["global", "us", "eu", "us-gov"],
-        FABLE_5_1,
-    ),
+    is(Sonnet, (3, 5), "anthropic.claude-3-5-sonnet-20241022-v2:0", US_APAC, V3_5),
+    is(Sonnet, (3, 7), "anthropic.claude-3-7-sonnet-20250219-v1:0", US_EU_APAC, V3_7),
+    is(Sonnet, (4, 0), "anthropic.claude-sonnet-4-20250514-v1:0", GLOBAL_US_EU_APAC, SONNET_4),
+    is(Sonnet, (4, 5), "anthropic.claude-sonnet-4-5-20250929-v1:0", WITHOUT_APAC, SONNET_4_5),
+    is(Sonnet, (4, 6), "anthropic.claude-sonnet-4-6", EVERYWHERE, SONNET_4_6),
+    is(Sonnet, (5, 0), "anthropic.claude-sonnet-5", EVERYWHERE_AND_GOV, SONNET_5),
+    is(Sonnet, (5, 5), "anthropic.claude-sonnet-5-5", EVERYWHERE_AND_GOV, SONNET_5_5),
+    is(Opus, (4, 0), "anthropic.claude-opus-4-20250514-v1:0", US, OPUS_4),
+    is(Opus, (4, 1), "anthropic.claude-opus-4-1-20250805-v1:0", US_EU, OPUS_4),
+    is(Opus, (4, 5), "anthropic.claude-opus-4-5-20251101-v1:0", GLOBAL_US_EU, OPUS_4_5),
+    is(Opus, (4, 6), "anthropic.claude-opus-4-6-v1", EVERYWHERE, OPUS_4_6),
+    is(Opus, (4, 7), "anthropic.claude-opus-4-7", EVERYWHERE, OPUS_4_7),
+    is(Opus, (4, 8), "anthropic.claude-opus-4-8", EVERYWHERE_AND_GOV, OPUS_4_8),
+    is(Opus, (5, 0), "anthropic.claude-opus-5", EVERYWHERE_AND_GOV, OPUS_5),
+    is(Opus, (5, 5), "anthropic.claude-opus-5-5", EVERYWHERE_AND_GOV, OPUS_5_5),
+    is(Haiku, (3, 5), "anthropic.claude-3-5-haiku-20241022-v1:0", US, V3_5),
+    is(Haiku, (4, 5), "anthropic.claude-haiku-4-5-20251001-v1:0", EVERYWHERE, HAIKU_4_5),
+    is(Haiku, (5, 5), "anthropic.claude-haiku-5-5", EVERYWHERE_AND_GOV, HAIKU_5_5),
+    is(Fable, (5, 0), "anthropic.claude-fable-5", GLOBAL_US_EU_APAC_AU, FABLE_5),
+    is(Fable, (5, 1), "anthropic.claude-fable-5-1", GLOBAL_US_EU_US_GOV, FABLE_5_1),
 ];
 
 /// The row of exactly this model.

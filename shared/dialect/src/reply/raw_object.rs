@@ -36,9 +36,10 @@ impl<'a> RawObject<'a> {
         self.text(name).is_some_and(|text| text != "null")
     }
 
-    /// Replaces a member where it stands, or adds it at the end.
+    /// Replaces a member where it stands, or adds it at the end. Of several of one name it is the
+    /// last that counts.
     pub(crate) fn set(&mut self, name: &'static str, value: Box<RawValue>) {
-        let known = self.0.iter().position(|(key, _)| key == name);
+        let known = self.0.iter().rposition(|(key, _)| key == name);
         match known.and_then(|at| self.0.get_mut(at)) {
             Some((_, known)) => *known = Cow::Owned(value),
             None => self.0.push((Cow::Borrowed(name), Cow::Owned(value))),

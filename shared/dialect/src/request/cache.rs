@@ -31,7 +31,7 @@ pub(super) fn mark<T>(list: &mut [Marked<T>], cache: Option<CacheControl>, losse
         losses.add("cache_control.scope");
     }
     match list.last_mut() {
-        Some(last) if last.cache != Some(Ttl::OneHour) => last.cache = Some(control.ttl),
+        Some(end) if end.cache != Some(Ttl::OneHour) => end.cache = Some(control.ttl),
         Some(_) => {}
         None => losses.add("cache_control"),
     }

@@ -1,284 +1,27 @@
-//! The body of `Converse` and `ConverseStream`.
-//!
-//! Wire shapes: the Amazon Bedrock Runtime API reference, as of the service model in botocore 1.44.
+//! The body of `Converse` and `ConverseStream`, and of `CountTokens` on their terms.
+
+mod wire;
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
-use serde_json::value::RawValue;
 
+use self::wire::{
+    Block, Body, Bytes, CachePoint, Citations, CountBody, CountInput, Document, DocumentSource,
+    Effort, Image, InferenceConfig, Input, JsonSchema, Message, ModelFields, ModelToolChoice,
+    OutputConfig, Reasoning, Schema, SearchResult, Structure, SystemBlock, TextFormat, TextOnly,
+    Tool, ToolChoice, ToolConfig, ToolResult, ToolSpec, ToolUse,
+};
 use super::anthropic::{Choice, Role, Ttl};
 use super::cache::Marked;
 use super::fit::Content;
-use super::json::Object;
 use super::labels::RequestLabels;
-use super::options::ThinkingField;
+use super::parts::{Paper, PaperContent, Part};
 use super::terms::{Purpose, Terms};
 use super::tools::{Custom, Spec, Toolbox, Use};
-use super::turns::{Paper, PaperContent, Part, Turn};
+use super::turns::Turn;
 use crate::Losses;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Body<'b> {
-    messages: Vec<Message<'b>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    system: Vec<SystemBlock<'b>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    inference_config: Option<InferenceConfig<'b>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_config: Option<ToolConfig<'b>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_config: Option<OutputConfig<'b>>,
-    #[serde(skip_serializing_if = "ModelFields::is_empty")]
-    additional_model_request_fields: ModelFields<'b>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    additional_model_response_field_paths: Option<[&'static str; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_metadata: Option<&'b RequestLabels>,
-}
-
-#[derive(Serialize)]
-struct Message<'b> {
-    role: &'static str,
-    content: Vec<Block<'b>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum SystemBlock<'b> {
-    Text(&'b str),
-    CachePoint(CachePoint),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Block<'b> {
-    Text(&'b str),
-    Image(Image<'b>),
-    Document(Document<'b>),
-    ToolUse(ToolUse<'b>),
-    ToolResult(ToolResult<'b>),
-    ReasoningContent(Reasoning<'b>),
-    SearchResult(SearchResult<'b>),
-    CachePoint(CachePoint),
-}
-
-#[derive(Serialize)]
-struct CachePoint {
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Image<'b> {
-    format: &'static str,
-    source: Bytes<'b>,
-}
-
-#[derive(Serialize)]
-struct Bytes<'b> {
-    bytes: &'b str,
-}
-
-#[derive(Serialize)]
-struct Document<'b> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<&'static str>,
-    name: &'b str,
-    source: DocumentSource<'b>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    citations: Option<Citations>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum DocumentSource<'b> {
-    Bytes(Cow<'b, str>),
-    Content(Vec<TextOnly<'b>>),
-}
-
-#[derive(Serialize)]
-struct TextOnly<'b> {
-    text: &'b str,
-}
-
-#[derive(Serialize)]
-struct Citations {
-    enabled: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ToolUse<'b> {
-    tool_use_id: &'b str,
-    name: &'b str,
-    input: Input<'b>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Input<'b> {
-    Given(&'b RawValue),
-    Empty {},
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ToolResult<'b> {
-    tool_use_id: &'b str,
-    content: Vec<Block<'b>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Reasoning<'b> {
-    ReasoningText { text: &'b str, signature: &'b str },
-    RedactedContent(String),
-}
-
-#[derive(Serialize)]
-struct SearchResult<'b> {
-    source: &'b str,
-    title: &'b str,
-    content: Vec<TextOnly<'b>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    citations: Option<Citations>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct InferenceConfig<'b> {
-    max_tokens: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<&'b RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<&'b RawValue>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    stop_sequences: &'b [&'b str],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ToolConfig<'b> {
-    tools: Vec<Tool<'b>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<ToolChoice<'b>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Tool<'b> {
-    ToolSpec(ToolSpec<'b>),
-    CachePoint(CachePoint),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ToolSpec<'b> {
-    name: &'b str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'b str>,
-    input_schema: Schema<'b>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    strict: Option<bool>,
-}
-
-#[derive(Serialize)]
-struct Schema<'b> {
-    json: &'b RawValue,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum ToolChoice<'b> {
-    Auto {},
-    Any {},
-    Tool { name: &'b str },
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OutputConfig<'b> {
-    text_format: TextFormat<'b>,
-}
-
-#[derive(Serialize)]
-struct TextFormat<'b> {
-    r#type: &'static str,
-    structure: Structure<'b>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Structure<'b> {
-    json_schema: JsonSchema<'b>,
-}
-
-#[derive(Serialize)]
-struct JsonSchema<'b> {
-    /// JSON in a string, because the service model says so.
-    schema: &'b str,
-}
-
-/// `additionalModelRequestFields`: what Claude knows and Converse has no member for. The model's own
-/// validator reads it, and refuses what it does not know.
-#[derive(Serialize)]
-struct ModelFields<'b> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<&'b ThinkingField<'b>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_config: Option<Effort>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: Option<&'b RawValue>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    tools: &'b [Object<'b>],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<ModelToolChoice>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    anthropic_beta: &'b [&'static str],
-}
-
-#[derive(Serialize)]
-struct Effort {
-    effort: &'static str,
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct ModelToolChoice {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disable_parallel_tool_use: Option<bool>,
-}
-
-impl ModelFields<'_> {
-    fn is_empty(&self) -> bool {
-        self.thinking.is_none()
-            && self.output_config.is_none()
-            && self.top_k.is_none()
-            && self.tools.is_empty()
-            && self.tool_choice.is_none()
-            && self.anthropic_beta.is_empty()
-    }
-}
-
-#[derive(Serialize)]
-struct CountBody<'b> {
-    input: CountInput<'b>,
-}
-
-#[derive(Serialize)]
-struct CountInput<'b> {
-    converse: Body<'b>,
-}
 
 /// The body as JSON.
 pub(super) fn write(
@@ -387,7 +130,7 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
         }),
         Part::Document(paper) => Block::Document(document(paper)),
         Part::ToolUse { id, name, input } => Block::ToolUse(ToolUse {
-            tool_use_id: id,
+            id,
             name,
             input: input.map_or(Input::Empty {}, Input::Given),
         }),

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 
 use super::anthropic::{Block, Kind, MessagesRequest};
+use super::betas;
 use super::cache::{self, Marked};
 use super::json::Fault;
 use super::names::Names;
 use super::options::{self, Options};
+use super::parts::is_blank;
 use super::terms::{Purpose, Terms};
 use super::tools::{self, Toolbox, Use};
-use super::turns::{self, Turn, is_blank};
+use super::turns::{self, Turn};
 use crate::Losses;
 
 /// A request, fitted to its target.
@@ -51,7 +53,7 @@ pub(super) fn fit<'r>(
         Purpose::Count => Options::default(),
     };
     let tool_use = tools::tool_use(request, &toolbox, options.thinks(), terms, names, losses);
-    let betas = options::betas(request, &options, &toolbox, terms, losses);
+    let betas = betas::betas(request, &options, &toolbox, terms, losses);
 
     if let Some(last) = turns.last_mut() {
         cache::mark(&mut last.parts, request.cache, losses);

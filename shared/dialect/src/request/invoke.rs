@@ -16,10 +16,11 @@ use super::anthropic::{Choice, Role, Ttl};
 use super::cache::Marked;
 use super::fit::Content;
 use super::json::Object;
-use super::options::ThinkingField;
+use super::parts::{Paper, PaperContent, Part};
 use super::terms::{Purpose, Terms};
+use super::thinking::ThinkingField;
 use super::tools::{Custom, Spec, Use};
-use super::turns::{Paper, PaperContent, Part, Turn};
+use super::turns::Turn;
 use crate::Losses;
 
 const VERSION: &str = "bedrock-2023-05-31";

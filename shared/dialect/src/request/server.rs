@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::json::Object;
-use super::turns::is_blank;
+use super::parts::is_blank;
 
 /// Whether a `server_tool_use` is a search for tools.
 pub(super) fn is_tool_search(block: &Object<'_>) -> bool {

@@ -44,10 +44,9 @@ impl<'t> Terms<'t> {
         purpose: Purpose,
     ) -> Self {
         let wire = match dialect {
-            Dialect::Converse => Wire::Converse,
             Dialect::Invoke => Wire::Invoke,
             Dialect::Auto if needs_invoke(request) => Wire::Invoke,
-            Dialect::Auto => Wire::Converse,
+            Dialect::Converse | Dialect::Auto => Wire::Converse,
         };
         let asked = |name: &str| request.betas.iter().any(|beta| beta == name);
         let tool_search = wire == Wire::Invoke

@@ -9,11 +9,12 @@ use super::anthropic::{Block, Choice, Kind, MessagesRequest, Tool, ToolKind};
 use super::cache::{self, Marked};
 use super::json::{Fault, Object};
 use super::names::Names;
+use super::parts::{Part, is_blank};
 use super::server;
 use super::terms::{Terms, Wire};
-use super::turns::{Part, Turn, is_blank};
-use crate::Losses;
+use super::turns::Turn;
 use crate::model::ForcedTool;
+use crate::{Losses, token};
 
 /// The tools of a request.
 #[derive(Debug, Default)]
@@ -63,6 +64,7 @@ pub(super) fn toolbox<'r>(
     // Without a search that finds them, deferred tools would never be seen.
     let searched = request.tools.iter().any(|tool| is_search(tool));
     let mut toolbox = Toolbox::default();
+    let mut seen = BTreeSet::new();
     for (nth, tool) in request.tools.iter().enumerate() {
         let at = |fault: Fault| fault.within(nth).within("tools");
         match &tool.kind {
@@ -80,7 +82,7 @@ pub(super) fn toolbox<'r>(
                 strict,
             } => {
                 let name = names.tool(&tool.name);
-                if toolbox.has(&name) {
+                if !seen.insert(name.clone()) {
                     return Err(Fault::new("Tool names must be unique.").within("tools"));
                 }
                 let custom = Custom {
@@ -138,29 +140,29 @@ impl<'r> Toolbox<'r> {
         self.specs.is_empty() && self.client.is_empty()
     }
 
+    fn client_has(&self, wanted: &str) -> bool {
+        self.client.iter().any(|tool| {
+            tool.text("name")
+                .is_ok_and(|name| name.as_deref() == Some(wanted))
+        })
+    }
+
     /// A conversation that used tools needs them described, even if they are gone.
     pub(super) fn cover_history(&mut self, turns: &[Turn<'r>], wire: Wire) {
         let described = match wire {
             Wire::Converse => !self.specs.is_empty(),
             Wire::Invoke => !self.is_empty(),
         };
-        let mut used = turns
-            .iter()
-            .flat_map(|turn| &turn.parts)
-            .filter_map(|part| match &part.item {
-                Part::ToolUse { name, .. } => Some(name),
-                _ => None,
-            });
         if described {
             return;
         }
         let mut gone: Vec<Cow<'r, str>> = Vec::new();
-        for name in used.by_ref() {
-            let by_client = self.client.iter().any(|tool| {
-                tool.text("name")
-                    .is_ok_and(|known| known.as_deref() == Some(name.as_ref()))
-            });
-            let name = if by_client {
+        for part in turns.iter().flat_map(|turn| &turn.parts) {
+            let Part::ToolUse { name, .. } = &part.item else {
+                continue;
+            };
+            // Converse wants some tool described, and the model would refuse a name twice.
+            let name = if self.client_has(name) {
                 Cow::Borrowed("unavailable")
             } else {
                 name.clone()
@@ -246,7 +248,7 @@ fn server_tool_name(version: &str) -> String {
         Some((name, date)) if date.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => version,
     };
-    name.chars().take(64).collect()
+    token(name)
 }
 
 fn client_beta(version: &str) -> &'static str {
@@ -296,6 +298,7 @@ pub(super) fn tool_use<'r>(
         return Use::default();
     }
     let forcible = match terms.capabilities.forced_tool {
+        _ if terms.learned.field("tool_choice") => false,
         ForcedTool::Yes => true,
         ForcedTool::WithoutThinking => !thinks,
         ForcedTool::No => false,

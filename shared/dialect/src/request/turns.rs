@@ -6,104 +6,19 @@
 
 use std::borrow::Cow;
 
-use super::anthropic::{
-    Block, Document, Image, Kind, Message, MessagesRequest, Role, SearchResult, Source,
-};
-use super::cache::{self, Marked};
-use super::json::{Fault, Object};
-use super::names::{self, Names};
-use super::server;
+use super::anthropic::{MessagesRequest, Role};
+use super::cache::Marked;
+use super::json::Fault;
+use super::names::Names;
+use super::parts::{Part, Place, Reader, is_space};
 use super::terms::{Purpose, Terms, Wire};
 use crate::{Losses, Refused};
-use serde_json::value::RawValue;
 
 /// One turn of the conversation.
 #[derive(Debug)]
 pub(super) struct Turn<'r> {
     pub(super) role: Role,
     pub(super) parts: Vec<Marked<Part<'r>>>,
-}
-
-/// A piece of a turn that Bedrock can be told.
-#[derive(Clone, Debug)]
-pub(super) enum Part<'r> {
-    Text {
-        text: Cow<'r, str>,
-        citations: Option<&'r RawValue>,
-    },
-    Image {
-        format: &'static str,
-        data: &'r str,
-    },
-    Document(Paper<'r>),
-    ToolUse {
-        id: Cow<'r, str>,
-        name: Cow<'r, str>,
-        input: Option<&'r RawValue>,
-    },
-    ToolResult {
-        id: Cow<'r, str>,
-        parts: Vec<Part<'r>>,
-        is_error: Option<bool>,
-    },
-    Thinking {
-        text: &'r str,
-        signature: &'r str,
-    },
-    Redacted {
-        data: &'r str,
-    },
-    SearchResult(&'r SearchResult<'r>),
-    /// A block that only `InvokeModel` takes, as it came, without `cache_control`.
-    Native(Object<'r>),
-}
-
-/// A document.
-#[derive(Clone, Debug)]
-pub(super) struct Paper<'r> {
-    /// Unique in the conversation, and the same on every later turn of it.
-    pub(super) name: String,
-    pub(super) content: PaperContent<'r>,
-    pub(super) document: &'r Document<'r>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum PaperContent<'r> {
-    Pdf(&'r str),
-    Text(&'r str),
-    Texts(Vec<&'r str>),
-}
-
-impl<'r> Part<'r> {
-    pub(super) fn text(text: impl Into<Cow<'r, str>>) -> Self {
-        Self::Text {
-            text: text.into(),
-            citations: None,
-        }
-    }
-
-    fn thinks(&self) -> bool {
-        matches!(self, Self::Thinking { .. } | Self::Redacted { .. })
-    }
-}
-
-/// Python's idea of white space, which is what the API checks with, is wider than Unicode's by the
-/// four information separators.
-pub(super) fn is_blank(text: &str) -> bool {
-    text.chars().all(is_space)
-}
-
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
-}
-
-/// Where a block stands.
-#[derive(Clone, Copy)]
-struct Place {
-    role: Role,
-    /// In the newest message of the user: what cannot be sent from there is an error, because the
-    /// answer would be about something the model never saw. In older ones it is left out.
-    newest: bool,
 }
 
 /// The turns of a request.
@@ -145,7 +60,10 @@ pub(super) fn turns<'r>(
             .message(message, place, native_system)
             .map_err(|fault| fault.within(nth).within("messages"))?;
         let parts = reader.parts;
-        if message.role == Role::System && !native_system && !parts.is_empty() {
+        if message.role == Role::System && !native_system {
+            if parts.is_empty() {
+                continue;
+            }
             losses.add("messages.system");
         }
         join(&mut turns, Turn { role, parts });
@@ -169,6 +87,7 @@ pub(super) fn turns<'r>(
     close_final_assistant(&mut turns, terms)?;
     for turn in &mut turns {
         finish_user_turn(turn, terms.wire);
+        unmark_thinking(turn, losses);
     }
     name_documents(&mut turns);
     Ok(turns)
@@ -179,311 +98,6 @@ fn join<'r>(turns: &mut Vec<Turn<'r>>, turn: Turn<'r>) {
     match turns.last_mut() {
         Some(last) if last.role == turn.role => last.parts.extend(turn.parts),
         _ => turns.push(turn),
-    }
-}
-
-/// Reads the blocks of one message into parts.
-struct Reader<'r, 'x> {
-    request: &'r MessagesRequest<'r>,
-    terms: &'x Terms<'x>,
-    names: &'x mut Names,
-    losses: &'x mut Losses,
-    parts: Vec<Marked<Part<'r>>>,
-}
-
-impl<'r> Reader<'r, '_> {
-    fn message(
-        &mut self,
-        message: &'r Message<'_>,
-        place: Place,
-        native_system: bool,
-    ) -> Result<(), Fault> {
-        for (nth, block) in message.blocks.iter().enumerate() {
-            if message.role == Role::System && !native_system {
-                self.reminder(block);
-            } else {
-                self.block(block, place)
-                    .map_err(|fault| fault.within(nth).within("content"))?;
-            }
-            cache::mark(&mut self.parts, block.cache, self.losses);
-        }
-        Ok(())
-    }
-
-    /// A system message inside the conversation, told by the user where it stands: hoisting it
-    /// to the top would change the prefix of every later request.
-    fn reminder(&mut self, block: &'r Block<'_>) {
-        match &block.kind {
-            Kind::Text(text) if is_blank(text) => {}
-            Kind::Text(text) => self.push(Part::text(format!(
-                "<system-reminder>\n{text}\n</system-reminder>"
-            ))),
-            other => self.losses.add(format!("block:{}", block_name(other))),
-        }
-    }
-
-    fn push(&mut self, part: Part<'r>) {
-        self.parts.push(part.into());
-    }
-
-    fn block(&mut self, block: &'r Block<'_>, place: Place) -> Result<(), Fault> {
-        let assistant = place.role == Role::Assistant;
-        match &block.kind {
-            Kind::Text(text) => self.text(text, block),
-            Kind::ToolUse { id, name, input } if assistant => {
-                if block.source.get("caller").is_some() {
-                    self.losses.add("tool_use.caller");
-                }
-                let name = self.names.tool(name);
-                self.push(Part::ToolUse {
-                    id: names::call_id(id),
-                    name,
-                    input: *input,
-                });
-            }
-            Kind::ToolUse { .. } => {
-                return Err(Fault::new(
-                    "`tool_use` blocks can only be in `assistant` messages",
-                ));
-            }
-            Kind::ToolResult {
-                id,
-                content,
-                is_error,
-            } if place.role == Role::User => {
-                self.tool_result(id, content, *is_error, place)?;
-            }
-            Kind::ToolResult { .. } => {
-                return Err(Fault::new(
-                    "`tool_result` blocks can only be in `user` messages",
-                ));
-            }
-            Kind::Thinking { text, signature } if assistant => {
-                self.thinking(text, signature.as_deref());
-            }
-            Kind::RedactedThinking { data } if assistant => self.redacted(data),
-            Kind::Thinking { .. } | Kind::RedactedThinking { .. } => {
-                self.losses.add("block:thinking");
-            }
-            Kind::Image(_) | Kind::Document(_) | Kind::SearchResult(_) if assistant => {
-                let name = block_name(&block.kind);
-                self.losses.add(format!("block:{name}"));
-                self.push(Part::text(format!("[{name} omitted]")));
-            }
-            Kind::Image(image) => self.image(image, place)?,
-            Kind::Document(document) => self.document(document, place)?,
-            Kind::SearchResult(result) => self.search_result(result),
-            Kind::ToolReference { name } => self.reference(name, block),
-            Kind::Server { .. } if self.terms.wire == Wire::Invoke && self.native(block) => {
-                self.push(Part::Native(
-                    block.source.clone().without(&["cache_control"]),
-                ));
-            }
-            Kind::Server { name } => {
-                self.losses.add(format!("block:{name}"));
-                if let Some(summary) = server::summary(name, &block.source) {
-                    self.push(Part::text(summary));
-                }
-            }
-            Kind::Unknown { name } if place.newest => {
-                return Err(Fault::new(format!(
-                    "content blocks of type '{}' are not available on Amazon Bedrock",
-                    name.chars().take(64).collect::<String>()
-                ))
-                .within("type"));
-            }
-            Kind::Unknown { name } => self.losses.add(format!("block:{name}")),
-        }
-        Ok(())
-    }
-
-    /// Whether `InvokeModel` takes this server block: the beta that it needs must go along.
-    fn native(&self, block: &Block<'_>) -> bool {
-        match &block.kind {
-            Kind::Server { name } if name == "compaction" => false,
-            Kind::Server { name } if name == "tool_search_tool_result" => self.terms.tool_search,
-            Kind::Server { name } if name == "server_tool_use" => {
-                self.terms.tool_search || !server::is_tool_search(&block.source)
-            }
-            _ => true,
-        }
-    }
-
-    fn text(&mut self, text: &'r str, block: &'r Block<'_>) {
-        if is_blank(text) {
-            return;
-        }
-        let citations = block
-            .source
-            .get("citations")
-            .filter(|list| list.get() != "[]");
-        if citations.is_some() && self.terms.wire == Wire::Converse {
-            self.losses.add("citations");
-        }
-        self.push(Part::Text {
-            text: Cow::Borrowed(text),
-            citations,
-        });
-    }
-
-    fn thinking(&mut self, text: &'r str, signature: Option<&'r str>) {
-        match signature {
-            _ if self.terms.learned.contains(&Refused::ThinkingHistory) => {
-                self.losses.add("block:thinking");
-            }
-            Some(signature) if !is_blank(signature) => {
-                self.push(Part::Thinking { text, signature })
-            }
-            _ => self.losses.add("block:thinking.unsigned"),
-        }
-    }
-
-    fn redacted(&mut self, data: &'r str) {
-        let refused = self.terms.learned.contains(&Refused::ThinkingHistory);
-        // What Claude encrypted is ASCII; anything else was never valid.
-        if refused || is_blank(data) || !data.is_ascii() {
-            self.losses.add("block:redacted_thinking");
-        } else {
-            self.push(Part::Redacted { data });
-        }
-    }
-
-    fn image(&mut self, image: &'r Image<'_>, place: Place) -> Result<(), Fault> {
-        match image {
-            Image::Data { format, data } => self.push(Part::Image { format, data }),
-            Image::Elsewhere if place.newest => {
-                return Err(Fault::new(
-                    "image URLs and files are not available on Amazon Bedrock; \
-                     send the image as base64 data",
-                )
-                .within("source"));
-            }
-            Image::Elsewhere => self.omitted("image"),
-        }
-        Ok(())
-    }
-
-    fn document(&mut self, document: &'r Document<'_>, place: Place) -> Result<(), Fault> {
-        let content = match &document.source {
-            Source::Pdf(data) => PaperContent::Pdf(data),
-            Source::Text(text) if is_blank(text) => {
-                self.losses.add("block:document");
-                return Ok(());
-            }
-            Source::Text(text) => PaperContent::Text(text),
-            Source::Blocks(blocks) => {
-                let mut texts = Vec::new();
-                for (nth, block) in blocks.iter().enumerate() {
-                    match &block.kind {
-                        Kind::Text(text) if is_blank(text) => {}
-                        Kind::Text(text) => texts.push(text.as_ref()),
-                        // A document of Bedrock's holds text only; the images stand beside it.
-                        Kind::Image(image) => {
-                            self.image(image, place)
-                                .map_err(|fault| fault.within(nth))?;
-                        }
-                        other => self.losses.add(format!("block:{}", block_name(other))),
-                    }
-                }
-                if texts.is_empty() {
-                    return Ok(());
-                }
-                PaperContent::Texts(texts)
-            }
-            Source::Elsewhere if place.newest => {
-                return Err(Fault::new(
-                    "document URLs and files are not available on Amazon Bedrock; \
-                     send the document as base64 data or text",
-                )
-                .within("source"));
-            }
-            Source::Elsewhere => {
-                self.omitted("document");
-                return Ok(());
-            }
-        };
-        self.push(Part::Document(Paper {
-            name: String::new(),
-            content,
-            document,
-        }));
-        Ok(())
-    }
-
-    fn omitted(&mut self, name: &str) {
-        self.losses.add(format!("block:{name}"));
-        self.push(Part::text(format!("[{name} omitted]")));
-    }
-
-    fn search_result(&mut self, result: &'r SearchResult<'_>) {
-        if result.texts.iter().all(|text| is_blank(text)) {
-            self.losses.add("block:search_result");
-        } else {
-            self.push(Part::SearchResult(result));
-        }
-    }
-
-    fn reference(&mut self, name: &'r str, block: &'r Block<'_>) {
-        // A reference to a tool that is not in the request is refused, a sentence about it is not.
-        let listed = self.request.tools.iter().any(|tool| tool.name == name);
-        if self.terms.tool_search && listed {
-            self.push(Part::Native(
-                block.source.clone().without(&["cache_control"]),
-            ));
-        } else {
-            let name = self.names.tool(name);
-            self.push(Part::text(format!("Tool loaded: {name}")));
-        }
-    }
-
-    fn tool_result(
-        &mut self,
-        id: &'r str,
-        content: &'r [Block<'_>],
-        is_error: Option<bool>,
-        place: Place,
-    ) -> Result<(), Fault> {
-        let mut inner = Reader {
-            request: self.request,
-            terms: self.terms,
-            names: self.names,
-            losses: self.losses,
-            parts: Vec::new(),
-        };
-        let mut cache = None;
-        for (nth, block) in content.iter().enumerate() {
-            inner
-                .block(block, place)
-                .map_err(|fault| fault.within(nth).within("content"))?;
-            // Bedrock has no cache point inside a result; the one place left is behind it.
-            cache = block.cache.or(cache);
-        }
-        let mut parts: Vec<_> = inner.parts.into_iter().map(|part| part.item).collect();
-        if parts.is_empty() {
-            parts.push(Part::text("(empty)"));
-        }
-        self.push(Part::ToolResult {
-            id: names::call_id(id),
-            parts,
-            is_error,
-        });
-        cache::mark(&mut self.parts, cache, self.losses);
-        Ok(())
-    }
-}
-
-fn block_name<'r>(kind: &'r Kind<'_>) -> &'r str {
-    match kind {
-        Kind::Text(_) => "text",
-        Kind::Image(_) => "image",
-        Kind::Document(_) => "document",
-        Kind::ToolUse { .. } => "tool_use",
-        Kind::ToolResult { .. } => "tool_result",
-        Kind::ToolReference { .. } => "tool_reference",
-        Kind::Thinking { .. } => "thinking",
-        Kind::RedactedThinking { .. } => "redacted_thinking",
-        Kind::SearchResult(_) => "search_result",
-        Kind::Server { name } | Kind::Unknown { name } => name,
     }
 }
 
@@ -635,6 +249,15 @@ fn finish_user_turn(turn: &mut Turn<'_>, wire: Wire) {
         && !holds(|part| matches!(part, Part::Text { .. }))
     {
         turn.parts.push(Part::text(".").into());
+    }
+}
+
+/// Thinking cannot be the end of what is cached.
+fn unmark_thinking(turn: &mut Turn<'_>, losses: &mut Losses) {
+    for part in turn.parts.iter_mut().filter(|part| part.item.thinks()) {
+        if part.cache.take().is_some() {
+            losses.add("cache_control");
+        }
     }
 }
 

@@ -45,8 +45,8 @@ pub struct InvokeTranslator {
     next_index: u64,
     /// The index of the block that is open.
     open: Option<u64>,
-    /// `message_delta` waits for `message_stop`.
-    held: Option<Box<RawValue>>,
+    /// `message_delta` waits for `message_stop`: clients take it for the end.
+    held: Vec<Box<RawValue>>,
     stop_reason: Option<String>,
     usage: TokenUsage,
     losses: Losses,
@@ -91,7 +91,7 @@ impl InvokeTranslator {
             state: State::Waiting,
             next_index: 0,
             open: None,
-            held: None,
+            held: Vec::new(),
             stop_reason: None,
             usage: TokenUsage::default(),
             losses: Losses::default(),
@@ -185,7 +185,7 @@ impl InvokeTranslator {
                 self.open.take_if(|open| Some(*open) == head.index)?;
                 write_raw_event(out, "content_block_stop", text.as_bytes());
             }
-            (State::Writing, "message_delta") => self.hold_end(text, out)?,
+            (State::Writing, "message_delta") => self.hold_end(text)?,
             (State::Writing, "message_stop") => self.stop(text, out)?,
             (
                 _,
@@ -218,7 +218,7 @@ impl InvokeTranslator {
     }
 
     fn start_block(&mut self, index: u64, text: &str, out: &mut Vec<u8>) -> Option<()> {
-        if self.open.is_some() || self.held.is_some() || index != self.next_index {
+        if self.open.is_some() || !self.held.is_empty() || index != self.next_index {
             return None;
         }
         let mut event = RawObject::parse(text)?;
@@ -233,7 +233,7 @@ impl InvokeTranslator {
         Some(())
     }
 
-    fn hold_end(&mut self, text: &str, out: &mut Vec<u8>) -> Option<()> {
+    fn hold_end(&mut self, text: &str) -> Option<()> {
         if self.open.is_some() {
             return None;
         }
@@ -246,10 +246,7 @@ impl InvokeTranslator {
             let delta = delta.into_raw();
             event.set("delta", delta);
         }
-        // More than one is legal; only the last one gets the missing counts.
-        if let Some(earlier) = self.held.replace(event.into_raw()) {
-            write_raw_event(out, "message_delta", earlier.get().as_bytes());
-        }
+        self.held.push(event.into_raw());
         Some(())
     }
 
@@ -261,8 +258,13 @@ impl InvokeTranslator {
         self.usage.cache_read = self.usage.cache_read.or(metrics.cache_read);
         self.usage.cache_write = self.usage.cache_write.or(metrics.cache_write);
 
-        let held = self.held.take()?;
-        write_object(out, "message_delta", &self.with_all_counts(held.get())?);
+        // More than one is legal; the last one tells the final counts.
+        let (last, earlier) = self.held.split_last()?;
+        let last = self.with_all_counts(last.get())?;
+        for event in earlier {
+            write_raw_event(out, "message_delta", event.get().as_bytes());
+        }
+        write_object(out, "message_delta", &last);
         event.remove(INVOCATION_METRICS);
         write_object(out, "message_stop", &event);
         self.state = State::Complete;

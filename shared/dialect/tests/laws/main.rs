@@ -1,7 +1,6 @@
 //! Laws of the answer side, on generated input.
 
 #![expect(
-    clippy::cast_possible_truncation,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -55,6 +54,15 @@ proptest! {
     }
 
     #[test]
+    fn any_request_is_translated_the_same_each_time_or_refused(
+        head in vec(any::<u8>(), 3),
+        seed in prop::sample::select(SEEDS),
+        edits in vec((any::<prop::sample::Index>(), edit()), 0..4),
+    ) {
+        law::request(&[head, edited(seed, &edits).into_bytes()].concat());
+    }
+
+    #[test]
     fn a_whole_answer_is_conserved_however_it_was_cut_into_deltas(
         blocks in vec(block(), 0..6),
         cuts in vec(1..9_usize, 1..20),
@@ -80,6 +88,61 @@ proptest! {
         prop_assert_eq!(&message["content"], &Value::from(expected(&blocks, Parsed)));
         prop_assert_eq!(reply.usage.output, Some(22));
     }
+}
+
+/// Requests with most of what Claude Code sends; the fuzzer starts from them too.
+const SEEDS: &[&str] = &[
+    include_str!("../../../../fuzz/seeds/request/turn.json"),
+    include_str!("../../../../fuzz/seeds/request/search.json"),
+];
+
+/// What a value of a request is replaced by.
+fn edit() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(json!({})),
+        Just(json!([])),
+        Just(json!(-1)),
+        Just(json!("")),
+        Just(json!("assistant")),
+        Just(json!("tool_use")),
+        Just(json!([{ "type": "text", "text": " " }])),
+        any::<bool>().prop_map(Value::from),
+        ".{0,80}".prop_map(Value::from),
+    ]
+}
+
+/// The request with some of its values replaced, wherever they stand.
+fn edited(seed: &str, edits: &[(prop::sample::Index, Value)]) -> String {
+    fn count(value: &Value) -> usize {
+        1 + match value {
+            Value::Array(items) => items.iter().map(count).sum(),
+            Value::Object(members) => members.values().map(count).sum::<usize>(),
+            _ => 0,
+        }
+    }
+    /// Replaces the value at this place in reading order.
+    fn replace(value: &mut Value, place: &mut usize, by: &Value) {
+        if *place == 0 {
+            *value = by.clone();
+        }
+        *place = place.wrapping_sub(1);
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| replace(item, place, by)),
+            Value::Object(members) => {
+                members
+                    .values_mut()
+                    .for_each(|member| replace(member, place, by));
+            }
+            _ => {}
+        }
+    }
+    let mut request: Value = serde_json::from_str(seed).unwrap();
+    for (index, by) in edits {
+        let mut place = index.index(count(&request));
+        replace(&mut request, &mut place, by);
+    }
+    request.to_string()
 }
 
 /// Bytes among which the characters of the grammar are frequent.
@@ -109,9 +172,16 @@ enum Block {
 }
 
 fn block() -> impl Strategy<Value = Block> {
-    let text = prop_oneof![".{0,40}", "[ \n]{0,3}", Just("\n\nHello \"\u{f6}\"".to_owned())];
+    let text = prop_oneof![
+        ".{0,40}",
+        "[ \n]{0,3}",
+        Just("\n\nHello \"\u{f6}\"".to_owned())
+    ];
     let input = vec(("[a-z]{1,8}", ".{0,20}"), 0..4).prop_map(|members| {
-        members.into_iter().map(|(name, value)| (name, Value::from(value))).collect()
+        members
+            .into_iter()
+            .map(|(name, value)| (name, Value::from(value)))
+            .collect()
     });
     prop_oneof![
         text.prop_map(Block::Text),
@@ -134,17 +204,20 @@ fn as_stream(blocks: &[Block], cuts: &[usize], stops: bool) -> Vec<ConverseEvent
         }
         pieces
     };
-    for (position, block) in blocks.iter().enumerate() {
-        // Bedrock may skip numbers.
-        let index = position as i64 * 2;
+    // Bedrock may skip numbers.
+    for (index, block) in (0..).step_by(2).zip(blocks) {
         let deltas: Vec<BlockDelta<'static>> = match block {
-            Block::Text(text) => {
-                pieces(text).into_iter().map(|piece| BlockDelta::Text(piece.into())).collect()
-            }
+            Block::Text(text) => pieces(text)
+                .into_iter()
+                .map(|piece| BlockDelta::Text(piece.into()))
+                .collect(),
             Block::Thinking(text, signature) => {
-                let text = pieces(text).into_iter().map(|piece| BlockDelta::Reasoning(piece.into()));
-                let signature =
-                    pieces(signature).into_iter().map(|piece| BlockDelta::Signature(piece.into()));
+                let text = pieces(text)
+                    .into_iter()
+                    .map(|piece| BlockDelta::Reasoning(piece.into()));
+                let signature = pieces(signature)
+                    .into_iter()
+                    .map(|piece| BlockDelta::Signature(piece.into()));
                 text.chain(signature).collect()
             }
             Block::Redacted(data) => pieces(data)
@@ -154,7 +227,10 @@ fn as_stream(blocks: &[Block], cuts: &[usize], stops: bool) -> Vec<ConverseEvent
             Block::Tool(id, input) => {
                 events.push(ConverseEvent::BlockStart {
                     index,
-                    start: BlockStart::ToolUse { id: id.clone().into(), name: "short".into() },
+                    start: BlockStart::ToolUse {
+                        id: id.clone().into(),
+                        name: "short".into(),
+                    },
                 });
                 pieces(&input.to_string())
                     .into_iter()
@@ -162,12 +238,19 @@ fn as_stream(blocks: &[Block], cuts: &[usize], stops: bool) -> Vec<ConverseEvent
                     .collect()
             }
         };
-        events.extend(deltas.into_iter().map(|delta| ConverseEvent::BlockDelta { index, delta }));
+        events.extend(
+            deltas
+                .into_iter()
+                .map(|delta| ConverseEvent::BlockDelta { index, delta }),
+        );
         if stops {
             events.push(ConverseEvent::BlockStop { index });
         }
     }
-    events.push(ConverseEvent::MessageStop { stop_reason: "end_turn".into(), stop_sequence: None });
+    events.push(ConverseEvent::MessageStop {
+        stop_reason: "end_turn".into(),
+        stop_sequence: None,
+    });
     events.push(ConverseEvent::Metadata(ConverseUsage {
         input_tokens: Some(11),
         output_tokens: Some(22),
@@ -213,9 +296,9 @@ enum InputForm {
 use InputForm::{AsText, Parsed};
 
 fn expected(blocks: &[Block], inputs: InputForm) -> Vec<Value> {
-    let visible = blocks.iter().filter(|block| {
-        !matches!(block, Block::Text(text) if text.trim().is_empty())
-    });
+    let visible = blocks
+        .iter()
+        .filter(|block| !matches!(block, Block::Text(text) if text.trim().is_empty()));
     visible
         .map(|block| match block {
             Block::Text(text) => json!({ "type": "text", "text": text }),

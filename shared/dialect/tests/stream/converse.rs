@@ -52,17 +52,25 @@ fn message_start_counts_zero_and_message_delta_counts_everything() {
 
 #[test]
 fn counts_that_bedrock_does_not_tell_are_unknown_in_the_ledger_and_zero_on_the_wire() {
-    let (translator, out) =
-        run("messageStart; messageStop end_turn; metadata in=3 out=0", context());
+    let (translator, out) = run(
+        "messageStart; messageStop end_turn; metadata in=3 out=0",
+        context(),
+    );
     assert!(render(&out).contains("message_delta end_turn in=3 out=0 read=0 write=0"));
-    let told = TokenUsage { input: Some(3), output: Some(0), ..TokenUsage::default() };
+    let told = TokenUsage {
+        input: Some(3),
+        output: Some(0),
+        ..TokenUsage::default()
+    };
     assert_eq!(translator.usage(), told);
 }
 
 #[test]
 fn the_lifetimes_alone_tell_how_much_was_written() {
-    let (translator, _) =
-        run("messageStart; messageStop end_turn; metadata in=3 out=1 5m=4 1h=2", context());
+    let (translator, _) = run(
+        "messageStart; messageStop end_turn; metadata in=3 out=1 5m=4 1h=2",
+        context(),
+    );
     assert_eq!(translator.usage().cache_write, Some(6));
 }
 
@@ -232,7 +240,11 @@ fn the_end_waits_for_metadata_and_does_without_it_when_the_stream_is_over() {
             shown.ends_with("message_delta end_turn in=0 out=0 read=0 write=0\nmessage_stop\n")
         );
         assert_eq!(translator.end(), Some(StreamEnd::Complete));
-        assert_eq!(translator.usage(), TokenUsage::default(), "unknown, not zero");
+        assert_eq!(
+            translator.usage(),
+            TokenUsage::default(),
+            "unknown, not zero"
+        );
     }
 }
 
@@ -243,18 +255,32 @@ fn every_stop_reason_has_its_word() {
         ("tool_use", "tool_use"),
         ("max_tokens", "max_tokens"),
         ("stop_sequence", "stop_sequence"),
-        ("model_context_window_exceeded", "model_context_window_exceeded"),
+        (
+            "model_context_window_exceeded",
+            "model_context_window_exceeded",
+        ),
         ("content_filtered", "refusal"),
         ("guardrail_intervened", "refusal"),
         ("something_new", "end_turn"),
     ];
     for (bedrock, anthropic) in table {
-        let (translator, out) =
-            run(&format!("messageStart; messageStop {bedrock}; end"), context());
-        assert!(render(&out).contains(&format!("message_delta {anthropic} ")), "{bedrock}");
+        let (translator, out) = run(
+            &format!("messageStart; messageStop {bedrock}; end"),
+            context(),
+        );
+        assert!(
+            render(&out).contains(&format!("message_delta {anthropic} ")),
+            "{bedrock}"
+        );
         assert_eq!(translator.stop_reason(), Some(anthropic));
         let is_new = bedrock == "something_new";
-        assert_eq!(translator.losses().iter().any(|loss| loss == "reply:stop_reason"), is_new);
+        assert_eq!(
+            translator
+                .losses()
+                .iter()
+                .any(|loss| loss == "reply:stop_reason"),
+            is_new
+        );
     }
 }
 
@@ -265,9 +291,15 @@ fn a_malformed_answer_ends_in_an_error() {
             "messageStart; start 0 tool t1 Read; delta 0 input {{\"pa; messageStop {reason}; metadata in=1 out=1"
         );
         let (translator, out) = run(&steps, context());
-        assert!(render(&out).ends_with("input_json_delta {\"pa\nerror overloaded_error req_test\n"));
+        assert!(
+            render(&out).ends_with("input_json_delta {\"pa\nerror overloaded_error req_test\n")
+        );
         assert_eq!(translator.end(), Some(StreamEnd::Failed));
-        assert_eq!(translator.usage().output, Some(1), "it cost something all the same");
+        assert_eq!(
+            translator.usage().output,
+            Some(1),
+            "it cost something all the same"
+        );
     }
 }
 
@@ -296,7 +328,14 @@ fn what_no_anthropic_message_holds_is_left_out_and_named() {
     message_stop
     ");
     let losses: Vec<_> = translator.losses().iter().collect();
-    assert_eq!(losses, ["reply:server_tool_use", "reply:content_block", "reply:event"]);
+    assert_eq!(
+        losses,
+        [
+            "reply:server_tool_use",
+            "reply:content_block",
+            "reply:event"
+        ]
+    );
 }
 
 #[test]
@@ -304,8 +343,10 @@ fn a_long_tool_name_comes_back_as_the_client_knows_it() {
     let mut context = context();
     let original = "mcp__a_server_with_a_long_name__and_a_tool_with_an_even_longer_one";
     context.renamed_tools = vec![("mcp__a_server_x".to_owned(), original.to_owned())];
-    let (_, out) =
-        run("start 0 tool t1 mcp__a_server_x; stop 0; start 1 tool t2 Read; stop 1", context);
+    let (_, out) = run(
+        "start 0 tool t1 mcp__a_server_x; stop 0; start 1 tool t2 Read; stop 1",
+        context,
+    );
     let shown = render(&out);
     assert!(shown.contains(&format!("content_block_start 0 tool_use t1 {original}\n")));
     assert!(shown.contains("content_block_start 1 tool_use t2 Read\n"));
@@ -315,7 +356,10 @@ fn a_long_tool_name_comes_back_as_the_client_knows_it() {
 fn requested_safeguards_are_told_to_be_unavailable() {
     let mut context = context();
     context.safeguards_requested = true;
-    let (_, out) = run("messageStart; messageStop end_turn; metadata in=1 out=1", context);
+    let (_, out) = run(
+        "messageStart; messageStop end_turn; metadata in=1 out=1",
+        context,
+    );
     assert!(render(&out).contains(
         r#" safeguards=[{"type":"dangerous_tool_use","status":{"type":"unavailable","reason":"disabled"}}]"#
     ));
@@ -339,11 +383,19 @@ fn a_keep_alive_before_the_first_event_comes_after_message_start() {
 
 #[test]
 fn a_stream_that_breaks_ends_in_an_error_that_claude_code_resumes_from() {
-    for ending in ["end", "fail throttlingException", "fail modelStreamErrorException", "fail x"] {
+    for ending in [
+        "end",
+        "fail throttlingException",
+        "fail modelStreamErrorException",
+        "fail x",
+    ] {
         let steps = format!("messageStart; delta 0 text Hi; {ending}; delta 0 text late; end");
         let shown = translate(&steps);
         let (_, ended) = shown.split_once("text_delta Hi\n").unwrap();
-        assert_eq!(ended, "error overloaded_error req_test\n", "the block stays open: {ending}");
+        assert_eq!(
+            ended, "error overloaded_error req_test\n",
+            "the block stays open: {ending}"
+        );
     }
 }
 
@@ -358,6 +410,10 @@ fn content_begins_with_the_first_block() {
         ("messageStart; end", false),
         ("messageStart; messageStop end_turn; end", true),
     ] {
-        assert_eq!(run(steps, context()).0.has_content(), has_content, "{steps}");
+        assert_eq!(
+            run(steps, context()).0.has_content(),
+            has_content,
+            "{steps}"
+        );
     }
 }

@@ -29,7 +29,10 @@ fn whole_streams_come_out_byte_for_byte() {
     let mut seen = 0;
     for entry in std::fs::read_dir(fixtures).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "jsonl") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "jsonl")
+        {
             let out = translate(&std::fs::read_to_string(&path).unwrap());
             let expected = std::fs::read_to_string(path.with_extension("sse")).unwrap_or_default();
             assert_eq!(out, expected, "{}", path.display());
@@ -53,7 +56,13 @@ fn an_event_without_its_shape_is_refused_and_an_unknown_one_is_not() {
             r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"redactedContent":"%%"}}}"#,
         ),
     ] {
-        assert!(ConverseEvent::parse(name, payload.as_bytes()).is_err(), "{name} {payload}");
+        assert!(
+            ConverseEvent::parse(name, payload.as_bytes()).is_err(),
+            "{name} {payload}"
+        );
     }
-    assert_eq!(ConverseEvent::parse("somethingNew", b"not JSON"), Ok(ConverseEvent::Unknown));
+    assert_eq!(
+        ConverseEvent::parse("somethingNew", b"not JSON"),
+        Ok(ConverseEvent::Unknown)
+    );
 }

@@ -27,7 +27,10 @@ fn run(chunks: &[&str], context: ReplyContext) -> (InvokeTranslator, String) {
 
 fn frame(chunk: &str) -> String {
     let value: serde_json::Value = serde_json::from_str(chunk).unwrap();
-    format!("event: {}\ndata: {chunk}\n\n", value["type"].as_str().unwrap())
+    format!(
+        "event: {}\ndata: {chunk}\n\n",
+        value["type"].as_str().unwrap()
+    )
 }
 
 #[test]
@@ -67,7 +70,10 @@ fn the_model_the_missing_counts_and_the_metrics_are_all_that_changes() {
 
 #[test]
 fn counts_that_only_the_metrics_tell_reach_the_client_and_the_ledger() {
-    let bare = START.replace(r#""cache_creation_input_tokens":5,"cache_read_input_tokens":7,"#, "");
+    let bare = START.replace(
+        r#""cache_creation_input_tokens":5,"cache_read_input_tokens":7,"#,
+        "",
+    );
     let (translator, out) = run(&[&bare, DELTA, END], context());
     assert!(out.contains(r#""cache_creation_input_tokens":5,"cache_read_input_tokens":7}}"#));
     assert_eq!(translator.usage().cache_read, Some(7));
@@ -82,7 +88,11 @@ fn counts_that_message_delta_tells_are_not_touched() {
     );
     let (translator, out) = run(&[START, &told, END], context());
     assert!(out.contains(&frame(&told)));
-    assert_eq!(translator.usage().cache_read, Some(0), "the last word counts");
+    assert_eq!(
+        translator.usage().cache_read,
+        Some(0),
+        "the last word counts"
+    );
 }
 
 #[test]
@@ -135,14 +145,20 @@ fn events_out_of_order_end_the_stream_with_an_error() {
         &[START, DELTA, TEXT],
         &[START, "not JSON"],
         &[START, "{}"],
-        &[START, r#"{"type":"error","error":{"type":"api_error","message":"arn:aws:x"}}"#],
+        &[
+            START,
+            r#"{"type":"error","error":{"type":"api_error","message":"arn:aws:x"}}"#,
+        ],
     ];
     for chunks in table {
         let (translator, out) = run(chunks, context());
         assert_eq!(translator.end(), Some(StreamEnd::Failed), "{chunks:?}");
         let last = out.trim_end().rsplit("\n\n").next().unwrap();
         assert!(last.starts_with("event: error\n"), "{last}");
-        assert!(last.contains("overloaded_error") && last.contains("req_test"), "{last}");
+        assert!(
+            last.contains("overloaded_error") && last.contains("req_test"),
+            "{last}"
+        );
         assert!(!last.contains("arn:"), "{last}");
     }
 }
@@ -153,10 +169,21 @@ fn an_end_without_message_stop_is_an_error_even_after_message_delta() {
     let mut tail = Vec::new();
     translator.finish(&mut tail);
     out.push_str(&String::from_utf8(tail).unwrap());
-    assert!(!out.contains("message_delta"), "the client would take it for the end");
+    assert!(
+        !out.contains("message_delta"),
+        "the client would take it for the end"
+    );
     assert!(out.contains("event: error\n"));
     assert_eq!(translator.end(), Some(StreamEnd::Failed));
     assert_eq!(translator.usage().output, Some(9));
+}
+
+#[test]
+fn of_several_message_deltas_none_comes_before_the_end_is_certain() {
+    let (_, before) = run(&[START, DELTA, DELTA], context());
+    assert!(!before.contains("message_delta"));
+    let (_, after) = run(&[START, DELTA, DELTA, END], context());
+    assert_eq!(after.matches("event: message_delta").count(), 2);
 }
 
 #[test]

@@ -21,14 +21,21 @@ use dialect::stream::{BlockDelta, BlockStart, ConverseEvent, StreamTranslator};
 use serde_json::Value;
 
 pub(crate) fn context() -> ReplyContext {
-    ReplyContext { requested_model: "claude-opus-5-5".to_owned(), ..ReplyContext::default() }
+    ReplyContext {
+        requested_model: "claude-opus-5-5".to_owned(),
+        ..ReplyContext::default()
+    }
 }
 
 /// A translator that has seen the steps, and what it wrote.
 pub(crate) fn run(steps: &str, context: ReplyContext) -> (StreamTranslator, Vec<u8>) {
     let mut translator = StreamTranslator::new("msg_test", "req_test", context);
     let mut out = Vec::new();
-    for step in steps.split(';').map(str::trim).filter(|step| !step.is_empty()) {
+    for step in steps
+        .split(';')
+        .map(str::trim)
+        .filter(|step| !step.is_empty())
+    {
         match step.split_once(' ').unwrap_or((step, "")) {
             ("end", _) => translator.finish(&mut out),
             ("ping", _) => translator.ping(&mut out),
@@ -58,7 +65,10 @@ fn event(step: &str) -> ConverseEvent<'static> {
     match words.as_slice() {
         ["messageStart"] => ConverseEvent::MessageStart,
         ["unknown"] => ConverseEvent::Unknown,
-        ["start", _] => ConverseEvent::BlockStart { index: index(), start: BlockStart::Other },
+        ["start", _] => ConverseEvent::BlockStart {
+            index: index(),
+            start: BlockStart::Other,
+        },
         ["start", _, "tool", id, name] => ConverseEvent::BlockStart {
             index: index(),
             start: BlockStart::ToolUse {
@@ -66,12 +76,20 @@ fn event(step: &str) -> ConverseEvent<'static> {
                 name: (*name).to_owned().into(),
             },
         },
-        ["start", _, "server_tool"] => {
-            ConverseEvent::BlockStart { index: index(), start: BlockStart::ServerToolUse }
-        }
+        ["start", _, "server_tool"] => ConverseEvent::BlockStart {
+            index: index(),
+            start: BlockStart::ServerToolUse,
+        },
         ["delta", _, kind, ..] => {
-            let text = step.splitn(4, ' ').nth(3).unwrap_or_default().replace("\\n", "\n");
-            ConverseEvent::BlockDelta { index: index(), delta: delta(kind, text) }
+            let text = step
+                .splitn(4, ' ')
+                .nth(3)
+                .unwrap_or_default()
+                .replace("\\n", "\n");
+            ConverseEvent::BlockDelta {
+                index: index(),
+                delta: delta(kind, text),
+            }
         }
         ["stop", _] => ConverseEvent::BlockStop { index: index() },
         ["messageStop", reason, rest @ ..] => ConverseEvent::MessageStop {
@@ -94,7 +112,12 @@ fn delta(kind: &str, text: String) -> BlockDelta<'static> {
             title: Some("Title".to_owned()),
             source: None,
             cited_text: text,
-            location: Some(CitationLocation { unit: CitationUnit::DocumentPage, index: 0, start: 1, end: 2 }),
+            location: Some(CitationLocation {
+                unit: CitationUnit::DocumentPage,
+                index: 0,
+                start: 1,
+                end: 2,
+            }),
         }),
         "other" => BlockDelta::Unknown,
         _ => panic!("not a delta: {kind}"),
@@ -103,11 +126,16 @@ fn delta(kind: &str, text: String) -> BlockDelta<'static> {
 
 fn usage(counts: &[&str]) -> ConverseUsage {
     let told = |name: &str| -> Option<i64> {
-        let count = counts.iter().find_map(|count| count.strip_prefix(name)?.strip_prefix('='))?;
+        let count = counts
+            .iter()
+            .find_map(|count| count.strip_prefix(name)?.strip_prefix('='))?;
         Some(count.parse().expect("a count"))
     };
     let living = |ttl: &str| {
-        told(ttl).map(|input_tokens| CacheDetail { ttl: ttl.to_owned(), input_tokens })
+        told(ttl).map(|input_tokens| CacheDetail {
+            ttl: ttl.to_owned(),
+            input_tokens,
+        })
     };
     let details: Vec<_> = [living("5m"), living("1h")].into_iter().flatten().collect();
     ConverseUsage {
@@ -139,7 +167,11 @@ fn line(name: &str, data: &Value) -> String {
     match name {
         "message_start" => {
             let message = &data["message"];
-            format!("message_start {} {}", word(&message["id"]), word(&message["model"]))
+            format!(
+                "message_start {} {}",
+                word(&message["id"]),
+                word(&message["model"])
+            )
         }
         "content_block_start" => {
             let block = &data["content_block"];
@@ -180,7 +212,11 @@ fn line(name: &str, data: &Value) -> String {
             }
             line
         }
-        "error" => format!("error {} {}", word(&data["error"]["type"]), word(&data["request_id"])),
+        "error" => format!(
+            "error {} {}",
+            word(&data["error"]["type"]),
+            word(&data["request_id"])
+        ),
         _ => name.to_owned(),
     }
 }

@@ -9,7 +9,9 @@ fn read(limit: usize, pieces: &[&[u8]]) -> Vec<String> {
     let mut seen = Vec::new();
     for piece in pieces {
         reader.push(piece, |event| {
-            let data = event.data.map_or("(too long)".into(), String::from_utf8_lossy);
+            let data = event
+                .data
+                .map_or("(too long)".into(), String::from_utf8_lossy);
             seen.push(format!("{}={data}", event.name));
         });
     }
@@ -22,12 +24,18 @@ fn reads_the_grammar_of_the_standard() {
         ("event: ping\ndata: {}\n\n", &["ping={}"]),
         ("event:ping\ndata:{}\n\n", &["ping={}"]),
         ("data: {}\nevent: ping\n\n", &["ping={}"]),
-        ("event: a\r\ndata: 1\r\n\r\nevent: b\rdata: 2\r\r", &["a=1", "b=2"]),
+        (
+            "event: a\r\ndata: 1\r\n\r\nevent: b\rdata: 2\r\r",
+            &["a=1", "b=2"],
+        ),
         ("data: one\ndata: two\n\n", &["message=one\ntwo"]),
         ("data:  two spaces\n\n", &["message= two spaces"]),
         ("data\n\n", &["message="]),
         ("\u{feff}data: 1\n\n", &["message=1"]),
-        (": comment\nid: 7\nretry: 5\nunknown: x\ndata: 1\n\n", &["message=1"]),
+        (
+            ": comment\nid: 7\nretry: 5\nunknown: x\ndata: 1\n\n",
+            &["message=1"],
+        ),
         ("event: nothing\n\ndata: 1\n\n", &["message=1"]),
         ("data: not ended\n", &[]),
         ("\n\n\n", &[]),
@@ -46,7 +54,10 @@ fn an_event_longer_than_the_limit_is_told_without_its_data_and_the_next_is_whole
     assert_eq!(read(15, &[stream]), ["big=(too long)", "small=1"]);
     assert_eq!(read(16, &[stream]), ["big=0123456789", "small=1"]);
     let many_lines = b"data: 01234\ndata: 56789\n\ndata: 1\n\n";
-    assert_eq!(read(11, &[many_lines]), ["message=01234\n56789", "message=1"]);
+    assert_eq!(
+        read(11, &[many_lines]),
+        ["message=01234\n56789", "message=1"]
+    );
     assert_eq!(read(10, &[many_lines]), ["message=(too long)", "message=1"]);
 }
 

@@ -1,0 +1,275 @@
+//! Thinking and effort, in the kind that the target knows.
+//!
+//! Some models think by a budget, some by a level of effort, some always. What the client asked for
+//! is said in the target's words; the numbers that stand for levels are ours.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::anthropic::{MessagesRequest, Role, ThinkingKind, requested_effort};
+use super::betas;
+use super::terms::Terms;
+use super::turns::{self, Turn};
+use crate::Losses;
+use crate::model::{Effort, ThinkingKinds, ThinkingOff};
+
+/// Least thinking budget that any model takes.
+const MIN_BUDGET: u64 = 1_024;
+
+/// `thinking` as the target takes it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct ThinkingField<'r> {
+    #[serde(flatten)]
+    pub(super) kind: KindField,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) display: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) block_binding: Option<Binding<'r>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum KindField {
+    Enabled { budget_tokens: u64 },
+    Adaptive,
+    BetweenTools,
+    Disabled,
+}
+
+/// What becomes of earlier thinking that belongs to another conversation.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Binding<'r> {
+    Asked(&'r RawValue),
+    Ours {
+        prefix_mismatch_behavior: &'static str,
+    },
+}
+
+/// What the target is told about thinking and effort.
+pub(super) fn decide<'r>(
+    request: &'r MessagesRequest<'_>,
+    turns: &[Turn<'_>],
+    max_tokens: u64,
+    terms: &Terms<'_>,
+    losses: &mut Losses,
+) -> (Option<ThinkingField<'r>>, Option<Effort>) {
+    let asked = asked_effort(request, losses);
+    let plan = plan(request, asked, turns, max_tokens, terms, losses);
+    let field = field(request, plan.kind, turns, terms, losses);
+    (field, effort(&plan, terms, losses))
+}
+
+fn asked_effort(request: &MessagesRequest<'_>, losses: &mut Losses) -> Option<Effort> {
+    let name = requested_effort(request)?;
+    let effort = Effort::read(name);
+    if effort.is_none() {
+        losses.add("output_config.effort");
+    }
+    effort
+}
+
+/// What is decided on thinking and effort, which can stand for each other.
+struct Plan {
+    kind: Option<KindField>,
+    effort: Option<Effort>,
+}
+
+fn plan(
+    request: &MessagesRequest<'_>,
+    effort: Option<Effort>,
+    turns: &[Turn<'_>],
+    max_tokens: u64,
+    terms: &Terms<'_>,
+    losses: &mut Losses,
+) -> Plan {
+    let nothing = Plan { kind: None, effort };
+    let Some(asked) = request.thinking.as_ref().map(|thinking| thinking.kind) else {
+        return nothing;
+    };
+    if terms.learned.field("thinking") {
+        losses.add("thinking");
+        return nothing;
+    }
+    if asked == ThinkingKind::Unknown {
+        losses.add("thinking.type");
+    }
+    let capabilities = terms.capabilities;
+    match (capabilities.thinking, asked) {
+        (ThinkingKinds::Adaptive, ThinkingKind::Enabled { budget }) => {
+            losses.add("thinking.budget_tokens");
+            let effort = effort.or(Some(effort_of_budget(budget)));
+            Plan {
+                kind: Some(KindField::Adaptive),
+                effort,
+            }
+        }
+        (
+            ThinkingKinds::Adaptive | ThinkingKinds::Both,
+            ThinkingKind::Adaptive | ThinkingKind::Unknown,
+        ) => Plan {
+            kind: Some(KindField::Adaptive),
+            effort,
+        },
+        (ThinkingKinds::Adaptive, ThinkingKind::Disabled | ThinkingKind::BetweenTools) => {
+            let kind = match capabilities.thinking_off {
+                ThinkingOff::BetweenTools => Some(KindField::BetweenTools),
+                ThinkingOff::Disabled => Some(KindField::Disabled),
+                ThinkingOff::Omit | ThinkingOff::AlwaysOn => None,
+            };
+            let exact = matches!(
+                (asked, kind),
+                (ThinkingKind::Disabled, Some(KindField::Disabled))
+                    | (ThinkingKind::BetweenTools, Some(KindField::BetweenTools))
+            );
+            if !exact {
+                losses.add("thinking.type");
+            }
+            Plan { kind, effort }
+        }
+        (_, ThinkingKind::Disabled) => nothing,
+        (ThinkingKinds::None, _)
+        | (ThinkingKinds::Budget | ThinkingKinds::Both, ThinkingKind::BetweenTools) => {
+            losses.add("thinking");
+            nothing
+        }
+        (ThinkingKinds::Budget | ThinkingKinds::Both, ThinkingKind::Enabled { budget: asked }) => {
+            let budget = asked.min(max_tokens.saturating_sub(1));
+            if budget != asked {
+                losses.add("thinking.budget_tokens");
+            }
+            Plan {
+                kind: budgeted(budget, turns, terms, losses),
+                effort,
+            }
+        }
+        (ThinkingKinds::Budget, ThinkingKind::Adaptive | ThinkingKind::Unknown) => {
+            losses.add("thinking.adaptive");
+            let budget = budget_of_effort(effort).min(max_tokens.saturating_sub(MIN_BUDGET));
+            Plan {
+                kind: budgeted(budget, turns, terms, losses),
+                effort: None,
+            }
+        }
+    }
+}
+
+/// The budget that stands for a level on a model that has only budgets.
+fn budget_of_effort(effort: Option<Effort>) -> u64 {
+    match effort {
+        Some(Effort::Low) => 4_096,
+        Some(Effort::Medium) => 8_192,
+        Some(Effort::High) | None => 16_384,
+        Some(Effort::Xhigh) => 24_576,
+        Some(Effort::Max) => 31_999,
+    }
+}
+
+/// Thinking with a budget, where the model can begin it here.
+fn budgeted(
+    budget: u64,
+    turns: &[Turn<'_>],
+    terms: &Terms<'_>,
+    losses: &mut Losses,
+) -> Option<KindField> {
+    let only_budgets = terms.capabilities.thinking == ThinkingKinds::Budget;
+    let prefilled = turns
+        .last()
+        .is_some_and(|turn| turn.role == Role::Assistant);
+    if budget < MIN_BUDGET
+        || prefilled
+        || (only_budgets && turns::loop_opens_without_thinking(turns))
+    {
+        losses.add("thinking");
+        return None;
+    }
+    Some(KindField::Enabled {
+        budget_tokens: budget,
+    })
+}
+
+fn field<'r>(
+    request: &'r MessagesRequest<'_>,
+    kind: Option<KindField>,
+    turns: &[Turn<'_>],
+    terms: &Terms<'_>,
+    losses: &mut Losses,
+) -> Option<ThinkingField<'r>> {
+    let asked = request.thinking.as_ref();
+    let adaptive_only = terms.capabilities.thinking == ThinkingKinds::Adaptive;
+    let thinks = kind.is_some_and(|kind| kind != KindField::Disabled);
+
+    let display = asked
+        .and_then(|thinking| thinking.display.as_deref())
+        .filter(|display| {
+            let known = match *display {
+                "omitted" | "summarized" => true,
+                "updates" => betas::may_go(betas::DISPLAY_UPDATES, request, terms),
+                _ => false,
+            };
+            let goes = known && adaptive_only && thinks && !terms.learned.field("thinking.display");
+            if !goes {
+                losses.add("thinking.display");
+            }
+            goes
+        });
+
+    let binds = terms.capabilities.binds_thinking
+        && kind != Some(KindField::Disabled)
+        && turns::holds_thinking(turns)
+        && !terms.learned.field("thinking")
+        && !terms.learned.field("thinking.block_binding")
+        && !terms.learned.beta(betas::BLOCK_BINDING);
+    let asked_binding = asked.and_then(|thinking| thinking.block_binding);
+    let block_binding = match asked_binding {
+        Some(binding) if binds => Some(Binding::Asked(binding)),
+        None if binds => Some(Binding::Ours {
+            prefix_mismatch_behavior: "drop_block",
+        }),
+        Some(_) => {
+            losses.add("thinking.block_binding");
+            None
+        }
+        None => None,
+    };
+    // Binding needs the object around it; a model that binds thinks in any case.
+    let kind = kind.or(block_binding.is_some().then_some(KindField::Adaptive))?;
+    Some(ThinkingField {
+        kind,
+        display,
+        block_binding,
+    })
+}
+
+/// The level for the target: the lowest of its own that is not below what was asked for, else its
+/// highest.
+fn effort(plan: &Plan, terms: &Terms<'_>, losses: &mut Losses) -> Option<Effort> {
+    let asked = plan.effort?;
+    let refused = terms.learned.field("output_config.effort")
+        || terms.learned.field("output_config")
+        || (terms.capabilities.betas.effort && terms.learned.beta(betas::EFFORT));
+    let levels = if refused {
+        &[]
+    } else {
+        terms.capabilities.efforts
+    };
+    let level = levels
+        .iter()
+        .find(|level| **level >= asked)
+        .or(levels.last())
+        .copied();
+    if level != Some(asked) {
+        losses.add("output_config.effort");
+    }
+    level
+}
+
+/// The level behind a budget, for a model that knows no budgets.
+fn effort_of_budget(budget: u64) -> Effort {
+    match budget {
+        24_576.. => Effort::Xhigh,
+        8_192.. => Effort::High,
+        4_096.. => Effort::Medium,
+        _ => Effort::Low,
+    }
+}

@@ -1,0 +1,516 @@
+//! Bedrock's failures as the client is told them, row by row.
+
+use dialect::Refused;
+use dialect::error::{BedrockError, BedrockFailure, Cause, Class, classify, refused};
+use dialect::reply::BrokenReply;
+use insta::assert_snapshot;
+
+fn answered<'a>(status: u16, code: &'a str, message: &'a str) -> BedrockFailure<'a> {
+    let code = (!code.is_empty()).then_some(code);
+    BedrockFailure::Answered {
+        status: Some(status),
+        code,
+        message: Some(message),
+        retry_after_s: None,
+    }
+}
+
+fn row(error: &BedrockError) -> String {
+    let retry = match error.should_retry() {
+        Some(true) => "true",
+        Some(false) => "false",
+        None => "-",
+    };
+    let wait = error
+        .retry_after_s
+        .map_or("-".to_owned(), |seconds| seconds.to_string());
+    let (class, cause) = (error.class().as_str(), error.cause.as_str());
+    format!(
+        "{class} {cause} | {} {} retry={retry} after={wait}\n",
+        error.status(),
+        error.error_type()
+    )
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn every_answer_has_its_class_status_and_type() {
+    let answers = [
+        (
+            403,
+            "",
+            "Authentication failed: Please make sure your API Key is valid.",
+        ),
+        (
+            403,
+            "AccessDeniedException",
+            "Authentication failed: Please make sure your API Key is valid.",
+        ),
+        (
+            403,
+            "",
+            "Invalid API Key format: Must start with pre-defined prefix",
+        ),
+        (401, "", ""),
+        (
+            403,
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        ),
+        (
+            403,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ),
+        (403, "", "Bearer Token has expired"),
+        (
+            403,
+            "AccessDeniedException",
+            "You don't have access to the model with the specified model ID.",
+        ),
+        (
+            403,
+            "AccessDeniedException",
+            "User: arn:aws:iam::123456789012:user/BedrockAPIKey-x is not authorized to perform: bedrock:InvokeModel on resource: arn:aws:bedrock:*::foundation-model/x",
+        ),
+        (
+            403,
+            "AccessDeniedException",
+            "Model access is denied due to IAM user or service role is not authorized to perform the required AWS Marketplace actions",
+        ),
+        (403, "", "<html><body>403 Forbidden</body></html>"),
+        (
+            429,
+            "ThrottlingException",
+            "Too many tokens, please wait before trying again.",
+        ),
+        (
+            429,
+            "ThrottlingException:http://internal.amazon.com/coral/",
+            "Too many requests, please wait before trying again.",
+        ),
+        (
+            429,
+            "ThrottlingException",
+            "Too many tokens per day, please wait before trying again.",
+        ),
+        (429, "", ""),
+        (
+            400,
+            "ServiceQuotaExceededException",
+            "You have exceeded your quota",
+        ),
+        (
+            429,
+            "ModelNotReadyException",
+            "The model is not ready for inference.",
+        ),
+        (500, "InternalServerException", "x"),
+        (503, "ServiceUnavailableException", "x"),
+        (502, "", "<html>bad gateway</html>"),
+        (408, "ModelTimeoutException", "x"),
+        (424, "ModelErrorException", "x"),
+        (404, "ResourceNotFoundException", "Model not found."),
+        (
+            400,
+            "ValidationException",
+            "The provided model identifier is invalid.",
+        ),
+        (
+            400,
+            "ValidationException",
+            "Invocation of model ID anthropic.claude-opus-5 with on-demand throughput isn’t supported. Retry your request with the ID or ARN of an inference profile that contains this model.",
+        ),
+        (
+            400,
+            "ValidationException",
+            "This model version has reached the end of its life.",
+        ),
+        (
+            400,
+            "ValidationException",
+            "Input is too long for requested model.",
+        ),
+        (
+            400,
+            "com.amazonaws.bedrock#ValidationException",
+            "The model returned the following errors: input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length or `max_tokens` and try again",
+        ),
+        (
+            400,
+            "ValidationException",
+            "messages.3.content.1.image.source.base64: image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes",
+        ),
+        (
+            400,
+            "ValidationException",
+            "The PDF specified was not valid.",
+        ),
+        (413, "", "Request Entity Too Large"),
+        (
+            400,
+            "ValidationException",
+            "context_management: Extra inputs are not permitted",
+        ),
+        (400, "", ""),
+        (418, "", ""),
+        (301, "", ""),
+    ];
+    let table: String = answers
+        .iter()
+        .map(|(status, code, message)| row(&classify(&answered(*status, code, message))))
+        .collect();
+    assert_snapshot!(table, @"
+    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
+    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
+    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
+    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
+    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
+    bedrock_auth_error key_expired | 403 permission_error retry=false after=-
+    bedrock_auth_error key_expired | 403 permission_error retry=false after=-
+    bedrock_auth_error access_denied | 403 permission_error retry=false after=-
+    bedrock_auth_error access_denied | 403 permission_error retry=false after=-
+    bedrock_auth_error access_denied | 403 permission_error retry=false after=-
+    bedrock_auth_error access_denied | 403 permission_error retry=false after=-
+    bedrock_quota_exceeded throttled | 429 rate_limit_error retry=- after=30
+    bedrock_quota_exceeded throttled | 429 rate_limit_error retry=- after=30
+    bedrock_quota_exceeded daily_quota | 429 rate_limit_error retry=false after=3600
+    bedrock_quota_exceeded throttled | 429 rate_limit_error retry=- after=30
+    bedrock_quota_exceeded service_quota | 429 rate_limit_error retry=false after=3600
+    bedrock_unavailable model_not_ready | 529 overloaded_error retry=- after=-
+    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
+    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
+    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
+    bedrock_unavailable timed_out | 529 overloaded_error retry=- after=-
+    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
+    bedrock_rejected model_unavailable | 529 overloaded_error retry=false after=-
+    bedrock_rejected model_unavailable | 529 overloaded_error retry=false after=-
+    bedrock_rejected model_unavailable | 529 overloaded_error retry=false after=-
+    bedrock_rejected model_unavailable | 529 overloaded_error retry=false after=-
+    bedrock_rejected prompt_too_long | 400 invalid_request_error retry=- after=-
+    bedrock_rejected context_overflow | 400 invalid_request_error retry=- after=-
+    bedrock_rejected image | 400 invalid_request_error retry=- after=-
+    bedrock_rejected document | 400 invalid_request_error retry=- after=-
+    bedrock_rejected body_too_large | 413 request_too_large retry=false after=-
+    bedrock_rejected refused | 529 overloaded_error retry=false after=-
+    bedrock_rejected refused | 529 overloaded_error retry=false after=-
+    bedrock_rejected refused | 529 overloaded_error retry=false after=-
+    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
+    ");
+}
+
+#[test]
+fn a_failed_transport_and_an_unusable_answer_are_bedrock_being_unavailable() {
+    let failures = [
+        classify(&BedrockFailure::NoConnection),
+        classify(&BedrockFailure::TimedOut),
+        classify(&BedrockFailure::Cut),
+        classify(&BedrockFailure::Unreadable),
+        BrokenReply::Unreadable.into(),
+        BrokenReply::Malformed.into(),
+    ];
+    for error in failures {
+        assert_eq!(error.class(), Class::Unavailable);
+        assert_eq!(
+            (error.status(), error.error_type()),
+            (529, "overloaded_error")
+        );
+        assert_eq!(error.should_retry(), None, "it may work the next time");
+    }
+}
+
+#[test]
+fn an_exception_inside_a_stream_is_told_by_its_name() {
+    for (code, cause) in [
+        ("throttlingException", Cause::Throttled),
+        ("internalServerException", Cause::ServiceError),
+        ("modelStreamErrorException", Cause::ServiceError),
+        ("serviceUnavailableException", Cause::ServiceError),
+        ("modelTimeoutException", Cause::TimedOut),
+        ("validationException", Cause::Refused),
+        ("somethingNew", Cause::ServiceError),
+    ] {
+        let failure = BedrockFailure::Answered {
+            status: None,
+            code: Some(code),
+            message: None,
+            retry_after_s: None,
+        };
+        let error = classify(&failure);
+        assert_eq!(error.cause, cause, "{code}");
+        assert_eq!(error.stream_error_type(), "overloaded_error", "{code}");
+    }
+}
+
+#[test]
+fn a_conversation_that_became_too_long_is_told_so_inside_a_stream_too() {
+    let error = classify(&BedrockFailure::validation(
+        "Input is too long for requested model.",
+    ));
+    assert_eq!(error.stream_error_type(), "invalid_request_error");
+}
+
+#[test]
+fn the_upstreams_retry_after_is_passed_on_where_waiting_helps() {
+    let with_wait = |status, code| {
+        let failure = BedrockFailure::Answered {
+            status: Some(status),
+            code: Some(code),
+            message: None,
+            retry_after_s: Some(7),
+        };
+        classify(&failure).retry_after_s
+    };
+    assert_eq!(with_wait(429, "ThrottlingException"), Some(7));
+    assert_eq!(with_wait(503, "ServiceUnavailableException"), Some(7));
+    assert_eq!(with_wait(403, "AccessDeniedException"), None);
+    assert_eq!(with_wait(400, "ValidationException"), None);
+}
+
+#[test]
+fn claude_code_gets_the_wordings_it_recovers_from() {
+    let told = |message| classify(&BedrockFailure::validation(message)).message;
+    for (bedrock, ours) in [
+        (
+            "Input is too long for requested model.",
+            "prompt is too long: Input is too long for requested model.",
+        ),
+        (
+            "The model returned the following errors: prompt is too long: 215000 tokens > 200000 maximum",
+            "prompt is too long: 215000 tokens > 200000 maximum",
+        ),
+        (
+            r#"The model returned the following errors: {"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 215000 tokens > 200000 maximum"}}"#,
+            "prompt is too long: 215000 tokens > 200000 maximum",
+        ),
+        (
+            "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length or `max_tokens` and try again",
+            "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length or `max_tokens` and try again",
+        ),
+        (
+            "Could not process image",
+            "capability_rejected: image_block",
+        ),
+        (
+            "messages.1.content.0.image: image dimensions exceed max allowed size for many-image requests: 2000 pixels",
+            "capability_rejected: image_block",
+        ),
+        (
+            "A maximum of 100 PDF pages may be provided.",
+            "capability_rejected: document_block",
+        ),
+    ] {
+        assert_eq!(told(bedrock), ours);
+    }
+}
+
+#[test]
+fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
+    let causes = [
+        Cause::KeyInvalid,
+        Cause::KeyExpired,
+        Cause::AccessDenied,
+        Cause::Throttled,
+        Cause::DailyQuota,
+        Cause::ServiceQuota,
+        Cause::ModelNotReady,
+        Cause::ServiceError,
+        Cause::NoConnection,
+        Cause::TimedOut,
+        Cause::Cut,
+        Cause::Unreadable,
+        Cause::ModelUnavailable,
+        Cause::BodyTooLarge,
+        Cause::Refused,
+    ];
+    let sentences: Vec<String> = causes
+        .into_iter()
+        .map(|cause| BedrockError::from(cause).message)
+        .collect();
+    assert_snapshot!(sentences.join("\n"), @"
+    Amazon Bedrock did not accept your Bedrock API key: it is mistyped or deleted, or it was made in another AWS region than the one Spillway uses for you; give your Spillway administrator a current key and the region it was made in.
+    Your Bedrock API key has expired (short-term keys live 12 hours at most); create a new one in the AWS console and give it to your Spillway administrator.
+    Amazon Bedrock knows your API key but does not allow it to use this model: your AWS administrator must allow bedrock:InvokeModel and bedrock:CallWithBearerToken for the key, and the account must have access to the model.
+    Amazon Bedrock is throttling your AWS account (too many requests or tokens per minute); wait a little, or ask your AWS administrator for a higher quota.
+    Your AWS account has used up its daily token quota for this model on Amazon Bedrock; wait until it is renewed, or ask your AWS administrator for a higher quota.
+    A quota of your AWS account on Amazon Bedrock is used up; your AWS administrator can raise it under Service Quotas.
+    Amazon Bedrock is still loading the model; try again in a moment.
+    Amazon Bedrock failed to answer; this is usually temporary, try again in a moment.
+    Spillway cannot reach Amazon Bedrock; if it lasts, your Spillway administrator should check the configured region and the network.
+    Amazon Bedrock did not answer in time; this is usually temporary, try again in a moment.
+    Amazon Bedrock's answer broke off before its end; this is usually temporary, try again in a moment.
+    Amazon Bedrock's answer could not be understood; if it lasts, your Spillway administrator can look it up by the request id.
+    The Bedrock model that Spillway is configured to use for this request is not available in your region or has been retired; your Spillway administrator can change the model map.
+    The request is larger than Amazon Bedrock accepts (20 MB); remove large files or images from the conversation, or use /compact.
+    Amazon Bedrock does not accept this request as Spillway translated it; your Spillway administrator can find the reason in the log by the request id.
+    ");
+}
+
+#[test]
+fn the_body_is_anthropics_error_envelope() {
+    let body = BedrockError::from(Cause::ModelNotReady).body("req_1");
+    assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"type":"error","error":{"type":"overloaded_error","message":"Amazon Bedrock is still loading the model; try again in a moment."},"request_id":"req_1"}"#);
+}
+
+fn field(name: &str) -> Vec<Refused> {
+    vec![Refused::Field(name.to_owned())]
+}
+
+fn beta(name: &str) -> Refused {
+    Refused::Beta(name.to_owned())
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn a_validation_message_names_what_one_repair_can_leave_out() {
+    let table: &[(&str, Vec<Refused>)] = &[
+        // Fields, as Anthropic's validator, Bedrock's schema and Converse name them.
+        (
+            "context_management: Extra inputs are not permitted",
+            field("context_management"),
+        ),
+        (
+            "Malformed input request: #: extraneous key [context_management] is not permitted, please reformat your input and try again.",
+            field("context_management"),
+        ),
+        (
+            "The model returned the following errors: output_config: Extra inputs are not permitted",
+            field("output_config.effort"),
+        ),
+        (
+            "This model does not support the effort parameter.",
+            field("output_config.effort"),
+        ),
+        (
+            "output_config.format: Extra inputs are not permitted",
+            field("output_config.format"),
+        ),
+        (
+            "thinking.display: Extra inputs are not permitted",
+            field("thinking.display"),
+        ),
+        (
+            "adaptive thinking is not supported on this model",
+            field("thinking"),
+        ),
+        (
+            "\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\" and \"output_config.effort\" to control thinking behavior.",
+            field("thinking"),
+        ),
+        (
+            "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`.",
+            field("thinking"),
+        ),
+        (
+            "`max_tokens` must be greater than `thinking.budget_tokens`.",
+            field("thinking"),
+        ),
+        (
+            "Thinking may not be enabled when tool_choice forces tool use.",
+            field("tool_choice"),
+        ),
+        (
+            "`temperature` may only be set to 1 when thinking is enabled.",
+            field("temperature"),
+        ),
+        (
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+            field("top_p"),
+        ),
+        (
+            "`top_k` must be unset when thinking is enabled.",
+            field("top_k"),
+        ),
+        (
+            "tools.0.custom.strict: Extra inputs are not permitted",
+            field("tools.strict"),
+        ),
+        (
+            "tools.11.custom.defer_loading: Extra inputs are not permitted",
+            field("tools.defer_loading"),
+        ),
+        (
+            "additionalModelResponseFieldPaths is not supported for this model",
+            field("additionalModelResponseFieldPaths"),
+        ),
+        // Betas.
+        ("invalid beta flag", field("anthropic_beta")),
+        (
+            "Unexpected value(s) `context-management-2025-06-27`, `effort-2025-11-24` for the `anthropic-beta` header. Please consult our documentation.",
+            vec![
+                beta("context-management-2025-06-27"),
+                beta("effort-2025-11-24"),
+            ],
+        ),
+        // Blocks.
+        (
+            "messages.3.content.0: Invalid `signature` in `thinking` block",
+            vec![Refused::ThinkingHistory],
+        ),
+        (
+            "messages.1.content.0.thinking.signature: Field required",
+            vec![Refused::ThinkingHistory],
+        ),
+        (
+            "messages.5.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
+            vec![Refused::ThinkingHistory],
+        ),
+        // The cache.
+        (
+            "messages.0.content.0.text.cache_control.ttl: Extra inputs are not permitted",
+            vec![Refused::CacheTtl],
+        ),
+        (
+            "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block",
+            vec![Refused::CacheTtl],
+        ),
+        (
+            "A maximum of 4 blocks with cache_control may be provided. Found 5.",
+            vec![Refused::CachePoints],
+        ),
+        // The system role.
+        (
+            "messages.1.role: Input should be 'user' or 'assistant'",
+            vec![Refused::SystemRole],
+        ),
+        (
+            "1 validation error detected: Value 'system' at 'messages.2.member.role' failed to satisfy constraint: Member must satisfy enum value set: [user, assistant]",
+            vec![Refused::SystemRole],
+        ),
+        // Nothing to leave out.
+        (
+            "tools.0.custom.input_schema: JSON schema is invalid",
+            vec![],
+        ),
+        ("messages: at least one message is required", vec![]),
+        ("", vec![]),
+    ];
+    for (message, expected) in table {
+        assert_eq!(
+            refused(&BedrockFailure::validation(message)),
+            *expected,
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_right_to_cache_is_repaired_by_not_caching() {
+    let message = "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for more information.";
+    let failure = answered(403, "AccessDeniedException", message);
+    assert_eq!(refused(&failure), [Refused::CachePoints]);
+}
+
+#[test]
+fn what_claude_code_repairs_itself_and_what_no_omission_helps_is_not_repaired() {
+    for failure in [
+        BedrockFailure::validation("prompt is too long: 215000 tokens > 200000 maximum"),
+        BedrockFailure::validation("image exceeds 5 MB maximum; cache_control"),
+        answered(429, "ThrottlingException", "temperature"),
+        answered(403, "AccessDeniedException", "thinking"),
+        answered(500, "InternalServerException", "thinking"),
+        BedrockFailure::Cut,
+    ] {
+        assert_eq!(refused(&failure), [], "{failure:?}");
+    }
+}

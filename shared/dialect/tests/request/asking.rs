@@ -1,0 +1,194 @@
+//! The smallest words for a request and for what became of it.
+
+use dialect::Learned;
+use dialect::model::{Target, resolve};
+use dialect::request::{MessagesRequest, Refusal, RequestLabels, Translated, translate};
+use domain::bedrock::{BedrockModel, BedrockSettings, Dialect, ModelMap};
+use serde_json::{Value, json};
+
+pub(crate) const SONNET_4_5: &str = "global.anthropic.claude-sonnet-4-5-20250929-v1:0";
+pub(crate) const OPUS_4_5: &str = "us.anthropic.claude-opus-4-5-20251101-v1:0";
+pub(crate) const OPUS_4_6: &str = "us.anthropic.claude-opus-4-6-v1";
+pub(crate) const OPUS_4_7: &str = "global.anthropic.claude-opus-4-7";
+pub(crate) const OPUS_5_5: &str = "global.anthropic.claude-opus-5-5";
+pub(crate) const FABLE_5_1: &str = "us.anthropic.claude-fable-5-1";
+
+/// A request that is valid by itself; `parts` come on top.
+pub(crate) fn request(parts: Value) -> Value {
+    let mut request = json!({
+        "model": "claude-opus-5-5",
+        "max_tokens": 32000,
+        "messages": [{"role": "user", "content": "hi"}],
+    });
+    let Value::Object(parts) = parts else {
+        panic!("the parts of a request are an object")
+    };
+    request.as_object_mut().expect("an object").extend(parts);
+    request
+}
+
+/// A request with these messages.
+pub(crate) fn messages(messages: Value) -> Value {
+    let mut body = request(json!({}));
+    body["messages"] = messages;
+    body
+}
+
+/// The target that serves everything.
+pub(crate) fn target(model: &str) -> Target {
+    let models = ModelMap {
+        rules: Vec::new(),
+        default: BedrockModel::named(model),
+    };
+    resolve(
+        "claude-opus-5-5",
+        &BedrockSettings {
+            models,
+            ..BedrockSettings::default()
+        },
+    )
+}
+
+/// One attempt at a translation.
+pub(crate) struct Ask<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) dialect: Dialect,
+    pub(crate) betas: &'a str,
+    pub(crate) learned: Learned,
+}
+
+impl Default for Ask<'_> {
+    fn default() -> Self {
+        Self {
+            model: SONNET_4_5,
+            dialect: Dialect::Converse,
+            betas: "",
+            learned: Learned::default(),
+        }
+    }
+}
+
+impl Ask<'_> {
+    pub(crate) fn text(&self, body: &str) -> Result<Translated, Refusal> {
+        let request = MessagesRequest::parse(body.as_bytes(), std::iter::once(self.betas))?;
+        let labels = RequestLabels::default();
+        translate(
+            &request,
+            &target(self.model),
+            self.dialect,
+            &self.learned,
+            &labels,
+        )
+    }
+
+    pub(crate) fn ask(&self, body: &Value) -> Result<Translated, Refusal> {
+        self.text(&body.to_string())
+    }
+
+    /// The body as Bedrock reads it.
+    pub(crate) fn body(&self, body: &Value) -> Value {
+        read(&self.ask(body).expect("a request that can be translated"))
+    }
+
+    pub(crate) fn losses(&self, body: &Value) -> String {
+        losses(&self.ask(body).expect("a request that can be translated"))
+    }
+}
+
+pub(crate) fn read(translated: &Translated) -> Value {
+    serde_json::from_slice(&translated.body).expect("the body is JSON")
+}
+
+pub(crate) fn losses(translated: &Translated) -> String {
+    translated.losses.iter().collect::<Vec<_>>().join(" ")
+}
+
+/// The Converse body for the default target.
+pub(crate) fn converse(body: &Value) -> Value {
+    Ask::default().body(body)
+}
+
+/// The Converse body for a target.
+pub(crate) fn converse_for(model: &str, body: &Value) -> Value {
+    Ask {
+        model,
+        ..Ask::default()
+    }
+    .body(body)
+}
+
+/// The conversation of a Converse body, one turn a line.
+pub(crate) fn turns(body: &Value) -> String {
+    let turns = body["messages"].as_array().expect("messages");
+    let lines: Vec<_> = turns
+        .iter()
+        .map(|turn| {
+            format!(
+                "{}: {}",
+                turn["role"].as_str().expect("a role"),
+                list(&turn["content"])
+            )
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// A whole Converse body in a few lines.
+pub(crate) fn outline(body: &Value) -> String {
+    let mut lines = Vec::new();
+    for (key, value) in body.as_object().expect("an object") {
+        lines.push(match key.as_str() {
+            "messages" => turns(body),
+            "system" => format!("system: {}", list(value)),
+            "toolConfig" => {
+                let choice = value
+                    .get("toolChoice")
+                    .map(|choice| format!(" choice {choice}"));
+                format!(
+                    "tools: {}{}",
+                    list(&value["tools"]),
+                    choice.unwrap_or_default()
+                )
+            }
+            _ => format!("{key}: {value}"),
+        });
+    }
+    lines.join("\n")
+}
+
+fn list(parts: &Value) -> String {
+    let parts: Vec<_> = parts.as_array().expect("a list").iter().map(part).collect();
+    parts.join(" | ")
+}
+
+fn part(part: &Value) -> String {
+    let (kind, value) = part
+        .as_object()
+        .expect("an object")
+        .iter()
+        .next()
+        .expect("a member");
+    let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    match kind.as_str() {
+        "text" => value.as_str().expect("text").replace('\n', "⏎"),
+        "cachePoint" => format!("POINT{}", value.get("ttl").map_or("", |_| " 1h")),
+        "toolSpec" => text("name"),
+        "toolUse" => format!(
+            "use {} {} {}",
+            text("toolUseId"),
+            text("name"),
+            value["input"]
+        ),
+        "toolResult" => {
+            let status = value
+                .get("status")
+                .map_or(String::new(), |status| format!(" {status}"));
+            format!(
+                "result {}{status} [{}]",
+                text("toolUseId"),
+                list(&value["content"])
+            )
+        }
+        _ => format!("{kind} {value}"),
+    }
+}

@@ -1,0 +1,240 @@
+//! The native body: what `InvokeModel` can say and Converse cannot, and what neither can.
+
+use dialect::request::Operation;
+use domain::bedrock::Dialect;
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::asking::{Ask, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, losses, messages, request};
+
+fn invoke(model: &str, betas: &str, body: &Value) -> Value {
+    Ask {
+        model,
+        betas,
+        dialect: Dialect::Invoke,
+        ..Ask::default()
+    }
+    .body(body)
+}
+
+#[test]
+fn the_native_body_has_no_field_that_bedrock_does_not_know() {
+    let body = request(json!({
+        "stream": true,
+        "system": [
+            {"type": "text", "text": "x-anthropic-billing-header: cc_version=1;"},
+            {"type": "text", "text": "s", "cache_control": {"type": "ephemeral", "ttl": "1h", "scope": "global"}},
+        ],
+        "tools": [{"name": "T", "input_schema": {"type": "object"}, "eager_input_streaming": true, "custom": {}}],
+        "metadata": {"user_id": "{\"device_id\":\"d\"}"},
+        "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        "service_tier": "auto",
+        "temperature": 0,
+    }));
+    let ask = Ask {
+        dialect: Dialect::Invoke,
+        ..Ask::default()
+    };
+    let translated = ask.ask(&body).unwrap();
+    assert_eq!(
+        translated.operation,
+        Operation::InvokeModelWithResponseStream
+    );
+    assert_snapshot!(std::str::from_utf8(&translated.body).unwrap(), @r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":32000,"tools":[{"name":"T","input_schema":{"type":"object"}}],"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral","ttl":"1h"}}],"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"temperature":0,"metadata":{"user_id":"{\"device_id\":\"d\"}"}}"#);
+    assert_snapshot!(losses(&translated), @"service_tier tools.eager_input_streaming tools.custom system.billing_header cache_control.scope context_management");
+}
+
+#[test]
+fn system_messages_stay_where_the_model_takes_them() {
+    let body = messages(json!([
+        {"role": "user", "content": "a"},
+        {"role": "system", "content": "s", "output_config": {"effort": "low"}},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "T", "input": {}}]},
+        {"role": "system", "content": "r"},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "ok"}]},
+    ]));
+    let roles = |model: &str| {
+        let body = invoke(model, "", &body);
+        let roles = body["messages"].as_array().unwrap().iter();
+        roles
+            .map(|turn| turn["role"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(roles(OPUS_5_5), "user system assistant system user");
+    assert_eq!(roles(OPUS_4_7), "user assistant user");
+    assert!(
+        !invoke(OPUS_5_5, "", &body)["messages"]
+            .to_string()
+            .contains("output_config")
+    );
+}
+
+#[test]
+fn tool_search_is_native_with_its_beta_and_told_in_words_without() {
+    let body = request(json!({
+        "tools": [
+            {"name": "ToolSearch", "input_schema": {"type": "object"}},
+            {"name": "Found", "input_schema": {"type": "object"}, "defer_loading": true},
+            {"name": "Hidden", "input_schema": {"type": "object"}, "defer_loading": true},
+        ],
+        "messages": [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "ToolSearch", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [
+                {"type": "tool_reference", "tool_name": "Found"},
+                {"type": "tool_reference", "tool_name": "Gone"},
+            ]}]},
+        ],
+    }));
+    let seen = |betas: &str| {
+        let body = invoke(SONNET_4_5, betas, &body);
+        format!(
+            "{}\n{}\n{}",
+            body["anthropic_beta"], body["tools"], body["messages"][2]["content"]
+        )
+    };
+    assert_snapshot!(seen("advanced-tool-use-2025-11-20"), @r#"
+    ["tool-search-tool-2025-10-19"]
+    [{"name":"ToolSearch","input_schema":{"type":"object"}},{"name":"Found","input_schema":{"type":"object"},"defer_loading":true},{"name":"Hidden","input_schema":{"type":"object"},"defer_loading":true}]
+    [{"type":"tool_result","tool_use_id":"a","content":[{"type":"tool_reference","tool_name":"Found"},{"type":"text","text":"Tool loaded: Gone"}]}]
+    "#);
+    assert_snapshot!(seen(""), @r#"
+    null
+    [{"name":"ToolSearch","input_schema":{"type":"object"}},{"name":"Found","input_schema":{"type":"object"}}]
+    [{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"Tool loaded: Found"},{"type":"text","text":"Tool loaded: Gone"}]}]
+    "#);
+}
+
+#[test]
+fn what_servers_did_stays_native() {
+    let blocks = json!([
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
+        {"type": "web_search_tool_result", "tool_use_id": "s", "content": [],
+         "cache_control": {"type": "ephemeral", "scope": "global"}},
+        {"type": "text", "text": "a", "citations": [{"type": "web_search_result_location"}]},
+    ]);
+    let body = messages(json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": blocks},
+        {"role": "user", "content": "thanks"},
+    ]));
+    assert_snapshot!(invoke(OPUS_4_6, "", &body)["messages"][1]["content"], @r#"[{"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"q"}},{"type":"web_search_tool_result","tool_use_id":"s","content":[],"cache_control":{"type":"ephemeral"}},{"type":"text","text":"a","citations":[{"type":"web_search_result_location"}]}]"#);
+}
+
+#[test]
+fn documents_and_pictures_stay_what_they_are() {
+    let body = messages(json!([{"role": "user", "content": [
+        {"type": "document", "title": "T", "context": "C", "citations": {"enabled": true},
+         "source": {"type": "text", "media_type": "text/plain", "data": "d"}},
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "aGk="}},
+        {"type": "document", "source": {"type": "content", "content": "c"}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/jpg", "data": "aGk="}},
+        {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "x"}]},
+    ]}]));
+    let content = invoke(OPUS_4_6, "", &body)["messages"][0]["content"].to_string();
+    assert_snapshot!(content.replace("},{", "},\n{"), @r#"
+    [{"type":"document","source":{"type":"text","media_type":"text/plain","data":"d"},"title":"T","context":"C","citations":{"enabled":true}},
+    {"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"aGk="}},
+    {"type":"document","source":{"type":"content","content":[{"type":"text","text":"c"}]}},
+    {"type":"image","source":{"type":"base64","media_type":"image/jpeg","data":"aGk="}},
+    {"type":"search_result","source":"s","title":"t","content":[{"type":"text","text":"x"}]}]
+    "#);
+}
+
+#[test]
+fn context_edits_that_bedrock_takes_go_with_their_betas() {
+    let body = request(json!({"context_management": {"edits": [
+        {"type": "clear_tool_uses_20250919", "trigger": {"value": 1.0}},
+        {"type": "clear_thinking_20251015", "keep": "all"},
+        {"type": "compact_20260112"},
+    ]}}));
+    let sent = invoke(OPUS_4_6, "context-management-2025-06-27", &body);
+    assert_snapshot!(sent["context_management"], @r#"{"edits":[{"type":"clear_tool_uses_20250919","trigger":{"value":1.0}},{"type":"compact_20260112"}]}"#);
+    assert_snapshot!(sent["anthropic_beta"], @r#"["context-management-2025-06-27","compact-2026-01-12"]"#);
+}
+
+#[test]
+fn auto_is_converse_until_only_the_native_body_can_say_it() {
+    let tool = json!([{"name": "T", "input_schema": {"type": "object"}}]);
+    let history = |block: Value| {
+        json!({"messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": [block]},
+            {"role": "user", "content": "b"},
+        ]})
+    };
+    for (name, parts, native) in [
+        ("plain", json!({}), false),
+        ("tools", json!({"tools": tool}), false),
+        (
+            "no tool allowed",
+            json!({"tools": tool, "tool_choice": {"type": "none"}}),
+            true,
+        ),
+        (
+            "no tools to allow",
+            json!({"tool_choice": {"type": "none"}}),
+            false,
+        ),
+        (
+            "an edit without effect",
+            json!({"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}}),
+            false,
+        ),
+        (
+            "an edit",
+            json!({"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}),
+            true,
+        ),
+        (
+            "server history",
+            history(
+                json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}),
+            ),
+            true,
+        ),
+        (
+            "thinking",
+            history(json!({"type": "thinking", "thinking": "t", "signature": "s"})),
+            false,
+        ),
+        (
+            "citations",
+            json!({"messages": [{"role": "user", "content": [{"type": "document",
+            "citations": {"enabled": true}, "source": {"type": "text", "data": "d"}}]}]}),
+            true,
+        ),
+    ] {
+        let ask = Ask {
+            dialect: Dialect::Auto,
+            ..Ask::default()
+        };
+        let operation = ask.ask(&request(parts)).unwrap().operation;
+        let wanted = if native {
+            Operation::InvokeModel
+        } else {
+            Operation::Converse
+        };
+        assert_eq!(operation, wanted, "{name}");
+    }
+}
+
+#[test]
+fn a_choice_is_told_in_the_native_words() {
+    let tools = json!([{"name": "T", "input_schema": {"type": "object"}}]);
+    for (asked, told) in [
+        (json!({"type": "none"}), json!({"type": "none"})),
+        (
+            json!({"type": "auto", "disable_parallel_tool_use": true}),
+            json!({"type": "auto", "disable_parallel_tool_use": true}),
+        ),
+        (
+            json!({"type": "tool", "name": "T"}),
+            json!({"type": "tool", "name": "T"}),
+        ),
+    ] {
+        let body = request(json!({"tools": tools, "tool_choice": asked}));
+        assert_eq!(invoke(SONNET_4_5, "", &body)["tool_choice"], told);
+    }
+}

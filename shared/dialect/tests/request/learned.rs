@@ -1,0 +1,223 @@
+//! What a target refused once is not sent to it again.
+
+use dialect::{Learned, Refused};
+use domain::bedrock::Dialect;
+use serde_json::{Value, json};
+
+use crate::asking::{Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, request, turns};
+
+fn after(refused: Refused, model: &str, dialect: Dialect, body: &Value) -> (Value, String) {
+    let mut learned = Learned::default();
+    learned.insert(refused);
+    let betas = "thinking-display-updates-2026-08-18,interleaved-thinking-2025-05-14,advanced-tool-use-2025-11-20";
+    let ask = Ask {
+        model,
+        dialect,
+        betas,
+        learned,
+    };
+    (ask.body(body), ask.losses(body))
+}
+
+/// Everything that can be refused, in one request.
+fn everything() -> Value {
+    request(json!({
+        "thinking": {"type": "adaptive", "display": "updates"},
+        "output_config": {"effort": "high", "format": {"type": "json_schema", "schema": {"type": "object"}}},
+        "stop_sequences": ["END"],
+        "tools": [{"name": "T", "strict": true, "input_schema": {"type": "object"},
+                   "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+                  {"name": "D", "input_schema": {"type": "object"}, "defer_loading": true}],
+        "tool_choice": {"type": "auto", "disable_parallel_tool_use": true},
+        "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]},
+        "metadata": {"user_id": "u"},
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "system", "content": "s"},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "sig"},
+                {"type": "text", "text": "b"},
+            ]},
+            {"role": "user", "content": [{"type": "text", "text": "c", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]},
+        ],
+    }))
+}
+
+#[test]
+fn a_refused_field_is_gone_and_named() {
+    for (field, model, word, loss) in [
+        ("thinking", OPUS_5_5, "adaptive", "thinking"),
+        ("thinking.display", OPUS_5_5, "updates", "thinking.display"),
+        (
+            "output_config.effort",
+            OPUS_5_5,
+            "effort",
+            "output_config.effort",
+        ),
+        (
+            "output_config.format",
+            SONNET_4_5,
+            "textFormat",
+            "output_config.format",
+        ),
+        ("tool_choice", SONNET_4_5, "disable_parallel", "tool_choice"),
+        ("tools.strict", SONNET_4_5, "strict", "tools.strict"),
+        (
+            "stop_sequences",
+            SONNET_4_5,
+            "stopSequences",
+            "stop_sequences",
+        ),
+        (
+            "anthropic_beta",
+            OPUS_5_5,
+            "anthropic_beta",
+            "thinking.display",
+        ),
+    ] {
+        let before = Ask {
+            model,
+            betas: "thinking-display-updates-2026-08-18",
+            ..Ask::default()
+        };
+        assert!(
+            before.body(&everything()).to_string().contains(word),
+            "{field}"
+        );
+        let refused = Refused::Field(field.to_owned());
+        let (body, losses) = after(refused, model, Dialect::Converse, &everything());
+        assert!(!body.to_string().contains(word), "{field}: {body}");
+        assert!(
+            losses.split(' ').any(|known| known == loss),
+            "{field}: {losses}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_field_is_gone_from_the_native_body_too() {
+    for (field, word) in [
+        ("context_management", "clear_tool_uses"),
+        ("metadata", "user_id"),
+        ("tools.defer_loading", "defer_loading"),
+        ("tool_choice", "tool_choice"),
+        ("anthropic_beta", "anthropic_beta"),
+    ] {
+        let before = Ask {
+            dialect: Dialect::Invoke,
+            betas: "advanced-tool-use-2025-11-20",
+            ..Ask::default()
+        };
+        assert!(
+            before.body(&everything()).to_string().contains(word),
+            "{field}"
+        );
+        let refused = Refused::Field(field.to_owned());
+        let (body, _) = after(refused, SONNET_4_5, Dialect::Invoke, &everything());
+        assert!(!body.to_string().contains(word), "{field}: {body}");
+    }
+}
+
+#[test]
+fn sampling_that_was_refused_is_gone() {
+    let body = request(json!({"temperature": 0.5, "top_k": 3}));
+    for (field, word) in [("temperature", "temperature"), ("top_k", "top_k")] {
+        let refused = Refused::Field(field.to_owned());
+        let (body, losses) = after(refused, SONNET_4_5, Dialect::Converse, &body);
+        assert!(!body.to_string().contains(word));
+        assert!(losses.contains(field));
+    }
+}
+
+#[test]
+fn a_refused_beta_takes_its_field_along() {
+    let display = Refused::Beta("thinking-display-updates-2026-08-18".to_owned());
+    let (body, losses) = after(display, OPUS_5_5, Dialect::Converse, &everything());
+    assert_eq!(
+        body["additionalModelRequestFields"]["thinking"],
+        json!({"type": "adaptive"})
+    );
+    assert!(
+        losses.contains("thinking.display") && losses.contains("beta:thinking-display-updates")
+    );
+
+    let effort = Refused::Beta("effort-2025-11-24".to_owned());
+    let (body, losses) = after(
+        effort,
+        OPUS_4_5,
+        Dialect::Converse,
+        &request(json!({"output_config": {"effort": "low"}})),
+    );
+    assert_eq!(body.get("additionalModelRequestFields"), None);
+    assert!(losses.contains("output_config.effort"));
+}
+
+#[test]
+fn refused_caching_is_told_less_of_or_nothing() {
+    let (body, losses) = after(
+        Refused::CacheTtl,
+        SONNET_4_5,
+        Dialect::Converse,
+        &everything(),
+    );
+    assert!(turns(&body).ends_with("c | POINT"), "{}", turns(&body));
+    assert!(losses.contains("cache_control.ttl"));
+    let (body, losses) = after(
+        Refused::CachePoints,
+        SONNET_4_5,
+        Dialect::Converse,
+        &everything(),
+    );
+    assert!(!body.to_string().contains("cachePoint"));
+    assert!(losses.contains("cache_control"));
+}
+
+#[test]
+fn refused_thinking_of_the_past_is_left_out() {
+    let (body, losses) = after(
+        Refused::ThinkingHistory,
+        OPUS_5_5,
+        Dialect::Converse,
+        &everything(),
+    );
+    assert!(!body["messages"].to_string().contains("reasoningContent"));
+    assert!(losses.contains("block:thinking"));
+}
+
+#[test]
+fn a_refused_system_role_is_told_by_the_user() {
+    let roles = |body: &Value| body["messages"][1]["role"].clone();
+    let native = Ask {
+        model: OPUS_5_5,
+        dialect: Dialect::Invoke,
+        ..Ask::default()
+    };
+    assert_eq!(roles(&native.body(&everything())), "system");
+    let (body, _) = after(
+        Refused::SystemRole,
+        OPUS_5_5,
+        Dialect::Invoke,
+        &everything(),
+    );
+    assert_eq!(roles(&body), "assistant");
+}
+
+#[test]
+fn a_refused_way_to_forbid_tools_is_said_in_words() {
+    let body = request(json!({
+        "system": "s",
+        "tools": [{"name": "T", "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "none"},
+    }));
+    let (body, _) = after(
+        Refused::Field("tool_choice".to_owned()),
+        SONNET_4_5,
+        Dialect::Converse,
+        &body,
+    );
+    assert_eq!(
+        body["system"],
+        json!([{"text": "s"}, {"text": "Answer without using any tool."}])
+    );
+    assert_eq!(body.get("additionalModelRequestFields"), None);
+}

@@ -1,0 +1,20 @@
+//! What Bedrock is sent for what the client asks: models, rules, recorded shapes, traps and laws.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where its expectation does; clippy.toml exempts test functions only"
+)]
+
+mod asking;
+mod golden;
+mod invoke;
+mod laws;
+mod learned;
+mod models;
+mod refusals;
+mod rules;
+mod tools;
+mod traps;

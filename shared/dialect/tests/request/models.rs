@@ -1,0 +1,332 @@
+//! Which model serves which request.
+
+use dialect::model::{
+    ClaudeName, Effort, Family, TargetWarning, ThinkingKinds, bedrock_id, foundation_id, resolve,
+};
+use domain::bedrock::{BedrockModel, BedrockSettings, ModelMap, ModelRule};
+
+const ARN: &str =
+    "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/abcdefgh1234";
+
+fn settings(region: &str, rules: &[(&str, BedrockModel)]) -> BedrockSettings {
+    let rules = rules.iter().map(|(requested, serve)| ModelRule {
+        requested: (*requested).to_owned(),
+        serve: serve.clone(),
+    });
+    BedrockSettings {
+        region: region.to_owned(),
+        models: ModelMap {
+            rules: rules.collect(),
+            ..ModelMap::default()
+        },
+        ..BedrockSettings::default()
+    }
+}
+
+#[test]
+fn whatever_no_rule_names_is_served_by_the_default() {
+    for requested in [
+        "claude-opus-5-5",
+        "claude-haiku-9",
+        "gpt-4",
+        "",
+        "claude-sonnet-5-5[1m]",
+    ] {
+        let target = resolve(requested, &BedrockSettings::default());
+        assert_eq!(
+            target.model_id,
+            "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
+        );
+        assert_eq!(target.warning, None);
+    }
+}
+
+#[test]
+fn the_first_rule_that_fits_wins_whatever_the_spelling() {
+    let settings = settings(
+        "us-east-1",
+        &[
+            (
+                "claude-opus-4-*",
+                BedrockModel::named("us.anthropic.claude-opus-4-6-v1"),
+            ),
+            (
+                "claude-opus-*",
+                BedrockModel::named("us.anthropic.claude-opus-5-5"),
+            ),
+            (
+                "*haiku*",
+                BedrockModel::named("us.anthropic.claude-haiku-4-5-20251001-v1:0"),
+            ),
+            (
+                "claude-sonnet-4-5",
+                BedrockModel::named("us.anthropic.claude-sonnet-4-6"),
+            ),
+        ],
+    );
+    for (requested, served) in [
+        (
+            "claude-opus-4-1@20250805",
+            "us.anthropic.claude-opus-4-6-v1",
+        ),
+        ("Claude-Opus-5-5[1m]", "us.anthropic.claude-opus-5-5"),
+        (
+            "claude-3-5-haiku-latest",
+            "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+        ),
+        (
+            "claude-sonnet-4-5-20250929",
+            "us.anthropic.claude-sonnet-4-6",
+        ),
+        (
+            "claude-sonnet-4-5-20250929[1m]",
+            "us.anthropic.claude-sonnet-4-6",
+        ),
+        (
+            "claude-sonnet-5",
+            "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        ),
+    ] {
+        assert_eq!(
+            resolve(requested, &settings).model_id,
+            served,
+            "{requested}"
+        );
+    }
+}
+
+#[test]
+fn stars_stand_for_any_run_of_characters() {
+    for (pattern, name, fits) in [
+        ("*", "", true),
+        ("a*", "a", true),
+        ("a*c", "abc", true),
+        ("a*c", "ab", false),
+        ("a*a", "a", false),
+        ("*-*-5", "claude-opus-5-5", true),
+        ("opus*", "claude-opus", false),
+        ("a**b", "ab", true),
+    ] {
+        let settings = settings("us-east-1", &[(pattern, BedrockModel::named("x"))]);
+        let served = resolve(name, &settings).model_id;
+        assert_eq!(served == "x", fits, "{pattern} on {name}");
+    }
+}
+
+#[test]
+fn a_bedrock_id_or_arn_in_the_request_is_served_as_it_is() {
+    for (requested, id) in [
+        (
+            "us.anthropic.claude-opus-4-6-v1",
+            "us.anthropic.claude-opus-4-6-v1",
+        ),
+        (
+            "eu.anthropic.claude-sonnet-4-5-20250929-v1:0[1m]",
+            "eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        ),
+        (ARN, ARN),
+    ] {
+        assert_eq!(resolve(requested, &BedrockSettings::default()).model_id, id);
+    }
+}
+
+#[test]
+fn a_rule_may_name_a_plain_claude_and_gets_the_profile_of_the_region() {
+    for (region, name, id) in [
+        (
+            "eu-west-1",
+            "claude-opus-4-6",
+            Some("eu.anthropic.claude-opus-4-6-v1"),
+        ),
+        (
+            "us-east-1",
+            "claude-sonnet-4-5",
+            Some("us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ),
+        (
+            "ap-northeast-2",
+            "claude-sonnet-4-5",
+            Some("global.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ),
+        (
+            "ap-northeast-2",
+            "claude-haiku-4-5-20251001",
+            Some("apac.anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ),
+        (
+            "ca-central-1",
+            "claude-opus-5-5",
+            Some("us.anthropic.claude-opus-5-5"),
+        ),
+        (
+            "us-gov-west-1",
+            "claude-opus-4-8",
+            Some("us-gov.anthropic.claude-opus-4-8"),
+        ),
+        (
+            "us-gov-west-1",
+            "claude-opus-4-7",
+            Some("global.anthropic.claude-opus-4-7"),
+        ),
+        (
+            "sa-east-1",
+            "claude-opus-5[1m]",
+            Some("global.anthropic.claude-opus-5"),
+        ),
+        ("sa-east-1", "claude-opus-4-1", None),
+        (
+            "us-east-1",
+            "claude-opus-6",
+            Some("global.anthropic.claude-opus-6"),
+        ),
+        (
+            "us-east-1",
+            "claude-opus-6-20270101",
+            Some("global.anthropic.claude-opus-6"),
+        ),
+        ("us-east-1", "nova-pro", None),
+    ] {
+        assert_eq!(
+            bedrock_id(name, region).as_deref(),
+            id,
+            "{name} in {region}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_whose_model_is_not_offered_falls_to_the_default_and_says_so() {
+    let settings = settings(
+        "sa-east-1",
+        &[("*", BedrockModel::named("claude-opus-4-1"))],
+    );
+    let target = resolve("claude-opus-5-5", &settings);
+    assert_eq!(
+        target.model_id,
+        "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    );
+    assert_eq!(target.warning, Some(TargetWarning::NotOffered));
+}
+
+#[test]
+fn counting_goes_to_the_foundation_model() {
+    for (name, id) in [
+        (
+            "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            Some("anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ),
+        (
+            "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-4-6-v1",
+            Some("anthropic.claude-opus-4-6-v1"),
+        ),
+        ("claude-opus-4-6", Some("anthropic.claude-opus-4-6-v1")),
+        (ARN, None),
+        ("amazon.nova-pro-v1:0", None),
+    ] {
+        assert_eq!(foundation_id(name).as_deref(), id, "{name}");
+    }
+}
+
+#[test]
+fn an_opaque_arn_is_known_by_its_base_model_only() {
+    let with = |base: Option<&str>| {
+        let serve = BedrockModel {
+            id: ARN.to_owned(),
+            base_model: base.map(str::to_owned),
+        };
+        resolve("claude-opus-5-5", &settings("eu-west-1", &[("*", serve)]))
+    };
+    let told = with(Some("anthropic.claude-opus-4-6-v1"));
+    assert_eq!((told.model_id.as_str(), told.warning), (ARN, None));
+    assert_eq!(told.capabilities.thinking, ThinkingKinds::Both);
+    assert_eq!(
+        told.foundation_id.as_deref(),
+        Some("anthropic.claude-opus-4-6-v1")
+    );
+    assert_eq!(
+        with(Some("claude-opus-4-6")).capabilities,
+        told.capabilities
+    );
+
+    let untold = with(None);
+    assert_eq!(untold.warning, Some(TargetWarning::BaseModelMissing));
+    assert_eq!(untold.capabilities.thinking, ThinkingKinds::None);
+    assert!(untold.capabilities.efforts.is_empty() && !untold.capabilities.sampling);
+    assert_eq!(untold.foundation_id, None);
+}
+
+#[test]
+fn a_model_newer_than_the_table_gets_the_rules_of_its_predecessor() {
+    let capabilities = |id: &str| {
+        let settings = settings("us-east-1", &[("*", BedrockModel::named(id))]);
+        let target = resolve("x", &settings);
+        (target.capabilities, target.warning)
+    };
+    for (new, old) in [
+        ("us.anthropic.claude-opus-6", "us.anthropic.claude-opus-5-5"),
+        ("us.anthropic.claude-opus-5-2", "us.anthropic.claude-opus-5"),
+        (
+            "us.anthropic.claude-haiku-5",
+            "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+        ),
+        (
+            "us.anthropic.claude-fable-5-2",
+            "us.anthropic.claude-fable-5-1",
+        ),
+        (
+            "us.anthropic.claude-parable-7-1",
+            "us.anthropic.claude-sonnet-5-5",
+        ),
+    ] {
+        assert_eq!(capabilities(new).0, capabilities(old).0, "{new}");
+        assert_eq!(capabilities(new).1, Some(TargetWarning::NewModel), "{new}");
+        assert_eq!(capabilities(old).1, None, "{old}");
+    }
+    assert_eq!(
+        capabilities("amazon.nova-pro-v1:0").1,
+        Some(TargetWarning::UnknownModel)
+    );
+}
+
+#[test]
+fn every_spelling_of_a_name_is_read() {
+    for (name, read) in [
+        ("claude-opus-4-6", Some((Family::Opus, (4, 6)))),
+        ("claude-sonnet-4-20250514", Some((Family::Sonnet, (4, 0)))),
+        (
+            "anthropic.claude-3-5-sonnet-20241022-v2:0",
+            Some((Family::Sonnet, (3, 5))),
+        ),
+        ("claude-3-7-sonnet-latest", Some((Family::Sonnet, (3, 7)))),
+        ("Claude-Haiku-5-5", Some((Family::Haiku, (5, 5)))),
+        (
+            "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-opus-4-7",
+            Some((Family::Opus, (4, 7))),
+        ),
+        ("claude-opus-4-1@20250805", Some((Family::Opus, (4, 1)))),
+        ("claude-opus-5-5[1m]", Some((Family::Opus, (5, 5)))),
+        ("claude-opus-5-5-5", Some((Family::Opus, (5, 5)))),
+        ("claude-", None),
+        ("claude-instant-v1", None),
+        ("claude--5", None),
+        ("clau\u{fe}de-", None),
+    ] {
+        let wanted = read.map(|(family, version)| ClaudeName { family, version });
+        assert_eq!(ClaudeName::read(name), wanted, "{name}");
+    }
+}
+
+#[test]
+fn efforts_are_known_by_name_and_ordered() {
+    let names = ["low", "medium", "high", "xhigh", "max"];
+    let efforts: Vec<_> = names.iter().filter_map(|name| Effort::read(name)).collect();
+    assert!(efforts.is_sorted() && efforts.len() == names.len());
+    assert_eq!(
+        efforts
+            .iter()
+            .map(|effort| effort.name())
+            .collect::<Vec<_>>(),
+        names
+    );
+    assert_eq!(Effort::read("ludicrous"), None);
+}

@@ -1,0 +1,246 @@
+//! What cannot go to Bedrock, and what the client is told.
+
+use dialect::Learned;
+use dialect::model::Target;
+use dialect::request::{MessagesRequest, Operation, Refusal, count_tokens};
+use domain::bedrock::Dialect;
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::asking::{Ask, OPUS_5_5, SONNET_4_5, messages, read, request, target};
+
+#[test]
+fn what_is_not_a_messages_request_is_told_where_and_why() {
+    let mut table = Vec::new();
+    for body in [
+        "",
+        "nonsense",
+        "[]",
+        "\"text\"",
+        "{}",
+        r#"{"messages":[]}"#,
+        r#"{"model":"m","messages":{}}"#,
+        r#"{"model":5,"messages":[]}"#,
+        r#"{"model":"m","messages":[]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[]}"#,
+        r#"{"model":"m","max_tokens":-1,"messages":[]}"#,
+        r#"{"model":"m","max_tokens":1.5,"messages":[]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[5]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"user"}]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"king","content":"x"}]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":"x"}]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"text":"x"}]}]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text"}]}]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"tool_use","id":"a","name":"b","input":{}}]}]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"b","input":[]}]}]}"#,
+        r#"{"model":"m","max_tokens":1,"tools":[{"name":"a"}],"messages":[]}"#,
+        r#"{"model":"m","max_tokens":1,"tool_choice":{"type":"some"},"messages":[]}"#,
+        r#"{"model":"m","max_tokens":1,"thinking":{"type":"enabled"},"messages":[]}"#,
+        r#"{"model":"m","max_tokens":1,"temperature":"hot","messages":[]}"#,
+        r#"{"model":"m","max_tokens":1,"temperature":2,"messages":[{"role":"user","content":"x"}]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"\ud800"}]}"#,
+        r#"{"model":"m","max_tokens":1,"mcp_servers":[{"url":"x"}],"messages":[{"role":"user","content":"x"}]}"#,
+    ] {
+        let refusal = Ask::default().text(body).unwrap_err();
+        assert_eq!(
+            (refusal.status(), refusal.error_type()),
+            (400, "invalid_request_error"),
+            "{body}"
+        );
+        table.push(format!("{refusal}"));
+    }
+    assert_snapshot!(table.join("\n"), @r#"
+    The request body is not valid JSON (line 1, column 0)
+    The request body is not valid JSON (line 1, column 2)
+    The request body must be an object
+    The request body must be an object
+    messages: Field required
+    model: Field required
+    messages: Input should be a valid list
+    model: Input should be a valid string
+    messages: at least one message is required
+    messages: at least one message is required
+    max_tokens: Input should be a valid integer
+    max_tokens: Input should be a valid integer
+    messages.0: Input should be a valid object
+    messages.0.content: Field required
+    messages.0.role: Input should be 'user' or 'assistant'
+    messages: first message must use the "user" role
+    messages.0.content.0.type: Field required
+    messages.0.content.0.text: Field required
+    messages.0.content.0: `tool_use` blocks can only be in `assistant` messages
+    messages.1.content.0.input: Input should be a valid object
+    tools.0.input_schema: Field required
+    tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'
+    thinking.budget_tokens: Field required
+    temperature: Input should be a valid number
+    temperature: Input should be between 0 and 1
+    messages.0.content: Input should be a valid string
+    mcp_servers: MCP servers are not available on Amazon Bedrock; connect them in the client instead
+    "#);
+}
+
+#[test]
+fn data_that_is_not_base64_is_refused_before_bedrock_does() {
+    for data in [
+        "",
+        "===",
+        "data:image/png;base64,aGk=",
+        "aGk",
+        "aGk=\n",
+        "aG!=",
+        "a===",
+    ] {
+        let body = messages(json!([{"role": "user", "content": [
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+        ]}]));
+        let refusal = Ask::default().ask(&body).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "messages.0.content.0.source.data: invalid base64 data",
+            "{data}"
+        );
+    }
+}
+
+#[test]
+fn pictures_and_documents_of_other_kinds_are_refused() {
+    for (kind, media_type) in [
+        ("image", "image/svg+xml"),
+        ("document", "application/msword"),
+    ] {
+        let body = messages(json!([{"role": "user", "content": [
+            {"type": kind, "source": {"type": "base64", "media_type": media_type, "data": "aGk="}},
+        ]}]));
+        let refusal = Ask::default().ask(&body).unwrap_err().to_string();
+        assert!(refusal.starts_with("messages.0.content.0.source.media_type: Input should be"));
+    }
+}
+
+#[test]
+fn nesting_without_end_is_refused_wherever_it_is() {
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let input = format!(
+        r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":"a"}},{{"role":"assistant","content":[
+            {{"type":"tool_use","id":"a","name":"b","input":{{"a":{}}}}}]}}]}}"#,
+        deep(100_000)
+    );
+    assert_snapshot!(Ask::default().text(&input).unwrap_err(), @"messages.1.content.0.input: Input is nested too deeply");
+
+    let block = r#"{"type":"tool_result","tool_use_id":"a","content":["#;
+    let results = format!(
+        r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":[{}{}]}}]}}"#,
+        block.repeat(10_000),
+        "]}".repeat(10_000)
+    );
+    assert_snapshot!(Ask::default().text(&results).unwrap_err(), @"messages.0.content.0.content.0.type: content blocks of type 'tool_result' are not available on Amazon Bedrock");
+
+    let ignored = format!(
+        r#"{{"model":"m","max_tokens":1,"x":{},"messages":[{{"role":"user","content":"a"}}]}}"#,
+        deep(100_000)
+    );
+    assert!(Ask::default().text(&ignored).is_ok());
+}
+
+#[test]
+fn one_id_for_two_calls_is_refused() {
+    let call = json!({"type": "tool_use", "id": "a", "name": "b", "input": {}});
+    let body = messages(json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [call]},
+        {"role": "assistant", "content": [call]},
+    ]));
+    assert_snapshot!(Ask::default().ask(&body).unwrap_err(), @"messages: `tool_use` ids must be unique");
+}
+
+#[test]
+fn one_name_for_two_tools_is_refused() {
+    let tool = json!({"name": "a", "input_schema": {"type": "object"}});
+    let body = request(json!({"tools": [tool, tool]}));
+    assert_snapshot!(Ask::default().ask(&body).unwrap_err(), @"tools: Tool names must be unique.");
+}
+
+#[test]
+fn a_body_larger_than_bedrock_takes_is_too_large() {
+    let text = "x".repeat(20_000_000);
+    let refusal = Ask::default()
+        .ask(&messages(json!([{"role": "user", "content": text}])))
+        .unwrap_err();
+    assert_eq!(
+        (refusal.status(), refusal.error_type()),
+        (413, "request_too_large")
+    );
+    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock takes at most 20 MB");
+}
+
+#[test]
+fn a_refusal_never_repeats_what_was_said() {
+    let secret = "s3cret";
+    for body in [
+        json!({"model": "m", "messages": [{"role": secret, "content": ""}]}),
+        json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": [secret]}]}]}),
+        json!({"model": "m", "temperature": secret, "messages": []}),
+        json!({"model": "m", "tools": [{"name": "a", "input_schema": secret}], "messages": []}),
+        json!({"model": "m", "tool_choice": {"type": secret}, "messages": []}),
+    ] {
+        let refusal = Ask::default().ask(&body).unwrap_err().to_string();
+        assert!(!refusal.contains(secret), "{refusal}");
+    }
+}
+
+fn count(body: &Value, target: &Target, dialect: Dialect) -> Result<Value, Refusal> {
+    let body = body.to_string();
+    let request = MessagesRequest::parse(body.as_bytes(), std::iter::empty())?;
+    let translated = count_tokens(&request, target, dialect, &Learned::default())?;
+    assert_eq!(translated.operation, Operation::CountTokens);
+    assert_eq!(
+        translated.model_id,
+        "anthropic.claude-sonnet-4-5-20250929-v1:0"
+    );
+    Ok(read(&translated))
+}
+
+fn countable() -> Value {
+    json!({
+        "model": "claude-opus-5-5",
+        "system": "s",
+        "tools": [{"name": "T", "input_schema": {"type": "object"}}],
+        "messages": [{"role": "user", "content": "foo"}, {"role": "assistant", "content": "bar "}],
+    })
+}
+
+#[test]
+fn tokens_are_counted_by_the_model_behind_the_profile() {
+    let body = count(&countable(), &target(SONNET_4_5), Dialect::Converse).unwrap();
+    assert_snapshot!(body, @r#"{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"foo"}]},{"role":"assistant","content":[{"text":"bar"}]}],"system":[{"text":"s"}],"toolConfig":{"tools":[{"toolSpec":{"name":"T","inputSchema":{"json":{"type":"object"}}}}]}}}}"#);
+}
+
+#[test]
+fn tokens_are_counted_of_a_native_body_too() {
+    use base64::Engine as _;
+    let body = count(&countable(), &target(SONNET_4_5), Dialect::Invoke).unwrap();
+    let inner = body["input"]["invokeModel"]["body"].as_str().unwrap();
+    let inner = base64::engine::general_purpose::STANDARD
+        .decode(inner)
+        .unwrap();
+    assert_snapshot!(String::from_utf8(inner).unwrap(), @r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":1,"tools":[{"name":"T","input_schema":{"type":"object"}}],"system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"foo"}]},{"role":"assistant","content":[{"type":"text","text":"bar"}]}]}"#);
+}
+
+#[test]
+fn a_count_that_bedrock_does_not_have_is_never_made_up() {
+    let empty = json!({"model": "m", "messages": []});
+    for (body, model) in [(&countable(), OPUS_5_5), (&empty, SONNET_4_5)] {
+        let refusal = count(body, &target(model), Dialect::Converse).unwrap_err();
+        assert_eq!(
+            (refusal.status(), refusal.error_type()),
+            (501, "not_supported")
+        );
+    }
+    let opaque = target("arn:aws:bedrock:us-east-1:1:application-inference-profile/x");
+    assert_eq!(
+        count(&countable(), &opaque, Dialect::Converse)
+            .unwrap_err()
+            .status(),
+        501
+    );
+}

@@ -1,0 +1,673 @@
+//! Rules of the translation to Converse, each by the smallest request that shows it.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::asking::{
+    Ask, FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, converse, converse_for,
+    messages, outline, request, turns,
+};
+
+const DOT: &str = "iVBORw0KGgo=";
+
+#[test]
+fn the_smallest_request_is_the_smallest_body() {
+    let translated = Ask::default().ask(&request(json!({}))).unwrap();
+    let body = std::str::from_utf8(&translated.body).unwrap();
+    assert_snapshot!(body, @r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":32000},"additionalModelResponseFieldPaths":["/stop_sequence"]}"#);
+    assert_snapshot!(translated.losses.iter().count(), @"0");
+    assert_eq!(translated.reply.requested_model, "claude-opus-5-5");
+}
+
+#[test]
+fn max_tokens_are_always_told_and_never_above_the_targets_own() {
+    for (asked, model, told) in [
+        (128_000, SONNET_4_5, 64_000),
+        (128_000, OPUS_4_6, 128_000),
+        (5, SONNET_4_5, 5),
+        (0, OPUS_5_5, 1),
+    ] {
+        let body = converse_for(model, &request(json!({ "max_tokens": asked })));
+        assert_eq!(body["inferenceConfig"]["maxTokens"], told);
+    }
+}
+
+#[test]
+fn system_keeps_its_borders_and_loses_what_is_blank() {
+    let body = converse(&request(json!({"system": [
+        {"type": "text", "text": "one"},
+        {"type": "text", "text": " \n"},
+        {"type": "text", "text": "two", "cache_control": {"type": "ephemeral"}},
+    ]})));
+    assert_snapshot!(outline(&body), @r#"
+    user: hi
+    system: one | two | POINT
+    inferenceConfig: {"maxTokens":32000}
+    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    "#);
+    assert_eq!(
+        converse(&request(json!({"system": "  "}))).get("system"),
+        None
+    );
+}
+
+#[test]
+fn consecutive_messages_of_one_side_become_one_turn() {
+    let body = converse(&messages(json!([
+        {"role": "user", "content": "a"},
+        {"role": "user", "content": [{"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": "c"},
+        {"role": "assistant", "content": [{"type": "text", "text": ""}]},
+        {"role": "assistant", "content": "d"},
+        {"role": "user", "content": "e"},
+    ])));
+    assert_snapshot!(turns(&body), @"
+    user: a | b
+    assistant: c | d
+    user: e
+    ");
+}
+
+#[test]
+fn a_turn_that_says_nothing_stays_only_where_two_others_would_meet() {
+    let body = converse(&messages(json!([
+        {"role": "user", "content": " "},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": [{"type": "text", "text": "\u{1c}"}]},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "x", "signature": ""}]},
+        {"role": "user", "content": "d"},
+    ])));
+    assert_snapshot!(turns(&body), @"
+    user: (empty)
+    assistant: a
+    user: (empty)
+    assistant: b
+    user: c | d
+    ");
+}
+
+#[test]
+fn a_conversation_may_end_in_the_assistants_words_where_the_target_goes_on_from_them() {
+    let body = messages(json!([
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "The answer is \n"},
+    ]));
+    assert_snapshot!(turns(&converse_for(OPUS_4_5, &body)), @"
+    user: a
+    assistant: The answer is
+    ");
+    let refusal = Ask {
+        model: OPUS_4_6,
+        ..Ask::default()
+    }
+    .ask(&body)
+    .unwrap_err();
+    assert_snapshot!(refusal, @"This model does not support assistant message prefill. The conversation must end with a user message.");
+}
+
+#[test]
+fn results_of_tools_come_first_and_answer_every_call_once() {
+    let body = converse(&messages(json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [
+            {"type": "tool_use", "id": "a", "name": "Bash", "input": {}},
+            {"type": "tool_use", "id": "b", "name": "Read", "input": {"z": 1, "a": 2}},
+            {"type": "tool_use", "id": "c", "name": "Bash", "input": null},
+        ]},
+        {"role": "user", "content": [
+            {"type": "text", "text": "first"},
+            {"type": "tool_result", "tool_use_id": "b", "content": "B", "is_error": false},
+            {"type": "tool_result", "tool_use_id": "x", "content": "X"},
+            {"type": "tool_result", "tool_use_id": "a", "is_error": true,
+             "content": [{"type": "text", "text": "A"}], "cache_control": {"type": "ephemeral"}},
+            {"type": "tool_result", "tool_use_id": "b", "content": "again"},
+        ]},
+    ])));
+    assert_snapshot!(turns(&body), @r#"
+    user: go
+    assistant: use a Bash {} | use b Read {"z":1,"a":2} | use c Bash {}
+    user: result b "success" [B] | result a "error" [A] | POINT | result c "error" [Tool result missing.] | first | [result of an earlier tool call] | X | [result of an earlier tool call] | again
+    "#);
+}
+
+#[test]
+fn calls_that_were_never_answered_are_answered_with_an_error() {
+    let ask = Ask::default();
+    let body = messages(json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "Bash", "input": {}}]},
+    ]));
+    assert_snapshot!(turns(&ask.body(&body)), @r#"
+    user: go
+    assistant: use a Bash {}
+    user: result a "error" [Tool result missing.]
+    "#);
+    assert_eq!(ask.losses(&body), "tool_result:missing");
+}
+
+#[test]
+fn ids_and_names_that_bedrock_refuses_are_replaced_alike_on_every_turn() {
+    let long = format!("mcp__{}", "x".repeat(100));
+    let body = request(json!({
+        "tools": [{"name": long, "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "tool", "name": long},
+        "messages": [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": [
+                {"type": "tool_use", "id": "call #1", "name": long, "input": {}},
+            ]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "call #1", "content": "ok"},
+            ]},
+        ],
+    }));
+    let translated = Ask::default().ask(&body).unwrap();
+    assert_snapshot!(outline(&crate::asking::read(&translated)), @r#"
+    user: go
+    assistant: use call__1_fecfd6781cb3323370a8 mcp__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_66d9c770f666e456c8ac {}
+    user: result call__1_fecfd6781cb3323370a8 [ok]
+    inferenceConfig: {"maxTokens":32000}
+    tools: mcp__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_66d9c770f666e456c8ac choice {"tool":{"name":"mcp__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_66d9c770f666e456c8ac"}}
+    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    "#);
+    let [(sent, known)] = translated.reply.renamed_tools.as_slice() else {
+        panic!("one name")
+    };
+    assert_eq!((sent.len(), known), (64, &long));
+}
+
+#[test]
+fn pictures_and_documents_go_as_bytes() {
+    let body = converse(&messages(json!([{"role": "user", "content": [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/jpg", "data": DOT}},
+        {"type": "document", "title": "Plan.pdf", "context": "secret",
+         "source": {"type": "base64", "media_type": "application/pdf", "data": DOT},
+         "citations": {"enabled": true}},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "é"}},
+        {"type": "document", "title": "Parts", "source": {"type": "content", "content": [
+            {"type": "text", "text": "p"},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": DOT}},
+        ]}},
+    ]}])));
+    assert_snapshot!(turns(&body), @r#"user: image {"format":"jpeg","source":{"bytes":"iVBORw0KGgo="}} | document {"format":"pdf","name":"document-1","source":{"bytes":"iVBORw0KGgo="},"context":"Plan.pdf\nsecret","citations":{"enabled":true}} | document {"format":"txt","name":"document-2","source":{"bytes":"w6k="}} | image {"format":"png","source":{"bytes":"iVBORw0KGgo="}} | document {"name":"document-3","source":{"content":[{"text":"p"}]},"context":"Parts"} | ."#);
+}
+
+#[test]
+fn what_lies_elsewhere_is_refused_now_and_left_out_of_the_past() {
+    let sources = [
+        json!({"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}),
+        json!({"type": "document", "source": {"type": "file", "file_id": "file_1"}}),
+    ];
+    for block in sources {
+        let now = messages(json!([{"role": "user", "content": [block]}]));
+        let refusal = Ask::default().ask(&now).unwrap_err();
+        assert_eq!(refusal.status(), 400);
+        assert!(
+            refusal
+                .to_string()
+                .contains("not available on Amazon Bedrock"),
+            "{refusal}"
+        );
+
+        let past = messages(json!([
+            {"role": "user", "content": [block]},
+            {"role": "assistant", "content": "ok"},
+            {"role": "user", "content": "and?"},
+        ]));
+        let kind = block["type"].as_str().unwrap();
+        assert!(turns(&converse(&past)).starts_with(&format!("user: [{kind} omitted]")));
+        assert_eq!(Ask::default().losses(&past), format!("block:{kind}"));
+    }
+}
+
+#[test]
+fn search_results_stay_search_results() {
+    let result = json!({"type": "search_result", "source": "s", "title": "t",
+        "content": [{"type": "text", "text": "found"}], "citations": {"enabled": true}});
+    let body = converse(&messages(json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "Find", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [result]}]},
+    ])));
+    assert_snapshot!(turns(&body), @r#"
+    user: go
+    assistant: use a Find {}
+    user: result a [searchResult {"source":"s","title":"t","content":[{"text":"found"}],"citations":{"enabled":true}}]
+    "#);
+}
+
+#[test]
+fn what_anthropics_servers_did_is_told_in_words() {
+    let body = converse(&messages(json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [
+            {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "rust"}},
+            {"type": "web_search_tool_result", "tool_use_id": "s", "content": [
+                {"type": "web_search_result", "url": "https://a.example", "title": "A", "encrypted_content": "zzz"},
+            ]},
+            {"type": "web_search_tool_result", "tool_use_id": "s", "content": {"error_code": "unavailable"}},
+            {"type": "web_fetch_tool_result", "tool_use_id": "s", "content": {"url": "https://b.example"}},
+            {"type": "code_execution_tool_result", "tool_use_id": "s", "content": {"stdout": "42\n"}},
+            {"type": "mcp_tool_use", "id": "m", "name": "read_page", "input": {}},
+            {"type": "mcp_tool_result", "tool_use_id": "m", "content": [{"type": "text", "text": "page"}]},
+            {"type": "container_upload", "file_id": "f"},
+            {"type": "compaction", "content": "What came before."},
+            {"type": "text", "text": "done"},
+        ]},
+        {"role": "user", "content": "thanks"},
+    ])));
+    assert_snapshot!(turns(&body), @"
+    user: go
+    assistant: [web search: rust] | [web search results]⏎A https://a.example | [web search failed] | [web page fetched]⏎https://b.example | [code execution tool result]⏎42 | [read page] | page | [file omitted] | What came before. | done
+    user: thanks
+    ");
+    assert!(!body.to_string().contains("zzz"));
+}
+
+#[test]
+fn blocks_of_the_future_are_refused_now_and_left_out_of_the_past() {
+    let block = json!({"type": "hologram", "data": 1});
+    let now = messages(json!([{"role": "user", "content": [block]}]));
+    assert_snapshot!(Ask::default().ask(&now).unwrap_err(), @"messages.0.content.0.type: content blocks of type 'hologram' are not available on Amazon Bedrock");
+    let past = messages(json!([
+        {"role": "user", "content": [{"type": "text", "text": "a"}, block]},
+        {"role": "assistant", "content": [block]},
+        {"role": "user", "content": "b"},
+    ]));
+    assert_snapshot!(turns(&converse(&past)), @"user: a | b");
+    assert_eq!(Ask::default().losses(&past), "block:hologram");
+}
+
+fn thinking(asked: &Value, effort: Option<&str>, model: &str) -> String {
+    let mut parts = json!({ "thinking": asked });
+    if let Some(effort) = effort {
+        parts["output_config"] = json!({ "effort": effort });
+    }
+    converse_for(model, &request(parts))["additionalModelRequestFields"].to_string()
+}
+
+#[test]
+fn thinking_is_told_in_the_kind_that_the_target_knows() {
+    let budget = json!({"type": "enabled", "budget_tokens": 10_000, "display": "summarized"});
+    let adaptive = json!({"type": "adaptive", "display": "summarized"});
+    let off = json!({"type": "disabled"});
+    let mut table = Vec::new();
+    for (name, asked) in [("budget", &budget), ("adaptive", &adaptive), ("off", &off)] {
+        for model in [
+            SONNET_4_5,
+            OPUS_4_5,
+            OPUS_4_6,
+            OPUS_4_7,
+            OPUS_5_5,
+            "us.anthropic.claude-sonnet-5-5",
+        ] {
+            let family = model.split("claude-").nth(1).unwrap();
+            table.push(format!(
+                "{name:8} high {family:22} {}",
+                thinking(asked, Some("high"), model)
+            ));
+        }
+    }
+    assert_snapshot!(table.join("\n"), @r#"
+    budget   high sonnet-4-5-20250929-v1:0 {"thinking":{"type":"enabled","budget_tokens":10000}}
+    budget   high opus-4-5-20251101-v1:0 {"thinking":{"type":"enabled","budget_tokens":10000},"output_config":{"effort":"high"},"anthropic_beta":["effort-2025-11-24"]}
+    budget   high opus-4-6-v1            {"thinking":{"type":"enabled","budget_tokens":10000},"output_config":{"effort":"high"}}
+    budget   high opus-4-7               {"thinking":{"type":"adaptive","display":"summarized"},"output_config":{"effort":"high"}}
+    budget   high opus-5-5               {"thinking":{"type":"adaptive","display":"summarized"},"output_config":{"effort":"high"}}
+    budget   high sonnet-5-5             {"thinking":{"type":"adaptive","display":"summarized"},"output_config":{"effort":"high"}}
+    adaptive high sonnet-4-5-20250929-v1:0 {"thinking":{"type":"enabled","budget_tokens":16384}}
+    adaptive high opus-4-5-20251101-v1:0 {"thinking":{"type":"enabled","budget_tokens":16384}}
+    adaptive high opus-4-6-v1            {"thinking":{"type":"adaptive"},"output_config":{"effort":"high"}}
+    adaptive high opus-4-7               {"thinking":{"type":"adaptive","display":"summarized"},"output_config":{"effort":"high"}}
+    adaptive high opus-5-5               {"thinking":{"type":"adaptive","display":"summarized"},"output_config":{"effort":"high"}}
+    adaptive high sonnet-5-5             {"thinking":{"type":"adaptive","display":"summarized"},"output_config":{"effort":"high"}}
+    off      high sonnet-4-5-20250929-v1:0 null
+    off      high opus-4-5-20251101-v1:0 {"output_config":{"effort":"high"},"anthropic_beta":["effort-2025-11-24"]}
+    off      high opus-4-6-v1            {"output_config":{"effort":"high"}}
+    off      high opus-4-7               {"thinking":{"type":"disabled"},"output_config":{"effort":"high"}}
+    off      high opus-5-5               {"output_config":{"effort":"high"}}
+    off      high sonnet-5-5             {"thinking":{"type":"between_tools"},"output_config":{"effort":"high"}}
+    "#);
+}
+
+#[test]
+fn a_level_of_effort_is_a_budget_where_only_budgets_are_known() {
+    for (effort, max_tokens, budget) in [
+        (Some("low"), 32_000, Some(4_096)),
+        (Some("medium"), 32_000, Some(8_192)),
+        (None, 32_000, Some(16_384)),
+        (Some("high"), 32_000, Some(16_384)),
+        (Some("xhigh"), 64_000, Some(24_576)),
+        (Some("max"), 64_000, Some(31_999)),
+        (Some("max"), 10_000, Some(8_976)),
+        (Some("max"), 2_048, Some(1_024)),
+        (Some("max"), 2_047, None),
+    ] {
+        let mut parts = json!({"thinking": {"type": "adaptive"}, "max_tokens": max_tokens});
+        if let Some(effort) = effort {
+            parts["output_config"] = json!({ "effort": effort });
+        }
+        let body = converse(&request(parts));
+        let thinking = &body["additionalModelRequestFields"]["thinking"];
+        assert_eq!(
+            thinking["budget_tokens"].as_u64(),
+            budget,
+            "{effort:?} of {max_tokens}"
+        );
+    }
+}
+
+#[test]
+fn a_budget_is_a_level_of_effort_where_no_budgets_are_known() {
+    for (budget, effort) in [
+        (1_024, "low"),
+        (4_096, "medium"),
+        (8_192, "high"),
+        (31_999, "xhigh"),
+    ] {
+        let asked = json!({"type": "enabled", "budget_tokens": budget});
+        let fields = thinking(&asked, None, OPUS_4_7);
+        assert!(
+            fields.contains(&format!(r#""effort":"{effort}""#)),
+            "{budget}: {fields}"
+        );
+    }
+}
+
+#[test]
+fn a_budget_stays_below_max_tokens_and_above_the_least() {
+    for (budget, max_tokens, told) in [
+        (31_999, 32_000, Some(31_999)),
+        (31_999, 16_000, Some(15_999)),
+        (500, 32_000, None),
+        (2_000, 1_000, None),
+    ] {
+        let body = converse(&request(json!({
+            "thinking": {"type": "enabled", "budget_tokens": budget},
+            "max_tokens": max_tokens,
+        })));
+        let thinking = &body["additionalModelRequestFields"]["thinking"];
+        assert_eq!(
+            thinking["budget_tokens"].as_u64(),
+            told,
+            "{budget} of {max_tokens}"
+        );
+    }
+}
+
+#[test]
+fn effort_is_the_nearest_level_that_the_target_has() {
+    let told = |asked: &str, model: &str| {
+        let body = converse_for(model, &request(json!({"output_config": {"effort": asked}})));
+        body["additionalModelRequestFields"]["output_config"]["effort"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    for (asked, on_4_5, on_opus_4_5, on_4_6, on_4_7, on_5_5) in [
+        (
+            "low",
+            None,
+            Some("low"),
+            Some("low"),
+            Some("low"),
+            Some("low"),
+        ),
+        (
+            "xhigh",
+            None,
+            Some("high"),
+            Some("max"),
+            Some("xhigh"),
+            Some("xhigh"),
+        ),
+        (
+            "max",
+            None,
+            Some("high"),
+            Some("max"),
+            Some("xhigh"),
+            Some("max"),
+        ),
+        ("ludicrous", None, None, None, None, None),
+    ] {
+        for (model, wanted) in [
+            (SONNET_4_5, on_4_5),
+            (OPUS_4_5, on_opus_4_5),
+            (OPUS_4_6, on_4_6),
+            (OPUS_4_7, on_4_7),
+            (OPUS_5_5, on_5_5),
+        ] {
+            assert_eq!(told(asked, model).as_deref(), wanted, "{asked} on {model}");
+        }
+    }
+}
+
+#[test]
+fn the_last_effort_of_the_conversation_counts() {
+    let body = request(json!({
+        "output_config": {"effort": "low"},
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "system", "content": "be quick", "output_config": {"effort": "medium"}},
+            {"role": "assistant", "content": "b"},
+            {"role": "user", "content": "c"},
+            {"role": "system", "content": "think", "output_config": {"effort": "high"}},
+        ],
+    }));
+    let sent = converse_for(OPUS_5_5, &body);
+    assert_eq!(
+        sent["additionalModelRequestFields"]["output_config"],
+        json!({"effort": "high"})
+    );
+    assert!(!turns(&sent).contains("output_config"));
+}
+
+#[test]
+fn sampling_goes_where_it_is_taken_and_never_two_at_once() {
+    let asked = json!({"temperature": 0.2, "top_p": 0.9, "top_k": 5});
+    let mut table = Vec::new();
+    for (name, model, extra) in [
+        ("4.5", SONNET_4_5, json!({})),
+        (
+            "4.5 thinking",
+            SONNET_4_5,
+            json!({"thinking": {"type": "enabled", "budget_tokens": 2000}}),
+        ),
+        ("4.5 top_p", SONNET_4_5, json!({"temperature": null})),
+        ("4.7", OPUS_4_7, json!({})),
+    ] {
+        let mut parts = asked.clone();
+        parts
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        let ask = Ask {
+            model,
+            ..Ask::default()
+        };
+        let body = ask.body(&request(parts.clone()));
+        let losses = ask.losses(&request(parts));
+        let fields = body
+            .get("additionalModelRequestFields")
+            .map(Value::to_string);
+        table.push(format!(
+            "{name:12} {} {} dropped: {losses}",
+            body["inferenceConfig"],
+            fields.unwrap_or_default()
+        ));
+    }
+    assert_snapshot!(table.join("\n"), @r#"
+    4.5          {"maxTokens":32000,"temperature":0.2} {"top_k":5} dropped: top_p
+    4.5 thinking {"maxTokens":32000} {"thinking":{"type":"enabled","budget_tokens":2000}} dropped: temperature top_p top_k
+    4.5 top_p    {"maxTokens":32000,"topP":0.9} {"top_k":5} dropped: 
+    4.7          {"maxTokens":32000}  dropped: temperature top_p top_k
+    "#);
+}
+
+#[test]
+fn numbers_are_sent_as_they_were_written() {
+    let body = r#"{"model":"m","max_tokens":10,"temperature":0.10,"top_k":40,
+        "tools":[{"name":"T","input_schema":{"type":"object","z":1.0,"a":1e3,"n":12345678901234567890123}}],
+        "messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[
+            {"type":"tool_use","id":"t","name":"T","input":{"z":1.50,"a":[1E2, -0]}}]}]}"#;
+    let sent = String::from_utf8(Ask::default().text(body).unwrap().body).unwrap();
+    for kept in [
+        r#""temperature":0.10"#,
+        r#"{"type":"object","z":1.0,"a":1e3,"n":12345678901234567890123}"#,
+        r#"{"z":1.50,"a":[1E2, -0]}"#,
+    ] {
+        assert!(sent.contains(kept), "{kept} in {sent}");
+    }
+}
+
+#[test]
+fn stop_sequences_that_are_blank_go() {
+    let body = converse(&request(json!({"stop_sequences": ["END", " ", "", "\n"]})));
+    assert_eq!(body["inferenceConfig"]["stopSequences"], json!(["END"]));
+    assert_eq!(
+        body["additionalModelResponseFieldPaths"],
+        json!(["/stop_sequence"])
+    );
+}
+
+#[test]
+fn a_json_schema_is_told_as_text_to_the_families_that_take_it() {
+    let asked = request(json!({"output_config": {"format":
+        {"type": "json_schema", "schema": {"type": "object", "required": ["b", "a"]}}}}));
+    assert_eq!(
+        converse(&asked)["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"],
+        r#"{"type":"object","required":["b","a"]}"#
+    );
+    let ask = Ask {
+        model: OPUS_5_5,
+        ..Ask::default()
+    };
+    assert_eq!(ask.body(&asked).get("outputConfig"), None);
+    assert_eq!(ask.losses(&asked), "output_config.format");
+}
+
+#[test]
+fn automatic_caching_marks_the_end_of_the_conversation() {
+    let body = request(json!({
+        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
+    }));
+    assert_eq!(turns(&converse(&body)), "user: a | b | POINT 1h");
+}
+
+#[test]
+fn history_that_is_bound_elsewhere_is_dropped_and_not_refused() {
+    let body = request(json!({
+        "thinking": {"type": "adaptive", "display": "omitted"},
+        "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "", "signature": "c2ln"},
+                {"type": "text", "text": "b"},
+            ]},
+            {"role": "user", "content": "c"},
+        ],
+    }));
+    assert_snapshot!(converse_for(FABLE_5_1, &body)["additionalModelRequestFields"], @r#"{"thinking":{"type":"adaptive","display":"omitted","block_binding":{"prefix_mismatch_behavior":"drop_block"}},"anthropic_beta":["thinking-binding-controls-2026-08-01"]}"#);
+    assert_snapshot!(converse_for(OPUS_5_5, &body)["additionalModelRequestFields"], @r#"{"thinking":{"type":"adaptive","display":"omitted"}}"#);
+}
+
+#[test]
+fn fields_without_a_place_are_named_and_never_sent() {
+    let ask = Ask {
+        betas: "oauth-2025-04-20, made-up-1 ,,claude-code-20250219",
+        ..Ask::default()
+    };
+    let body = request(json!({
+        "service_tier": "auto",
+        "container": {"id": "c"},
+        "metadata": {"user_id": "u", "more": 1},
+        "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        "safeguards": [{"type": "dangerous_tool_use"}],
+        "mcp_servers": [],
+        "inference_geo": null,
+        "weird \"key\"\n": 1,
+    }));
+    assert_snapshot!(ask.losses(&body), @"service_tier container weird__key__ metadata.more safeguards metadata.user_id context_management beta:oauth-2025-04-20 beta:made-up-1 beta:claude-code-20250219");
+    assert_snapshot!(outline(&ask.body(&body)), @r#"
+    user: hi
+    inferenceConfig: {"maxTokens":32000}
+    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    "#);
+    assert!(ask.ask(&body).unwrap().reply.safeguards_requested);
+}
+
+#[test]
+fn betas_go_only_with_what_needs_them() {
+    let tools = json!([{"name": "T", "input_schema": {"type": "object"}}]);
+    let thinking = json!({"type": "adaptive", "display": "updates"});
+    let all = "interleaved-thinking-2025-05-14,context-1m-2025-08-07,\
+        fine-grained-tool-streaming-2025-05-14,effort-2025-11-24,\
+        thinking-display-updates-2026-08-18,context-management-2025-06-27,\
+        advanced-tool-use-2025-11-20,structured-outputs-2025-12-15,extended-cache-ttl-2025-04-11";
+    let mut table = Vec::new();
+    for model in [SONNET_4_5, OPUS_4_5, OPUS_4_6, OPUS_5_5] {
+        for (name, parts) in [
+            ("bare", json!({})),
+            (
+                "full",
+                json!({"tools": tools, "thinking": thinking, "output_config": {"effort": "high"}}),
+            ),
+        ] {
+            let body = Ask {
+                model,
+                betas: all,
+                ..Ask::default()
+            }
+            .body(&request(parts));
+            let betas = &body["additionalModelRequestFields"]["anthropic_beta"];
+            let family = model.split("claude-").nth(1).unwrap();
+            table.push(format!("{name} {family:22} {betas}"));
+        }
+    }
+    assert_snapshot!(table.join("\n"), @r#"
+    bare sonnet-4-5-20250929-v1:0 ["context-1m-2025-08-07"]
+    full sonnet-4-5-20250929-v1:0 ["interleaved-thinking-2025-05-14","context-1m-2025-08-07","fine-grained-tool-streaming-2025-05-14"]
+    bare opus-4-5-20251101-v1:0 null
+    full opus-4-5-20251101-v1:0 ["interleaved-thinking-2025-05-14","fine-grained-tool-streaming-2025-05-14"]
+    bare opus-4-6-v1            null
+    full opus-4-6-v1            ["interleaved-thinking-2025-05-14","fine-grained-tool-streaming-2025-05-14"]
+    bare opus-5-5               null
+    full opus-5-5               ["thinking-display-updates-2026-08-18"]
+    "#);
+}
+
+#[test]
+fn what_was_lost_always_fits_a_header() {
+    let betas: Vec<_> = (0..200)
+        .map(|nth| format!("beta\r\n-{nth}-{}", "x".repeat(99)))
+        .collect();
+    let betas = betas.join(",");
+    let ask = Ask {
+        betas: &betas,
+        ..Ask::default()
+    };
+    let lost = ask.losses(&messages(json!([
+        {"role": "user", "content": [{"type": "odd\r\nblock"}]},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": "b"},
+    ])));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._:- ".contains(c);
+    assert!(lost.len() < 5_000 && lost.chars().all(plain), "{lost}");
+    assert!(lost.starts_with("block:odd__block ") && lost.ends_with(" more"));
+}
+
+#[test]
+fn a_system_message_without_words_leaves_no_turn() {
+    let body = converse_for(
+        OPUS_4_5,
+        &messages(json!([
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "b"},
+            {"role": "system", "content": []},
+        ])),
+    );
+    assert_eq!(turns(&body), "user: a\nassistant: b");
+}

@@ -1,0 +1,514 @@
+//! Mistakes that other gateways made between Anthropic and Bedrock, each as the promise that it is
+//! not made here.
+
+use dialect::request::{MessagesRequest, RequestLabels, translate};
+use dialect::{Learned, Refused};
+use domain::bedrock::Dialect;
+use serde_json::{Value, json};
+
+use crate::asking::{
+    Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, converse, converse_for, messages, read, request, target,
+    turns,
+};
+
+fn ephemeral() -> Value {
+    json!({"type": "ephemeral"})
+}
+
+fn hour() -> Value {
+    json!({"type": "ephemeral", "ttl": "1h"})
+}
+
+#[test]
+fn schemas_inputs_and_tools_keep_their_order() {
+    let body = r#"{"model":"m","max_tokens":10,
+        "tools":[{"name":"Z","input_schema":{"type":"object","properties":{"z":{},"y":{},"a":{}}}},
+                 {"name":"A","input_schema":{"type":"object"}}],
+        "messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[
+            {"type":"tool_use","id":"t","name":"Z","input":{"z":1,"y":2,"a":3}}]}]}"#;
+    let sent = String::from_utf8(Ask::default().text(body).unwrap().body).unwrap();
+    assert!(sent.contains(r#""properties":{"z":{},"y":{},"a":{}}"#));
+    assert!(sent.contains(r#""input":{"z":1,"y":2,"a":3}"#));
+    assert!(sent.find(r#""name":"Z""#) < sent.find(r#""name":"A""#));
+}
+
+#[test]
+fn equal_requests_are_equal_bytes() {
+    let body = request(json!({
+        "tools": [{"name": "T", "input_schema": {"type": "object"}}],
+        "thinking": {"type": "adaptive"},
+    }));
+    let first = Ask::default().ask(&body).unwrap();
+    assert!((0..20).all(|_| Ask::default().ask(&body).unwrap() == first));
+}
+
+#[test]
+fn the_lifetime_of_a_cache_point_is_kept() {
+    let body = request(json!({
+        "system": [{"type": "text", "text": "s", "cache_control": hour()}],
+        "tools": [{"name": "T", "input_schema": {"type": "object"}, "cache_control": hour()}],
+    }));
+    let sent = converse(&body);
+    assert_eq!(
+        sent["system"][1],
+        json!({"cachePoint": {"type": "default", "ttl": "1h"}})
+    );
+    assert_eq!(
+        sent["toolConfig"]["tools"][1],
+        json!({"cachePoint": {"type": "default", "ttl": "1h"}})
+    );
+}
+
+#[test]
+fn the_lifetime_of_a_cache_point_is_not_told_to_models_that_do_not_know_it() {
+    let body = request(json!({"system": [{"type": "text", "text": "s", "cache_control": hour()}]}));
+    let sent = converse_for("us.anthropic.claude-3-7-sonnet-20250219-v1:0", &body);
+    assert_eq!(
+        sent["system"][1],
+        json!({"cachePoint": {"type": "default"}})
+    );
+}
+
+#[test]
+fn an_hour_never_follows_five_minutes() {
+    let body = request(json!({
+        "system": [{"type": "text", "text": "s", "cache_control": ephemeral()}],
+        "tools": [{"name": "T", "input_schema": {"type": "object"}, "cache_control": hour()}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": hour()}]}],
+    }));
+    let sent = converse(&body).to_string();
+    assert_eq!(sent.matches(r#""ttl":"1h""#).count(), 1);
+    assert!(Ask::default().losses(&body).contains("cache_control.ttl"));
+}
+
+#[test]
+fn a_cache_point_never_lies_inside_a_tool_result() {
+    let body = messages(json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "T", "input": {}}]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "a", "content": [
+                {"type": "text", "text": "x", "cache_control": ephemeral()},
+                {"type": "text", "text": "y", "cache_control": ephemeral()},
+            ]},
+            {"type": "text", "text": "next"},
+        ]},
+    ]));
+    assert!(turns(&converse(&body)).ends_with("user: result a [x | y] | POINT | next"));
+}
+
+#[test]
+fn there_are_never_more_than_four_cache_points_and_the_newest_stay() {
+    let marked = |text: &str| json!({"type": "text", "text": text, "cache_control": ephemeral()});
+    let body = request(json!({
+        "system": [marked("s"), marked("t")],
+        "messages": [{"role": "user", "content": [marked("a"), marked("b"), marked("c")]}],
+    }));
+    let sent = converse(&body);
+    assert_eq!(turns(&sent), "user: a | b | POINT | c | POINT");
+    assert_eq!(sent["system"].to_string().matches("cachePoint").count(), 2);
+    assert!(Ask::default().losses(&body).contains("cache_control"));
+
+    let many: Vec<_> = (0..6).map(|nth| marked(&nth.to_string())).collect();
+    let sent = converse(&request(
+        json!({"system": many, "messages": [{"role": "user", "content": [marked("a")]}]}),
+    ));
+    assert_eq!(sent.to_string().matches("cachePoint").count(), 4);
+    assert_eq!(turns(&sent), "user: a");
+}
+
+#[test]
+fn a_cache_point_never_comes_first_or_after_thinking_or_twice() {
+    let body = messages(json!([
+        {"role": "user", "content": [
+            {"type": "text", "text": " ", "cache_control": ephemeral()},
+            {"type": "text", "text": "a", "cache_control": ephemeral()},
+            {"type": "text", "text": "", "cache_control": hour()},
+        ]},
+        {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "t", "signature": "s", "cache_control": ephemeral()},
+            {"type": "text", "text": "b"},
+        ]},
+        {"role": "user", "content": "c"},
+    ]));
+    let sent = turns(&converse(&body));
+    assert!(
+        sent.starts_with("user: a | POINT 1h\nassistant: reasoningContent"),
+        "{sent}"
+    );
+    assert_eq!(sent.matches("POINT").count(), 1);
+}
+
+#[test]
+fn system_messages_inside_the_conversation_are_told_in_place() {
+    let first = json!([
+        {"role": "user", "content": "a"},
+        {"role": "system", "content": [{"type": "text", "text": "be kind", "cache_control": ephemeral()}],
+         "output_config": {"effort": "medium"}},
+    ]);
+    let sent = converse(&request(json!({"system": "top", "messages": first})));
+    assert_eq!(sent["system"], json!([{"text": "top"}]));
+    assert_eq!(
+        turns(&sent),
+        "user: a | <system-reminder>⏎be kind⏎</system-reminder> | POINT"
+    );
+
+    let later = json!([
+        {"role": "user", "content": "a"},
+        {"role": "system", "content": "be kind", "output_config": {"effort": "medium"}},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "T", "input": {}}]},
+        {"role": "system", "content": "be quick"},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "ok"}]},
+    ]);
+    let sent = turns(&converse(&messages(later)));
+    assert!(
+        sent.starts_with("user: a | <system-reminder>⏎be kind⏎</system-reminder>\n"),
+        "{sent}"
+    );
+    assert!(sent.ends_with("user: result t [ok] | <system-reminder>⏎be quick⏎</system-reminder>"));
+}
+
+#[test]
+fn thinking_keeps_its_place_its_text_and_its_signature() {
+    let body = messages(json!([
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": " one \n", "signature": "c2ln"},
+            {"type": "tool_use", "id": "t", "name": "T", "input": {}},
+            {"type": "thinking", "thinking": "", "signature": "c2ln"},
+            {"type": "text", "text": "b"},
+        ]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "ok"}]},
+    ]));
+    let content = converse(&body)["messages"][1]["content"].clone();
+    let reasoning = |text: &str| json!({"reasoningContent": {"reasoningText": {"text": text, "signature": "c2ln"}}});
+    assert_eq!(content[0], reasoning(" one \n"));
+    assert!(content[1].get("toolUse").is_some());
+    assert_eq!(content[2], reasoning(""));
+    assert_eq!(content[3], json!({"text": "b"}));
+}
+
+#[test]
+fn thinking_without_a_signature_is_left_out() {
+    for signature in [Value::Null, json!(""), json!(" ")] {
+        let body = messages(json!([
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "x", "signature": signature},
+                {"type": "text", "text": "b"},
+            ]},
+            {"role": "user", "content": "c"},
+        ]));
+        assert_eq!(turns(&converse(&body)), "user: a\nassistant: b\nuser: c");
+    }
+}
+
+#[test]
+fn a_tool_loop_that_was_opened_without_thinking_goes_on_without_on_models_that_insist() {
+    let conversation = |opening: Value| {
+        request(json!({
+            "thinking": {"type": "enabled", "budget_tokens": 2000},
+            "messages": [
+                {"role": "user", "content": "a"},
+                {"role": "assistant", "content": [opening, {"type": "tool_use", "id": "t", "name": "T", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "ok"}]},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "u", "name": "T", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "u", "content": "ok"}]},
+            ],
+        }))
+    };
+    let thinks = |model: &str, opening: Value| {
+        let sent = converse_for(model, &conversation(opening));
+        sent["additionalModelRequestFields"]["thinking"]["type"] == "enabled"
+    };
+    let spoken = json!({"type": "text", "text": "let me see"});
+    let thought = json!({"type": "thinking", "thinking": "hm", "signature": "s"});
+    assert!(!thinks(SONNET_4_5, spoken.clone()));
+    assert!(thinks(SONNET_4_5, thought));
+    assert!(thinks("us.anthropic.claude-opus-4-6-v1", spoken));
+}
+
+#[test]
+fn redacted_thinking_goes_as_the_bytes_of_its_text() {
+    let body = messages(json!([
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [
+            {"type": "redacted_thinking", "data": "QUJD"},
+            {"type": "redacted_thinking", "data": ""},
+            {"type": "text", "text": "b"},
+        ]},
+        {"role": "user", "content": "c"},
+    ]));
+    let content = &converse(&body)["messages"][1]["content"];
+    assert_eq!(
+        content[0],
+        json!({"reasoningContent": {"redactedContent": "UVVKRA=="}})
+    );
+    assert_eq!(content.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn effort_and_adaptive_thinking_follow_the_version_and_not_a_list() {
+    let body =
+        request(json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}));
+    let fields = |model: &str| converse_for(model, &body)["additionalModelRequestFields"].clone();
+    for new in [
+        "us.anthropic.claude-opus-9",
+        "us.anthropic.claude-sonnet-7-1",
+        "us.anthropic.claude-haiku-8",
+    ] {
+        assert_eq!(
+            fields(new),
+            json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}})
+        );
+    }
+    assert_eq!(
+        fields(SONNET_4_5),
+        json!({"thinking": {"type": "enabled", "budget_tokens": 16_384}})
+    );
+}
+
+#[test]
+fn a_choice_of_tool_never_names_its_type_twice() {
+    for kind in ["auto", "any"] {
+        let sent = converse(&request(json!({
+            "tools": [{"name": "T", "input_schema": {"type": "object"}}],
+            "tool_choice": {"type": kind, "disable_parallel_tool_use": true},
+        })));
+        let of_converse = sent["toolConfig"].get("toolChoice").is_some();
+        let of_model = sent["additionalModelRequestFields"]["tool_choice"]
+            .get("type")
+            .is_some();
+        assert!(of_converse != of_model, "{sent}");
+    }
+}
+
+#[test]
+fn thinking_never_turns_auto_into_any() {
+    let sent = converse(&request(json!({
+        "tools": [{"name": "T", "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "auto"},
+        "thinking": {"type": "adaptive"},
+    })));
+    assert_eq!(sent["toolConfig"]["toolChoice"], json!({"auto": {}}));
+}
+
+#[test]
+fn deferred_tools_and_references_never_reach_converse() {
+    let sent = converse(&request(json!({
+        "tools": [
+            {"name": "ToolSearch", "input_schema": {"type": "object"}},
+            {"name": "WebFetch", "input_schema": {"type": "object"}, "defer_loading": true},
+            {"name": "DeferredToolPlaceholder", "input_schema": {"type": "object"}, "defer_loading": true},
+        ],
+        "messages": [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "ToolSearch", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a",
+                "content": [{"type": "tool_reference", "tool_name": "WebFetch"}]}]},
+        ],
+    })));
+    let text = sent.to_string();
+    assert!(
+        !text.contains("defer")
+            && !text.contains("tool_reference")
+            && !text.contains("Placeholder")
+    );
+    assert!(turns(&sent).ends_with("result a [Tool loaded: WebFetch]"));
+    assert_eq!(
+        sent["toolConfig"]["tools"][1]["toolSpec"]["name"],
+        "WebFetch"
+    );
+}
+
+#[test]
+fn blank_text_and_empty_results_never_reach_bedrock() {
+    let sent = converse(&messages(json!([
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "\n\t"}]},
+        {"role": "assistant", "content": [
+            {"type": "text", "text": ""},
+            {"type": "tool_use", "id": "a", "name": "T", "input": ""},
+            {"type": "tool_use", "id": "b", "name": "T", "input": {}},
+        ]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "a"},
+            {"type": "tool_result", "tool_use_id": "b", "content": [{"type": "text", "text": " "}]},
+        ]},
+    ])));
+    assert_eq!(
+        turns(&sent),
+        "user: a\nassistant: use a T {} | use b T {}\nuser: result a [(empty)] | result b [(empty)]"
+    );
+}
+
+#[test]
+fn documents_have_legal_names_that_differ_and_never_change() {
+    let document = |title: &str| json!({"type": "document", "title": title, "source": {"type": "text", "media_type": "text/plain", "data": "d"}});
+    let history = json!([
+        {"role": "user", "content": [document("a.b/c"), document("a.b/c"), {"type": "text", "text": "read"}]},
+    ]);
+    let mut longer = history.clone();
+    longer.as_array_mut().unwrap().extend([
+        json!({"role": "assistant", "content": "ok"}),
+        json!({"role": "user", "content": [document("new")]}),
+    ]);
+    let names = |sent: &Value| {
+        let blocks = sent["messages"].as_array().unwrap().iter();
+        let blocks = blocks.flat_map(|turn| turn["content"].as_array().unwrap());
+        blocks
+            .filter_map(|block| block["document"]["name"].as_str().map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(&converse(&messages(history.clone()))),
+        ["document-1", "document-2"]
+    );
+    let sent = converse(&messages(longer));
+    assert_eq!(names(&sent), ["document-1", "document-2", "document-3"]);
+    assert_eq!(
+        sent["messages"][0],
+        converse(&messages(history))["messages"][0]
+    );
+    assert_eq!(sent["messages"][2]["content"][1], json!({"text": "."}));
+}
+
+#[test]
+fn betas_that_bedrock_does_not_know_never_reach_it() {
+    let known = "claude-code-20250219,oauth-2025-04-20,extended-cache-ttl-2025-04-11,\
+        prompt-caching-scope-2026-01-05,thinking-token-count-2026-05-13,per-turn-control-2026-07-01,\
+        mid-conversation-tool-changes-2026-07-01,dangerous-tool-use-2026-09-03,afk-mode-2026-01-31,\
+        fast-mode-2026-02-01,redact-thinking-2026-02-12,advisor-tool-2026-03-01,files-api-2025-04-14";
+    for dialect in [Dialect::Converse, Dialect::Invoke] {
+        for model in [SONNET_4_5, OPUS_4_5, OPUS_5_5] {
+            let ask = Ask {
+                model,
+                dialect,
+                betas: known,
+                ..Ask::default()
+            };
+            let body = request(json!({
+                "thinking": {"type": "adaptive"},
+                "tools": [{"name": "T", "input_schema": {"type": "object"}}],
+            }));
+            assert!(!ask.body(&body).to_string().contains("anthropic_beta"));
+            assert_eq!(ask.losses(&body).matches("beta:").count(), 13);
+        }
+    }
+}
+
+#[test]
+fn the_clients_user_id_never_becomes_metadata() {
+    let body = request(json!({"metadata": {"user_id": r#"{"device_id":"d","session_id":"s"}"#}}))
+        .to_string();
+    let request = MessagesRequest::parse(body.as_bytes(), std::iter::empty()).unwrap();
+    let labels = RequestLabels::new("ada {lovelace}", &"r".repeat(300));
+    let sent = translate(
+        &request,
+        &target(SONNET_4_5),
+        Dialect::Converse,
+        &Learned::default(),
+        &labels,
+    )
+    .unwrap();
+    let sent = read(&sent);
+    assert!(!sent.to_string().contains("device_id"));
+    assert_eq!(sent["requestMetadata"]["spillway_user"], "ada _lovelace_");
+    assert_eq!(
+        sent["requestMetadata"]["spillway_request"]
+            .as_str()
+            .unwrap()
+            .len(),
+        256
+    );
+}
+
+#[test]
+fn a_temperature_of_zero_is_a_temperature() {
+    let sent = converse(&request(json!({"temperature": 0, "top_k": 0})));
+    assert_eq!(sent["inferenceConfig"]["temperature"], 0);
+    assert_eq!(sent["additionalModelRequestFields"]["top_k"], 0);
+}
+
+#[test]
+fn a_picture_behind_a_url_is_never_fetched_nor_passed_on() {
+    let image = json!({"type": "image", "source": {"type": "url", "url": "s3://bucket/key"}});
+    assert!(
+        Ask::default()
+            .ask(&messages(json!([{"role": "user", "content": [image]}])))
+            .is_err()
+    );
+    let sent = converse(&messages(json!([
+        {"role": "user", "content": [image]},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": "b"},
+    ])));
+    assert!(!sent.to_string().contains("s3"));
+}
+
+#[test]
+fn a_count_of_a_native_body_names_the_version_that_bedrock_knows() {
+    let ask = Ask {
+        dialect: Dialect::Invoke,
+        ..Ask::default()
+    };
+    assert_eq!(
+        ask.body(&request(json!({})))["anthropic_version"],
+        "bedrock-2023-05-31"
+    );
+}
+
+#[test]
+fn a_request_is_not_changed_by_its_translation() {
+    let body = request(json!({
+        "metadata": {"user_id": "u"},
+        "thinking": {"type": "adaptive"},
+        "system": [{"type": "text", "text": "x-anthropic-billing-header: v"}],
+    }))
+    .to_string();
+    let request = MessagesRequest::parse(body.as_bytes(), std::iter::once("a-1")).unwrap();
+    let mut learned = Learned::default();
+    let send = |model: &str, learned: &Learned| {
+        translate(
+            &request,
+            &target(model),
+            Dialect::Converse,
+            learned,
+            &RequestLabels::default(),
+        )
+        .unwrap()
+    };
+    let first = send(OPUS_5_5, &learned);
+    learned.insert(Refused::Field("thinking".to_owned()));
+    assert_ne!(send(SONNET_4_5, &learned), first);
+    assert_ne!(send(OPUS_5_5, &learned), first);
+    assert_eq!(send(OPUS_5_5, &Learned::default()), first);
+}
+
+#[test]
+fn the_billing_block_of_claude_code_never_reaches_bedrock() {
+    for dialect in [Dialect::Converse, Dialect::Invoke] {
+        let ask = Ask {
+            dialect,
+            ..Ask::default()
+        };
+        let sent = ask.body(&request(json!({"system": [
+            {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1; cc_entrypoint=cli;"},
+            {"type": "text", "text": "You are Claude Code."},
+        ]})));
+        assert_eq!(sent["system"].as_array().unwrap().len(), 1);
+        assert!(!sent.to_string().contains("billing"));
+    }
+}
+
+#[test]
+fn pictures_in_tool_results_arrive() {
+    let sent = converse(&messages(json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "Read", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [
+            {"type": "image", "source": {"type": "base64", "media_type": "image/webp", "data": "aGk="}},
+        ]}]},
+    ])));
+    let content = &sent["messages"][2]["content"][0]["toolResult"]["content"];
+    assert_eq!(content[0]["image"]["format"], "webp");
+}
