@@ -5,7 +5,6 @@ use std::path::Path;
 
 use admin::{Command, NewUser, Outcome};
 use anyhow::{Context as _, bail};
-use domain::bedrock::BedrockModel;
 use domain::bedrock_key::BedrockKey;
 use local::{LocalAws, LocalError};
 use proxy::clock::Clock;
@@ -21,21 +20,14 @@ pub(crate) async fn user(verb: UserVerb) -> anyhow::Result<()> {
             name,
             team,
             description,
-            region,
-            model,
-            base_model,
-            dialect,
+            settings,
             common,
         } => {
-            let model = model.map(|id| BedrockModel { id, base_model });
-            let dialect = dialect.map(Into::into);
             let new = NewUser {
                 name,
                 description,
                 team,
-                region,
-                model,
-                dialect,
+                settings: settings.into(),
             };
             carry_out(Command::CreateUser(new), None, &common).await
         }
@@ -45,8 +37,13 @@ pub(crate) async fn user(verb: UserVerb) -> anyhow::Result<()> {
 
 pub(crate) async fn key(verb: KeyVerb) -> anyhow::Result<()> {
     match verb {
-        KeyVerb::Issue { user_id, common } => {
-            carry_out(Command::IssueKey { user_id }, None, &common).await
+        KeyVerb::Issue {
+            user_id,
+            settings,
+            common,
+        } => {
+            let settings = settings.into();
+            carry_out(Command::IssueKey { user_id, settings }, None, &common).await
         }
         KeyVerb::List { user, common } => {
             carry_out(Command::ListKeys { user_id: user }, None, &common).await

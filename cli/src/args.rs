@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use domain::bedrock::Dialect;
+use domain::bedrock::{BedrockModel, Dialect, ModelRule};
 use domain::id::{KeyId, UserId};
 use local::simulator::plan::DEFAULT_PLAN_REQUESTS;
 
@@ -121,6 +121,58 @@ pub struct Common {
     pub output: Output,
 }
 
+/// Bedrock settings.
+#[derive(Debug, Parser)]
+pub struct Settings {
+    /// The AWS region of the Bedrock calls.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// The Bedrock model that serves the requests: a model id, an inference profile, or an ARN.
+    #[arg(long, value_name = "ID")]
+    pub model: Option<String>,
+    /// The foundation model behind --model, when that is an application inference profile's ARN.
+    #[arg(long, value_name = "ID", requires = "model")]
+    pub base_model: Option<String>,
+    /// Another model for some requests: `claude-opus-*=ID`, or `claude-opus-*=ARN,FOUNDATION_ID`.
+    /// May be given several times; the first that fits wins.
+    #[arg(long, value_name = "NAME=ID", value_parser = model_rule)]
+    pub map: Vec<ModelRule>,
+    /// Which Bedrock API carries the requests.
+    #[arg(long, value_enum)]
+    pub dialect: Option<DialectName>,
+}
+
+fn model_rule(text: &str) -> Result<ModelRule, String> {
+    let (requested, id) = text
+        .split_once('=')
+        .filter(|(requested, id)| !requested.is_empty() && !id.is_empty())
+        .ok_or("must be NAME=ID, such as claude-opus-*=global.anthropic.claude-opus-4-6-v1")?;
+    let (id, base_model) = match id.split_once(',') {
+        Some((id, base_model)) => (id, Some(base_model.to_owned())),
+        None => (id, None),
+    };
+    let serve = BedrockModel {
+        id: id.to_owned(),
+        base_model,
+    };
+    Ok(ModelRule {
+        requested: requested.to_owned(),
+        serve,
+    })
+}
+
+impl From<Settings> for admin::Settings {
+    fn from(settings: Settings) -> Self {
+        let base_model = settings.base_model;
+        Self {
+            region: settings.region,
+            model: settings.model.map(|id| BedrockModel { id, base_model }),
+            rules: settings.map,
+            dialect: settings.dialect.map(Into::into),
+        }
+    }
+}
+
 /// Manage users.
 #[derive(Debug, Subcommand)]
 pub enum UserVerb {
@@ -134,19 +186,9 @@ pub enum UserVerb {
         /// Free text.
         #[arg(long)]
         description: Option<String>,
-        /// The AWS region of the user's Bedrock calls.
-        #[arg(long)]
-        region: Option<String>,
-        /// The Bedrock model that serves the user: a model id, an inference profile, or an ARN.
-        #[arg(long, value_name = "ID")]
-        model: Option<String>,
-        /// The foundation model behind --model, when that is an application inference profile's
-        /// ARN.
-        #[arg(long, value_name = "ID", requires = "model")]
-        base_model: Option<String>,
-        /// Which Bedrock API carries the user's requests.
-        #[arg(long, value_enum)]
-        dialect: Option<DialectName>,
+        /// The user's Bedrock settings.
+        #[command(flatten)]
+        settings: Settings,
         /// Which data, and how results are printed.
         #[command(flatten)]
         common: Common,
@@ -159,7 +201,7 @@ pub enum UserVerb {
     },
 }
 
-/// Which Bedrock API carries a user's requests.
+/// Which Bedrock API carries requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DialectName {
     /// Converse and `ConverseStream`.
@@ -187,6 +229,9 @@ pub enum KeyVerb {
     Issue {
         /// The user's id.
         user_id: UserId,
+        /// The key's own Bedrock settings, where they differ from the user's.
+        #[command(flatten)]
+        settings: Settings,
         /// Which data, and how results are printed.
         #[command(flatten)]
         common: Common,
@@ -236,5 +281,20 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_model_rule_names_both_sides() {
+        let rule =
+            model_rule("claude-opus-*=arn:aws:bedrock:x,anthropic.claude-opus-4-6-v1").unwrap();
+        assert_eq!(rule.requested, "claude-opus-*");
+        assert_eq!(rule.serve.id, "arn:aws:bedrock:x");
+        assert_eq!(
+            rule.serve.base_model.as_deref(),
+            Some("anthropic.claude-opus-4-6-v1")
+        );
+        for wrong in ["", "claude", "=id", "claude="] {
+            assert!(model_rule(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use admin::{Command, IssuedKey, NewUser, Outcome};
+use admin::{Command, IssuedKey, NewUser, Outcome, Settings};
 use anyhow::{Context as _, bail};
 use axum::serve::ListenerExt as _;
 use domain::bedrock_key::BedrockKey;
@@ -12,12 +12,12 @@ use local::simulator::bedrock::{BedrockOptions, DEMO_BEDROCK_API_KEY};
 use local::simulator::plan::PlanOptions;
 use local::{LocalAws, simulator};
 use proxy::clock::Clock;
-use proxy::config::{Settings, parse_base_url};
+use proxy::config::parse_base_url;
 use serde::Serialize;
 use store::access::ListedKey;
 use store::directory::CachePolicy;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -44,13 +44,13 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
             args.listen
         );
     }
-    let mut settings = Settings {
+    let mut settings = proxy::config::Settings {
         keys: CachePolicy {
             revocation_bound: LOCAL_REVOCATION,
             negative: LOCAL_REVOCATION,
             ..CachePolicy::default()
         },
-        ..Settings::default()
+        ..proxy::config::Settings::default()
     };
     // No gateway in front ends a stream after a quarter of an hour.
     settings.deadlines.total = Duration::from_hours(2);
@@ -100,12 +100,13 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
         .await;
     });
 
+    let signals = Signals::listen()?;
     let ready = Ready::new(&house, listener.local_addr()?, plan_url, demo).await?;
     match args.output {
         Output::Json => show::json(&ready)?,
         Output::Table => show::text(&ready.to_text())?,
     }
-    serve(listener, &house, Duration::from_secs(args.drain)).await?;
+    serve(listener, &house, signals, Duration::from_secs(args.drain)).await?;
     background.shutdown().await;
     Ok(())
 }
@@ -116,10 +117,35 @@ fn base_url(argument: &str, text: &str) -> anyhow::Result<String> {
     })
 }
 
+/// The signals to stop. They are listened for before anybody is told that Spillway is ready: whoever
+/// starts it may stop it at once.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self {
+            interrupt,
+            terminate,
+        })
+    }
+}
+
 /// Serves until a signal to stop, then lets open streams finish, for `drain` at most.
-async fn serve(listener: TcpListener, house: &House, drain: Duration) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+async fn serve(
+    listener: TcpListener,
+    house: &House,
+    signals: Signals,
+    drain: Duration,
+) -> anyhow::Result<()> {
+    let Signals {
+        mut interrupt,
+        mut terminate,
+    } = signals;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let listener = listener.tap_io(|connection| {
         // Without this, small events wait for the one before to be acknowledged.
@@ -316,16 +342,23 @@ async fn first_key(house: &House, region: Option<String>) -> anyhow::Result<Opti
         Outcome::Users { users } if users.is_empty() => {}
         _ => return Ok(None),
     }
+    let settings = Settings {
+        region,
+        ..Settings::default()
+    };
     let new = NewUser {
         name: "me".to_owned(),
-        region,
+        settings,
         ..NewUser::default()
     };
     let Outcome::UserCreated(user) = admin.execute(Command::CreateUser(new), None, now).await?
     else {
         bail!("the first user was not created");
     };
-    let issue = Command::IssueKey { user_id: user.id };
+    let issue = Command::IssueKey {
+        user_id: user.id,
+        settings: Settings::default(),
+    };
     let Outcome::KeyIssued(issued) = admin.execute(issue, None, now).await? else {
         bail!("the first key was not issued");
     };

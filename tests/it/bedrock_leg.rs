@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use admin::{IssuedKey, NewUser};
-use domain::bedrock::{BedrockModel, Dialect};
+use admin::{IssuedKey, Settings};
+use domain::bedrock::{BedrockModel, Dialect, ModelRule};
 use local::simulator::{Content, Point, Step, ToolCall, Usage};
 use reqwest::Method;
 use serde_json::json;
@@ -337,6 +337,13 @@ async fn a_count_that_bedrock_cannot_give_is_a_501_and_never_a_made_up_number() 
     assert!(world.bedrock.requests().is_empty());
 }
 
+fn dialect(dialect: Dialect) -> Settings {
+    Settings {
+        dialect: Some(dialect),
+        ..Settings::default()
+    }
+}
+
 async fn ask_as(world: &World, key: &IssuedKey, body: &serde_json::Value) -> tests::Answer {
     world.exhaust_plan(1);
     let request = world.request_as(&key.access_key, Method::POST, "/v1/messages");
@@ -346,12 +353,7 @@ async fn ask_as(world: &World, key: &IssuedKey, body: &serde_json::Value) -> tes
 #[tokio::test]
 async fn a_user_of_the_invoke_dialect_gets_the_native_answer() {
     let world = world().await;
-    let key = world
-        .key_of(NewUser {
-            dialect: Some(Dialect::Invoke),
-            ..NewUser::default()
-        })
-        .await;
+    let key = world.key_of(dialect(Dialect::Invoke)).await;
     let answer = ask_as(&world, &key, &message("hello", Streaming::Yes)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(
@@ -414,12 +416,7 @@ async fn a_native_stream_that_breaks_ends_in_an_error_event() {
         },
     ] {
         let world = world().await;
-        let key = world
-            .key_of(NewUser {
-                dialect: Some(Dialect::Invoke),
-                ..NewUser::default()
-            })
-            .await;
+        let key = world.key_of(dialect(Dialect::Invoke)).await;
         world.bedrock.script([step.clone()]);
         let answer = ask_as(&world, &key, &message("hello", Streaming::Yes)).await;
         assert_eq!(answer.error().0, "overloaded_error", "{step:?}");
@@ -434,12 +431,7 @@ async fn a_native_stream_that_breaks_ends_in_an_error_event() {
 #[tokio::test]
 async fn the_auto_dialect_takes_invoke_only_for_what_converse_cannot_say() {
     let world = world().await;
-    let key = world
-        .key_of(NewUser {
-            dialect: Some(Dialect::Auto),
-            ..NewUser::default()
-        })
-        .await;
+    let key = world.key_of(dialect(Dialect::Auto)).await;
     ask_as(&world, &key, &message("hello", Streaming::No)).await;
     let mut body = message("hello", Streaming::No);
     body["tools"] = json!([{"name": "Bash", "input_schema": {"type": "object"}}]);
@@ -467,9 +459,9 @@ async fn the_users_own_model_serves_and_its_arn_is_not_told() {
         base_model: Some("anthropic.claude-opus-4-6-v1".to_owned()),
     };
     let key = world
-        .key_of(NewUser {
+        .key_of(Settings {
             model: Some(model),
-            ..NewUser::default()
+            ..Settings::default()
         })
         .await;
     let answer = ask_as(&world, &key, &message("hello", Streaming::Yes)).await;
@@ -477,4 +469,41 @@ async fn the_users_own_model_serves_and_its_arn_is_not_told() {
     let path = &world.bedrock.requests()[0].path;
     assert!(path.starts_with("/model/arn%3Aaws%3Abedrock"), "{path}");
     assert!(!format!("{:?}{}", answer.headers, answer.text()).contains("123456789012"));
+}
+
+#[tokio::test]
+async fn a_model_map_gives_each_request_its_model() {
+    let world = world().await;
+    let rule = |requested: &str, id: &str| ModelRule {
+        requested: requested.to_owned(),
+        serve: BedrockModel::named(id),
+    };
+    let rules = vec![
+        rule("claude-opus-*", "global.anthropic.claude-opus-4-6-v1"),
+        rule("claude-haiku-*", "claude-haiku-4-5"),
+    ];
+    let key = world
+        .key_of(Settings {
+            rules,
+            ..Settings::default()
+        })
+        .await;
+    for (requested, served) in [
+        ("claude-opus-5-5", "global.anthropic.claude-opus-4-6-v1"),
+        (
+            "claude-haiku-5-5",
+            "apac.anthropic.claude-haiku-4-5-20251001-v1%3A0",
+        ),
+        (
+            "claude-sonnet-5-5",
+            "global.anthropic.claude-sonnet-4-5-20250929-v1%3A0",
+        ),
+    ] {
+        let mut body = message("hello", Streaming::No);
+        body["model"] = json!(requested);
+        let answer = ask_as(&world, &key, &body).await;
+        assert_eq!(answer.json()["model"], requested);
+        let path = world.bedrock.requests().last().unwrap().path.clone();
+        assert_eq!(path, format!("/model/{served}/converse"));
+    }
 }

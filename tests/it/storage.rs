@@ -1,6 +1,6 @@
 //! The tables and the vault, through the AWS SDKs' own serialisers.
 
-use admin::{AdminError, Command, NewUser, Outcome};
+use admin::{AdminError, Command, NewUser, Outcome, Settings};
 use domain::bedrock_key::BedrockKey;
 use domain::id::{KeyId, UserId};
 use domain::key::AccessKey;
@@ -86,6 +86,7 @@ async fn what_is_not_there_is_named() {
         (
             Command::IssueKey {
                 user_id: nobody.clone(),
+                settings: Settings::default(),
             },
             "there is no user usr_nobody",
         ),
@@ -118,7 +119,10 @@ async fn what_is_not_there_is_named() {
         (
             Command::CreateUser(NewUser {
                 name: "x".to_owned(),
-                region: Some("Frankfurt".to_owned()),
+                settings: Settings {
+                    region: Some("Frankfurt".to_owned()),
+                    ..Settings::default()
+                },
                 ..NewUser::default()
             }),
             "`Frankfurt` is not an AWS region",

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
-use admin::{Command, IssuedKey, NewUser, Outcome};
+use admin::{Command, IssuedKey, NewUser, Outcome, Settings};
 use domain::bedrock_key::BedrockKey;
 use domain::time::Timestamp;
 use local::LocalAws;
@@ -23,7 +23,6 @@ use local::simulator::bedrock::{AcceptedKeys, BedrockOptions};
 use local::simulator::plan::PlanOptions;
 use local::simulator::{self, Simulator, Step};
 use proxy::clock::Clock;
-use proxy::config::Settings;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use spillway::house::House;
@@ -149,7 +148,7 @@ pub async fn world() -> World {
 
 impl World {
     /// A world whose settings are changed first.
-    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn with(change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
         let mut running = JoinSet::new();
         let plan_options = PlanOptions {
             requests: None,
@@ -171,10 +170,10 @@ impl World {
         let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
         let shown = Arc::clone(&now_ms);
         let clock = Clock::from_fn(move || Timestamp::from_millis(shown.load(Ordering::Relaxed)));
-        let mut settings = Settings {
+        let mut settings = proxy::config::Settings {
             plan_url: plan.url(),
             bedrock_url: Some(bedrock.url()),
-            ..Settings::default()
+            ..proxy::config::Settings::default()
         };
         change(&mut settings);
         let aws = LocalAws::memory().unwrap();
@@ -192,7 +191,10 @@ impl World {
         let Outcome::UserCreated(user) = carry_out(&house, user, None).await else {
             panic!()
         };
-        let issue = Command::IssueKey { user_id: user.id };
+        let issue = Command::IssueKey {
+            user_id: user.id,
+            settings: Settings::default(),
+        };
         let Outcome::KeyIssued(key) = carry_out(&house, issue, None).await else {
             panic!()
         };
@@ -242,15 +244,20 @@ impl World {
     }
 
     /// A user with these settings, and a key that is bound to the world's Bedrock key.
-    pub async fn key_of(&self, user: NewUser) -> IssuedKey {
-        let create = Command::CreateUser(NewUser {
+    pub async fn key_of(&self, settings: Settings) -> IssuedKey {
+        let user = NewUser {
             name: "another".to_owned(),
-            ..user
-        });
+            settings,
+            ..NewUser::default()
+        };
+        let create = Command::CreateUser(user);
         let Outcome::UserCreated(user) = self.command(create).await else {
             panic!()
         };
-        let issue = Command::IssueKey { user_id: user.id };
+        let issue = Command::IssueKey {
+            user_id: user.id,
+            settings: Settings::default(),
+        };
         let Outcome::KeyIssued(key) = self.command(issue).await else {
             panic!()
         };
@@ -271,6 +278,7 @@ impl World {
     pub async fn key_without_bedrock(&self) -> IssuedKey {
         let issue = Command::IssueKey {
             user_id: self.key.user_id.clone(),
+            settings: Settings::default(),
         };
         let Outcome::KeyIssued(key) = self.command(issue).await else {
             panic!()

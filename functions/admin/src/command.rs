@@ -3,7 +3,7 @@
 //! Secrets are not part of a command: a Bedrock key travels beside it, and the one secret in an
 //! outcome is a new access key, in full for the only time.
 
-use domain::bedrock::{BedrockModel, Dialect};
+use domain::bedrock::{BedrockModel, Dialect, ModelRule};
 use domain::grant::KeyStatus;
 use domain::id::{KeyId, UserId};
 use domain::user::User;
@@ -22,6 +22,9 @@ pub enum Command {
     IssueKey {
         /// Whose key it will be.
         user_id: UserId,
+        /// The key's own Bedrock settings, as far as they differ from the user's.
+        #[serde(flatten)]
+        settings: Settings,
     },
     /// Lists the keys of one user, or of all.
     ListKeys {
@@ -57,13 +60,24 @@ pub struct NewUser {
     /// What usage is summed by, besides the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
-    /// The AWS region of the user's Bedrock calls; the deployment's default when absent.
+    /// The user's Bedrock settings, as far as they differ from the deployment's defaults.
+    #[serde(flatten)]
+    pub settings: Settings,
+}
+
+/// Bedrock settings, as far as they differ from those that hold without them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The AWS region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The Bedrock model that serves the user; the deployment's default when absent.
+    /// The Bedrock model that serves whatever no rule names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<BedrockModel>,
-    /// Which Bedrock API carries the user's requests; Converse when absent.
+    /// Which model serves which requested one; they replace all rules that hold otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<ModelRule>,
+    /// Which Bedrock API carries the requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
 }

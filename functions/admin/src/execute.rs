@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use domain::bedrock::BedrockSettings;
+use domain::bedrock::{BedrockModel, BedrockSettings};
 use domain::bedrock_key::BedrockKey;
 use domain::grant::{KeyRecord, KeyStatus};
 use domain::id::{KeyId, UserId};
@@ -14,7 +14,7 @@ use store::StoreError;
 use store::access::{AccessTable, Binding, BindingSummary, ListedKey, Written};
 use store::vault::{Owner, Sealer, VaultError};
 
-use crate::{Command, IssuedKey, NewUser, Outcome};
+use crate::{Command, IssuedKey, NewUser, Outcome, Settings};
 
 /// What an admin works with.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Admin {
             Command::ListUsers => Ok(Outcome::Users {
                 users: self.users().await?,
             }),
-            Command::IssueKey { user_id } => self.issue_key(user_id, now).await,
+            Command::IssueKey { user_id, settings } => self.issue_key(user_id, settings, now).await,
             Command::ListKeys { user_id } => self.keys(user_id).await,
             Command::RevokeKey { key_id } => self.revoke_key(key_id).await,
             Command::SetBedrockKey { key_id, region } => {
@@ -92,16 +92,7 @@ impl Admin {
             let text = "a user's name must be 1 to 100 printable characters";
             return Err(AdminError::Invalid(text.to_owned()));
         }
-        let mut bedrock = BedrockSettings::default();
-        if let Some(region) = new.region {
-            bedrock.region = checked_region(region)?;
-        }
-        if let Some(model) = new.model {
-            bedrock.models.default = model;
-        }
-        if let Some(dialect) = new.dialect {
-            bedrock.dialect = dialect;
-        }
+        let bedrock = changed(BedrockSettings::default(), new.settings)?;
         let user = User {
             id: new_id(UserId::PREFIX),
             name: name.to_owned(),
@@ -132,7 +123,12 @@ impl Admin {
         }
     }
 
-    async fn issue_key(&self, user_id: UserId, now: Timestamp) -> Result<Outcome, AdminError> {
+    async fn issue_key(
+        &self,
+        user_id: UserId,
+        settings: Settings,
+        now: Timestamp,
+    ) -> Result<Outcome, AdminError> {
         let user = self.access.user(&user_id).await?;
         let user = user.ok_or_else(|| AdminError::NoSuchUser(user_id.clone()))?;
         let mut random = [0; 32];
@@ -149,7 +145,7 @@ impl Admin {
             user_status: user.status,
             expires_at: None,
             created_at: now,
-            bedrock: user.bedrock,
+            bedrock: changed(user.bedrock, settings)?,
         };
         let mut hashes = self.server_secret.hashes(&key);
         let hash = hashes.next().ok_or(AdminError::NoEntropy)?;
@@ -263,6 +259,45 @@ impl Admin {
             Written::ConditionFailed => Err(AdminError::KeyRevoked(key_id)),
         }
     }
+}
+
+fn changed(mut settings: BedrockSettings, change: Settings) -> Result<BedrockSettings, AdminError> {
+    if let Some(region) = change.region {
+        settings.region = checked_region(region)?;
+    }
+    if let Some(model) = change.model {
+        settings.models.default = checked_model(model)?;
+    }
+    if !change.rules.is_empty() {
+        settings.models.rules = change.rules;
+        for rule in &settings.models.rules {
+            checked_model(rule.serve.clone())?;
+        }
+    }
+    if let Some(dialect) = change.dialect {
+        settings.dialect = dialect;
+    }
+    Ok(settings)
+}
+
+/// A model that the request's URL can name. An application inference profile's ARN does not say what
+/// is behind it, so that must be said.
+fn checked_model(model: BedrockModel) -> Result<BedrockModel, AdminError> {
+    let is_visible = |text: &str| {
+        (1..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if !is_visible(&model.id) || !model.base_model.as_deref().is_none_or(is_visible) {
+        let text = "a model must be a Bedrock model id, an inference profile id or an ARN";
+        return Err(AdminError::Invalid(text.to_owned()));
+    }
+    if model.id.contains(":application-inference-profile/") && model.base_model.is_none() {
+        return Err(AdminError::Invalid(
+            "the ARN of an application inference profile does not name its model: give the \
+             foundation model too, such as anthropic.claude-sonnet-4-5-20250929-v1:0"
+                .to_owned(),
+        ));
+    }
+    Ok(model)
 }
 
 fn checked_region(region: String) -> Result<String, AdminError> {

@@ -7,5 +7,5 @@
 mod command;
 mod execute;
 
-pub use command::{Command, IssuedKey, NewUser, Outcome};
+pub use command::{Command, IssuedKey, NewUser, Outcome, Settings};
 pub use execute::{Admin, AdminError};
