@@ -355,7 +355,9 @@ pub async fn read(request: RequestBuilder) -> Answer {
     let status = answer.status().as_u16();
     let headers = answer.headers().clone();
     let body = answer.bytes().await.expect("the answer is whole").to_vec();
-    if body.starts_with(b"event: message_start") && headers.contains_key("x-spillway-upstream") {
+    if body.starts_with(b"event: message_start\ndata: ")
+        && headers.contains_key("x-spillway-upstream")
+    {
         keep_for_judges(&body);
     }
     Answer {

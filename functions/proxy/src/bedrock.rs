@@ -145,6 +145,9 @@ impl Bedrock {
             "Bedrock refused a part"
         );
         let repaired = self.translate(&request, &target, &call)?;
+        if repaired.body == translated.body {
+            return Err(failed(&failure, &call, record));
+        }
         let outcome = self.attempt(&repaired, &call, record).await;
         outcome.map_err(|failure| failed(&failure, &call, record))
     }

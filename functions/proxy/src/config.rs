@@ -1,4 +1,4 @@
-//! The settings of a deployment. [`Settings::from_env`] is the only reader of the environment; local
+//! The settings of a deployment. [`Deployment::from_env`] is the only reader of the environment; local
 //! mode fills [`Settings`] itself.
 
 use std::time::Duration;

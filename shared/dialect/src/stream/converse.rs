@@ -1,5 +1,7 @@
 //! `ConverseStream` as Anthropic's stream: a state machine.
 
+use std::borrow::Cow;
+
 use domain::usage::TokenUsage;
 
 use super::anthropic::{Block, Delta, Event, MessageEnd, MessageHead, NoInput};
@@ -137,11 +139,7 @@ impl StreamTranslator {
                 stop_reason,
                 stop_sequence,
             } => {
-                self.stop(
-                    &stop_reason,
-                    stop_sequence.map(std::borrow::Cow::into_owned),
-                    out,
-                );
+                self.stop(&stop_reason, stop_sequence.map(Cow::into_owned), out);
             }
             ConverseEvent::MessageStart => {}
             ConverseEvent::Unknown => self.losses.add("reply:event"),
@@ -259,13 +257,13 @@ impl StreamTranslator {
                     out,
                 );
             }
-            BlockDelta::Signature(part) => {
+            BlockDelta::Signature(part) if !part.is_empty() => {
                 self.open_thinking(index, out);
                 if let Some(Content::Thinking { signature }) = self.open_content(index) {
                     signature.push_str(&part);
                 }
             }
-            BlockDelta::Redacted(part) => {
+            BlockDelta::Redacted(part) if !part.is_empty() => {
                 if let Some(Content::Redacted { data }) = self.open_content(index) {
                     data.extend_from_slice(&part);
                 } else {
@@ -297,7 +295,11 @@ impl StreamTranslator {
             },
             BlockDelta::Unknown => self.losses.add("reply:content_block"),
             // Empty pieces say nothing.
-            BlockDelta::Text(_) | BlockDelta::Reasoning(_) | BlockDelta::ToolInput(_) => {}
+            BlockDelta::Text(_)
+            | BlockDelta::Reasoning(_)
+            | BlockDelta::Signature(_)
+            | BlockDelta::Redacted(_)
+            | BlockDelta::ToolInput(_) => {}
         }
     }
 

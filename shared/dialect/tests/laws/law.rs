@@ -361,6 +361,7 @@ pub fn converse_stream(data: &[u8]) {
     let mut translator = StreamTranslator::new("msg_test", "req_test", context());
     let mut out = Vec::new();
     let mut sent = Sent::default();
+    let mut ended_at = None;
     while !choices.0.is_empty() {
         match step(&mut choices) {
             Step::Event(event) => {
@@ -378,11 +379,13 @@ pub fn converse_stream(data: &[u8]) {
                 &mut out,
             ),
         }
-        assert_eq!(
-            understand(&out).end,
-            translator.end(),
-            "the translator knows its end"
-        );
+        if translator.end().is_some() {
+            assert_eq!(
+                *ended_at.get_or_insert(out.len()),
+                out.len(),
+                "nothing after the end"
+            );
+        }
     }
     translator.finish(&mut out);
 
@@ -534,10 +537,9 @@ pub fn reply(data: &[u8]) {
         let message: HashMap<String, &RawValue> =
             serde_json::from_slice(&reply.body).expect("a JSON object");
         assert_eq!(message["model"].get(), r#""claude-opus-5-5""#);
-        assert_eq!(
-            message["stop_reason"].get(),
-            Value::from(reply.stop_reason).to_string()
-        );
+        let stop_reason: String =
+            serde_json::from_str(message["stop_reason"].get()).expect("a string");
+        assert_eq!(stop_reason, reply.stop_reason);
         assert!(message["content"].get().starts_with('['));
         assert!(message["safeguard_results"].get().starts_with('['));
     }

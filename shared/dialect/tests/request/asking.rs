@@ -1,5 +1,8 @@
 //! The smallest words for a request and for what became of it.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dialect::Learned;
 use dialect::model::{Target, resolve};
 use dialect::request::{MessagesRequest, Refusal, RequestLabels, Translated, translate};
@@ -72,13 +75,15 @@ impl Ask<'_> {
     pub(crate) fn text(&self, body: &str) -> Result<Translated, Refusal> {
         let request = MessagesRequest::parse(body.as_bytes(), std::iter::once(self.betas))?;
         let labels = RequestLabels::default();
-        translate(
+        let translated = translate(
             &request,
             &target(self.model),
             self.dialect,
             &self.learned,
             &labels,
-        )
+        )?;
+        keep_for_judges(&translated);
+        Ok(translated)
     }
 
     pub(crate) fn ask(&self, body: &Value) -> Result<Translated, Refusal> {
@@ -93,6 +98,31 @@ impl Ask<'_> {
     pub(crate) fn losses(&self, body: &Value) -> String {
         losses(&self.ask(body).expect("a request that can be translated"))
     }
+}
+
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
+
+/// Writes a body where the judges outside look, when somebody judges.
+fn keep_for_judges(translated: &Translated) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the judges' folder is the tests' own setting"
+    )]
+    let Some(folder) = std::env::var_os("SPILLWAY_JUDGE_DIR") else {
+        return;
+    };
+    let folder = PathBuf::from(folder).join("bedrock").join("dialect");
+    std::fs::create_dir_all(&folder).expect("the judges' folder can be written");
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mut file = format!(
+        r#"{{"operation":"{:?}","modelId":{},"body":"#,
+        translated.operation,
+        json!(translated.model_id)
+    )
+    .into_bytes();
+    file.extend_from_slice(&translated.body);
+    file.push(b'}');
+    std::fs::write(folder.join(format!("{number}.json")), file).expect("and each body in it");
 }
 
 pub(crate) fn read(translated: &Translated) -> Value {

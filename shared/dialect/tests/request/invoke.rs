@@ -112,14 +112,14 @@ fn what_servers_did_stays_native() {
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
         {"type": "web_search_tool_result", "tool_use_id": "s", "content": [],
          "cache_control": {"type": "ephemeral", "scope": "global"}},
-        {"type": "text", "text": "a", "citations": [{"type": "web_search_result_location"}]},
+        {"type": "text", "text": "a", "citations": [{"type": "web_search_result_location", "url": "https://example.com", "title": "t", "encrypted_index": "e", "cited_text": "c"}]},
     ]);
     let body = messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": blocks},
         {"role": "user", "content": "thanks"},
     ]));
-    assert_snapshot!(invoke(OPUS_4_6, "", &body)["messages"][1]["content"], @r#"[{"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"q"}},{"type":"web_search_tool_result","tool_use_id":"s","content":[],"cache_control":{"type":"ephemeral"}},{"type":"text","text":"a","citations":[{"type":"web_search_result_location"}]}]"#);
+    assert_snapshot!(invoke(OPUS_4_6, "", &body)["messages"][1]["content"], @r#"[{"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"q"}},{"type":"web_search_tool_result","tool_use_id":"s","content":[],"cache_control":{"type":"ephemeral"}},{"type":"text","text":"a","citations":[{"type":"web_search_result_location","url":"https://example.com","title":"t","encrypted_index":"e","cited_text":"c"}]}]"#);
 }
 
 #[test]
@@ -145,12 +145,12 @@ fn documents_and_pictures_stay_what_they_are() {
 #[test]
 fn context_edits_that_bedrock_takes_go_with_their_betas() {
     let body = request(json!({"context_management": {"edits": [
-        {"type": "clear_tool_uses_20250919", "trigger": {"value": 1.0}},
+        {"type": "clear_tool_uses_20250919", "trigger": {"type": "tool_uses", "value": 30}},
         {"type": "clear_thinking_20251015", "keep": "all"},
         {"type": "compact_20260112"},
     ]}}));
     let sent = invoke(OPUS_4_6, "context-management-2025-06-27", &body);
-    assert_snapshot!(sent["context_management"], @r#"{"edits":[{"type":"clear_tool_uses_20250919","trigger":{"value":1.0}},{"type":"compact_20260112"}]}"#);
+    assert_snapshot!(sent["context_management"], @r#"{"edits":[{"type":"clear_tool_uses_20250919","trigger":{"type":"tool_uses","value":30}},{"type":"compact_20260112"}]}"#);
     assert_snapshot!(sent["anthropic_beta"], @r#"["context-management-2025-06-27","compact-2026-01-12"]"#);
 }
 

@@ -131,7 +131,8 @@ fn tools_that_anthropic_defines_and_the_client_runs_go_to_the_model_itself() {
     let body = request(json!({
         "tools": [
             {"type": "bash_20250124", "name": "bash", "cache_control": {"type": "ephemeral"}},
-            {"type": "computer_20251124", "name": "computer", "display_width_px": 1},
+            {"type": "computer_20251124", "name": "computer", "display_width_px": 1280,
+             "display_height_px": 800},
         ],
         "messages": [
             {"role": "user", "content": "go"},
@@ -145,7 +146,7 @@ fn tools_that_anthropic_defines_and_the_client_runs_go_to_the_model_itself() {
     user: result a [ok]
     inferenceConfig: {"maxTokens":32000}
     tools: unavailable
-    additionalModelRequestFields: {"tools":[{"type":"bash_20250124","name":"bash"},{"type":"computer_20251124","name":"computer","display_width_px":1}],"anthropic_beta":["computer-use-2025-01-24","computer-use-2025-11-24"]}
+    additionalModelRequestFields: {"tools":[{"type":"bash_20250124","name":"bash"},{"type":"computer_20251124","name":"computer","display_width_px":1280,"display_height_px":800}],"anthropic_beta":["computer-use-2025-01-24","computer-use-2025-11-24"]}
     additionalModelResponseFieldPaths: ["/stop_sequence"]
     "#);
 }

@@ -187,6 +187,14 @@ fn a_signature_without_thinking_makes_a_thinking_block() {
 }
 
 #[test]
+fn empty_pieces_open_nothing() {
+    assert_snapshot!(translate("messageStart; delta 0 text ; delta 1 think ; delta 2 sig ; delta 3 redacted ; stop 3"), @"
+    message_start msg_test claude-opus-5-5
+    ping
+    ");
+}
+
+#[test]
 fn redacted_thinking_is_gathered_and_not_encoded_again() {
     assert_snapshot!(translate("messageStart; delta 0 redacted QUJ; delta 0 redacted D; stop 0"), @"
     message_start msg_test claude-opus-5-5

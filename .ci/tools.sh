@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# The foreign programs that the outer tests need, in pinned versions, in a folder outside the clone that
+# is kept from run to run. To be sourced; each function prints where its program is and says the rest on
+# standard error.
+
+CLAUDE_CODE_VERSION=2.1.329
+
+tools_folder=${SPILLWAY_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/spillway-ci}
+tools_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+say() { printf '%s\n' "$*" >&2; }
+
+# retry COMMAND...: up to four times, because registries have bad moments.
+retry() {
+    local pause
+    for pause in 3 10 30; do
+        "$@" && return
+        say "failed, again in $pause s: $*"
+        sleep "$pause"
+    done
+    "$@"
+}
+
+# install_once NAME COMMAND...: runs COMMAND with a fresh folder as its last argument, unless that was
+# done before; prints the folder. A run that was cut short leaves no mark and is repeated.
+install_once() {
+    local folder=$tools_folder/$1 lock
+    shift
+    mkdir -p "$tools_folder"
+    exec {lock}>"$tools_folder/.lock"
+    flock "$lock"
+    if [[ ! -e $folder/.complete ]]; then
+        say "installing into $folder"
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        # The lock is not for children: a daemon that outlived this script would hold it.
+        "$@" "$folder" {lock}>&- >&2 || return
+        touch "$folder/.complete"
+    fi
+    exec {lock}>&-
+    printf '%s\n' "$folder"
+}
+
+# The interpreter of a virtual environment with requirements.txt; `cargo-lambda` lies beside it. Another
+# Python on the machine makes another environment, because an environment points to its Python.
+python_with_judges() {
+    local requirements=$tools_here/requirements.txt mark folder
+    mark=$({ cat "$requirements" && python3 -c 'import sys; print(sys.base_prefix, sys.version)'; } |
+        sha256sum | cut -c1-12) || return
+    folder=$(install_once "python-$mark" make_environment "$requirements") || return
+    printf '%s\n' "$folder/bin/python"
+}
+
+make_environment() {
+    if ! python3 -m venv "$2"; then
+        # Debian splits venv from Python.
+        [[ $EUID == 0 ]] && command -v apt-get >/dev/null || return
+        retry apt-get -qq update || return
+        retry env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv || return
+        python3 -m venv --clear "$2" || return
+    fi
+    retry "$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$1"
+}
+
+# The real Claude Code: a native binary inside the npm package, needing neither Node.js nor a postinstall.
+claude_code() {
+    local folder
+    folder=$(install_once "claude-code-$CLAUDE_CODE_VERSION" install_claude_code) || return
+    printf '%s\n' "$folder"/node_modules/@anthropic-ai/claude-code-*/claude
+}
+
+install_claude_code() {
+    command -v npm >/dev/null || { say "npm is needed to install Claude Code" && return 1; }
+    retry npm install --prefix "$1" --no-audit --no-fund --no-update-notifier --ignore-scripts \
+        --loglevel=error "@anthropic-ai/claude-code@$CLAUDE_CODE_VERSION"
+}

@@ -1,0 +1,10 @@
+//! Splitting a stream of events anywhere changes nothing.
+//! Run: `cargo +nightly fuzz run sse`. The law itself runs in the property tests too.
+
+#![no_main]
+
+#[path = "../../shared/dialect/tests/laws/law.rs"]
+#[allow(dead_code, reason = "each target runs one of the laws")]
+mod law;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| law::sse(data));

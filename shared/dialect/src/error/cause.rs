@@ -1,0 +1,237 @@
+//! Why Bedrock gave no answer, and everything that follows from the reason: the class that is counted,
+//! the status, the type and the sentence that the client gets. A table in code, no decisions.
+
+/// The four classes that logs and metrics count (R1.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The key, or what it may do.
+    AuthError,
+    /// A limit of the AWS account.
+    QuotaExceeded,
+    /// Bedrock, or the way to it, does not work at the moment.
+    Unavailable,
+    /// This request as it stands will never be served.
+    Rejected,
+}
+
+impl Class {
+    /// The name in logs and metrics, such as `bedrock_auth_error`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthError => "bedrock_auth_error",
+            Self::QuotaExceeded => "bedrock_quota_exceeded",
+            Self::Unavailable => "bedrock_unavailable",
+            Self::Rejected => "bedrock_rejected",
+        }
+    }
+}
+
+/// Why Bedrock gave no answer, as finely as its words allow.
+///
+/// | cause | class | HTTP status, error type | `x-should-retry` |
+/// |---|---|---|---|
+/// | key invalid, key expired, access denied | auth | 403 `permission_error` | false |
+/// | throttled | quota | 429 `rate_limit_error` | |
+/// | daily quota, service quota | quota | 429 `rate_limit_error` | false |
+/// | model not ready, service error, no connection, timed out, cut, unreadable | unavailable | 529 `overloaded_error` | |
+/// | model unavailable, refused | rejected | 529 `overloaded_error` | false |
+/// | prompt too long, context overflow, image, document | rejected | 400 `invalid_request_error` | |
+/// | body too large | rejected | 413 `request_too_large` | false |
+///
+/// A 401 would read as Claude Code's own login. A 400 that Claude Code cannot place costs five more
+/// calls, each with a feature less, so 400 stands only where its wording makes it recover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// A wrong or deleted key, or one of another region: AWS has one text for both.
+    KeyInvalid,
+    /// A short-term key past its time.
+    KeyExpired,
+    /// The key is good, but its policy or the account's model access forbids the call.
+    AccessDenied,
+    /// Too many requests or tokens in a short time.
+    Throttled,
+    /// The day's tokens are used up.
+    DailyQuota,
+    /// Another quota of the account.
+    ServiceQuota,
+    /// The model is being loaded.
+    ModelNotReady,
+    /// 5xx, a model error, or an exception that says nothing better.
+    ServiceError,
+    /// See [`BedrockFailure::NoConnection`](super::BedrockFailure::NoConnection).
+    NoConnection,
+    /// See [`BedrockFailure::TimedOut`](super::BedrockFailure::TimedOut); also Bedrock's own wait for the model.
+    TimedOut,
+    /// See [`BedrockFailure::Cut`](super::BedrockFailure::Cut).
+    Cut,
+    /// See [`BedrockFailure::Unreadable`](super::BedrockFailure::Unreadable).
+    Unreadable,
+    /// The configured model does not exist here, is retired, or needs an inference profile.
+    ModelUnavailable,
+    /// The conversation is longer than the model's context.
+    PromptTooLong,
+    /// Conversation and `max_tokens` together are longer than the model's context.
+    ContextOverflow,
+    /// An image is too big, too many, or unreadable.
+    Image,
+    /// A document is too big, too long, or unreadable.
+    Document,
+    /// The body is larger than Bedrock takes.
+    BodyTooLarge,
+    /// Any other validation error.
+    Refused,
+}
+
+impl Cause {
+    /// The name in logs and metrics, such as `key_invalid`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyInvalid => "key_invalid",
+            Self::KeyExpired => "key_expired",
+            Self::AccessDenied => "access_denied",
+            Self::Throttled => "throttled",
+            Self::DailyQuota => "daily_quota",
+            Self::ServiceQuota => "service_quota",
+            Self::ModelNotReady => "model_not_ready",
+            Self::ServiceError => "service_error",
+            Self::NoConnection => "no_connection",
+            Self::TimedOut => "timed_out",
+            Self::Cut => "cut",
+            Self::Unreadable => "unreadable",
+            Self::ModelUnavailable => "model_unavailable",
+            Self::PromptTooLong => "prompt_too_long",
+            Self::ContextOverflow => "context_overflow",
+            Self::Image => "image",
+            Self::Document => "document",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The class it counts in.
+    pub fn class(self) -> Class {
+        match self {
+            Self::KeyInvalid | Self::KeyExpired | Self::AccessDenied => Class::AuthError,
+            Self::Throttled | Self::DailyQuota | Self::ServiceQuota => Class::QuotaExceeded,
+            Self::ModelNotReady
+            | Self::ServiceError
+            | Self::NoConnection
+            | Self::TimedOut
+            | Self::Cut
+            | Self::Unreadable => Class::Unavailable,
+            Self::ModelUnavailable
+            | Self::PromptTooLong
+            | Self::ContextOverflow
+            | Self::Image
+            | Self::Document
+            | Self::BodyTooLarge
+            | Self::Refused => Class::Rejected,
+        }
+    }
+
+    /// Claude Code reads the message and repairs the conversation by itself.
+    pub(super) fn is_recoverable(self) -> bool {
+        matches!(
+            self,
+            Self::PromptTooLong | Self::ContextOverflow | Self::Image | Self::Document
+        )
+    }
+
+    pub(super) fn status_and_type(self) -> (u16, &'static str) {
+        match self.class() {
+            Class::AuthError => (403, "permission_error"),
+            Class::QuotaExceeded => (429, "rate_limit_error"),
+            Class::Rejected if self.is_recoverable() => (400, "invalid_request_error"),
+            Class::Rejected if self == Self::BodyTooLarge => (413, "request_too_large"),
+            Class::Unavailable | Class::Rejected => (529, "overloaded_error"),
+        }
+    }
+
+    pub(super) fn should_retry(self) -> Option<bool> {
+        match self {
+            Self::DailyQuota | Self::ServiceQuota => Some(false),
+            _ if self.is_recoverable() => None,
+            _ => match self.class() {
+                Class::AuthError | Class::Rejected => Some(false),
+                Class::QuotaExceeded | Class::Unavailable => None,
+            },
+        }
+    }
+
+    /// One sentence for the developer in front of Claude Code: what it can be, who can fix it.
+    pub(super) fn message(self) -> &'static str {
+        match self {
+            Self::KeyInvalid => {
+                "Amazon Bedrock did not accept your Bedrock API key: it is mistyped or deleted, or \
+                 it was made in another AWS region than the one Spillway uses for you; give your \
+                 Spillway administrator a current key and the region it was made in."
+            }
+            Self::KeyExpired => {
+                "Your Bedrock API key has expired (short-term keys live 12 hours at most); create \
+                 a new one in the AWS console and give it to your Spillway administrator."
+            }
+            Self::AccessDenied => {
+                "Amazon Bedrock knows your API key but does not allow it to use this model: your \
+                 AWS administrator must allow bedrock:InvokeModel and bedrock:CallWithBearerToken \
+                 for the key, and the account must have access to the model."
+            }
+            Self::Throttled => {
+                "Amazon Bedrock is throttling your AWS account (too many requests or tokens per \
+                 minute); wait a little, or ask your AWS administrator for a higher quota."
+            }
+            Self::DailyQuota => {
+                "Your AWS account has used up its daily token quota for this model on Amazon \
+                 Bedrock; wait until it is renewed, or ask your AWS administrator for a higher \
+                 quota."
+            }
+            Self::ServiceQuota => {
+                "A quota of your AWS account on Amazon Bedrock is used up; your AWS administrator \
+                 can raise it under Service Quotas."
+            }
+            Self::ModelNotReady => {
+                "Amazon Bedrock is still loading the model; try again in a moment."
+            }
+            Self::ServiceError => {
+                "Amazon Bedrock failed to answer; this is usually temporary, try again in a moment."
+            }
+            Self::NoConnection => {
+                "Spillway cannot reach Amazon Bedrock; if it lasts, your Spillway administrator \
+                 should check the configured region and the network."
+            }
+            Self::TimedOut => {
+                "Amazon Bedrock did not answer in time; this is usually temporary, try again in a \
+                 moment."
+            }
+            Self::Cut => {
+                "Amazon Bedrock's answer broke off before its end; this is usually temporary, try \
+                 again in a moment."
+            }
+            Self::Unreadable => {
+                "Amazon Bedrock's answer could not be understood; if it lasts, your Spillway \
+                 administrator can look it up by the request id."
+            }
+            Self::ModelUnavailable => {
+                "The Bedrock model that Spillway is configured to use for this request is not \
+                 available in your region or has been retired; your Spillway administrator can \
+                 change the model map."
+            }
+            // The stable words of the gateway protocol that Claude Code serves at `/protocol`:
+            // it removes the block in question and tells the user.
+            Self::Image => "capability_rejected: image_block",
+            Self::Document => "capability_rejected: document_block",
+            // Both wordings: older versions of Claude Code know only the first.
+            Self::PromptTooLong => "prompt is too long: Input is too long for requested model.",
+            Self::ContextOverflow => {
+                "prompt is too long: input length and `max_tokens` exceed context limit"
+            }
+            Self::BodyTooLarge => {
+                "The request is larger than Amazon Bedrock accepts (20 MB); remove large files or \
+                 images from the conversation, or use /compact."
+            }
+            Self::Refused => {
+                "Amazon Bedrock does not accept this request as Spillway translated it; your \
+                 Spillway administrator can find the reason in the log by the request id."
+            }
+        }
+    }
+}

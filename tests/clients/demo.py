@@ -1,0 +1,97 @@
+"""`spillway up --demo` as the client tests use it, and its two simulators. Everything is on loopback."""
+
+import hashlib
+import json
+import os
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from service import Service
+
+# The last part of a Bedrock Runtime path.
+OPERATIONS = {
+    "converse": "Converse",
+    "converse-stream": "ConverseStream",
+    "count-tokens": "CountTokens",
+    "invoke": "InvokeModel",
+    "invoke-with-response-stream": "InvokeModelWithResponseStream",
+}
+
+
+class Simulator:
+    """One of the two upstreams of the demo, by its control endpoints."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What has arrived, the oldest first: method, path, headers, body, status, outcome, ..."""
+        return self._call("GET", "requests")["requests"]
+
+    def script(self, *steps: dict[str, Any]) -> None:
+        """Says what the next answers are."""
+        self._call("POST", "script", list(steps))
+
+    def reset(self) -> None:
+        """Forgets the script, the requests and the usage windows."""
+        self._call("POST", "reset")
+
+    def _call(self, method: str, endpoint: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/_simulator/{endpoint}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"content-type": "application/json"},
+        )
+        # Straight to loopback, whatever proxy the caller's environment names.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=10) as response:
+            return json.load(response)
+
+
+class Demo(Service):
+    """A running `spillway up --demo` on scratch data, logging all that it can log."""
+
+    def __init__(self, spillway: Path, plan_requests: int) -> None:
+        command: list[str | Path] = [spillway.resolve(), "up", "--demo", "--output=json", "--data={scratch}/data"]
+        command += ["--listen=127.0.0.1:0", f"--demo-plan-requests={plan_requests}"]
+        super().__init__([*command, "--log-level=debug"], {})
+        ready = self.ready_line()
+        try:
+            self.origin: str = ready["base_url"]
+            self.base_url: str = ready["anthropic_base_url"]
+            self.access_key: str = ready["access_key"]
+            self.plan = Simulator(ready["demo"]["plan_url"])
+            self.bedrock = Simulator(ready["demo"]["bedrock_url"])
+        except (KeyError, TypeError) as error:
+            self.fail(f"the ready line lacks {error}: {sorted(ready)}")
+        self.keep_secret("the access key", self.access_key)
+        print(f"spillway answers on {self.origin}", flush=True)
+
+    def before_stop(self) -> None:
+        """Leaves every Bedrock request for tests/judges/converse.py, where SPILLWAY_JUDGE_DIR says."""
+        if not (folder := os.environ.get("SPILLWAY_JUDGE_DIR")):
+            return
+        target = Path(folder) / "bedrock"
+        target.mkdir(parents=True, exist_ok=True)
+        for request in self.bedrock.requests():
+            model_id, operation = request["path"].partition("?")[0].split("/")[-2:]
+            name = f"{Path(sys.argv[0]).stem}-{self.process.pid}-{request['index']}.json"
+            # As text, so that the judge sees the very bytes of the body.
+            (target / name).write_text(
+                f'{{"operation":{json.dumps(OPERATIONS[operation])},'
+                f'"modelId":{json.dumps(unquote(model_id))},"body":{request["body"]}}}'
+            )
+
+
+def header(request: dict[str, Any], name: str) -> str | None:
+    """One header of a request that a simulator took down."""
+    return next((value for known, value in request["headers"] if known == name), None)
+
+
+def as_shown(credential: str) -> str:
+    """How a simulator shows a header that carries a credential."""
+    return f"sha256:{hashlib.sha256(credential.encode()).hexdigest()}"

@@ -1,0 +1,81 @@
+"""What both judges share: finding the files, reporting, and proving that a judge refuses bad input.
+
+A judge is a function from the bytes of one file to a list of findings; an empty list acquits. Nothing
+here knows what is judged.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """One reason to refuse a file."""
+
+    rule: str
+    """Short and stable; the self-test names the rule that each bad case must break."""
+    where: str
+    """The place inside the file: a JSON path, or the number and name of an event."""
+    what: str
+
+
+class Case(NamedTuple):
+    """One example of the self-test."""
+
+    name: str
+    breaks: str | None
+    """The rule that must be found broken, or None for input that must be acquitted."""
+    content: bytes
+
+
+Judge = Callable[[bytes], list[Finding]]
+
+
+def run(description: str, suffix: str, judge: Judge, cases: Callable[[], Iterable[Case]]) -> int:
+    """The command line of a judge. Exit status: 0 acquitted, 1 refused or nothing to judge."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
+    parser.add_argument("--self-test", action="store_true", help="judge known good and bad input")
+    options = parser.parse_args()
+    if options.self_test:
+        return self_test(judge, list(cases()))
+    if not options.folders:
+        parser.error("name a folder to judge, or --self-test")
+    return judge_folders(options.folders, suffix, judge)
+
+
+def judge_folders(folders: Iterable[Path], suffix: str, judge: Judge) -> int:
+    """Judges every file with that suffix, in nested folders too, and says which are refused."""
+    files = sorted({file for folder in folders for file in folder.rglob(f"*{suffix}") if file.is_file()})
+    refused = 0
+    for file in files:
+        findings = judge(file.read_bytes())
+        refused += bool(findings)
+        for finding in findings:
+            print(f"{file}: [{finding.rule}] {finding.where}: {finding.what}")
+    if not files:
+        print(f"no *{suffix} to judge in {', '.join(map(str, folders))}", file=sys.stderr)
+    return conclude(len(files) - refused, refused)
+
+
+def self_test(judge: Judge, cases: list[Case]) -> int:
+    """Acquits what is good, and refuses each bad case for the very rule that it breaks."""
+    failed = 0
+    for case in cases:
+        findings = judge(case.content)
+        rules = {finding.rule for finding in findings}
+        if (case.breaks in rules) if case.breaks else not rules:
+            continue
+        failed += 1
+        print(f"{case.name}: expected {case.breaks or 'no finding'}, got {findings or 'no finding'}")
+    return conclude(len(cases) - failed, failed)
+
+
+def conclude(passed: int, failed: int) -> int:
+    """The closing line and the exit status; having judged nothing is a failure."""
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 0 if passed and not failed else 1
