@@ -274,9 +274,7 @@ fn changed(mut settings: BedrockSettings, change: Settings) -> Result<BedrockSet
             checked_model(rule.serve.clone())?;
         }
     }
-    if let Some(dialect) = change.dialect {
-        settings.dialect = dialect;
-    }
+    settings.dialect = change.dialect.or(settings.dialect);
     Ok(settings)
 }
 

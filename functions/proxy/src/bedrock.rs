@@ -31,7 +31,7 @@ use dialect::request::{MessagesRequest, Operation, RequestLabels, Translated};
 use dialect::stream::StreamEnd;
 use dialect::stream::{InvokeTranslator, StreamTranslator};
 use dialect::{Learned, Refused};
-use domain::bedrock::BedrockSettings;
+use domain::bedrock::{BedrockSettings, Dialect};
 use domain::bedrock_key::BedrockKey;
 use domain::id::RequestId;
 use domain::verdict::FallbackReason;
@@ -51,6 +51,8 @@ use crate::reply::{ANTHROPIC_REQUEST_ID, Refusal, UPSTREAM, header};
 #[derive(Debug)]
 pub(crate) struct Bedrock {
     client: Client,
+    /// For users without one of their own.
+    dialect: Dialect,
     deadlines: Deadlines,
     /// What each target model refused, for the life of the instance.
     learned: Mutex<HashMap<String, Learned>>,
@@ -89,6 +91,7 @@ impl Bedrock {
     pub(crate) fn new(
         http: SharedHttpClient,
         endpoint_url: Option<&str>,
+        dialect: Dialect,
         deadlines: Deadlines,
     ) -> Self {
         // Built without the environment: a bearer token or a profile of the host must never be used.
@@ -108,6 +111,7 @@ impl Bedrock {
         config.set_endpoint_url(endpoint_url.map(str::to_owned));
         Self {
             client: Client::from_conf(config.build()),
+            dialect,
             deadlines,
             learned: Mutex::default(),
         }
@@ -163,7 +167,7 @@ impl Bedrock {
             learned.get(&target.model_id).cloned().unwrap_or_default()
         };
         let labels = labels(call);
-        let dialect = call.settings.dialect;
+        let dialect = call.settings.dialect.unwrap_or(self.dialect);
         match call.purpose {
             Purpose::Answer => {
                 dialect::request::translate(request, target, dialect, &learned, &labels)
@@ -355,7 +359,11 @@ impl Bedrock {
             headers.insert(DROPPED, header(&losses));
             record.note().losses = Some(losses);
         }
-        Ok(BedrockAnswer { headers, body })
+        Ok(BedrockAnswer {
+            headers,
+            losses: sent.losses.iter().count(),
+            body,
+        })
     }
 
     async fn begin(
@@ -470,5 +478,37 @@ fn loggable(model_id: &str) -> String {
     {
         Some(resource) => resource.to_owned(),
         None => model_id.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client {
+        let http = store::aws::https_client().unwrap();
+        Bedrock::new(http, None, Dialect::Converse, Deadlines::default()).client
+    }
+
+    #[test]
+    fn a_model_that_thinks_for_long_is_not_taken_for_a_stalled_stream() {
+        let client = client();
+        let protection = client.config().stalled_stream_protection().unwrap();
+        assert!(!protection.download_enabled() && !protection.upload_enabled());
+    }
+
+    #[test]
+    fn the_sdk_makes_one_attempt_and_never_pays_twice() {
+        assert_eq!(client().config().retry_config().unwrap().max_attempts(), 1);
+    }
+
+    #[test]
+    fn a_model_id_is_logged_without_the_account_of_its_arn() {
+        let arn = "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc";
+        assert_eq!(loggable(arn), "application-inference-profile/abc");
+        assert_eq!(
+            loggable("global.anthropic.claude-opus-5-5"),
+            "global.anthropic.claude-opus-5-5"
+        );
     }
 }

@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use domain::bedrock::Dialect;
 use http::StatusCode;
 use store::directory::CachePolicy;
+
+use crate::metrics::Metrics;
 
 /// What is the same for every request of a deployment.
 #[derive(Clone, Debug)]
@@ -13,6 +16,10 @@ pub struct Settings {
     pub plan_url: String,
     /// Where the Bedrock Runtime is; `None` for AWS's own endpoint of each user's region.
     pub bedrock_url: Option<String>,
+    /// Which Bedrock API carries the requests of users without a dialect of their own.
+    pub dialect: Dialect,
+    /// Where metrics go.
+    pub metrics: Metrics,
     /// What an unknown, malformed, revoked or expired key is answered with (requirement R1.4).
     pub unknown_key: UnknownKey,
     /// How long keys are cached.
@@ -80,6 +87,8 @@ impl Default for Settings {
         Self {
             plan_url: PLAN_URL.to_owned(),
             bedrock_url: None,
+            dialect: Dialect::default(),
+            metrics: Metrics::Off,
             unknown_key: UnknownKey::default(),
             keys: CachePolicy::default(),
             deadlines: Deadlines::default(),
@@ -154,6 +163,18 @@ impl Deployment {
                 });
             }
         };
+        let dialect = match variable("SPILLWAY_DIALECT").as_deref() {
+            None | Some("converse") => Dialect::Converse,
+            Some("invoke") => Dialect::Invoke,
+            Some("auto") => Dialect::Auto,
+            Some(_) => {
+                let name = "SPILLWAY_DIALECT";
+                return Err(ConfigError::Invalid {
+                    name,
+                    expected: "converse, invoke or auto",
+                });
+            }
+        };
         let mut keys = CachePolicy::default();
         if let Some(seconds) = variable("SPILLWAY_REVOCATION_SECONDS") {
             let seconds = seconds
@@ -176,6 +197,8 @@ impl Deployment {
             settings: Settings {
                 plan_url,
                 bedrock_url,
+                dialect,
+                metrics: Metrics::EmbeddedInLog,
                 unknown_key,
                 keys,
                 deadlines: defaults.deadlines,
@@ -263,6 +286,11 @@ mod tests {
                 "61",
                 "the environment variable SPILLWAY_REVOCATION_SECONDS must be a whole number of \
                  seconds from 1 to 60",
+            ),
+            (
+                "SPILLWAY_DIALECT",
+                "openai",
+                "the environment variable SPILLWAY_DIALECT must be converse, invoke or auto",
             ),
             (
                 "SPILLWAY_PLAN_URL",

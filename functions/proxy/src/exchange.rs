@@ -103,7 +103,12 @@ impl Proxy {
             directory: Directory::new(parts.access, parts.server_secret, settings.keys),
             opener: parts.opener,
             plan: Plan::new(http, settings.plan_url.clone(), parts.plan_key, deadlines),
-            bedrock: Bedrock::new(parts.aws_http, settings.bedrock_url.as_deref(), deadlines),
+            bedrock: Bedrock::new(
+                parts.aws_http,
+                settings.bedrock_url.as_deref(),
+                settings.dialect,
+                deadlines,
+            ),
             clock: parts.clock,
             settings,
         })
@@ -248,10 +253,20 @@ impl Proxy {
             body: &arrival.body,
         };
         match self.bedrock.send(call, record).await {
-            Ok(answer) => Ok(Answer::Bedrock(answer)),
+            Ok(answer) => {
+                self.count_losses(&answer, record);
+                Ok(Answer::Bedrock(answer))
+            }
             Err(Failed::Request(refusal)) => Err(refusal.into()),
             Err(Failed::Bedrock(class)) => Ok(bedrock_failed(plan, class, record)),
         }
+    }
+
+    fn count_losses(&self, answer: &BedrockAnswer, record: &mut Record) {
+        let model = record.note().bedrock_model.as_deref().unwrap_or_default();
+        self.settings
+            .metrics
+            .losses(model, answer.losses, self.clock.now());
     }
 
     fn commit_plan(

@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 mod exchange;
 pub mod log;
+pub mod metrics;
 mod plan;
 mod record;
 mod reply;

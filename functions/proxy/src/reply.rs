@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use dialect::sse::error_body;
 use domain::id::RequestId;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
-use serde::Serialize;
 
 use crate::config::UnknownKey;
 
@@ -119,33 +119,11 @@ impl Refusal {
             let value = if should_retry { "true" } else { "false" };
             headers.insert(SHOULD_RETRY, HeaderValue::from_static(value));
         }
-        (parts, envelope(self.error_type, &self.message, id).into())
+        (
+            parts,
+            error_body(self.error_type, &self.message, id.as_str()).into(),
+        )
     }
-}
-
-/// Anthropic's error envelope.
-pub(crate) fn envelope(error_type: &str, message: &str, id: &RequestId) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Envelope<'a> {
-        r#type: &'static str,
-        error: Detail<'a>,
-        request_id: &'a str,
-    }
-    #[derive(Serialize)]
-    struct Detail<'a> {
-        r#type: &'a str,
-        message: &'a str,
-    }
-    let error = Detail {
-        r#type: error_type,
-        message,
-    };
-    let envelope = Envelope {
-        r#type: "error",
-        error,
-        request_id: id.as_str(),
-    };
-    serde_json::to_vec(&envelope).unwrap_or_default()
 }
 
 /// A body that is all there.

@@ -22,6 +22,18 @@ pub fn error_event(out: &mut Vec<u8>, error_type: &str, message: &str, request_i
     );
 }
 
+/// Anthropic's error envelope as the body of an answer.
+///
+/// `error_type` is one of Anthropic's error types, such as `overloaded_error`.
+pub fn error_body(error_type: &str, message: &str, request_id: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    write_json(
+        &mut body,
+        &ErrorEnvelope::new(error_type, message, request_id),
+    );
+    body
+}
+
 /// Anthropic's error envelope, the same in an error body and in an `error` event.
 #[derive(Serialize)]
 pub(crate) struct ErrorEnvelope<'a> {

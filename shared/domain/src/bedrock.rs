@@ -82,9 +82,9 @@ pub struct BedrockSettings {
     /// Which model serves which.
     #[serde(default)]
     pub models: ModelMap,
-    /// Which API carries the request.
-    #[serde(default)]
-    pub dialect: Dialect,
+    /// Which API carries the request; the deployment's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Dialect>,
 }
 
 impl Default for BedrockSettings {
@@ -92,7 +92,7 @@ impl Default for BedrockSettings {
         Self {
             region: DEFAULT_REGION.to_owned(),
             models: ModelMap::default(),
-            dialect: Dialect::default(),
+            dialect: None,
         }
     }
 }

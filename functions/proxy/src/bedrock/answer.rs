@@ -39,6 +39,8 @@ pub(super) enum Stream {
 pub(crate) struct BedrockAnswer {
     /// Ready, but for what goes with the body.
     pub(super) headers: HeaderMap,
+    /// How many things of the request were left out.
+    pub(crate) losses: usize,
     pub(super) body: AnswerBody,
 }
 
