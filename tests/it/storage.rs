@@ -244,6 +244,38 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
 }
 
 #[tokio::test]
+async fn kms_itself_ties_a_data_key_to_the_key_and_the_user() {
+    let aws = LocalAws::memory().unwrap();
+    let (key, user): (KeyId, UserId) = ("key_a".parse().unwrap(), "usr_a".parse().unwrap());
+    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
+    let owner = Owner {
+        key: &key,
+        user: &user,
+    };
+    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
+    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let sealed = serde_json::to_value(&sealed).unwrap();
+    let data_key: Vec<u8> = serde_json::from_value(sealed["data_key"].clone()).unwrap();
+    let decrypt = |context: &[(&str, &str)]| {
+        let mut request = aws.kms().decrypt().ciphertext_blob(data_key.clone().into());
+        for (name, value) in context {
+            request = request.encryption_context(*name, *value);
+        }
+        request.send()
+    };
+    let (of_key, of_user) = (("spillway:key_id", "key_a"), ("spillway:user_id", "usr_a"));
+    for incomplete in [
+        &[][..],
+        &[of_key],
+        &[of_user],
+        &[of_key, ("spillway:user_id", "usr_b")],
+    ] {
+        assert!(decrypt(incomplete).await.is_err(), "{incomplete:?}");
+    }
+    assert!(decrypt(&[of_key, of_user]).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_rotated_server_secret_still_serves_the_keys_of_the_version_before() {
     let world = world().await;
     let aws = world.house.aws();

@@ -371,4 +371,28 @@ mod tests {
         set-cookie: b=2
         ");
     }
+
+    #[test]
+    fn the_default_plan_key_serves_only_clients_without_a_credential() {
+        let plan = |key: Option<&str>| {
+            let http = http_client(Duration::from_secs(1)).unwrap();
+            Plan::new(
+                http,
+                String::new(),
+                key.map(SecretString::from),
+                Deadlines::default(),
+            )
+        };
+        let sent = |plan: &Plan, lines: &[(&str, &str)]| {
+            let mut headers = headers(lines);
+            plan.add_default_key(&mut headers);
+            names(&headers).join("; ")
+        };
+        let with_default = plan(Some("sk-ant-default"));
+        assert_eq!(sent(&with_default, &[]), "x-api-key: sk-ant-default");
+        for own in [("authorization", "Bearer own"), ("x-api-key", "own")] {
+            assert_eq!(sent(&with_default, &[own]), format!("{}: {}", own.0, own.1));
+        }
+        assert_eq!(sent(&plan(None), &[]), "");
+    }
 }
