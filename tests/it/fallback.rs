@@ -1,5 +1,6 @@
 //! From Plan to Bedrock, and what the client is told when neither answers.
 
+use local::Fault;
 use local::simulator::{Point, Step, Window};
 use reqwest::Method;
 use tests::{BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, World, message, read, world};
@@ -190,6 +191,27 @@ async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
         assert_eq!(answer.header("x-spillway-upstream"), "plan");
         assert_eq!(answer.header("x-spillway-error"), class, "{step:?}");
         assert!(!answer.text().contains("arn:"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_bedrock_key_that_kms_does_not_open_leaves_plans_answer() {
+    let refused = Fault::Error {
+        status: 400,
+        name: "InvalidCiphertextException",
+        message: String::new(),
+    };
+    for (fault, class) in [
+        (refused, "bedrock_auth_error"),
+        (Fault::InternalServerError, "bedrock_unavailable"),
+    ] {
+        let world = world().await;
+        world.exhaust_plan(1);
+        world.house.aws().faults().fail_next("Decrypt", 9, fault);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.status, 429);
+        assert_eq!(answer.header("x-spillway-error"), class);
+        assert!(world.bedrock.requests().is_empty());
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dialect::error::Class;
 use domain::grant::{Denial, Grant};
 use domain::key::AccessKey;
 use domain::verdict::{FallbackReason, Next};
@@ -16,7 +17,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use store::access::{AccessTable, Binding, Resolved};
 use store::directory::Directory;
-use store::vault::{Opener, Owner};
+use store::vault::{Opener, Owner, VaultError};
 use tokio::time::Instant;
 
 use crate::StartError;
@@ -239,7 +240,11 @@ impl Proxy {
             Ok(token) => token,
             Err(error) => {
                 tracing::error!(%error, key.id = %owner.key, "the Bedrock key does not open");
-                return Ok(bedrock_failed(plan, "bedrock_key_unreadable", record));
+                let class = match error {
+                    VaultError::Refused => Class::AuthError,
+                    VaultError::Unavailable { .. } | VaultError::NoEntropy => Class::Unavailable,
+                };
+                return Ok(bedrock_failed(plan, class.as_str(), record));
             }
         };
         let call = BedrockCall {
