@@ -189,7 +189,12 @@ async fn a_silent_bedrock_is_pinged_over_and_given_up_in_time() {
         settings.deadlines.ping = Duration::from_millis(20);
         settings.deadlines.idle = Duration::from_millis(300);
     };
-    for after in [Point::Headers, Point::MessageStart, Point::FirstDelta] {
+    for after in [
+        Point::Connect,
+        Point::Headers,
+        Point::MessageStart,
+        Point::FirstDelta,
+    ] {
         let world = World::with(quick).await;
         world.exhaust_plan(1);
         world.bedrock.script([Step::Hang {
@@ -208,6 +213,41 @@ async fn a_silent_bedrock_is_pinged_over_and_given_up_in_time() {
             Some("message_start")
         );
         assert_eq!(answer.error().0, "overloaded_error", "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bedrock_that_takes_long_to_answer_at_all_is_pinged_over_too() {
+    let quick = |settings: &mut proxy::config::Settings| {
+        settings.deadlines.ping = Duration::from_millis(20);
+    };
+    for user in [Dialect::Converse, Dialect::Invoke] {
+        let world = World::with(quick).await;
+        let key = world.key_of(dialect(user)).await;
+        let slow = |headers_ms| Step::Slow {
+            headers_ms,
+            events_ms: 0,
+            content: vec![],
+        };
+        world.bedrock.script([slow(300)]);
+        let answer = ask_as(&world, &key, &message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.status, 200, "{user:?}");
+        let text = answer.text();
+        let (silence, _) = text.split_once("content_block_start").unwrap();
+        let pings = silence
+            .lines()
+            .filter(|line| line.contains("ping") || line.starts_with(':'));
+        assert!(pings.count() > 3, "{user:?}: {text}");
+        assert_eq!(
+            answer.events().last().map(String::as_str),
+            Some("message_stop"),
+            "{user:?}"
+        );
+        assert!(
+            answer.said().contains("Simulated Amazon Bedrock"),
+            "{}",
+            answer.said()
+        );
     }
 }
 

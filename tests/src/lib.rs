@@ -98,7 +98,7 @@ impl Answer {
     /// All text of an answer, streamed or not.
     pub fn said(&self) -> String {
         let text = self.text();
-        if !text.starts_with("event:") {
+        if !self.header("content-type").starts_with("text/event-stream") {
             let content = self.json()["content"].clone();
             let blocks = content.as_array().unwrap().iter();
             return blocks.filter_map(|block| block["text"].as_str()).collect();

@@ -8,6 +8,8 @@
 mod answer;
 mod events;
 mod failure;
+mod operation;
+mod pump;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,36 +18,32 @@ use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::retry::RetryConfig;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use aws_sdk_bedrockruntime::config::{
-    BehaviorVersion, Builder, Config, Region, StalledStreamProtectionConfig, Token,
+    BehaviorVersion, Config, Region, StalledStreamProtectionConfig,
 };
-use aws_sdk_bedrockruntime::operation::RequestId as _;
-use aws_sdk_bedrockruntime::primitives::Blob;
 use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
 use dialect::error::Class;
 use dialect::model::Target;
 use dialect::reply::BrokenReply;
-use dialect::request::{MessagesRequest, Operation, RequestLabels, Translated};
-use dialect::stream::StreamEnd;
-use dialect::stream::{InvokeTranslator, StreamTranslator};
+use dialect::request::{MessagesRequest, Operation, Translated};
+use dialect::stream::{InvokeTranslator, StreamEnd, StreamTranslator};
 use dialect::{Learned, Refused};
 use domain::bedrock::{BedrockSettings, Dialect};
 use domain::bedrock_key::BedrockKey;
 use domain::id::RequestId;
 use domain::verdict::FallbackReason;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use store::vault::Owner;
 use tokio::time::timeout;
 
 pub(crate) use self::answer::BedrockAnswer;
-use self::answer::{AnswerBody, Answered, Pump, Stream};
-use self::events::RawBody;
+use self::answer::{AnswerBody, Head};
 use self::failure::Failure;
+use self::operation::Output;
+use self::pump::{Pump, Translator};
 use crate::config::Deadlines;
 use crate::record::Record;
-use crate::reply::{ANTHROPIC_REQUEST_ID, Refusal, UPSTREAM, header};
+use crate::reply::Refusal;
 
 /// The client of the Bedrock Runtime.
 #[derive(Debug)]
@@ -166,7 +164,7 @@ impl Bedrock {
             let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
             learned.get(&target.model_id).cloned().unwrap_or_default()
         };
-        let labels = labels(call);
+        let labels = operation::labels(call);
         let dialect = call.settings.dialect.unwrap_or(self.dialect);
         match call.purpose {
             Purpose::Answer => {
@@ -194,213 +192,51 @@ impl Bedrock {
         call: &BedrockCall<'_>,
         record: &mut Record,
     ) -> Result<BedrockAnswer, Failure> {
-        let headers_within = match sent.operation {
-            Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
-                self.deadlines.first_byte
-            }
-            Operation::Converse | Operation::InvokeModel | Operation::CountTokens => {
-                self.deadlines.whole_answer
-            }
-        };
-        let answered = timeout(headers_within, self.operation(sent, call)).await;
-        let answered = answered.map_err(|_| Failure::TimedOut)??;
-        self.answer(answered, sent, call, record).await
-    }
-
-    async fn operation(
-        &self,
-        sent: &Translated,
-        call: &BedrockCall<'_>,
-    ) -> Result<Answered, Failure> {
-        let client = &self.client;
-        let id = &sent.model_id;
-        let settings = override_for(call);
-        match sent.operation {
+        let calling = operation::start(&self.client, sent, call);
+        let request_id = call.request_id.as_str();
+        let message_id = format!("msg_bdrk_{}", request_id.trim_start_matches("req_"));
+        let context = sent.reply.clone();
+        let body = match sent.operation {
             Operation::ConverseStream => {
-                let output = client
-                    .converse_stream()
-                    .model_id(id)
-                    .customize()
-                    .config_override(settings)
-                    .mutate_request(with_body(&sent.body))
-                    .send()
-                    .await
-                    .map_err(|error| failure::of(&error))?;
-                let aws_request_id = output.request_id().map(str::to_owned);
-                Ok(Answered {
-                    aws_request_id,
-                    stream: Stream::Converse(output.stream),
-                })
-            }
-            Operation::Converse => {
-                let raw = RawBody::default();
-                let output = client
-                    .converse()
-                    .model_id(id)
-                    .customize()
-                    .config_override(settings)
-                    .mutate_request(with_body(&sent.body))
-                    .interceptor(raw.clone())
-                    .send()
-                    .await
-                    .map_err(|error| failure::of(&error))?;
-                let aws_request_id = output.request_id().map(str::to_owned);
-                Ok(Answered {
-                    aws_request_id,
-                    stream: Stream::Whole(raw.take()),
-                })
+                let translator = StreamTranslator::new(message_id, request_id, context);
+                self.begin(Pump::new(calling, Translator::Converse(translator)))
+                    .await?
             }
             Operation::InvokeModelWithResponseStream => {
-                let output = client
-                    .invoke_model_with_response_stream()
-                    .model_id(id)
-                    .content_type("application/json")
-                    .body(Blob::new(sent.body.clone()))
-                    .customize()
-                    .config_override(settings)
-                    .mutate_request(with_labels(call))
-                    .send()
-                    .await
-                    .map_err(|error| failure::of(&error))?;
-                let aws_request_id = output.request_id().map(str::to_owned);
-                Ok(Answered {
-                    aws_request_id,
-                    stream: Stream::Invoke(output.body),
-                })
+                let translator = InvokeTranslator::new(request_id, context);
+                self.begin(Pump::new(calling, Translator::Invoke(translator)))
+                    .await?
             }
-            Operation::InvokeModel => {
-                let output = client
-                    .invoke_model()
-                    .model_id(id)
-                    .content_type("application/json")
-                    .body(Blob::new(sent.body.clone()))
-                    .customize()
-                    .config_override(settings)
-                    .mutate_request(with_labels(call))
-                    .send()
-                    .await
-                    .map_err(|error| failure::of(&error))?;
-                let aws_request_id = output.request_id().map(str::to_owned);
-                Ok(Answered {
-                    aws_request_id,
-                    stream: Stream::Whole(output.body.into_inner()),
-                })
+            Operation::Converse | Operation::InvokeModel | Operation::CountTokens => {
+                let answered = timeout(self.deadlines.whole_answer, calling).await;
+                let answered = answered.map_err(|_| Failure::TimedOut)??;
+                record.note().bedrock_request_id = answered.aws_request_id;
+                let reply = match (answered.output, sent.operation) {
+                    (Output::Counted(tokens), _) => return Ok(counted(tokens, sent, call)),
+                    (Output::Whole(body), Operation::InvokeModel) => {
+                        dialect::reply::invoke_reply(&body, &context)
+                    }
+                    (Output::Whole(body), _) => {
+                        dialect::reply::converse_reply(&body, &message_id, &context)
+                    }
+                    (Output::Converse(_) | Output::Invoke(_), _) => Err(BrokenReply::Unreadable),
+                };
+                AnswerBody::Whole(reply.map_err(|broken| match broken {
+                    BrokenReply::Unreadable => Failure::Unreadable,
+                    BrokenReply::Malformed => Failure::Cut,
+                })?)
             }
-            Operation::CountTokens => {
-                let output = client
-                    .count_tokens()
-                    .model_id(id)
-                    .customize()
-                    .config_override(settings)
-                    .mutate_request(with_body(&sent.body))
-                    .send()
-                    .await
-                    .map_err(|error| failure::of(&error))?;
-                Ok(Answered {
-                    aws_request_id: output.request_id().map(str::to_owned),
-                    stream: Stream::Counted(output.input_tokens),
-                })
-            }
-        }
-    }
-}
-
-fn override_for(call: &BedrockCall<'_>) -> Builder {
-    Config::builder()
-        .region(Region::new(call.settings.region.clone()))
-        .bearer_token(Token::new(call.token.expose(), None))
-}
-
-/// What Bedrock's invocation logs are to know of the request.
-fn labels(call: &BedrockCall<'_>) -> RequestLabels {
-    RequestLabels::new(call.owner.user.as_str(), call.request_id.as_str())
-}
-
-/// `InvokeModel` has no place for the labels in its body.
-fn with_labels(call: &BedrockCall<'_>) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {
-    let labels = serde_json::to_string(&labels(call)).unwrap_or_default();
-    move |request| {
-        request
-            .headers_mut()
-            .insert("x-amzn-bedrock-request-metadata", labels.clone());
-    }
-}
-
-fn with_body(body: &[u8]) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {
-    let body = bytes::Bytes::copy_from_slice(body);
-    move |request| {
-        request
-            .headers_mut()
-            .insert("content-length", body.len().to_string());
-        *request.body_mut() = SdkBody::from(body.clone());
-    }
-}
-
-impl Bedrock {
-    /// Takes what an operation gave to the point where the client may have it.
-    async fn answer(
-        &self,
-        answered: Answered,
-        sent: &Translated,
-        call: &BedrockCall<'_>,
-        record: &mut Record,
-    ) -> Result<BedrockAnswer, Failure> {
-        record.note().bedrock_request_id = answered.aws_request_id;
-        let losses = sent.losses.iter().collect::<Vec<_>>().join(",");
-        let body = self.begin(answered.stream, sent, call).await?;
-        let mut headers = HeaderMap::new();
-        let upstream = format!("bedrock; reason={}", call.reason.as_str());
-        headers.insert(UPSTREAM, header(&upstream));
-        headers.insert(ANTHROPIC_REQUEST_ID, header(call.request_id.as_str()));
-        if !sent.model_id.starts_with("arn:") {
-            headers.insert(MODEL, header(&sent.model_id));
-        }
-        if !losses.is_empty() {
-            headers.insert(DROPPED, header(&losses));
-            record.note().losses = Some(losses);
-        }
+        };
         Ok(BedrockAnswer {
-            headers,
-            losses: sent.losses.iter().count(),
+            head: Head::new(sent, call),
             body,
         })
     }
 
-    async fn begin(
-        &self,
-        stream: Stream,
-        sent: &Translated,
-        call: &BedrockCall<'_>,
-    ) -> Result<AnswerBody, Failure> {
-        let context = sent.reply.clone();
-        let message_id = format!(
-            "msg_bdrk_{}",
-            call.request_id.as_str().trim_start_matches("req_")
-        );
-        let request_id = call.request_id.as_str();
-        let mut pump = match stream {
-            Stream::Whole(body) => {
-                let reply = match sent.operation {
-                    Operation::InvokeModel => dialect::reply::invoke_reply(&body, &context),
-                    _ => dialect::reply::converse_reply(&body, &message_id, &context),
-                };
-                return reply.map(AnswerBody::Whole).map_err(|broken| match broken {
-                    BrokenReply::Unreadable => Failure::Unreadable,
-                    BrokenReply::Malformed => Failure::Cut,
-                });
-            }
-            Stream::Counted(tokens) => return Ok(AnswerBody::Counted(tokens)),
-            Stream::Converse(events) => Pump::Converse {
-                events,
-                translator: StreamTranslator::new(message_id, request_id, context),
-            },
-            Stream::Invoke(events) => Pump::Invoke {
-                events,
-                translator: InvokeTranslator::new(request_id, context),
-            },
-        };
-        // Nothing has left yet: an exception in the first events is still an error like any other.
-        // But the client must hear something before long.
+    /// Waits until there is something to show. Until then nothing has left: an error, or an exception
+    /// in the first events, is still an answer like any other. But the client must hear something
+    /// before long.
+    async fn begin(&self, mut pump: Pump) -> Result<AnswerBody, Failure> {
         let mut begun = Vec::new();
         let shown = timeout(self.deadlines.ping, async {
             while !pump.has_content() && pump.end().is_none() {
@@ -408,16 +244,24 @@ impl Bedrock {
             }
             Ok(())
         });
-        match shown.await {
-            Ok(Ok(())) if pump.end() == Some(StreamEnd::Failed) => return Err(Failure::Cut),
-            Ok(Ok(())) => {}
-            Ok(Err(failure)) => return Err(failure),
-            Err(_) => pump.ping(&mut begun),
+        match timeout(self.deadlines.first_byte, shown).await {
+            Err(_) => return Err(Failure::TimedOut),
+            Ok(Ok(Err(failure))) => return Err(failure),
+            Ok(Ok(Ok(()))) if pump.end() == Some(StreamEnd::Failed) => return Err(Failure::Cut),
+            Ok(Ok(Ok(()))) => {}
+            Ok(Err(_)) => pump.ping(&mut begun),
         }
         Ok(AnswerBody::Streaming {
             pump: Box::new(pump),
             begun,
         })
+    }
+}
+
+fn counted(tokens: i32, sent: &Translated, call: &BedrockCall<'_>) -> BedrockAnswer {
+    BedrockAnswer {
+        head: Head::new(sent, call),
+        body: AnswerBody::Counted(tokens),
     }
 }
 
@@ -453,11 +297,6 @@ fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Fai
     }
     Failed::Bedrock(error.class().as_str())
 }
-
-/// What was left out on the way to Bedrock.
-const DROPPED: HeaderName = HeaderName::from_static("x-spillway-bedrock-dropped");
-/// The model that answered.
-const MODEL: HeaderName = HeaderName::from_static("x-spillway-bedrock-model");
 
 /// The request cannot be said to Bedrock at all.
 fn refused_by_us(refusal: &dialect::request::Refusal) -> Failed {

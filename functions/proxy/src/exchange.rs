@@ -271,7 +271,7 @@ impl Proxy {
         let model = record.note().bedrock_model.as_deref().unwrap_or_default();
         self.settings
             .metrics
-            .losses(model, answer.losses, self.clock.now());
+            .losses(model, answer.losses(), self.clock.now());
     }
 
     fn commit_plan(

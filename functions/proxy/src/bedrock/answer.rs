@@ -1,46 +1,25 @@
 //! A Bedrock answer on its way to the client.
 
 use async_stream::stream;
-use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
-use aws_sdk_bedrockruntime::types::error::{ConverseStreamOutputError, ResponseStreamError};
-use aws_sdk_bedrockruntime::types::{ConverseStreamOutput, ResponseStream};
 use bytes::Bytes;
-use dialect::error::classify;
 use dialect::reply::Reply;
-use dialect::stream::{InvokeTranslator, StreamEnd, StreamTranslator};
-use domain::usage::TokenUsage;
+use dialect::request::Translated;
+use dialect::stream::StreamEnd;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::events;
-use super::failure::{Failure, of_stream};
+use super::BedrockCall;
+use super::failure::Failure;
+use super::pump::Pump;
 use crate::config::Deadlines;
 use crate::record::{Outcome, Record};
-use crate::reply::{Body, whole};
+use crate::reply::{ANTHROPIC_REQUEST_ID, Body, UPSTREAM, header, whole};
 use crate::streaming::guarded;
-
-/// What an operation gave.
-pub(super) struct Answered {
-    pub(super) aws_request_id: Option<String>,
-    pub(super) stream: Stream,
-}
-
-pub(super) enum Stream {
-    /// The body of an answer that is not streamed.
-    Whole(Vec<u8>),
-    /// A number of tokens.
-    Counted(i32),
-    Converse(EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>),
-    Invoke(EventReceiver<ResponseStream, ResponseStreamError>),
-}
 
 /// An answer that is good enough to commit to.
 pub(crate) struct BedrockAnswer {
-    /// Ready, but for what goes with the body.
-    pub(super) headers: HeaderMap,
-    /// How many things of the request were left out.
-    pub(crate) losses: usize,
+    pub(super) head: Head,
     pub(super) body: AnswerBody,
 }
 
@@ -54,86 +33,41 @@ pub(super) enum AnswerBody {
     },
 }
 
-/// Bedrock's events in, Anthropic's events out.
-pub(super) enum Pump {
-    Converse {
-        events: EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>,
-        translator: StreamTranslator,
-    },
-    Invoke {
-        events: EventReceiver<ResponseStream, ResponseStreamError>,
-        translator: InvokeTranslator,
-    },
+/// What is said of an answer before its body.
+pub(super) struct Head {
+    headers: HeaderMap,
+    /// Names of what was left out on the way to Bedrock.
+    losses: Vec<String>,
 }
 
-impl Pump {
-    /// Waits for the next event and appends what the client is told of it. Dropping the future
-    /// loses nothing.
-    pub(super) async fn advance(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
-        match self {
-            Self::Converse { events, translator } => match events.recv().await {
-                Ok(Some(event)) => translator.push(events::event(&event), out),
-                Ok(None) => translator.finish(out),
-                Err(error) => return Err(of_stream(&error)),
-            },
-            Self::Invoke { events, translator } => match events.recv().await {
-                Ok(Some(ResponseStream::Chunk(chunk))) => {
-                    let bytes = chunk.bytes.as_ref().map(AsRef::as_ref).unwrap_or_default();
-                    translator.push(bytes, out);
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => translator.finish(out),
-                Err(error) => return Err(of_stream(&error)),
-            },
-        }
-        Ok(())
-    }
+/// What was left out on the way to Bedrock.
+const DROPPED: HeaderName = HeaderName::from_static("x-spillway-bedrock-dropped");
+/// The model that answered.
+const MODEL: HeaderName = HeaderName::from_static("x-spillway-bedrock-model");
 
-    pub(super) fn ping(&mut self, out: &mut Vec<u8>) {
-        match self {
-            Self::Converse { translator, .. } => translator.ping(out),
-            Self::Invoke { translator, .. } => translator.ping(out),
+impl Head {
+    pub(super) fn new(sent: &Translated, call: &BedrockCall<'_>) -> Self {
+        let losses: Vec<String> = sent.losses.iter().map(str::to_owned).collect();
+        let mut headers = HeaderMap::new();
+        let upstream = format!("bedrock; reason={}", call.reason.as_str());
+        headers.insert(UPSTREAM, header(&upstream));
+        headers.insert(ANTHROPIC_REQUEST_ID, header(call.request_id.as_str()));
+        if !sent.model_id.starts_with("arn:") {
+            headers.insert(MODEL, header(&sent.model_id));
         }
-    }
-
-    fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
-        let error = classify(&failure.as_failure());
-        match self {
-            Self::Converse { translator, .. } => translator.fail(&error, out),
-            Self::Invoke { translator, .. } => translator.fail(&error, out),
+        if !losses.is_empty() {
+            headers.insert(DROPPED, header(&losses.join(",")));
         }
-    }
-
-    pub(super) fn end(&self) -> Option<StreamEnd> {
-        match self {
-            Self::Converse { translator, .. } => translator.end(),
-            Self::Invoke { translator, .. } => translator.end(),
-        }
-    }
-
-    pub(super) fn has_content(&self) -> bool {
-        match self {
-            Self::Converse { translator, .. } => translator.has_content(),
-            Self::Invoke { translator, .. } => translator.has_content(),
-        }
-    }
-
-    fn usage(&self) -> TokenUsage {
-        match self {
-            Self::Converse { translator, .. } => translator.usage(),
-            Self::Invoke { translator, .. } => translator.usage(),
-        }
-    }
-
-    fn stop_reason(&self) -> Option<&str> {
-        match self {
-            Self::Converse { translator, .. } => translator.stop_reason(),
-            Self::Invoke { translator, .. } => translator.stop_reason(),
-        }
+        Self { headers, losses }
     }
 }
 
 impl BedrockAnswer {
+    /// How many things of the request were left out.
+    pub(crate) fn losses(&self) -> usize {
+        self.head.losses.len()
+    }
+
     /// Commits to this answer. A stream ends at `until` at the latest.
     pub(crate) fn commit(
         self,
@@ -144,7 +78,11 @@ impl BedrockAnswer {
         record.note().upstream = Some("bedrock");
         record.note().status = Some(200);
         record.first_byte();
-        let mut headers = self.headers;
+        let Head {
+            mut headers,
+            losses,
+        } = self.head;
+        record.note().losses = Some(losses.join(",")).filter(|losses| !losses.is_empty());
         let body = match self.body {
             AnswerBody::Whole(reply) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -201,6 +139,7 @@ fn streamed(
             // Always current: when the client goes away, this is what is known of its answer.
             record.note().usage = pump.usage();
         }
+        record.note().bedrock_request_id = pump.aws_request_id().map(str::to_owned);
         record.note().stop_reason = pump.stop_reason().map(str::to_owned);
         record.write(match pump.end() {
             Some(StreamEnd::Complete) => Outcome::Complete,
