@@ -547,3 +547,39 @@ async fn a_model_map_gives_each_request_its_model() {
         assert_eq!(path, format!("/model/{served}/converse"));
     }
 }
+
+#[tokio::test]
+async fn a_web_search_is_refused_in_words_that_reach_the_model_that_asked() {
+    let world = world().await;
+    world.exhaust_plan(1);
+    let mut body = message("Perform a web search", Streaming::Yes);
+    body["tools"] = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 8}]);
+    let answer = world.ask(&body).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let (kind, text) = answer.error();
+    assert_eq!(kind, "invalid_request_error");
+    assert!(
+        text.contains("web_search is not available on Amazon Bedrock"),
+        "{text}"
+    );
+    assert!(world.bedrock.requests().is_empty());
+}
+
+#[tokio::test]
+async fn safeguards_are_answered_as_unavailable_and_never_with_a_verdict() {
+    let world = world().await;
+    let key = world.key_of(dialect(Dialect::Invoke)).await;
+    for key in [&world.key, &key] {
+        for streaming in [Streaming::Yes, Streaming::No] {
+            let mut body = message("hello", streaming);
+            body["safeguards"] = json!([{"type": "dangerous_tool_use", "classifier_context": {}}]);
+            let answer = ask_as(&world, key, &body).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let expected = concat!(
+                r#""safeguard_results":[{"type":"dangerous_tool_use","#,
+                r#""status":{"type":"unavailable","reason":"disabled"}}]"#
+            );
+            assert!(answer.text().contains(expected), "{}", answer.text());
+        }
+    }
+}

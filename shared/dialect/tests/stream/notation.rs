@@ -13,6 +13,8 @@
 //! | `end`, `fail CODE`, `ping` | the end, an exception, a keep-alive |
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dialect::ReplyContext;
 use dialect::error::{BedrockFailure, classify};
@@ -25,6 +27,23 @@ pub(crate) fn context() -> ReplyContext {
         requested_model: "claude-opus-5-5".to_owned(),
         ..ReplyContext::default()
     }
+}
+
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
+
+/// Writes a stream where the judges outside look, when somebody judges.
+pub(crate) fn keep_for_judges(stream: &[u8]) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the judges' folder is the tests' own setting"
+    )]
+    let Some(folder) = std::env::var_os("SPILLWAY_JUDGE_DIR") else {
+        return;
+    };
+    let folder = PathBuf::from(folder).join("sse").join("dialect");
+    std::fs::create_dir_all(&folder).expect("the judges' folder can be written");
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::fs::write(folder.join(format!("{number}.sse")), stream).expect("and each stream in it");
 }
 
 /// A translator that has seen the steps, and what it wrote.
@@ -50,6 +69,9 @@ pub(crate) fn run(steps: &str, context: ReplyContext) -> (StreamTranslator, Vec<
             }
             _ => translator.push(event(step), &mut out),
         }
+    }
+    if translator.end().is_some() {
+        keep_for_judges(&out);
     }
     (translator, out)
 }
