@@ -1,6 +1,7 @@
 //! The tables and the vault, through the AWS SDKs' own serialisers.
 
 use admin::{AdminError, Command, NewUser, Outcome, Settings};
+use domain::bedrock::{BedrockModel, ModelRule};
 use domain::bedrock_key::BedrockKey;
 use domain::id::{KeyId, UserId};
 use domain::key::AccessKey;
@@ -342,4 +343,52 @@ async fn a_server_secret_of_another_form_is_refused_by_name() {
         missing.to_string(),
         "there is no secret `nowhere` in Secrets Manager"
     );
+}
+
+#[tokio::test]
+async fn listings_longer_than_a_page_are_whole() {
+    // A page ends at 1 MB.
+    let world = world().await;
+    for _ in 0..5 {
+        let description = Some("x".repeat(300_000));
+        let user = NewUser {
+            name: "long".to_owned(),
+            description,
+            ..NewUser::default()
+        };
+        world.command(Command::CreateUser(user)).await;
+    }
+    let Outcome::Users { users } = world.command(Command::ListUsers).await else {
+        panic!()
+    };
+    assert_eq!(users.len(), 6);
+
+    let rule = ModelRule {
+        requested: "claude-*".to_owned(),
+        serve: BedrockModel::named("x".repeat(2000)),
+    };
+    let settings = Settings {
+        rules: vec![rule; 150],
+        ..Settings::default()
+    };
+    let user_id = world.key.user_id.clone();
+    for _ in 0..5 {
+        let settings = settings.clone();
+        world
+            .command(Command::IssueKey {
+                user_id: user_id.clone(),
+                settings,
+            })
+            .await;
+    }
+    let list = Command::ListKeys {
+        user_id: Some(user_id),
+    };
+    let Outcome::Keys { keys } = world.command(list).await else {
+        panic!()
+    };
+    assert_eq!(keys.len(), 6);
+    let mut ids: Vec<_> = keys.iter().map(|key| key.record.key_id.clone()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 6);
 }
