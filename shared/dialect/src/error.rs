@@ -10,7 +10,7 @@
 mod cause;
 mod refusal;
 
-use crate::sse::{ErrorEnvelope, write_json};
+use crate::sse::error_body;
 
 pub use cause::{Cause, Class};
 pub use refusal::refused;
@@ -105,10 +105,7 @@ impl BedrockError {
 
     /// The JSON body: Anthropic's error envelope.
     pub fn body(&self, request_id: &str) -> Vec<u8> {
-        let mut body = Vec::new();
-        let envelope = ErrorEnvelope::new(self.error_type(), &self.message, request_id);
-        write_json(&mut body, &envelope);
-        body
+        error_body(self.error_type(), &self.message, request_id)
     }
 }
 
