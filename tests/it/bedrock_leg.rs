@@ -307,6 +307,51 @@ async fn what_bedrock_names_is_left_out_once_and_from_then_on() {
 }
 
 #[tokio::test]
+async fn requests_that_are_refused_at_the_same_moment_are_all_repaired() {
+    const BETA: &str = "interleaved-thinking-2025-05-14";
+    // Both requests have been sent with the beta before either is refused for it.
+    let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let bedrock = axum::Router::new().fallback(move |body: String| {
+        let both = std::sync::Arc::clone(&both);
+        async move {
+            if body.contains(BETA) {
+                both.wait().await;
+                let refusal = r#"{"__type":"ValidationException","message":"invalid beta flag"}"#;
+                return (http::StatusCode::BAD_REQUEST, refusal);
+            }
+            let answer = r#"{"output":{"message":{"role":"assistant","content":[{"text":"hi"}]}},
+                "stopReason":"end_turn","metrics":{"latencyMs":1},
+                "usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2}}"#;
+            (http::StatusCode::OK, answer)
+        }
+    });
+    let listener = tests::loopback().await;
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(async move { axum::serve(listener, bedrock).await.unwrap() });
+    let world = World::with(|settings| settings.bedrock_url = Some(url)).await;
+    world.exhaust_plan(2);
+    let mut body = message("hello", Streaming::No);
+    body["thinking"] = json!({"type": "enabled", "budget_tokens": 2000});
+    body["max_tokens"] = json!(4000);
+    body["tools"] = json!([{"name": "Bash", "input_schema": {"type": "object"}}]);
+    let ask = || {
+        let request = world
+            .request(Method::POST, "/v1/messages")
+            .header("anthropic-beta", BETA);
+        read(request.body(body.to_string()))
+    };
+    let (one, other) = tokio::join!(ask(), ask());
+    assert_eq!(
+        (one.status, other.status),
+        (200, 200),
+        "{} {}",
+        one.text(),
+        other.text()
+    );
+}
+
+#[tokio::test]
 async fn a_bedrock_key_is_opened_once_and_its_replacement_is_used_at_once() {
     let world = world().await;
     world.exhaust_plan(4);

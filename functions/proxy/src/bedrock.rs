@@ -136,9 +136,10 @@ impl Bedrock {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        // One repair: what Bedrock named is left out, now and from now on.
+        // One repair: what Bedrock named is left out, now and from now on. Another request may have
+        // learned the same meanwhile; what counts is whether this one can be said differently.
         let refused = dialect::error::refused(&failure.as_failure());
-        if !self.learn(&target, &refused) {
+        if refused.is_empty() {
             return Err(failed(&failure, &call, record));
         }
         tracing::warn!(
@@ -146,6 +147,7 @@ impl Bedrock {
             model = loggable(&target.model_id),
             "Bedrock refused a part"
         );
+        self.learn(&target, refused);
         let repaired = self.translate(&request, &target, &call)?;
         if repaired.body == translated.body {
             return Err(failed(&failure, &call, record));
@@ -175,14 +177,13 @@ impl Bedrock {
         .map_err(|refusal| refused_by_us(&refusal))
     }
 
-    /// Remembers what a target refused; true when any of it is news.
-    fn learn(&self, target: &Target, refused: &[Refused]) -> bool {
+    /// Remembers what a target refused.
+    fn learn(&self, target: &Target, refused: Vec<Refused>) {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         let known = learned.entry(target.model_id.clone()).or_default();
-        let news = refused
-            .iter()
-            .filter(|refused| known.insert((*refused).clone()));
-        news.count() > 0
+        for part in refused {
+            known.insert(part);
+        }
     }
 
     /// One call of Bedrock, to the point where the client may have its answer.

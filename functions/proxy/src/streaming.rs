@@ -61,6 +61,7 @@ pub(crate) fn pass_through(
     mut record: Record,
 ) -> Body {
     let request_id = record.request_id().clone();
+    let guarded_id = request_id.clone();
     let pieces = stream! {
         let mut watch = Watch::new();
         if let Some(read) = read {
@@ -87,11 +88,14 @@ pub(crate) fn pass_through(
             record.write(Outcome::UpstreamFailed);
         }
     };
-    guarded(pieces)
+    guarded(pieces, guarded_id)
 }
 
 /// Makes a body of a stream of bytes, such that not even a panic can end it as if all were well.
-pub(crate) fn guarded(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Body {
+pub(crate) fn guarded(
+    pieces: impl Stream<Item = Bytes> + Send + 'static,
+    request_id: RequestId,
+) -> Body {
     let mut pieces = Box::pin(pieces);
     let frames = stream! {
         loop {
@@ -99,8 +103,8 @@ pub(crate) fn guarded(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Bod
                 Ok(Some(piece)) => yield Ok::<_, Infallible>(Frame::data(piece)),
                 Ok(None) => break,
                 Err(_) => {
-                    let mut out = b"\n\n".to_vec();
-                    sse::error_event(&mut out, "api_error", BROKE_OFF, "");
+                    let mut out = HALF_EVENT_ENDS.to_vec();
+                    sse::error_event(&mut out, "api_error", BROKE_OFF, request_id.as_str());
                     yield Ok(Frame::data(Bytes::from(out)));
                     break;
                 }
@@ -109,6 +113,10 @@ pub(crate) fn guarded(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Bod
     };
     StreamBody::new(frames).boxed_unsync()
 }
+
+/// Ends an event that broke off, so that no client reads its half: of several `event:` lines the last
+/// one counts, and events that a client does not know are skipped.
+const HALF_EVENT_ENDS: &[u8] = b"\nevent: broken_off\n\n";
 
 /// Sees the events of a passing stream without touching its bytes.
 struct Watch {
@@ -140,14 +148,12 @@ impl Watch {
         }
     }
 
-    /// An `error` event that can follow whatever came before. When the stream broke off inside an
-    /// event, that event is given a name that no client knows first: of several `event:` lines the
-    /// last one counts, and unknown events are skipped.
+    /// An `error` event that can follow whatever came before, even half an event.
     fn error_event(&self, request_id: &RequestId) -> Bytes {
         let mut out = match self.last {
             [b'\n', b'\n'] => Vec::new(),
             [_, b'\n'] => b"event: broken_off\n\n".to_vec(),
-            [_, _] => b"\nevent: broken_off\n\n".to_vec(),
+            [_, _] => HALF_EVENT_ENDS.to_vec(),
         };
         sse::error_event(&mut out, BROKE_OFF_TYPE, BROKE_OFF, request_id.as_str());
         Bytes::from(out)
@@ -182,6 +188,27 @@ mod tests {
         for (pieces, expected) in cases {
             assert_eq!(after(pieces), (false, expected.to_owned()), "{pieces:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_a_stream_with_an_error_event_and_not_as_if_all_were_well() {
+        let pieces = stream! {
+            yield Bytes::from_static(b"event: ping\ndata: {\"ty");
+            panic!("a defect");
+        };
+        let body = guarded(pieces, "req_1".parse().unwrap())
+            .collect()
+            .await
+            .unwrap();
+        let text = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+        let mut seen = Vec::new();
+        SseReader::new(1000).push(text.as_bytes(), |event| seen.push(event.name.to_owned()));
+        assert_eq!(
+            seen,
+            ["broken_off", "error"],
+            "a half event is none that a client knows: {text}"
+        );
+        assert!(text.contains("req_1"), "{text}");
     }
 
     #[test]

@@ -120,6 +120,7 @@ fn streamed(
     until: Instant,
     deadlines: Deadlines,
 ) -> Body {
+    let request_id = record.request_id().clone();
     let pieces = stream! {
         yield Bytes::from(begun);
         let mut heard = Instant::now();
@@ -146,5 +147,5 @@ fn streamed(
             Some(StreamEnd::Failed) | None => Outcome::UpstreamFailed,
         });
     };
-    guarded(pieces)
+    guarded(pieces, request_id)
 }
