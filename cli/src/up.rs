@@ -212,7 +212,7 @@ impl Demo {
 }
 
 /// What is printed when Spillway is ready. The access key is in it at the first start only.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Ready {
     base_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -83,7 +83,7 @@ pub struct Settings {
 }
 
 /// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// The new user.
@@ -119,7 +119,7 @@ pub enum Outcome {
 }
 
 /// A key that has just been issued, in full for the only time.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct IssuedKey {
     /// Names the key from now on.
     pub key_id: KeyId,

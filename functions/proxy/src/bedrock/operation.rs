@@ -2,12 +2,14 @@
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::{Builder, Config, Region, Token};
-use aws_sdk_bedrockruntime::operation::RequestId as _;
+use aws_sdk_bedrockruntime::error::ProvideErrorMetadata;
+use aws_sdk_bedrockruntime::operation::RequestId;
 use aws_sdk_bedrockruntime::primitives::Blob;
 use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
 use aws_sdk_bedrockruntime::types::error::{ConverseStreamOutputError, ResponseStreamError};
 use aws_sdk_bedrockruntime::types::{ConverseStreamOutput, ResponseStream};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use dialect::request::{Operation, RequestLabels, Translated};
@@ -46,14 +48,7 @@ pub(super) fn start(client: &Client, sent: &Translated, call: &BedrockCall<'_>) 
             let request = request
                 .config_override(settings)
                 .mutate_request(with_body(body));
-            Box::pin(async move {
-                let output = request.send().await.map_err(|error| failure::of(&error))?;
-                let aws_request_id = output.request_id().map(str::to_owned);
-                Ok(Answered {
-                    aws_request_id,
-                    output: Output::Converse(output.stream),
-                })
-            })
+            receive(request.send(), |output| Output::Converse(output.stream))
         }
         Operation::Converse => {
             let raw = RawBody::default();
@@ -65,14 +60,7 @@ pub(super) fn start(client: &Client, sent: &Translated, call: &BedrockCall<'_>) 
             let request = request
                 .mutate_request(with_body(body))
                 .interceptor(raw.clone());
-            Box::pin(async move {
-                let output = request.send().await.map_err(|error| failure::of(&error))?;
-                let aws_request_id = output.request_id().map(str::to_owned);
-                Ok(Answered {
-                    aws_request_id,
-                    output: Output::Whole(raw.take()),
-                })
-            })
+            receive(request.send(), move |_| Output::Whole(raw.take()))
         }
         Operation::InvokeModelWithResponseStream => {
             let request = client
@@ -82,14 +70,7 @@ pub(super) fn start(client: &Client, sent: &Translated, call: &BedrockCall<'_>) 
                 .body(Blob::new(body));
             let request = request.customize().config_override(settings);
             let request = request.mutate_request(with_labels(call));
-            Box::pin(async move {
-                let output = request.send().await.map_err(|error| failure::of(&error))?;
-                let aws_request_id = output.request_id().map(str::to_owned);
-                Ok(Answered {
-                    aws_request_id,
-                    output: Output::Invoke(output.body),
-                })
-            })
+            receive(request.send(), |output| Output::Invoke(output.body))
         }
         Operation::InvokeModel => {
             let request = client
@@ -99,13 +80,8 @@ pub(super) fn start(client: &Client, sent: &Translated, call: &BedrockCall<'_>) 
                 .body(Blob::new(body));
             let request = request.customize().config_override(settings);
             let request = request.mutate_request(with_labels(call));
-            Box::pin(async move {
-                let output = request.send().await.map_err(|error| failure::of(&error))?;
-                let aws_request_id = output.request_id().map(str::to_owned);
-                Ok(Answered {
-                    aws_request_id,
-                    output: Output::Whole(output.body.into_inner()),
-                })
+            receive(request.send(), |output| {
+                Output::Whole(output.body.into_inner())
             })
         }
         Operation::CountTokens => {
@@ -113,16 +89,30 @@ pub(super) fn start(client: &Client, sent: &Translated, call: &BedrockCall<'_>) 
             let request = request
                 .config_override(settings)
                 .mutate_request(with_body(body));
-            Box::pin(async move {
-                let output = request.send().await.map_err(|error| failure::of(&error))?;
-                let aws_request_id = output.request_id().map(str::to_owned);
-                Ok(Answered {
-                    aws_request_id,
-                    output: Output::Counted(output.input_tokens),
-                })
+            receive(request.send(), |output| {
+                Output::Counted(output.input_tokens)
             })
         }
     }
+}
+
+/// Waits for the SDK's answer.
+fn receive<T, E>(
+    sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send + 'static,
+    output: impl FnOnce(T) -> Output + Send + 'static,
+) -> Calling
+where
+    T: RequestId,
+    E: ProvideErrorMetadata,
+{
+    Box::pin(async move {
+        let answer = sent.await.map_err(|error| failure::of(&error))?;
+        let aws_request_id = answer.request_id().map(str::to_owned);
+        Ok(Answered {
+            aws_request_id,
+            output: output(answer),
+        })
+    })
 }
 
 fn override_for(call: &BedrockCall<'_>) -> Builder {

@@ -103,7 +103,7 @@ impl Ask<'_> {
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 /// Writes a body where the judges outside look, when somebody judges.
-fn keep_for_judges(translated: &Translated) {
+pub(crate) fn keep_for_judges(translated: &Translated) {
     #[expect(
         clippy::disallowed_methods,
         reason = "the judges' folder is the tests' own setting"

@@ -6,7 +6,9 @@ use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::asking::{Ask, OPUS_4_6, OPUS_5_5, SONNET_4_5, losses, outline, read, target};
+use crate::asking::{
+    Ask, OPUS_4_6, OPUS_5_5, SONNET_4_5, keep_for_judges, losses, outline, read, target,
+};
 
 /// The Converse bodies of a fixture for the three targets, and what each lost.
 fn bodies(fixture: &str) -> String {
@@ -292,6 +294,7 @@ fn the_whole_body_byte_for_byte() {
         &labels,
     )
     .unwrap();
+    keep_for_judges(&translated);
     let sent = String::from_utf8(translated.body).unwrap();
     assert_snapshot!(sent.replace("},{", "},\n{"), @r#"
     {"messages":[{"role":"user","content":[{"text":"Context."},

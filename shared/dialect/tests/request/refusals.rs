@@ -7,7 +7,7 @@ use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, OPUS_5_5, SONNET_4_5, messages, read, request, target};
+use crate::asking::{Ask, OPUS_5_5, SONNET_4_5, keep_for_judges, messages, read, request, target};
 
 #[test]
 fn what_is_not_a_messages_request_is_told_where_and_why() {
@@ -192,6 +192,7 @@ fn count(body: &Value, target: &Target, dialect: Dialect) -> Result<Value, Refus
     let body = body.to_string();
     let request = MessagesRequest::parse(body.as_bytes(), std::iter::empty())?;
     let translated = count_tokens(&request, target, dialect, &Learned::default())?;
+    keep_for_judges(&translated);
     assert_eq!(translated.operation, Operation::CountTokens);
     assert_eq!(
         translated.model_id,

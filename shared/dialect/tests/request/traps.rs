@@ -7,8 +7,8 @@ use domain::bedrock::Dialect;
 use serde_json::{Value, json};
 
 use crate::asking::{
-    Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, converse, converse_for, messages, read, request, target,
-    turns,
+    Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, converse, converse_for, keep_for_judges, messages, read,
+    request, target, turns,
 };
 
 fn ephemeral() -> Value {
@@ -410,6 +410,7 @@ fn the_clients_user_id_never_becomes_metadata() {
         &labels,
     )
     .unwrap();
+    keep_for_judges(&sent);
     let sent = read(&sent);
     assert!(!sent.to_string().contains("device_id"));
     assert_eq!(sent["requestMetadata"]["spillway_user"], "ada _lovelace_");
@@ -478,6 +479,7 @@ fn a_request_is_not_changed_by_its_translation() {
         .unwrap()
     };
     let first = send(OPUS_5_5, &learned);
+    keep_for_judges(&first);
     learned.insert(Refused::Field("thinking".to_owned()));
     assert_ne!(send(SONNET_4_5, &learned), first);
     assert_ne!(send(OPUS_5_5, &learned), first);
