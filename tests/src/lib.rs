@@ -355,9 +355,15 @@ pub async fn read(request: RequestBuilder) -> Answer {
     let status = answer.status().as_u16();
     let headers = answer.headers().clone();
     let body = answer.bytes().await.expect("the answer is whole").to_vec();
-    if body.starts_with(b"event: message_start\ndata: ")
-        && headers.contains_key("x-spillway-upstream")
-    {
+    // What Spillway wrote; of Plan's streams, those that are a message.
+    let upstream = headers
+        .get("x-spillway-upstream")
+        .map(http::HeaderValue::as_bytes);
+    let is_ours = upstream.is_some_and(|upstream| upstream.starts_with(b"bedrock"));
+    let is_stream = headers
+        .get("content-type")
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    if is_stream && (is_ours || body.starts_with(b"event: message_start\ndata: ")) {
         keep_for_judges(&body);
     }
     Answer {
