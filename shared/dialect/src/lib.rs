@@ -9,10 +9,12 @@
 //! | [`request`] | a Messages body, reduced to what the target can take, as Converse or `InvokeModel` JSON |
 //! | [`reply`] | a whole Bedrock answer as an Anthropic message |
 //! | [`stream`] | Bedrock's stream events as Anthropic server-sent events |
+//! | [`opening`] | how an event stream of Plan's begins: with content, or with an error |
 //! | [`error`] | Bedrock's failures as Anthropic errors, and what one repair can drop |
 
 pub mod error;
 pub mod model;
+pub mod opening;
 pub mod reply;
 pub mod request;
 pub mod sse;

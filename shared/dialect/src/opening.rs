@@ -1,0 +1,154 @@
+//! How an event stream of the Messages API begins: with content, or with an error.
+//!
+//! Until there is content, a stream can still be answered in another way: by another upstream, or by a
+//! status. So it is watched, on a copy, while it is held back; but it is held back within bounds only.
+
+use crate::sse::SseReader;
+
+/// At most this many events are held back.
+pub const MOST_EVENTS: usize = 64;
+
+/// At most about this many bytes are held back: the piece that goes past it is the last.
+pub const MOST_BYTES: usize = 256 * 1024;
+
+/// The most bytes that are kept of an error event. Anthropic's have some hundred.
+const ERROR_BYTES: usize = 16 * 1024;
+
+/// What a stream came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// A content event: `content_block_start`, or any that comes after it.
+    Content,
+    /// An `error` event before any content: its data, empty when that is too long to be read.
+    Error(Vec<u8>),
+    /// Neither, within the bounds. The upstream is alive, and is not held back any longer.
+    Bounds,
+}
+
+/// Watches the beginning of a stream.
+#[derive(Debug)]
+pub struct OpeningWatch {
+    reader: SseReader,
+    events: usize,
+    bytes: usize,
+}
+
+impl Default for OpeningWatch {
+    fn default() -> Self {
+        Self {
+            reader: SseReader::new(ERROR_BYTES),
+            events: 0,
+            bytes: 0,
+        }
+    }
+}
+
+impl OpeningWatch {
+    /// Sees the next bytes of the stream; says what it has come to, once it has.
+    pub fn see(&mut self, piece: &[u8]) -> Option<Opened> {
+        let Self {
+            reader,
+            events,
+            bytes,
+        } = self;
+        let mut opened = None;
+        reader.push(piece, |event| {
+            *events += 1;
+            if opened.is_some() {
+                return;
+            }
+            opened = match event.name {
+                "content_block_start"
+                | "content_block_delta"
+                | "content_block_stop"
+                | "message_delta"
+                | "message_stop" => Some(Opened::Content),
+                "error" => Some(Opened::Error(event.data.unwrap_or_default().to_vec())),
+                _ => None,
+            };
+        });
+        *bytes = bytes.saturating_add(piece.len());
+        opened
+            .or_else(|| (*events >= MOST_EVENTS || *bytes >= MOST_BYTES).then_some(Opened::Bounds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: &str = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
+    const PING: &str = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+    const BLOCK: &str = "event: content_block_start\ndata: {\"index\":0}\n\n";
+    const ERROR: &str = "event: error\ndata: {\"type\":\"error\"}\n\n";
+
+    fn opened(text: &str) -> Option<Opened> {
+        OpeningWatch::default().see(text.as_bytes())
+    }
+
+    #[test]
+    fn a_stream_has_opened_with_its_first_content_or_error_and_not_before() {
+        let error = || Some(Opened::Error(b"{\"type\":\"error\"}".to_vec()));
+        let cases = [
+            (String::new(), None),
+            (START.to_owned(), None),
+            (format!("{START}{PING}: comment\n\n"), None),
+            (format!("{START}{BLOCK}"), Some(Opened::Content)),
+            (format!("{START}event: x-future\ndata: {{}}\n\n"), None),
+            (ERROR.to_owned(), error()),
+            (format!("{START}{PING}{ERROR}"), error()),
+            (format!("{BLOCK}{ERROR}"), Some(Opened::Content)),
+            (format!("{ERROR}{BLOCK}"), error()),
+            (
+                "event: message_delta\ndata: {}\n\n".to_owned(),
+                Some(Opened::Content),
+            ),
+            ("event: content_block_start\ndata: {}\n".to_owned(), None),
+            // Clients read no event without its `event:` line.
+            (
+                "data: {\"type\":\"content_block_start\"}\n\n".to_owned(),
+                None,
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(opened(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn however_a_stream_is_split_it_opens_at_the_same_byte() {
+        let text = format!("{START}{PING}{BLOCK}");
+        for at in 0..text.len() {
+            let (left, right) = text.split_at(at);
+            let mut watch = OpeningWatch::default();
+            assert_eq!(watch.see(left.as_bytes()), None, "split at {at}");
+            assert_eq!(
+                watch.see(right.as_bytes()),
+                Some(Opened::Content),
+                "split at {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_more_than_the_bounds_is_held_back() {
+        let mut watch = OpeningWatch::default();
+        let seen = (0..).find_map(|number| Some((number, watch.see(PING.as_bytes())?)));
+        assert_eq!(seen, Some((MOST_EVENTS - 1, Opened::Bounds)), "events");
+
+        let mut watch = OpeningWatch::default();
+        let piece = [b'x'; 1024];
+        let seen = (1..).find_map(|number| Some((number * piece.len(), watch.see(&piece)?)));
+        assert_eq!(
+            seen,
+            Some((MOST_BYTES, Opened::Bounds)),
+            "one event that does not end"
+        );
+    }
+
+    #[test]
+    fn an_error_too_long_to_be_read_is_an_error_all_the_same() {
+        let text = format!("event: error\ndata: {}\n\n", "x".repeat(ERROR_BYTES + 1));
+        assert_eq!(opened(&text), Some(Opened::Error(Vec::new())));
+    }
+}
