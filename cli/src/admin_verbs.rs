@@ -1,16 +1,16 @@
-//! `spillway user`, `spillway key` and `spillway bedrock-key`.
+//! `spillway user`, `spillway key`, `spillway bedrock-key` and `spillway breaker`.
 
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
-use admin::{Command, NewUser, Outcome};
+use admin::{BreakersOf, Command, NewUser, Outcome};
 use anyhow::{Context as _, bail};
 use domain::bedrock_key::BedrockKey;
 use local::{LocalAws, LocalError};
 use proxy::clock::Clock;
 use proxy::config::Settings;
 
-use crate::args::{BedrockKeyVerb, Common, KeyVerb, UserVerb};
+use crate::args::{BedrockKeyVerb, BreakerVerb, Common, KeyVerb, UserVerb};
 use crate::house::House;
 use crate::{control, environment, show};
 
@@ -27,7 +27,7 @@ pub(crate) async fn user(verb: UserVerb) -> anyhow::Result<()> {
                 name,
                 description,
                 team,
-                settings: settings.into(),
+                settings: (*settings).into(),
             };
             carry_out(Command::CreateUser(new), None, &common).await
         }
@@ -42,7 +42,7 @@ pub(crate) async fn key(verb: KeyVerb) -> anyhow::Result<()> {
             settings,
             common,
         } => {
-            let settings = settings.into();
+            let settings = (*settings).into();
             carry_out(Command::IssueKey { user_id, settings }, None, &common).await
         }
         KeyVerb::List { user, common } => {
@@ -67,6 +67,27 @@ pub(crate) async fn bedrock_key(verb: BedrockKeyVerb) -> anyhow::Result<()> {
         &common,
     )
     .await
+}
+
+pub(crate) async fn breaker(verb: BreakerVerb) -> anyhow::Result<()> {
+    match verb {
+        BreakerVerb::Show { key_id, common } => {
+            carry_out(Command::ShowBreakers { key_id }, None, &common).await
+        }
+        BreakerVerb::Reset {
+            key_id,
+            deployment,
+            all: _,
+            common,
+        } => {
+            let of = match key_id {
+                Some(key_id) => BreakersOf::Key(key_id),
+                None if deployment => BreakersOf::Deployment,
+                None => BreakersOf::All,
+            };
+            carry_out(Command::ResetBreakers { of }, None, &common).await
+        }
+    }
 }
 
 fn ask_for_bedrock_key() -> anyhow::Result<BedrockKey> {

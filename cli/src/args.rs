@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod policy;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -7,6 +9,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use domain::bedrock::{BedrockModel, Dialect, ModelRule};
 use domain::id::{KeyId, UserId};
 use local::simulator::plan::DEFAULT_PLAN_REQUESTS;
+
+pub use self::policy::{Policy, Scope};
 
 /// A team proxy for Claude Code: each developer's own Claude plan first, and Amazon Bedrock, with
 /// the developer's own key, when the plan is exhausted.
@@ -32,6 +36,9 @@ pub enum Verb {
     /// Manage the Bedrock API keys bound to access keys.
     #[command(subcommand)]
     BedrockKey(BedrockKeyVerb),
+    /// See and reset breakers.
+    #[command(subcommand)]
+    Breaker(BreakerVerb),
 }
 
 /// Start Spillway on this machine.
@@ -72,6 +79,9 @@ pub struct Up {
     /// How long open streams may go on after a signal to stop, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub drain: u64,
+    /// For users and keys that have no policy of their own.
+    #[command(flatten)]
+    pub policy: Policy,
 }
 
 /// How results are printed.
@@ -121,7 +131,7 @@ pub struct Common {
     pub output: Output,
 }
 
-/// Bedrock settings.
+/// Settings of a user or a key.
 #[derive(Debug, Parser)]
 pub struct Settings {
     /// The AWS region of the Bedrock calls.
@@ -140,6 +150,9 @@ pub struct Settings {
     /// Which Bedrock API carries the requests.
     #[arg(long, value_enum)]
     pub dialect: Option<DialectName>,
+    /// When requests fall back.
+    #[command(flatten)]
+    pub policy: Policy,
 }
 
 fn model_rule(text: &str) -> Result<ModelRule, String> {
@@ -169,6 +182,7 @@ impl From<Settings> for admin::Settings {
             model: settings.model.map(|id| BedrockModel { id, base_model }),
             rules: settings.map,
             dialect: settings.dialect.map(Into::into),
+            policy: settings.policy.into(),
         }
     }
 }
@@ -186,9 +200,9 @@ pub enum UserVerb {
         /// Free text.
         #[arg(long)]
         description: Option<String>,
-        /// The user's Bedrock settings.
+        /// The user's settings.
         #[command(flatten)]
-        settings: Settings,
+        settings: Box<Settings>,
         /// Which data, and how results are printed.
         #[command(flatten)]
         common: Common,
@@ -229,9 +243,9 @@ pub enum KeyVerb {
     Issue {
         /// The user's id.
         user_id: UserId,
-        /// The key's own Bedrock settings, where they differ from the user's.
+        /// The key's own settings, where they differ from the user's.
         #[command(flatten)]
-        settings: Settings,
+        settings: Box<Settings>,
         /// Which data, and how results are printed.
         #[command(flatten)]
         common: Common,
@@ -266,6 +280,34 @@ pub enum BedrockKeyVerb {
         /// The AWS region that this access key uses from now on. A short-term key knows its own.
         #[arg(long)]
         region: Option<String>,
+        /// Which data, and how results are printed.
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// See and reset breakers.
+#[derive(Debug, Subcommand)]
+pub enum BreakerVerb {
+    /// Show breakers: of one access key, or all that ever were anything but closed.
+    Show {
+        /// The access key's id.
+        key_id: Option<KeyId>,
+        /// Which data, and how results are printed.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Close breakers, so that Plan is asked again.
+    Reset {
+        /// The access key's id.
+        #[arg(required_unless_present_any = ["deployment", "all"])]
+        key_id: Option<KeyId>,
+        /// The breaker of the whole deployment.
+        #[arg(long, conflicts_with = "key_id")]
+        deployment: bool,
+        /// All breakers.
+        #[arg(long, conflicts_with_all = ["key_id", "deployment"])]
+        all: bool,
         /// Which data, and how results are printed.
         #[command(flatten)]
         common: Common,

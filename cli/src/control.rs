@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Done(Outcome),
+    Done(Box<Outcome>),
     Failed(String),
 }
 
@@ -78,7 +78,7 @@ async fn serve_one(stream: UnixStream, house: &House) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read.take(2 * LINE_BYTES));
     let answer = match answer(&mut read, house).await {
-        Ok(outcome) => Answer::Done(outcome),
+        Ok(outcome) => Answer::Done(Box::new(outcome)),
         Err(error) => Answer::Failed(format!("{error:#}")),
     };
     let Ok(mut line) = serde_json::to_vec(&answer) else {
@@ -136,7 +136,7 @@ pub(crate) async fn ask(
         .await
         .context("the running Spillway does not answer")??
     {
-        Answer::Done(outcome) => Ok(outcome),
+        Answer::Done(outcome) => Ok(*outcome),
         Answer::Failed(reason) => bail!(reason),
     }
 }

@@ -25,5 +25,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Verb::User(verb) => admin_verbs::user(verb).await,
         Verb::Key(verb) => admin_verbs::key(verb).await,
         Verb::BedrockKey(verb) => admin_verbs::bedrock_key(verb).await,
+        Verb::Breaker(verb) => admin_verbs::breaker(verb).await,
     }
 }

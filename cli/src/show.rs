@@ -2,8 +2,10 @@
 
 use std::io::Write as _;
 
-use admin::Outcome;
+use admin::{BreakerView, Outcome};
 use comfy_table::{ContentArrangement, Table, presets};
+use domain::breaker::BreakerState;
+use domain::time::Timestamp;
 use serde::Serialize;
 
 use crate::args::Output;
@@ -101,7 +103,81 @@ fn render(outcome: &Outcome) -> String {
                 bedrock_key.bedrock_key_masked
             )
         }
+        Outcome::Breakers { breakers, .. } if breakers.is_empty() => {
+            "Closed: Plan is asked first.\n".to_owned()
+        }
+        Outcome::Breakers { breakers, as_of } => breaker_table(breakers, *as_of),
+        Outcome::BreakersReset { breakers, .. } if breakers.is_empty() => {
+            "Nothing to reset: closed already.\n".to_owned()
+        }
+        Outcome::BreakersReset { breakers, as_of } => {
+            format!("Closed. They were:\n{}", breaker_table(breakers, *as_of))
+        }
     }
+}
+
+fn breaker_table(breakers: &[BreakerView], now: Timestamp) -> String {
+    let mut table = new_table(&[
+        "KEY", "GUARDS", "STATE", "BECAUSE", "SINCE", "UNTIL", "TRIPS",
+    ]);
+    for breaker in breakers {
+        let owner = breaker.key_id.as_ref().map(ToString::to_string);
+        let mut row = vec![
+            owner.unwrap_or_else(|| "all".to_owned()),
+            breaker.circuit.to_string(),
+        ];
+        row.extend(match &breaker.state {
+            BreakerState::Closed { failures } if failures.is_empty() => [
+                "closed".to_owned(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ],
+            BreakerState::Closed { failures } => [
+                format!("closed, {} counted", failures.len()),
+                String::new(),
+                failures
+                    .first()
+                    .map(|first| first.at.to_string())
+                    .unwrap_or_default(),
+                String::new(),
+                String::new(),
+            ],
+            BreakerState::Open {
+                because,
+                since,
+                until,
+                trips,
+            } => [
+                if *until > now {
+                    "open"
+                } else {
+                    "open, probe due"
+                }
+                .to_owned(),
+                because.to_string(),
+                since.to_string(),
+                until.to_string(),
+                trips.to_string(),
+            ],
+            BreakerState::HalfOpen {
+                because,
+                since,
+                lease_until,
+                trips,
+                ..
+            } => [
+                "half-open, probing".to_owned(),
+                because.to_string(),
+                since.to_string(),
+                lease_until.to_string(),
+                trips.to_string(),
+            ],
+        });
+        table.add_row(row);
+    }
+    format!("{table}\n")
 }
 
 fn new_table(header: &[&str]) -> Table {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use axum::serve::ListenerExt as _;
 use domain::bedrock_key::BedrockKey;
 use domain::grant::KeyStatus;
+use domain::policy::PolicyChange;
 use local::simulator::bedrock::{BedrockOptions, DEMO_BEDROCK_API_KEY};
 use local::simulator::plan::PlanOptions;
 use local::{LocalAws, simulator};
@@ -48,12 +49,15 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
         keys: CachePolicy {
             revocation_bound: LOCAL_REVOCATION,
             negative: LOCAL_REVOCATION,
+            breaker: LOCAL_REVOCATION,
             ..CachePolicy::default()
         },
         ..proxy::config::Settings::default()
     };
     // No gateway in front ends a stream after a quarter of an hour.
     settings.deadlines.total = Duration::from_hours(2);
+    let policy = PolicyChange::from(args.policy).checked()?;
+    settings.policy = settings.policy.with(&policy);
     settings.plan_url = base_url("--plan-url", &args.plan_url)?;
     settings.bedrock_url = args
         .bedrock_url

@@ -204,7 +204,7 @@ fn the_demo_turns_from_plan_to_bedrock_after_its_requests() {
     let key = demo.word("access_key");
     assert!(
         demo.ask(key, "hello")
-            .contains("x-spillway-upstream: plan\r\n")
+            .contains("x-spillway-upstream: plan; reason=good\r\n")
     );
     let answer = demo.ask(key, "hello");
     assert!(

@@ -17,11 +17,11 @@ async fn every_kind_of_429_goes_to_bedrock_and_the_reason_is_told() {
             },
             "rate_limited",
         ),
-        (Step::SpendLimit, "rate_limited"),
-        (Step::Entitlement, "rate_limited"),
+        (Step::SpendLimit, "usage_limit"),
+        (Step::Entitlement, "entitlement"),
     ];
-    let world = world().await;
     for (step, reason) in cases {
+        let world = world().await;
         world.plan.script([step.clone()]);
         let answer = world.ask(&message("hello", Streaming::Yes)).await;
         assert_eq!(answer.status, 200, "{step:?}");
@@ -188,7 +188,8 @@ async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
             "rejected"
         );
         assert!(!answer.header("retry-after").is_empty());
-        assert_eq!(answer.header("x-spillway-upstream"), "plan");
+        let upstream = answer.header("x-spillway-upstream");
+        assert_eq!(upstream, "plan; reason=usage_limit");
         assert_eq!(answer.header("x-spillway-error"), class, "{step:?}");
         assert!(!answer.text().contains("arn:"), "{}", answer.text());
     }
@@ -247,7 +248,12 @@ async fn sessions_at_the_same_time_do_not_mix() {
     for number in 0..40 {
         let world = std::sync::Arc::clone(&world);
         sessions.spawn(async move {
-            let marker = if number % 2 == 0 { "" } else { "[[plan:429]] " };
+            // An entitlement opens no breaker: the other sessions stay on Plan.
+            let marker = if number % 2 == 0 {
+                ""
+            } else {
+                "[[plan:entitlement]] "
+            };
             let text = format!("{marker}session-{number}-");
             let answer = world.ask(&message(&text, Streaming::Yes)).await;
             (number, answer)
@@ -256,9 +262,9 @@ async fn sessions_at_the_same_time_do_not_mix() {
     while let Some(session) = sessions.join_next().await {
         let (number, answer) = session.unwrap();
         let expected = if number % 2 == 0 {
-            "plan"
+            "plan; reason=good"
         } else {
-            "bedrock; reason=usage_limit"
+            "bedrock; reason=entitlement"
         };
         assert_eq!(answer.header("x-spillway-upstream"), expected);
         let said = answer.said();

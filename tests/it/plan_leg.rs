@@ -104,7 +104,7 @@ async fn plans_answer_comes_back_as_it_was_sent() {
     for (name, value) in headers {
         assert_eq!(answer.header(name), value, "{name}");
     }
-    assert_eq!(answer.header("x-spillway-upstream"), "plan");
+    assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
     assert!(answer.header("x-spillway-request-id").starts_with("req_"));
 }
 
@@ -170,16 +170,15 @@ async fn a_body_of_32_mb_passes_and_one_byte_more_is_refused_by_name() {
 async fn errors_that_are_no_limit_stay_plans_own() {
     let world = world().await;
     let cases = [
-        (400, "invalid_request_error"),
-        (401, "authentication_error"),
-        (403, "permission_error"),
-        (404, "not_found_error"),
-        (413, "request_too_large"),
-        (500, "api_error"),
-        (503, "api_error"),
-        (529, "overloaded_error"),
+        (400, "invalid_request_error", "client_fault"),
+        (401, "authentication_error", "login"),
+        (403, "permission_error", "login"),
+        (404, "not_found_error", "client_fault"),
+        (413, "request_too_large", "client_fault"),
+        (500, "api_error", "broken"),
+        (503, "api_error", "broken"),
     ];
-    for (status, kind) in cases {
+    for (status, kind, reason) in cases {
         let header = ("x-should-retry".to_owned(), "false".to_owned());
         world.plan.script([Step::Error {
             status,
@@ -194,7 +193,8 @@ async fn errors_that_are_no_limit_stay_plans_own() {
             (kind.to_owned(), format!("plan says {status}"))
         );
         assert_eq!(answer.header("x-should-retry"), "false");
-        assert_eq!(answer.header("x-spillway-upstream"), "plan");
+        let upstream = format!("plan; reason={reason}");
+        assert_eq!(answer.header("x-spillway-upstream"), upstream);
     }
     assert!(world.bedrock.requests().is_empty());
 }
@@ -209,7 +209,8 @@ async fn a_body_that_is_not_json_is_plans_to_judge() {
     )
     .await;
     assert_eq!(answer.status, 400);
-    assert_eq!(answer.header("x-spillway-upstream"), "plan");
+    let upstream = answer.header("x-spillway-upstream");
+    assert_eq!(upstream, "plan; reason=client_fault");
     assert_eq!(world.plan.requests()[0].body, "{not json");
 }
 

@@ -305,7 +305,7 @@ async fn a_rotated_server_secret_still_serves_the_keys_of_the_version_before() {
         .resolve(&key, world.house.clock().now())
         .await
         .unwrap();
-    assert_eq!(found.unwrap().record.key_id, world.key.key_id);
+    assert_eq!(found.unwrap().key.record.key_id, world.key.key_id);
 }
 
 #[tokio::test]

@@ -4,8 +4,11 @@
 //! outcome is a new access key, in full for the only time.
 
 use domain::bedrock::{BedrockModel, Dialect, ModelRule};
+use domain::breaker::{BreakerState, Circuit};
 use domain::grant::KeyStatus;
 use domain::id::{KeyId, UserId};
+use domain::policy::PolicyChange;
+use domain::time::Timestamp;
 use domain::user::User;
 use serde::{Deserialize, Serialize};
 use store::access::{BindingSummary, ListedKey};
@@ -22,7 +25,7 @@ pub enum Command {
     IssueKey {
         /// Whose key it will be.
         user_id: UserId,
-        /// The key's own Bedrock settings, as far as they differ from the user's.
+        /// The key's own settings, as far as they differ from the user's.
         #[serde(flatten)]
         settings: Settings,
     },
@@ -47,6 +50,29 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<String>,
     },
+    /// Shows breakers.
+    ShowBreakers {
+        /// Of which key; all that ever were anything but closed, when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_id: Option<KeyId>,
+    },
+    /// Closes breakers, so that Plan is asked again.
+    ResetBreakers {
+        /// Which.
+        of: BreakersOf,
+    },
+}
+
+/// Which breakers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakersOf {
+    /// All of one access key.
+    Key(KeyId),
+    /// The one of the deployment.
+    Deployment,
+    /// All of them.
+    All,
 }
 
 /// A user to be.
@@ -60,12 +86,12 @@ pub struct NewUser {
     /// What usage is summed by, besides the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
-    /// The user's Bedrock settings, as far as they differ from the deployment's defaults.
+    /// The user's settings, as far as they differ from the deployment's defaults.
     #[serde(flatten)]
     pub settings: Settings,
 }
 
-/// Bedrock settings, as far as they differ from those that hold without them.
+/// Settings, as far as they differ from those that hold without them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The AWS region.
@@ -80,6 +106,9 @@ pub struct Settings {
     /// Which Bedrock API carries the requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
+    /// When requests fall back.
+    #[serde(flatten)]
+    pub policy: PolicyChange,
 }
 
 /// What came of a command.
@@ -116,6 +145,34 @@ pub enum Outcome {
         /// What may be shown of it.
         bedrock_key: BindingSummary,
     },
+    /// Breakers as they are.
+    Breakers {
+        /// The breakers.
+        breakers: Vec<BreakerView>,
+        /// By this clock.
+        as_of: Timestamp,
+    },
+    /// Breakers as they were before they were closed. Who knows one to be open takes notice within
+    /// the revocation bound.
+    BreakersReset {
+        /// The breakers, those left out that were closed already.
+        breakers: Vec<BreakerView>,
+        /// By this clock.
+        as_of: Timestamp,
+    },
+}
+
+/// A breaker as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerView {
+    /// Whose it is; absent for the deployment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<KeyId>,
+    /// What it guards.
+    pub circuit: Circuit,
+    /// Its state.
+    #[serde(flatten)]
+    pub state: BreakerState,
 }
 
 /// A key that has just been issued, in full for the only time.

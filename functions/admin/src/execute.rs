@@ -7,6 +7,7 @@ use domain::bedrock_key::BedrockKey;
 use domain::grant::{KeyRecord, KeyStatus};
 use domain::id::{KeyId, UserId};
 use domain::key::{AccessKey, ServerSecret};
+use domain::policy::PolicyChange;
 use domain::time::Timestamp;
 use domain::user::{User, UserStatus};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -45,6 +46,9 @@ pub enum AdminError {
     /// The key was revoked before.
     #[error("the key {0} is revoked; issue a new one with `spillway key issue`")]
     KeyRevoked(KeyId),
+    /// Others write the breaker all the time.
+    #[error("the breaker of {0} changes all the time; try again")]
+    BreakerBusy(String),
     /// The command needs a Bedrock key beside it.
     #[error("the Bedrock API key is missing")]
     NoBedrockKey,
@@ -83,6 +87,8 @@ impl Admin {
                 self.set_bedrock_key(key_id, region, &bedrock_key, now)
                     .await
             }
+            Command::ShowBreakers { key_id } => self.show_breakers(key_id, now).await,
+            Command::ResetBreakers { of } => self.reset_breakers(of, now).await,
         }
     }
 
@@ -92,6 +98,7 @@ impl Admin {
             let text = "a user's name must be 1 to 100 printable characters";
             return Err(AdminError::Invalid(text.to_owned()));
         }
+        let policy = checked_policy(new.settings.policy.clone())?;
         let bedrock = changed(BedrockSettings::default(), new.settings)?;
         let user = User {
             id: new_id(UserId::PREFIX),
@@ -100,6 +107,7 @@ impl Admin {
             team: new.team,
             status: UserStatus::Active,
             bedrock,
+            policy,
             created_at: now,
         };
         match self.access.create_user(&user).await? {
@@ -145,6 +153,7 @@ impl Admin {
             user_status: user.status,
             expires_at: None,
             created_at: now,
+            policy: checked_policy(settings.policy.clone())?.or(user.policy),
             bedrock: changed(user.bedrock, settings)?,
         };
         let mut hashes = self.server_secret.hashes(&key);
@@ -259,6 +268,12 @@ impl Admin {
             Written::ConditionFailed => Err(AdminError::KeyRevoked(key_id)),
         }
     }
+}
+
+fn checked_policy(policy: PolicyChange) -> Result<PolicyChange, AdminError> {
+    policy
+        .checked()
+        .map_err(|error| AdminError::Invalid(error.to_string()))
 }
 
 fn changed(mut settings: BedrockSettings, change: Settings) -> Result<BedrockSettings, AdminError> {

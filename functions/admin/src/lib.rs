@@ -4,8 +4,9 @@
 //! command-line tool makes commands on a data folder or through the running process; the REST API of
 //! the deployed function will make the same ones.
 
+mod breakers;
 mod command;
 mod execute;
 
-pub use command::{Command, IssuedKey, NewUser, Outcome, Settings};
+pub use command::{BreakerView, BreakersOf, Command, IssuedKey, NewUser, Outcome, Settings};
 pub use execute::{Admin, AdminError};

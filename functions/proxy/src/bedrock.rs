@@ -31,7 +31,6 @@ use dialect::{Learned, Refused};
 use domain::bedrock::{BedrockSettings, Dialect};
 use domain::bedrock_key::BedrockKey;
 use domain::id::RequestId;
-use domain::verdict::FallbackReason;
 use http::{HeaderMap, StatusCode};
 use store::vault::Owner;
 use tokio::time::timeout;
@@ -72,7 +71,8 @@ pub(crate) struct BedrockCall<'a> {
     pub(crate) settings: &'a BedrockSettings,
     pub(crate) owner: Owner<'a>,
     pub(crate) token: &'a BedrockKey,
-    pub(crate) reason: FallbackReason,
+    /// Why, for `x-spillway-upstream`.
+    pub(crate) why: &'a str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
 }
@@ -81,8 +81,8 @@ pub(crate) struct BedrockCall<'a> {
 pub(crate) enum Failed {
     /// The request is at fault, and the client can do something about it.
     Request(Refusal),
-    /// Bedrock, or the developer's key for it: the class.
-    Bedrock(&'static str),
+    /// Bedrock, or the developer's key for it. Plan's answer is better, if there is one.
+    Bedrock(Refusal),
 }
 
 impl Bedrock {
@@ -285,18 +285,13 @@ fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Fai
             message: "Token counting is not available for this request on Amazon Bedrock."
                 .to_owned(),
             should_retry: Some(false),
+            retry_after_s: None,
         });
     }
-    if error.status() == 400 || error.status() == 413 {
-        return Failed::Request(Refusal {
-            status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
-            error_type: error.error_type(),
-            class: error.class().as_str(),
-            message: error.message.clone(),
-            should_retry: error.should_retry(),
-        });
+    match error.status() {
+        400 | 413 => Failed::Request(error.into()),
+        _ => Failed::Bedrock(error.into()),
     }
-    Failed::Bedrock(error.class().as_str())
 }
 
 /// The request cannot be said to Bedrock at all.
@@ -307,6 +302,7 @@ fn refused_by_us(refusal: &dialect::request::Refusal) -> Failed {
         class: "bedrock_rejected",
         message: refusal.to_string(),
         should_retry: Some(false),
+        retry_after_s: None,
     })
 }
 

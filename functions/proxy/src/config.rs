@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use domain::bedrock::Dialect;
+use domain::policy::{BreakerScope, OutOfRange, Policy, PolicyChange};
 use http::StatusCode;
 use store::directory::CachePolicy;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub unknown_key: UnknownKey,
     /// How long keys are cached.
     pub keys: CachePolicy,
+    /// When requests fall back, for users and keys without a policy of their own.
+    pub policy: Policy,
     /// How long upstreams may be silent.
     pub deadlines: Deadlines,
 }
@@ -65,6 +68,9 @@ pub struct Deadlines {
     /// From the request to the last byte of a stream. API Gateway ends every stream after 900 s;
     /// Spillway ends it first, with an error that the client understands.
     pub total: Duration,
+    /// One operation on a breaker's state. A table that is slower is treated as one that is down:
+    /// traffic flows as if the breaker were closed.
+    pub store: Duration,
     /// A `ping` is sent after this much silence of Bedrock, which sends none of its own.
     pub ping: Duration,
 }
@@ -77,6 +83,7 @@ impl Default for Deadlines {
             whole_answer: Duration::from_mins(10),
             idle: Duration::from_secs(290),
             total: Duration::from_secs(890),
+            store: Duration::from_secs(1),
             ping: Duration::from_secs(15),
         }
     }
@@ -91,6 +98,7 @@ impl Default for Settings {
             metrics: Metrics::Off,
             unknown_key: UnknownKey::default(),
             keys: CachePolicy::default(),
+            policy: Policy::default(),
             deadlines: Deadlines::default(),
         }
     }
@@ -135,6 +143,9 @@ pub enum ConfigError {
         /// What it must be.
         expected: &'static str,
     },
+    /// A number of the policy is out of its range.
+    #[error("the deployment's policy: {0}")]
+    Policy(OutOfRange),
 }
 
 impl Deployment {
@@ -176,16 +187,21 @@ impl Deployment {
             }
         };
         let mut keys = CachePolicy::default();
-        if let Some(seconds) = variable("SPILLWAY_REVOCATION_SECONDS") {
-            let seconds = seconds
-                .parse()
-                .ok()
-                .filter(|seconds| (1..=60).contains(seconds));
-            keys.revocation_bound = Duration::from_secs(seconds.ok_or(ConfigError::Invalid {
-                name: "SPILLWAY_REVOCATION_SECONDS",
-                expected: "a whole number of seconds from 1 to 60",
-            })?);
+        let seconds = |name, expected| match variable(name) {
+            None => Ok(None),
+            Some(text) => match text.parse() {
+                Ok(seconds @ 1..=60) => Ok(Some(Duration::from_secs(seconds))),
+                Ok(_) | Err(_) => Err(ConfigError::Invalid { name, expected }),
+            },
+        };
+        let a_minute = "a whole number of seconds from 1 to 60";
+        if let Some(bound) = seconds("SPILLWAY_REVOCATION_SECONDS", a_minute)? {
+            keys.revocation_bound = bound;
         }
+        if let Some(bound) = seconds("SPILLWAY_BREAKER_CACHE_SECONDS", a_minute)? {
+            keys.breaker = bound;
+        }
+        let policy = defaults.policy.with(&policy(&variable)?);
         let credentials = aws_credential_types::Credentials::new(
             required("AWS_ACCESS_KEY_ID")?,
             required("AWS_SECRET_ACCESS_KEY")?,
@@ -201,6 +217,7 @@ impl Deployment {
                 metrics: Metrics::EmbeddedInLog,
                 unknown_key,
                 keys,
+                policy,
                 deadlines: defaults.deadlines,
             },
             access_table: variable("SPILLWAY_ACCESS_TABLE")
@@ -213,6 +230,54 @@ impl Deployment {
         })
     }
 }
+
+/// The deployment's own policy: a variable for each field of [`PolicyChange`].
+fn policy(variable: impl Fn(&str) -> Option<String>) -> Result<PolicyChange, ConfigError> {
+    let number = |name| match variable(name).map(|text| text.parse()) {
+        None => Ok(None),
+        Some(Ok(number)) => Ok(Some(number)),
+        Some(Err(_)) => Err(ConfigError::Invalid {
+            name,
+            expected: "a whole number",
+        }),
+    };
+    let name = "SPILLWAY_FALLBACK_ON";
+    let classes = variable(name).map(|text| {
+        let words = text.split(',').map(str::trim);
+        words.map(str::parse).collect::<Result<_, _>>()
+    });
+    let fallback_on = classes.transpose().map_err(|_| ConfigError::Invalid {
+        name,
+        expected: FALLBACK_ON,
+    })?;
+    let name = "SPILLWAY_BREAKER_SCOPE";
+    let breaker_scope = match variable(name).as_deref() {
+        None => None,
+        Some("key") => Some(BreakerScope::Key),
+        Some("deployment") => Some(BreakerScope::Deployment),
+        Some(_) => {
+            return Err(ConfigError::Invalid {
+                name,
+                expected: "key or deployment",
+            });
+        }
+    };
+    let change = PolicyChange {
+        fallback_on,
+        breaker_failures: number("SPILLWAY_BREAKER_FAILURES")?,
+        breaker_window_s: number("SPILLWAY_BREAKER_WINDOW_SECONDS")?,
+        breaker_open_s: number("SPILLWAY_BREAKER_OPEN_SECONDS")?,
+        breaker_max_open_s: number("SPILLWAY_BREAKER_MAX_OPEN_SECONDS")?,
+        breaker_jitter_s: number("SPILLWAY_BREAKER_JITTER_SECONDS")?,
+        breaker_lease_s: number("SPILLWAY_BREAKER_LEASE_SECONDS")?,
+        breaker_scope,
+        session_stickiness_s: number("SPILLWAY_SESSION_STICKINESS_SECONDS")?,
+    };
+    change.checked().map_err(ConfigError::Policy)
+}
+
+const FALLBACK_ON: &str =
+    "a list such as usage_limit,rate_limited,entitlement,overloaded; broken may be added";
 
 fn base_url(
     variable: impl Fn(&str) -> Option<String>,
@@ -239,6 +304,8 @@ pub fn parse_base_url(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use domain::policy::FallbackClass;
+
     use super::*;
 
     fn read(extra: &[(&str, &str)]) -> Result<Deployment, ConfigError> {
@@ -293,6 +360,18 @@ mod tests {
                 "the environment variable SPILLWAY_DIALECT must be converse, invoke or auto",
             ),
             (
+                "SPILLWAY_FALLBACK_ON",
+                "usage_limit,everything",
+                "the environment variable SPILLWAY_FALLBACK_ON must be a list such as \
+                 usage_limit,rate_limited,entitlement,overloaded; broken may be added",
+            ),
+            (
+                "SPILLWAY_BREAKER_LEASE_SECONDS",
+                "1",
+                "the deployment's policy: breaker_lease_s must be a whole number from 5 to 900, \
+                 not 1",
+            ),
+            (
                 "SPILLWAY_PLAN_URL",
                 "api.anthropic.com",
                 "the environment variable SPILLWAY_PLAN_URL must be a URL such as \
@@ -302,6 +381,26 @@ mod tests {
         for (name, value, expected) in cases {
             assert_eq!(read(&[(name, value)]).unwrap_err().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn the_policy_of_a_deployment_is_read_variable_by_variable() {
+        let deployment = read(&[
+            ("SPILLWAY_FALLBACK_ON", "usage_limit, broken"),
+            ("SPILLWAY_BREAKER_FAILURES", "5"),
+            ("SPILLWAY_BREAKER_SCOPE", "deployment"),
+            ("SPILLWAY_BREAKER_CACHE_SECONDS", "2"),
+        ])
+        .unwrap();
+        let policy = deployment.settings.policy;
+        assert_eq!(
+            policy.fallback_on,
+            [FallbackClass::UsageLimit, FallbackClass::Broken].into()
+        );
+        assert_eq!(policy.breaker.failures, 5);
+        assert_eq!(policy.breaker.scope, BreakerScope::Deployment);
+        assert_eq!(policy.breaker.open_for, Duration::from_mins(30));
+        assert_eq!(deployment.settings.keys.breaker, Duration::from_secs(2));
     }
 
     #[test]

@@ -1,33 +1,36 @@
-//! The story of one request: admit the key, ask Plan, fall back to Bedrock when the plan is
-//! exhausted, commit to one answer.
+//! The story of one request: admit the key, ask the breaker, ask Plan, tell the breaker, spill over to
+//! Bedrock when the plan is exhausted, commit to one answer.
 //!
 //! The commit point is where a [`Response`] is returned: before it the upstream may be switched,
 //! after it never.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use dialect::error::Class;
+use domain::breaker::Admission;
 use domain::grant::{Denial, Grant};
+use domain::id::RequestId;
 use domain::key::AccessKey;
-use domain::verdict::{FallbackReason, Next};
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use domain::model_family::ModelFamily;
+use domain::policy::{FallbackReason, Next, Policy};
+use domain::verdict::Verdict;
+use http::{HeaderMap, Method, Response, StatusCode};
 use secrecy::SecretString;
 use serde::Deserialize;
-use store::access::{AccessTable, Binding, Resolved};
-use store::directory::Directory;
-use store::vault::{Opener, Owner, VaultError};
-use tokio::time::Instant;
+use store::access::AccessTable;
+use store::directory::{Directory, Known};
+use store::session::BedrockSession;
+use store::vault::Opener;
+use tokio::time::{Instant, timeout};
 
 use crate::StartError;
-use crate::bedrock::{Bedrock, BedrockAnswer, BedrockCall, Failed, Purpose};
+use crate::bedrock::{Bedrock, BedrockAnswer, Purpose};
+use crate::breaker::{Breaker, Question};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::plan::{Plan, PlanAnswer, PlanBody, PlanFailure, PlanRequest, http_client};
+use crate::plan::{Plan, PlanAnswer, PlanBody, PlanFailure, PlanRequest, RequestKind, http_client};
 use crate::record::{Outcome, Record};
-use crate::reply::{Body, ERROR, Refusal, UPSTREAM, whole};
+use crate::reply::{Body, Refusal, UPSTREAM, header, whole};
 use crate::route::Endpoint;
+use crate::spill::NO_BEDROCK_KEY;
 use crate::streaming::{Ending, Patience, pass_through};
 
 /// The proxy: what is the same for all requests of an instance.
@@ -35,10 +38,11 @@ use crate::streaming::{Ending, Patience, pass_through};
 pub struct Proxy {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
+    pub(crate) opener: Opener,
+    pub(crate) bedrock: Bedrock,
     directory: Directory,
-    opener: Opener,
+    breaker: Breaker,
     plan: Plan,
-    bedrock: Bedrock,
 }
 
 /// What the proxy works with, made by whoever starts it.
@@ -81,15 +85,54 @@ struct Peek {
 }
 
 /// Why there is no answer of an upstream.
-enum Stop {
-    Refused(Refusal),
+pub(crate) enum Stop {
+    Refused {
+        refusal: Refusal,
+        /// Which leg it is about, and why that one.
+        upstream: Option<String>,
+    },
     Denied(Denial),
 }
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        Self::Refused {
+            refusal,
+            upstream: None,
+        }
     }
+}
+
+/// An answer that the client may have.
+pub(crate) enum Answer {
+    /// Plan's, and `x-spillway-upstream`.
+    Plan(PlanAnswer, Ending, String),
+    Bedrock(BedrockAnswer),
+}
+
+/// A request that was admitted, with all that decides where it goes.
+pub(crate) struct Request<'a> {
+    pub(crate) id: RequestId,
+    pub(crate) arrival: Arrival<'a>,
+    pub(crate) known: Known,
+    pub(crate) grant: Grant,
+    pub(crate) policy: Policy,
+    /// Of the model that is asked for.
+    pub(crate) family: Option<ModelFamily>,
+    pub(crate) is_stream: bool,
+}
+
+impl Request<'_> {
+    /// Of Claude Code's conversation.
+    fn session_id(&self) -> Option<String> {
+        session_id(self.arrival.headers)
+    }
+}
+
+/// The conversation that a request belongs to, as Claude Code names it: a UUID.
+pub(crate) fn session_id(headers: &HeaderMap) -> Option<String> {
+    let session = headers.get("x-claude-code-session-id")?.to_str().ok()?;
+    Some(session.chars().take(64).collect()).filter(|session: &String| !session.is_empty())
 }
 
 impl Proxy {
@@ -110,6 +153,12 @@ impl Proxy {
                 settings.dialect,
                 deadlines,
             ),
+            breaker: Breaker::new(
+                parts.clock.clone(),
+                settings.metrics,
+                deadlines.store,
+                settings.keys.breaker,
+            ),
             clock: parts.clock,
             settings,
         })
@@ -119,159 +168,217 @@ impl Proxy {
     pub(crate) async fn serve(&self, arrival: Arrival<'_>, mut record: Record) -> Response<Body> {
         let until = arrival.at + self.settings.deadlines.total;
         match self.exchange(arrival, &mut record).await {
-            Ok(Answer::Plan(answer, ending)) => self.commit_plan(answer, ending, until, record),
+            Ok(Answer::Plan(answer, ending, upstream)) => {
+                let mut response = self.commit_plan(answer, ending, until, record);
+                response.headers_mut().insert(UPSTREAM, header(&upstream));
+                response
+            }
             Ok(Answer::Bedrock(answer)) => answer.commit(until, &self.settings.deadlines, record),
             Err(Stop::Denied(denial)) => {
                 record.note().denial = Some(denial);
                 refuse(Refusal::unknown_key(self.settings.unknown_key), record)
             }
-            Err(Stop::Refused(refusal)) => refuse(refusal, record),
+            Err(Stop::Refused { refusal, upstream }) => {
+                let mut response = refuse(refusal, record);
+                if let Some(upstream) = upstream {
+                    response.headers_mut().insert(UPSTREAM, header(&upstream));
+                }
+                response
+            }
         }
     }
 
     async fn exchange(&self, arrival: Arrival<'_>, record: &mut Record) -> Result<Answer, Stop> {
-        let (resolved, grant) = self.admit(arrival.key).await?;
+        let (known, grant) = self.admit(arrival.key).await?;
         record.note().key = Some(grant.record().clone());
 
         let peek: Peek = serde_json::from_slice(&arrival.body).unwrap_or_default();
         let is_stream = peek.stream == Some(true);
         record.note().is_stream = is_stream;
-        record.note().model = peek.model.map(|model| model.chars().take(100).collect());
+        let model = peek.model.unwrap_or_default();
+        record.note().model = Some(model.chars().take(100).collect());
+        let request = Request {
+            id: record.request_id().clone(),
+            policy: self.settings.policy.with(&grant.record().policy),
+            family: ModelFamily::of(&model),
+            is_stream,
+            arrival,
+            known,
+            grant,
+        };
+        match request.arrival.endpoint {
+            Endpoint::Messages => self.message(&request, record).await,
+            Endpoint::CountTokens => self.count(&request, record).await,
+            Endpoint::PlanOnly => {
+                let (answer, verdict) = self.ask_plan(&request, record).await;
+                deliver(answer, Ending::Any, verdict.as_str())
+            }
+        }
+    }
 
-        let deadlines = &self.settings.deadlines;
-        let request = PlanRequest {
+    /// A message: from Plan, unless the breaker or the conversation's prompt cache says otherwise.
+    async fn message(&self, request: &Request<'_>, record: &mut Record) -> Result<Answer, Stop> {
+        let mut spilled = None;
+        if self.stays_on_bedrock(request) {
+            let why = FallbackReason::Session.as_str();
+            record.note().fallback = Some(FallbackReason::Session);
+            match self.spill(request, Purpose::Answer, why, record).await {
+                Ok(answer) => return Ok(Answer::Bedrock(answer)),
+                // Plan is there; what Bedrock could not do it may.
+                Err(unspilled) => spilled = Some(unspilled),
+            }
+            record.note().fallback = None;
+        }
+
+        let question = Question {
+            directory: &self.directory,
+            known: &request.known,
+            who: &request.id,
+            family: request.family.as_ref(),
+            policy: &request.policy.breaker,
+        };
+        let asked = self.breaker.ask(question).await;
+        record.note().breaker = Some(asked.as_str());
+        // An open breaker must not starve a key that has nowhere else to go (requirement R1.9).
+        if let Admission::Deny { because, until } = asked.admission
+            && request.known.key.binding.is_some()
+        {
+            let why = format!("breaker_open; because={because}; until={until}");
+            record.note().fallback = Some(FallbackReason::BreakerOpen);
+            let outcome = match spilled {
+                Some(unspilled) => Err(unspilled),
+                None => self.spill(request, Purpose::Answer, &why, record).await,
+            };
+            return match outcome {
+                Ok(answer) => {
+                    self.note_session(request).await;
+                    Ok(Answer::Bedrock(answer))
+                }
+                Err(unspilled) => Err(unspilled.alone(&why)),
+            };
+        }
+
+        let is_probe = asked.admission == Admission::Probe;
+        let (answer, verdict) = self.ask_plan(request, record).await;
+        let told = self.breaker.tell(asked, question, &verdict);
+        let class = match (request.policy.next(&verdict), &spilled) {
+            (Next::FallBack(class), None) => class,
+            // Nothing is sent to Bedrock twice.
+            (Next::FallBack(_), Some(_)) | (Next::Deliver, _) => {
+                record.note().breaker_after = told.await;
+                let probe = if is_probe { "; probe" } else { "" };
+                let why = format!("{}{probe}", verdict.as_str());
+                return deliver(answer, Ending::Message, &why);
+            }
+        };
+        record.note().fallback = Some(FallbackReason::Verdict(class));
+        let spilling = self.spill(request, Purpose::Answer, class.as_str(), record);
+        let (after, outcome) = tokio::join!(told, spilling);
+        record.note().breaker_after = after;
+        match outcome {
+            Ok(spilled) => {
+                self.note_session(request).await;
+                Ok(Answer::Bedrock(spilled))
+            }
+            Err(unspilled) => unspilled.beside(answer, &verdict, record),
+        }
+    }
+
+    /// How many tokens a request has. Token counting has limits of its own at Anthropic
+    /// (<https://platform.claude.com/docs/en/build-with-claude/token-counting>), so it neither asks nor
+    /// tells the breaker.
+    async fn count(&self, request: &Request<'_>, record: &mut Record) -> Result<Answer, Stop> {
+        let (answer, verdict) = self.ask_plan(request, record).await;
+        let Next::FallBack(class) = request.policy.next(&verdict) else {
+            return deliver(answer, Ending::Any, verdict.as_str());
+        };
+        record.note().fallback = Some(FallbackReason::Verdict(class));
+        let spilled = self.spill(request, Purpose::Count, class.as_str(), record);
+        match spilled.await {
+            Ok(spilled) => Ok(Answer::Bedrock(spilled)),
+            Err(unspilled) => unspilled.beside(answer, &verdict, record),
+        }
+    }
+
+    /// Asks Plan, once, and reads what its answer means. No answer means something too.
+    async fn ask_plan(
+        &self,
+        request: &Request<'_>,
+        record: &mut Record,
+    ) -> (Result<PlanAnswer, PlanFailure>, Verdict) {
+        let arrival = &request.arrival;
+        let kind = match arrival.endpoint {
+            Endpoint::Messages if request.is_stream => RequestKind::StreamedMessage,
+            Endpoint::Messages | Endpoint::CountTokens => RequestKind::Whole,
+            Endpoint::PlanOnly => RequestKind::Unknown,
+        };
+        let sent = PlanRequest {
             method: arrival.method.clone(),
             path_and_query: arrival.path_and_query,
             headers: arrival.headers,
             body: arrival.body.clone(),
-            first_byte: if is_stream {
-                deadlines.first_byte
-            } else {
-                deadlines.whole_answer
-            },
+            kind,
         };
-        let answer = self.plan.send(request).await.map_err(|failure| {
-            record.note().plan_failure = Some(failure.as_str());
-            plan_unreachable(failure)
-        })?;
-        record.note().plan_status = Some(answer.status.as_u16());
-        record.note().plan_verdict = Some(answer.verdict);
+        let answer = self.plan.send(sent).await;
+        let now = self.clock.now();
+        let verdict = match &answer {
+            Ok(answer) => {
+                record.note().plan_status = Some(answer.status.as_u16());
+                Verdict::read(answer.reply(), request.family.as_ref(), now)
+            }
+            Err(failure) => {
+                record.note().plan_failure = Some(failure.as_str());
+                Verdict::no_answer()
+            }
+        };
+        record.note().plan_verdict = Some(verdict.clone());
+        (answer, verdict)
+    }
 
-        let (purpose, reason) = match (arrival.endpoint, answer.verdict.next()) {
-            (Endpoint::Messages, Next::FallBack(reason)) => (Purpose::Answer, reason),
-            (Endpoint::CountTokens, Next::FallBack(reason)) => (Purpose::Count, reason),
-            (Endpoint::Messages, Next::Deliver) => {
-                return Ok(Answer::Plan(answer, Ending::Message));
-            }
-            (Endpoint::CountTokens, Next::Deliver) | (Endpoint::PlanOnly, _) => {
-                return Ok(Answer::Plan(answer, Ending::Any));
-            }
+    /// Whether the conversation was on Bedrock so short a while ago that it stays there for its prompt
+    /// cache.
+    fn stays_on_bedrock(&self, request: &Request<'_>) -> bool {
+        let now = self.clock.now();
+        let until = request
+            .session_id()
+            .filter(|_| request.known.key.binding.is_some())
+            .filter(|_| !request.policy.session_stickiness.is_zero())
+            .and_then(|session_id| request.known.session(&session_id));
+        until.is_some_and(|until| {
+            now < until && until.since(now) <= request.policy.session_stickiness
+        })
+    }
+
+    /// Notes that Bedrock had to answer a conversation, for those who let it stay there.
+    async fn note_session(&self, request: &Request<'_>) {
+        let stickiness = request.policy.session_stickiness;
+        let Some(session_id) = request.session_id().filter(|_| !stickiness.is_zero()) else {
+            return;
         };
-        record.note().fallback = Some(reason);
-        let fallback = Fallback {
-            grant: &grant,
-            binding: resolved.binding.as_ref(),
-            plan: answer,
-            purpose,
-            reason,
-        };
-        self.fall_back(&arrival, fallback, record).await
+        let now = self.clock.now();
+        let until = now.plus(stickiness);
+        let session = BedrockSession { session_id, until };
+        let hash = &request.known.hash;
+        let noting = self.directory.table().note_session(hash, &session);
+        match timeout(self.settings.deadlines.store, noting).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a conversation on Bedrock was not noted"),
+            Err(_) => tracing::warn!("a conversation on Bedrock was not noted in time"),
+        }
+        self.directory.learn_session(hash, session, now);
     }
 
     /// From the text in the URL to the witness that its key is served now.
-    async fn admit(&self, key: &str) -> Result<(Arc<Resolved>, Grant), Stop> {
+    async fn admit(&self, key: &str) -> Result<(Known, Grant), Stop> {
         let key = AccessKey::parse(key).map_err(|_| Stop::Denied(Denial::Malformed))?;
         let now = self.clock.now();
-        let resolved = self.directory.resolve(&key, now).await.map_err(|error| {
+        let known = self.directory.resolve(&key, now).await.map_err(|error| {
             tracing::error!(%error, "access keys cannot be read");
             Refusal::out_of_order()
         })?;
-        let resolved = resolved.ok_or(Stop::Denied(Denial::Unknown))?;
-        let grant = resolved.record.clone().admit(now).map_err(Stop::Denied)?;
-        Ok((resolved, grant))
-    }
-}
-
-/// An answer that the client may have.
-enum Answer {
-    Plan(PlanAnswer, Ending),
-    Bedrock(BedrockAnswer),
-}
-
-/// Plan's limit answer is here; the same request may go to Bedrock.
-struct Fallback<'a> {
-    grant: &'a Grant,
-    binding: Option<&'a Binding>,
-    plan: PlanAnswer,
-    purpose: Purpose,
-    reason: FallbackReason,
-}
-
-impl Proxy {
-    async fn fall_back(
-        &self,
-        arrival: &Arrival<'_>,
-        fallback: Fallback<'_>,
-        record: &mut Record,
-    ) -> Result<Answer, Stop> {
-        let Fallback {
-            grant,
-            binding,
-            plan,
-            purpose,
-            reason,
-        } = fallback;
-        let Some(binding) = binding else {
-            record.note().error_class = Some(NO_BEDROCK_KEY);
-            return Ok(Answer::Plan(
-                without_bedrock_key(&plan, record),
-                Ending::Any,
-            ));
-        };
-        let owner = Owner {
-            key: &grant.record().key_id,
-            user: &grant.record().user_id,
-        };
-        let token = match self
-            .opener
-            .open(owner, &binding.sealed, self.clock.now())
-            .await
-        {
-            Ok(token) => token,
-            Err(error) => {
-                tracing::error!(%error, key.id = %owner.key, "the Bedrock key does not open");
-                let class = match error {
-                    VaultError::Refused => Class::AuthError,
-                    VaultError::Unavailable { .. } | VaultError::NoEntropy => Class::Unavailable,
-                };
-                return Ok(bedrock_failed(plan, class.as_str(), record));
-            }
-        };
-        let call = BedrockCall {
-            purpose,
-            request_id: record.request_id().clone(),
-            settings: &grant.record().bedrock,
-            owner,
-            token: &token,
-            reason,
-            headers: arrival.headers,
-            body: &arrival.body,
-        };
-        match self.bedrock.send(call, record).await {
-            Ok(answer) => {
-                self.count_losses(&answer, record);
-                Ok(Answer::Bedrock(answer))
-            }
-            Err(Failed::Request(refusal)) => Err(refusal.into()),
-            Err(Failed::Bedrock(class)) => Ok(bedrock_failed(plan, class, record)),
-        }
-    }
-
-    fn count_losses(&self, answer: &BedrockAnswer, record: &mut Record) {
-        let model = record.note().bedrock_model.as_deref().unwrap_or_default();
-        self.settings
-            .metrics
-            .losses(model, answer.losses(), self.clock.now());
+        let known = known.ok_or(Stop::Denied(Denial::Unknown))?;
+        let grant = known.key.record.clone().admit(now).map_err(Stop::Denied)?;
+        Ok((known, grant))
     }
 
     fn commit_plan(
@@ -293,7 +400,7 @@ impl Proxy {
                 record.write(outcome);
                 Response::new(whole(bytes))
             }
-            PlanBody::Streaming { read, rest } => {
+            PlanBody::Streaming { held, rest, .. } => {
                 let patience = Patience {
                     idle: self.settings.deadlines.idle,
                     until,
@@ -303,77 +410,27 @@ impl Proxy {
                 } else {
                     Ending::Any
                 };
-                Response::new(pass_through(read, rest, ending, patience, record))
+                Response::new(pass_through(held, rest, ending, patience, record))
             }
         };
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
         response
-            .headers_mut()
-            .insert(UPSTREAM, HeaderValue::from_static("plan"));
-        response
     }
 }
 
-/// The class in `x-spillway-error` when a fallback had no Bedrock key to use.
-const NO_BEDROCK_KEY: &str = "no_bedrock_key";
-
-/// Both legs failed: Plan's answer, with its headers, is the more useful one (requirement R1.11).
-fn bedrock_failed(mut plan: PlanAnswer, class: &'static str, record: &mut Record) -> Answer {
-    record.note().error_class = Some(class);
-    plan.headers.insert(ERROR, HeaderValue::from_static(class));
-    Answer::Plan(plan, Ending::Any)
-}
-
-/// There is nowhere to fall back to (requirement R1.9): 503 that says so, with all that Plan told of
-/// the limit.
-fn without_bedrock_key(plan: &PlanAnswer, record: &Record) -> PlanAnswer {
-    let refusal = Refusal {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        error_type: "api_error",
-        class: NO_BEDROCK_KEY,
-        message:
-            "Your Claude plan has reached its limit, and no Amazon Bedrock API key is registered \
-                  for your access key. Ask whoever runs Spillway for your team to register one."
-                .to_owned(),
-        should_retry: Some(false),
-    };
-    let (parts, body) = refusal.into_parts(record.request_id());
-    let mut headers = parts.headers;
-    for (name, value) in &plan.headers {
-        if *name == RETRY_AFTER || name.as_str().starts_with("anthropic-ratelimit-") {
-            headers.append(name.clone(), value.clone());
-        }
-    }
-    PlanAnswer {
-        status: parts.status,
-        headers,
-        verdict: plan.verdict,
-        body: PlanBody::Whole(body),
-    }
-}
-
-fn plan_unreachable(failure: PlanFailure) -> Refusal {
-    let (status, error_type) = match failure {
-        PlanFailure::Connect | PlanFailure::Broken | PlanFailure::Redirect => {
-            (StatusCode::BAD_GATEWAY, "api_error")
-        }
-        PlanFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout_error"),
-    };
-    let message = match failure {
-        PlanFailure::Connect => "Spillway cannot reach Anthropic's API.",
-        PlanFailure::Broken => {
-            "The connection to Anthropic's API broke before its answer was complete."
-        }
-        PlanFailure::Timeout => "Anthropic's API did not answer in time.",
-        PlanFailure::Redirect => "Anthropic's API answered with a redirect, which is not followed.",
-    };
-    Refusal {
-        status,
-        error_type,
-        class: "plan_unreachable",
-        message: message.to_owned(),
-        should_retry: None,
+/// Plan's answer as it is; what is said instead of none.
+pub(crate) fn deliver(
+    answer: Result<PlanAnswer, PlanFailure>,
+    ending: Ending,
+    why: &str,
+) -> Result<Answer, Stop> {
+    match answer {
+        Ok(answer) => Ok(Answer::Plan(answer, ending, format!("plan; reason={why}"))),
+        Err(failure) => Err(Stop::Refused {
+            refusal: failure.into(),
+            upstream: Some(format!("plan; reason={why}")),
+        }),
     }
 }
 

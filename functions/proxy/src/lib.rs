@@ -1,8 +1,9 @@
 //! The proxy function: Plan first, Bedrock when the plan is exhausted.
 //!
 //! A request's walk: [`router`] takes it from API Gateway or from a socket and gives it an id;
-//! `route` says what it is; `exchange` tells the story (admit the key, ask Plan, read the verdict,
-//! fall back to Bedrock, commit to one answer); `plan` passes bytes on; `bedrock` translates;
+//! `route` says what it is; `exchange` tells the story (admit the key, ask the `breaker`, ask Plan,
+//! read the verdict, `spill` to Bedrock, commit to one answer); `plan` passes bytes on; `bedrock`
+//! translates;
 //! `streaming` makes bodies that cannot fail; `record` keeps what is known and writes it once.
 //!
 //! The same [`router`] is served by the Lambda runtime and on one machine. Nothing here knows which.
@@ -18,6 +19,7 @@ use http::{HeaderValue, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 mod bedrock;
+mod breaker;
 pub mod clock;
 pub mod config;
 mod exchange;
@@ -27,13 +29,14 @@ mod plan;
 mod record;
 mod reply;
 mod route;
+mod spill;
 mod streaming;
 
 pub use exchange::{Parts, Proxy};
 
 use tokio::time::Instant;
 
-use crate::exchange::Arrival;
+use crate::exchange::{Arrival, session_id};
 use crate::record::{Outcome, Record};
 use crate::reply::{Body, REQUEST_ID, Refusal, header, whole};
 use crate::route::{Endpoint, Route};
@@ -134,11 +137,6 @@ fn name(endpoint: Endpoint) -> &'static str {
         Endpoint::CountTokens => "count_tokens",
         Endpoint::PlanOnly => "plan_only",
     }
-}
-
-fn session_id(headers: &http::HeaderMap) -> Option<String> {
-    let session = headers.get("x-claude-code-session-id")?.to_str().ok()?;
-    Some(session.chars().take(64).collect())
 }
 
 async fn whole_body(body: axum::body::Body) -> Result<Bytes, Refusal> {

@@ -4,6 +4,7 @@
 
 use std::io::Write as _;
 
+use domain::policy::FallbackClass;
 use domain::time::Timestamp;
 use serde_json::json;
 
@@ -21,10 +22,24 @@ impl Metrics {
     /// Counts what a translated request lost on the way to a Bedrock model. The names are in the log
     /// only: a client can invent any number of them, and each would be a metric of its own.
     pub(crate) fn losses(self, model: &str, count: usize, now: Timestamp) {
+        self.count("BedrockLosses", count, ("BedrockModel", model), now);
+    }
+
+    /// Counts a breaker that has been opened, by what opened it.
+    pub(crate) fn breaker_opened(self, because: FallbackClass, now: Timestamp) {
+        self.count("BreakerOpened", 1, ("Reason", because.as_str()), now);
+    }
+
+    /// Counts an operation on a breaker's state that failed. Traffic flows on, as if it were closed.
+    pub(crate) fn breaker_unavailable(self, operation: &str, now: Timestamp) {
+        self.count("BreakerUnavailable", 1, ("Operation", operation), now);
+    }
+
+    fn count(self, metric: &str, count: usize, dimension: (&str, &str), now: Timestamp) {
         match self {
             Self::Off => {}
             Self::EmbeddedInLog => {
-                let line = embedded(model, count, now);
+                let line = embedded(metric, count, dimension, now);
                 // A metric that cannot be written must not stop an answer.
                 let _ = std::io::stdout().lock().write_all(line.as_bytes());
             }
@@ -32,18 +47,23 @@ impl Metrics {
     }
 }
 
-fn embedded(model: &str, count: usize, now: Timestamp) -> String {
+fn embedded(
+    metric: &str,
+    count: usize,
+    (dimension, value): (&str, &str),
+    now: Timestamp,
+) -> String {
     let line = json!({
         "_aws": {
             "Timestamp": now.as_millis(),
             "CloudWatchMetrics": [{
                 "Namespace": "Spillway",
-                "Dimensions": [["BedrockModel"]],
-                "Metrics": [{"Name": "BedrockLosses", "Unit": "Count"}],
+                "Dimensions": [[dimension]],
+                "Metrics": [{"Name": metric, "Unit": "Count"}],
             }],
         },
-        "BedrockModel": model,
-        "BedrockLosses": count,
+        dimension: value,
+        metric: count,
     });
     format!("{line}\n")
 }
@@ -53,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_of_losses_is_one_line_in_cloudwatchs_format() {
-        insta::assert_snapshot!(embedded("us.anthropic.claude-opus-4-6-v1", 3, Timestamp::from_millis(7)), @r#"{"_aws":{"Timestamp":7,"CloudWatchMetrics":[{"Namespace":"Spillway","Dimensions":[["BedrockModel"]],"Metrics":[{"Name":"BedrockLosses","Unit":"Count"}]}]},"BedrockModel":"us.anthropic.claude-opus-4-6-v1","BedrockLosses":3}"#);
+    fn a_count_is_one_line_in_cloudwatchs_format() {
+        insta::assert_snapshot!(embedded("BedrockLosses", 3, ("BedrockModel", "us.anthropic.claude-opus-4-6-v1"), Timestamp::from_millis(7)), @r#"{"_aws":{"Timestamp":7,"CloudWatchMetrics":[{"Namespace":"Spillway","Dimensions":[["BedrockModel"]],"Metrics":[{"Name":"BedrockLosses","Unit":"Count"}]}]},"BedrockModel":"us.anthropic.claude-opus-4-6-v1","BedrockLosses":3}"#);
     }
 }

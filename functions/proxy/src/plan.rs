@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use domain::verdict::Verdict;
+use dialect::opening::{Opened, OpeningWatch};
+use domain::verdict::{Opening, PlanReply};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED,
     HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::StartError;
 use crate::config::Deadlines;
@@ -63,17 +64,27 @@ pub(crate) struct PlanRequest<'a> {
     pub(crate) path_and_query: &'a str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: Bytes,
-    /// How long the status line may take.
-    pub(crate) first_byte: Duration,
+    /// What is wanted of it.
+    pub(crate) kind: RequestKind,
 }
 
-/// An answer whose status line and headers are here.
+/// What is wanted of Plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestKind {
+    /// A message as an event stream. It is held back until there is content in it.
+    StreamedMessage,
+    /// Any other answer of the Messages API.
+    Whole,
+    /// Something that Spillway does not know. A stream passes as it comes.
+    Unknown,
+}
+
+/// An answer of which the client has seen nothing yet.
 #[derive(Debug)]
 pub(crate) struct PlanAnswer {
     pub(crate) status: StatusCode,
     /// End-to-end headers only.
     pub(crate) headers: HeaderMap,
-    pub(crate) verdict: Verdict,
     pub(crate) body: PlanBody,
 }
 
@@ -83,9 +94,50 @@ pub(crate) enum PlanBody {
     Whole(Bytes),
     /// A stream, of which the beginning may have been read.
     Streaming {
-        read: Option<Bytes>,
-        rest: reqwest::Response,
+        opened: StreamOpened,
+        held: Vec<Bytes>,
+        rest: Rest,
     },
+}
+
+/// What a stream has come to.
+#[derive(Debug)]
+pub(crate) enum StreamOpened {
+    /// Content, as far as one knows.
+    Content,
+    /// An error event, whose data this is.
+    Error(Vec<u8>),
+    /// Nothing: it ended, broke off or fell silent.
+    Nothing,
+}
+
+/// What is to come of a stream.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    Open(reqwest::Response),
+    /// It has ended in good order.
+    Ended,
+    /// It broke off, or is given up.
+    Broken,
+}
+
+impl PlanAnswer {
+    /// What is known of it, for the verdict.
+    pub(crate) fn reply(&self) -> PlanReply<'_> {
+        let opening = match &self.body {
+            PlanBody::Whole(bytes) => Opening::Whole(bytes),
+            PlanBody::Streaming { opened, .. } => match opened {
+                StreamOpened::Content => Opening::Content,
+                StreamOpened::Error(data) => Opening::ErrorEvent(data),
+                StreamOpened::Nothing => Opening::Nothing,
+            },
+        };
+        PlanReply {
+            status: self.status,
+            headers: &self.headers,
+            opening,
+        }
+    }
 }
 
 impl Plan {
@@ -115,7 +167,12 @@ impl Plan {
             .headers(headers)
             .body(request.body)
             .send();
-        let mut answer = timeout(request.first_byte, send)
+        let first_byte = match request.kind {
+            RequestKind::StreamedMessage => self.deadlines.first_byte,
+            RequestKind::Whole | RequestKind::Unknown => self.deadlines.whole_answer,
+        };
+        let first_byte_by = Instant::now() + first_byte;
+        let answer = timeout_at(first_byte_by, send)
             .await
             .map_err(|_| PlanFailure::Timeout)?
             .map_err(|error| failure(&error))?;
@@ -124,34 +181,34 @@ impl Plan {
             return Err(PlanFailure::Redirect);
         }
         let headers = end_to_end_response_headers(answer.headers());
-        let verdict = Verdict::read(status, &headers);
-        let body = if is_event_stream(&headers) {
-            PlanBody::Streaming {
-                read: None,
-                rest: answer,
-            }
-        } else {
-            match timeout(
-                self.deadlines.whole_answer,
-                read_up_to(&mut answer, HELD_BYTES),
-            )
-            .await
-            {
-                Err(_) => return Err(PlanFailure::Timeout),
-                Ok(Err(error)) => return Err(failure(&error)),
-                Ok(Ok((bytes, Complete::Yes))) => PlanBody::Whole(bytes),
-                Ok(Ok((bytes, Complete::No))) => PlanBody::Streaming {
-                    read: Some(bytes),
-                    rest: answer,
-                },
-            }
+        let body = match (is_event_stream(&headers), request.kind) {
+            (true, RequestKind::Unknown) => PlanBody::Streaming {
+                opened: StreamOpened::Content,
+                held: Vec::new(),
+                rest: Rest::Open(answer),
+            },
+            (true, _) if status.is_success() => hold(answer, first_byte_by).await,
+            _ => self.whole(answer).await?,
         };
         Ok(PlanAnswer {
             status,
             headers,
-            verdict,
             body,
         })
+    }
+
+    async fn whole(&self, mut answer: reqwest::Response) -> Result<PlanBody, PlanFailure> {
+        let reading = read_up_to(&mut answer, HELD_BYTES);
+        match timeout(self.deadlines.whole_answer, reading).await {
+            Err(_) => Err(PlanFailure::Timeout),
+            Ok(Err(error)) => Err(failure(&error)),
+            Ok(Ok((bytes, Complete::Yes))) => Ok(PlanBody::Whole(bytes)),
+            Ok(Ok((bytes, Complete::No))) => Ok(PlanBody::Streaming {
+                opened: StreamOpened::Content,
+                held: vec![bytes],
+                rest: Rest::Open(answer),
+            }),
+        }
     }
 
     /// The deployment's own Plan key, for clients that sent no credential (requirement R1.6).
@@ -172,6 +229,29 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 enum Complete {
     Yes,
     No,
+}
+
+/// Holds a stream back until it has opened. What was read is kept as it came.
+async fn hold(mut answer: reqwest::Response, until: Instant) -> PlanBody {
+    let mut watch = OpeningWatch::default();
+    let mut held = Vec::new();
+    let (opened, rest) = loop {
+        let piece = match timeout_at(until, answer.chunk()).await {
+            Ok(Ok(Some(piece))) => piece,
+            Ok(Ok(None)) => break (StreamOpened::Nothing, Rest::Ended),
+            Ok(Err(_)) | Err(_) => break (StreamOpened::Nothing, Rest::Broken),
+        };
+        let opened = watch.see(&piece);
+        held.push(piece);
+        match opened {
+            None => {}
+            Some(Opened::Content | Opened::Bounds) => {
+                break (StreamOpened::Content, Rest::Open(answer));
+            }
+            Some(Opened::Error(data)) => break (StreamOpened::Error(data), Rest::Open(answer)),
+        }
+    };
+    PlanBody::Streaming { opened, held, rest }
 }
 
 async fn read_up_to(

@@ -3,9 +3,10 @@
 
 use domain::grant::{Denial, KeyRecord};
 use domain::id::RequestId;
+use domain::policy::FallbackReason;
 use domain::time::Timestamp;
 use domain::usage::TokenUsage;
-use domain::verdict::{FallbackReason, Verdict};
+use domain::verdict::Verdict;
 
 use crate::clock::Clock;
 
@@ -57,6 +58,8 @@ pub(crate) struct Facts {
     pub(crate) is_stream: bool,
     pub(crate) session_id: Option<String>,
     pub(crate) request_bytes: usize,
+    pub(crate) breaker: Option<&'static str>,
+    pub(crate) breaker_after: Option<&'static str>,
     pub(crate) plan_status: Option<u16>,
     pub(crate) plan_verdict: Option<Verdict>,
     pub(crate) plan_failure: Option<&'static str>,
@@ -84,6 +87,8 @@ impl Record {
             is_stream: false,
             session_id: None,
             request_bytes: 0,
+            breaker: None,
+            breaker_after: None,
             plan_status: None,
             plan_verdict: None,
             plan_failure: None,
@@ -145,8 +150,10 @@ impl Record {
             model = facts.model,
             stream = facts.is_stream,
             request.bytes = facts.request_bytes,
+            breaker.asked = facts.breaker,
+            breaker.after = facts.breaker_after,
             plan.status = facts.plan_status,
-            plan.verdict = facts.plan_verdict.map(Verdict::as_str),
+            plan.verdict = facts.plan_verdict.as_ref().map(Verdict::as_str),
             plan.failure = facts.plan_failure,
             fallback.reason = facts.fallback.map(FallbackReason::as_str),
             upstream = facts.upstream,

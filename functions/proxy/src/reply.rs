@@ -3,14 +3,16 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use dialect::error::BedrockError;
 use dialect::sse::error_body;
 use domain::id::RequestId;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 
 use crate::config::UnknownKey;
+use crate::plan::PlanFailure;
 
 /// A body that cannot fail: the Lambda runtime would write a body's error into the answer as text.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -39,6 +41,21 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// `x-should-retry`, where the client must be told.
     pub(crate) should_retry: Option<bool>,
+    /// `retry-after`, in seconds.
+    pub(crate) retry_after_s: Option<u32>,
+}
+
+impl From<BedrockError> for Refusal {
+    fn from(error: BedrockError) -> Self {
+        Self {
+            status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_GATEWAY),
+            error_type: error.error_type(),
+            class: error.class().as_str(),
+            should_retry: error.should_retry(),
+            retry_after_s: error.retry_after_s,
+            message: error.message,
+        }
+    }
 }
 
 impl Refusal {
@@ -55,6 +72,7 @@ impl Refusal {
                       new one, and set ANTHROPIC_BASE_URL to the address that comes with it."
                 .to_owned(),
             should_retry: Some(false),
+            retry_after_s: None,
         }
     }
 
@@ -65,6 +83,7 @@ impl Refusal {
             class: "not_found",
             message: "There is nothing here. Spillway serves /ak/{access key}/v1/…".to_owned(),
             should_retry: Some(false),
+            retry_after_s: None,
         }
     }
 
@@ -78,6 +97,7 @@ impl Refusal {
                 limit_bytes / (1024 * 1024)
             ),
             should_retry: Some(false),
+            retry_after_s: None,
         }
     }
 
@@ -89,6 +109,7 @@ impl Refusal {
             class: "incomplete_request",
             message: "The request's body ended early.".to_owned(),
             should_retry: None,
+            retry_after_s: None,
         }
     }
 
@@ -103,6 +124,19 @@ impl Refusal {
                       it for your team."
                     .to_owned(),
             should_retry: None,
+            retry_after_s: None,
+        }
+    }
+
+    /// Plan gave no answer that could be passed on.
+    fn plan_unreachable(status: StatusCode, error_type: &'static str, message: &str) -> Self {
+        Self {
+            status,
+            error_type,
+            class: "plan_unreachable",
+            message: message.to_owned(),
+            should_retry: None,
+            retry_after_s: None,
         }
     }
 
@@ -119,10 +153,41 @@ impl Refusal {
             let value = if should_retry { "true" } else { "false" };
             headers.insert(SHOULD_RETRY, HeaderValue::from_static(value));
         }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
         (
             parts,
             error_body(self.error_type, &self.message, id.as_str()).into(),
         )
+    }
+}
+
+impl From<PlanFailure> for Refusal {
+    fn from(failure: PlanFailure) -> Self {
+        let (status, error_type, message) = match failure {
+            PlanFailure::Connect => (
+                StatusCode::BAD_GATEWAY,
+                "api_error",
+                "Spillway cannot reach Anthropic's API.",
+            ),
+            PlanFailure::Broken => (
+                StatusCode::BAD_GATEWAY,
+                "api_error",
+                "The connection to Anthropic's API broke before its answer was complete.",
+            ),
+            PlanFailure::Redirect => (
+                StatusCode::BAD_GATEWAY,
+                "api_error",
+                "Anthropic's API answered with a redirect, which is not followed.",
+            ),
+            PlanFailure::Timeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "timeout_error",
+                "Anthropic's API did not answer in time.",
+            ),
+        };
+        Self::plan_unreachable(status, error_type, message)
     }
 }
 

@@ -14,6 +14,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::plan::Rest;
 use crate::record::{Outcome, Record};
 use crate::reply::Body;
 
@@ -52,10 +53,11 @@ impl Patience {
     }
 }
 
-/// Passes a stream of Plan's on, piece by piece as it comes, unchanged.
+/// Passes a stream of Plan's on, piece by piece as it comes, unchanged: what was held of it, and the
+/// rest.
 pub(crate) fn pass_through(
-    read: Option<Bytes>,
-    mut rest: reqwest::Response,
+    held: Vec<Bytes>,
+    rest: Rest,
     ending: Ending,
     patience: Patience,
     mut record: Record,
@@ -64,22 +66,26 @@ pub(crate) fn pass_through(
     let guarded_id = request_id.clone();
     let pieces = stream! {
         let mut watch = Watch::new();
-        if let Some(read) = read {
-            watch.see(&read);
-            yield read;
+        for piece in held {
+            watch.see(&piece);
+            yield piece;
         }
-        let arrived_whole = loop {
-            match patience.wait(rest.chunk()).await {
-                Some(Ok(Some(piece))) => {
-                    record.first_byte();
-                    watch.see(&piece);
-                    yield piece;
+        let ended_in_order = match rest {
+            Rest::Open(mut rest) => loop {
+                match patience.wait(rest.chunk()).await {
+                    Some(Ok(Some(piece))) => {
+                        record.first_byte();
+                        watch.see(&piece);
+                        yield piece;
+                    }
+                    Some(Ok(None)) => break true,
+                    Some(Err(_)) | None => break false,
                 }
-                Some(Ok(None)) => break ending == Ending::Any || watch.has_ended,
-                Some(Err(_)) | None => break watch.has_ended,
-            }
+            },
+            Rest::Ended => true,
+            Rest::Broken => false,
         };
-        if arrived_whole {
+        if watch.has_ended || (ended_in_order && ending == Ending::Any) {
             record.write(Outcome::Complete);
         } else {
             if ending == Ending::Message {

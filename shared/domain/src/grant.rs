@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::bedrock::BedrockSettings;
 use crate::id::{KeyId, UserId};
 use crate::key::MaskedKey;
+use crate::policy::PolicyChange;
 use crate::time::Timestamp;
 use crate::user::UserStatus;
 
@@ -32,6 +33,10 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
     /// The settings in force: the key's own, or else the user's.
     pub bedrock: BedrockSettings,
+    /// When requests fall back, as far as it differs from the deployment's policy: what the key has of
+    /// its own, and else what its user has.
+    #[serde(default)]
+    pub policy: PolicyChange,
 }
 
 /// Whether a key was revoked.
@@ -124,6 +129,7 @@ mod tests {
             expires_at: expires_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(0),
             bedrock: BedrockSettings::default(),
+            policy: PolicyChange::default(),
         }
     }
 

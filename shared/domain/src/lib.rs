@@ -10,15 +10,21 @@
 //! | [`user`] | users and their status |
 //! | [`grant`] | may this key be served now? The record a key resolves to, and the witness that it may |
 //! | [`bedrock`] | a developer's Bedrock settings: region, models, dialect |
-//! | [`verdict`] | what an answer from Plan means, and what is done about it |
+//! | [`verdict`] | what an answer from Plan means |
+//! | [`policy`] | what is done about it: defaults, and what a deployment, user or key sets |
+//! | [`breaker`] | when Plan is not asked at all, as a pure transition function |
+//! | [`model_family`] | what some limits are counted by |
 //! | [`usage`] | token counts |
 //! | [`id`], [`time`] | identifiers and timestamps |
 
 pub mod bedrock;
 pub mod bedrock_key;
+pub mod breaker;
 pub mod grant;
 pub mod id;
 pub mod key;
+pub mod model_family;
+pub mod policy;
 pub mod time;
 pub mod usage;
 pub mod user;

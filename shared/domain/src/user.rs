@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bedrock::BedrockSettings;
 use crate::id::UserId;
+use crate::policy::PolicyChange;
 use crate::time::Timestamp;
 
 /// A person who works with Claude Code through this deployment.
@@ -23,6 +24,9 @@ pub struct User {
     pub status: UserStatus,
     /// The Bedrock settings of all the user's keys that have none of their own.
     pub bedrock: BedrockSettings,
+    /// When the user's requests fall back, as far as it differs from the deployment's policy.
+    #[serde(default)]
+    pub policy: PolicyChange,
     /// When the user was created.
     pub created_at: Timestamp,
 }

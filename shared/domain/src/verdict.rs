@@ -1,180 +1,371 @@
-//! What an answer from Plan means, and what is done about it.
+//! What an answer from Plan means.
 //!
-//! Routing and breaker read the same verdict, so they cannot drift apart.
+//! Routing ([`crate::policy`]) and the breaker ([`crate::breaker`]) read the same [`Verdict`], so they
+//! cannot drift apart. The table of `docs/failure-taxonomy.md` is made from the cases that prove this
+//! module.
 
 use http::{HeaderMap, StatusCode};
+use serde_json::Value;
 
+use crate::model_family::ModelFamily;
+use crate::policy::FallbackClass;
 use crate::time::Timestamp;
 
-/// The meaning of one answer from Plan.
+/// What Plan has shown of an answer while the client has seen nothing of it.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanReply<'a> {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers. Nothing in them is trusted: numbers are bounded where they are used, and what
+    /// cannot be read is not there.
+    pub headers: &'a HeaderMap,
+    /// How the body begins.
+    pub opening: Opening<'a>,
+}
+
+/// How the body of an answer begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening<'a> {
+    /// An event stream that has come to its content, or any other body that need not be looked at.
+    Content,
+    /// All of a body that is no event stream.
+    Whole(&'a [u8]),
+    /// An event stream whose first telling event is `error`: that event's data.
+    ErrorEvent(&'a [u8]),
+    /// An event stream that ended, broke off or fell silent before it came to any content.
+    Nothing,
+}
+
+/// The meaning of one answer from Plan, or of its absence.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It answered.
     Good,
-    /// 429 with `anthropic-ratelimit-unified-status: rejected`: the plan is used up.
+    /// The plan, or what it includes of one model family, is used up.
     UsageLimit {
-        /// When the plan comes back, as `anthropic-ratelimit-unified-reset` (Unix seconds) says.
+        /// Of what the limit is.
+        of: LimitOf,
+        /// When it comes back, where the answer names a moment that is still to come. Not bounded:
+        /// the breaker caps it.
         until: Option<Timestamp>,
     },
-    /// Any other 429.
-    RateLimited,
-    /// 529.
-    Overloaded,
-    /// 5xx, or no answer at all.
-    Broken,
-    /// 401 and 403: the developer's own login. It never falls back, or a logged-out developer
-    /// would be billed on Bedrock.
+    /// This request wants something that the plan does not include, such as long context.
+    Entitlement,
+    /// Plan throttles.
+    RateLimited {
+        /// When another try is welcome, where the answer says so.
+        retry_at: Option<Timestamp>,
+    },
+    /// Anthropic has no capacity.
+    Overloaded {
+        /// When another try is welcome, where the answer says so.
+        retry_at: Option<Timestamp>,
+    },
+    /// Anthropic failed, or there was no answer at all.
+    Broken {
+        /// When another try is welcome, where the answer says so.
+        retry_at: Option<Timestamp>,
+    },
+    /// The developer's own login. It never falls back, or a logged-out developer would be billed on
+    /// Bedrock.
     Login,
     /// The request itself was refused. Another upstream would refuse it too.
     ClientFault,
 }
 
-/// Why a request went to Bedrock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FallbackReason {
-    /// The plan is used up.
-    UsageLimit,
-    /// Plan throttled the request.
-    RateLimited,
-}
-
-impl FallbackReason {
-    /// The name in `x-spillway-upstream` and in logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UsageLimit => "usage_limit",
-            Self::RateLimited => "rate_limited",
-        }
-    }
-}
-
-/// What to do after Plan's answer, while the client has seen nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Hand the answer to the client as it is.
-    Deliver,
-    /// Send the same request to Bedrock.
-    FallBack(FallbackReason),
+/// Of what a usage limit is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LimitOf {
+    /// Of the whole plan.
+    Plan,
+    /// Of one model family; other models still go.
+    Family(ModelFamily),
 }
 
 impl Verdict {
-    /// Reads the status line and headers of an answer.
-    pub fn read(status: StatusCode, headers: &HeaderMap) -> Self {
-        match status.as_u16() {
-            200..=399 => Self::Good,
-            401 | 403 => Self::Login,
-            429 if text(headers, "anthropic-ratelimit-unified-status") == Some("rejected") => {
-                Self::UsageLimit {
-                    until: reset(headers),
+    /// Reads an answer. `requested` is the family of the model that was asked for, where it has one;
+    /// `now` makes `retry-after` a moment, and tells a reset to come from one that has passed.
+    ///
+    /// The rows of the table, from top to bottom; a limit of one family is told from a limit of the
+    /// plan first, because both say `anthropic-ratelimit-unified-status: rejected`.
+    pub fn read(reply: PlanReply<'_>, requested: Option<&ModelFamily>, now: Timestamp) -> Self {
+        let error = match reply.opening {
+            Opening::Content => {
+                return Self::of_status(reply, &ErrorSaid::default(), requested, now);
+            }
+            Opening::Nothing if reply.status.is_success() => {
+                return Self::Broken { retry_at: None };
+            }
+            Opening::Nothing => ErrorSaid::default(),
+            Opening::Whole(body) if reply.status.is_success() => {
+                match ErrorSaid::in_success(body) {
+                    Body::Answer => return Self::Good,
+                    Body::Unreadable => return Self::Broken { retry_at: None },
+                    Body::Error(error) => error,
                 }
             }
-            429 => Self::RateLimited,
-            529 => Self::Overloaded,
-            400..=499 => Self::ClientFault,
-            _ => Self::Broken,
-        }
+            Opening::Whole(body) | Opening::ErrorEvent(body) => ErrorSaid::read(body),
+        };
+        // An error inside a 200 means what it would have meant as a status.
+        let status = if reply.status.is_success() {
+            error.status()
+        } else {
+            reply.status
+        };
+        Self::of_status(PlanReply { status, ..reply }, &error, requested, now)
     }
 
-    /// What follows for the request.
-    pub fn next(self) -> Next {
-        match self {
-            Self::UsageLimit { .. } => Next::FallBack(FallbackReason::UsageLimit),
-            Self::RateLimited => Next::FallBack(FallbackReason::RateLimited),
-            Self::Good | Self::Overloaded | Self::Broken | Self::Login | Self::ClientFault => {
-                Next::Deliver
+    /// There is no answer: no connection, no TLS, no first byte in time, or a redirect, which nobody
+    /// follows.
+    pub const fn no_answer() -> Self {
+        Self::Broken { retry_at: None }
+    }
+
+    fn of_status(
+        reply: PlanReply<'_>,
+        error: &ErrorSaid,
+        requested: Option<&ModelFamily>,
+        now: Timestamp,
+    ) -> Self {
+        let headers = reply.headers;
+        let retry_at = || retry_after(headers, now);
+        match reply.status.as_u16() {
+            200..=299 => Self::Good,
+            429 => {
+                if let Some(limit) = unified_limit(headers, requested, now) {
+                    limit
+                } else if error.is_about_entitlement() {
+                    Self::Entitlement
+                } else if error.is_spend_limit() {
+                    limit_without_end()
+                } else {
+                    Self::RateLimited {
+                        retry_at: retry_at(),
+                    }
+                }
             }
+            400 if error.is_self_set_limit() || error.is_out_of_credit() => limit_without_end(),
+            402 => limit_without_end(),
+            529 => Self::Overloaded {
+                retry_at: retry_at(),
+            },
+            401 | 403 => Self::Login,
+            400..=499 => Self::ClientFault,
+            _ => Self::Broken {
+                retry_at: retry_at(),
+            },
         }
     }
 
-    /// The name in logs.
-    pub fn as_str(self) -> &'static str {
+    /// The class that decides whether the request falls back; `None` for what never does.
+    pub fn fallback_class(&self) -> Option<FallbackClass> {
+        match self {
+            Self::UsageLimit { .. } => Some(FallbackClass::UsageLimit),
+            Self::Entitlement => Some(FallbackClass::Entitlement),
+            Self::RateLimited { .. } => Some(FallbackClass::RateLimited),
+            Self::Overloaded { .. } => Some(FallbackClass::Overloaded),
+            Self::Broken { .. } => Some(FallbackClass::Broken),
+            Self::Good | Self::Login | Self::ClientFault => None,
+        }
+    }
+
+    /// The name in `x-spillway-upstream`, in logs and in the table.
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::UsageLimit { .. } => "usage_limit",
-            Self::RateLimited => "rate_limited",
-            Self::Overloaded => "overloaded",
-            Self::Broken => "broken",
+            Self::Entitlement => "entitlement",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Broken { .. } => "broken",
             Self::Login => "login",
             Self::ClientFault => "client_fault",
         }
     }
 }
 
+fn limit_without_end() -> Verdict {
+    Verdict::UsageLimit {
+        of: LimitOf::Plan,
+        until: None,
+    }
+}
+
+const UNIFIED: &str = "anthropic-ratelimit-unified-";
+
+/// The limit that the `anthropic-ratelimit-unified-*` headers of a subscription tell of, if any is
+/// reached.
+fn unified_limit(
+    headers: &HeaderMap,
+    requested: Option<&ModelFamily>,
+    now: Timestamp,
+) -> Option<Verdict> {
+    let value = |name: &str| text(headers, &format!("{UNIFIED}{name}"));
+    let rejected: Vec<&str> = headers
+        .keys()
+        .filter_map(|name| name.as_str().strip_prefix(UNIFIED)?.strip_suffix("-status"))
+        // Windows are named for their length: `5h`, `7d`, `7d_opus`. `overage` is none.
+        .filter(|window| window.starts_with(|first: char| first.is_ascii_digit()))
+        .filter(|window| value(&format!("{window}-status")) == Some("rejected"))
+        .collect();
+    let (of_plan, of_family): (Vec<&str>, Vec<&str>) = rejected
+        .into_iter()
+        .partition(|window| matches!(*window, "5h" | "7d"));
+    let is_rejected = value("status") == Some("rejected");
+    if of_plan.is_empty() && of_family.is_empty() && !is_rejected {
+        return None;
+    }
+
+    let claim = value("representative-claim").unwrap_or_default();
+    let family = if !of_plan.is_empty() {
+        None
+    } else if let Some(window) = of_family.first() {
+        Some(named_family(window))
+    } else if claim.starts_with("seven_day_") {
+        Some(named_family(claim))
+    } else {
+        None
+    };
+    let of = match family {
+        None => LimitOf::Plan,
+        Some(named) => match named.as_ref().or(requested) {
+            Some(family) => LimitOf::Family(family.clone()),
+            // A limit of some model, of which nothing more is known than that this request met it.
+            None => return Some(Verdict::Entitlement),
+        },
+    };
+    let windows = if of == LimitOf::Plan {
+        of_plan
+    } else {
+        of_family
+    };
+    let until = windows
+        .into_iter()
+        .filter_map(|window| moment(value(&format!("{window}-reset"))?))
+        .max()
+        .or_else(|| moment(value("reset")?))
+        .filter(|reset| *reset > now)
+        .or_else(|| retry_after(headers, now));
+    Some(Verdict::UsageLimit { of, until })
+}
+
+/// The family that a window (`7d_opus`) or a claim (`seven_day_opus`) names. What is included of models
+/// that are paid from overage (`7d_oi`) names none: it is the requested model's family then.
+fn named_family(window_or_claim: &str) -> Option<ModelFamily> {
+    let name = window_or_claim.rsplit('_').next()?;
+    matches!(name, "opus" | "sonnet")
+        .then(|| ModelFamily::of(&format!("claude-{name}")))
+        .flatten()
+}
+
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
+    Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
-fn reset(headers: &HeaderMap) -> Option<Timestamp> {
-    let seconds = text(headers, "anthropic-ratelimit-unified-reset")?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Timestamp::from_seconds(seconds))
+/// Unix seconds.
+fn moment(seconds: &str) -> Option<Timestamp> {
+    Some(Timestamp::from_seconds(seconds.parse().ok()?))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// `retry-after` in whole seconds, which is all that Anthropic sends and its clients read.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
+    let seconds: u32 = text(headers, "retry-after")?
+        .parse::<u64>()
+        .ok()
+        .map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))?;
+    (seconds > 0).then(|| now.plus(std::time::Duration::from_secs(seconds.into())))
+}
 
-    fn verdict(status: u16, headers: &[(&'static str, &'static str)]) -> Verdict {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    http::HeaderName::from_static(name),
-                    http::HeaderValue::from_static(value),
-                )
-            })
-            .collect();
-        Verdict::read(StatusCode::from_u16(status).unwrap(), &headers)
+/// The most bytes of an error's body that are read. Anthropic's have some hundred.
+const ERROR_BYTES: usize = 64 * 1024;
+
+/// What Anthropic's error envelope says.
+#[derive(Debug, Default)]
+struct ErrorSaid {
+    kind: String,
+    message: String,
+    code: String,
+}
+
+enum Body {
+    Answer,
+    Error(ErrorSaid),
+    Unreadable,
+}
+
+impl ErrorSaid {
+    fn read(body: &[u8]) -> Self {
+        let value = body
+            .get(..ERROR_BYTES.min(body.len()))
+            .filter(|read| read.len() == body.len())
+            .and_then(|body| serde_json::from_slice::<Value>(body).ok())
+            .unwrap_or_default();
+        Self::of(&value)
     }
 
-    #[test]
-    fn every_429_falls_back_and_nothing_else_does() {
-        for status in 200..600 {
-            let falls_back = matches!(verdict(status, &[]).next(), Next::FallBack(_));
-            assert_eq!(falls_back, status == 429, "{status}");
+    fn of(value: &Value) -> Self {
+        let word = |pointer: &str| {
+            let text = value.pointer(pointer).and_then(Value::as_str);
+            text.unwrap_or_default().to_ascii_lowercase()
+        };
+        Self {
+            kind: word("/error/type"),
+            message: word("/error/message"),
+            code: word("/error/details/error_code"),
         }
     }
 
-    #[test]
-    fn a_rejected_plan_names_when_it_comes_back() {
-        let rejected = ("anthropic-ratelimit-unified-status", "rejected");
-        let reset = ("anthropic-ratelimit-unified-reset", "1795000000");
-        assert_eq!(
-            verdict(429, &[rejected, reset]),
-            Verdict::UsageLimit {
-                until: Some(Timestamp::from_seconds(1_795_000_000))
+    /// The body of a 2xx. A web page in front of everything, and nothing at all, are no answers.
+    fn in_success(body: &[u8]) -> Body {
+        #[derive(serde::Deserialize)]
+        struct Envelope {
+            r#type: Option<Value>,
+            error: Option<Value>,
+        }
+        // Whatever else is in the object is skipped unread.
+        match serde_json::from_slice::<Envelope>(body) {
+            Err(_) => Body::Unreadable,
+            Ok(envelope) if envelope.r#type == Some("error".into()) => {
+                let value = serde_json::json!({ "error": envelope.error });
+                Body::Error(Self::of(&value))
             }
-        );
-        let garbled = ("anthropic-ratelimit-unified-reset", "tomorrow");
-        assert_eq!(
-            verdict(429, &[rejected, garbled]),
-            Verdict::UsageLimit { until: None }
-        );
-        assert_eq!(
-            verdict(429, &[("anthropic-ratelimit-unified-status", "allowed")]),
-            Verdict::RateLimited
-        );
+            Ok(_) => Body::Answer,
+        }
     }
 
-    #[test]
-    fn a_served_request_is_good_even_when_the_plan_runs_on_overage() {
-        let rejected = ("anthropic-ratelimit-unified-status", "rejected");
-        assert_eq!(verdict(200, &[rejected]), Verdict::Good);
+    /// The status that an error of this type has when it is not inside a 200.
+    fn status(&self) -> StatusCode {
+        match self.kind.as_str() {
+            "invalid_request_error" => StatusCode::BAD_REQUEST,
+            "authentication_error" => StatusCode::UNAUTHORIZED,
+            "billing_error" => StatusCode::PAYMENT_REQUIRED,
+            "permission_error" => StatusCode::FORBIDDEN,
+            "not_found_error" => StatusCode::NOT_FOUND,
+            "request_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+            "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
+            "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
+            "overloaded_error" => StatusCode::from_u16(529).unwrap_or(StatusCode::BAD_GATEWAY),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
     }
 
-    #[test]
-    fn the_developers_login_and_the_clients_faults_stay_on_plan() {
-        for status in [401, 403] {
-            assert_eq!(verdict(status, &[]), Verdict::Login, "{status}");
-        }
-        for status in [400, 402, 404, 408, 409, 413, 422] {
-            assert_eq!(verdict(status, &[]), Verdict::ClientFault, "{status}");
-        }
-        assert_eq!(verdict(529, &[]), Verdict::Overloaded);
-        for status in [500, 502, 503, 504] {
-            assert_eq!(verdict(status, &[]), Verdict::Broken, "{status}");
-        }
+    fn is_about_entitlement(&self) -> bool {
+        ["extra usage", "long context", "usage credits are required"]
+            .iter()
+            .any(|words| self.message.contains(words))
+    }
+
+    fn is_spend_limit(&self) -> bool {
+        self.code.ends_with("spend_limit_reached")
+    }
+
+    /// "You have reached your specified API usage limits", or "… workspace API usage limits".
+    fn is_self_set_limit(&self) -> bool {
+        self.message.contains("you have reached your specified")
+            && self.message.contains("api usage limits")
+    }
+
+    fn is_out_of_credit(&self) -> bool {
+        self.message.contains("credit balance is too low")
     }
 }

@@ -14,20 +14,21 @@ use domain::user::{User, UserStatus};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::StoredBreaker;
 use crate::layout::{
-    IN_USERS, LISTED_AS, LISTED_IN, LISTING, PK, SK, SK_BEDROCK_KEY, SK_KEY, SK_POINTER, SK_USER,
-    key_pk, pointer_pk, user_pk,
+    IN_USERS, LISTED_AS, LISTED_IN, LISTING, PK, SK, SK_BEDROCK_KEY, SK_BREAKER, SK_KEY,
+    SK_POINTER, SK_SESSION, SK_USER, key_pk, pointer_pk, user_pk,
 };
+use crate::row::{Item, Row, read, unwritable, value};
+use crate::session::BedrockSession;
 use crate::vault::Sealed;
 use crate::{StoreError, unavailable};
-
-type Item = HashMap<String, AttributeValue>;
 
 /// The table of users, keys and bindings.
 #[derive(Clone, Debug)]
 pub struct AccessTable {
-    client: Client,
-    name: String,
+    pub(crate) client: Client,
+    pub(crate) name: String,
 }
 
 /// A Bedrock API key as it is stored: sealed, with what may be shown of it.
@@ -66,6 +67,10 @@ pub struct Resolved {
     pub record: KeyRecord,
     /// Its Bedrock key, if one is registered.
     pub binding: Option<Binding>,
+    /// Its breakers, as far as they ever were anything but closed.
+    pub breakers: Vec<StoredBreaker>,
+    /// Its conversations that were on Bedrock a while ago. Some may be over.
+    pub sessions: Vec<BedrockSession>,
 }
 
 /// A key as it is listed.
@@ -98,16 +103,11 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Row<T> {
-    pk: String,
-    sk: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    listed_in: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    listed_as: Option<String>,
-    #[serde(flatten)]
-    body: T,
+/// Where a listing goes on: behind this item.
+pub(crate) struct Behind<'a> {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+    pub(crate) name: &'a str,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -156,21 +156,30 @@ impl AccessTable {
             .await
             .map_err(|error| unavailable("Query", &error))?;
         let (mut record, mut binding) = (None, None);
+        let (mut breakers, mut sessions) = (Vec::new(), Vec::new());
         for item in answer.items.unwrap_or_default() {
-            match item
+            let kind = item
                 .get(SK)
                 .and_then(|sk| sk.as_s().ok())
-                .map(String::as_str)
-            {
+                .and_then(|sk| sk.split('#').next());
+            match kind {
                 Some(SK_KEY) => record = Some(read::<KeyRecord>("key", item)?),
                 Some(SK_BEDROCK_KEY) => binding = Some(read::<Binding>("Bedrock key", item)?),
+                // One that cannot be read must not block traffic: it counts as closed.
+                Some(SK_BREAKER) => breakers.extend(StoredBreaker::read(item).ok()),
+                Some(SK_SESSION) => sessions.extend(BedrockSession::read(item).ok()),
                 _ => {} // Written by a newer version; it reads them, this one need not.
             }
         }
-        Ok(record.map(|record| Resolved { record, binding }))
+        Ok(record.map(|record| Resolved {
+            record,
+            binding,
+            breakers,
+            sessions,
+        }))
     }
 
-    async fn partition_of(&self, id: &KeyId) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn partition_of(&self, id: &KeyId) -> Result<Option<String>, StoreError> {
         let pointer = self
             .item::<Pointer>("pointer", pointer_pk(id), SK_POINTER)
             .await?;
@@ -185,7 +194,7 @@ impl AccessTable {
         self.item("user", user_pk(id), SK_USER).await
     }
 
-    async fn item<T: DeserializeOwned>(
+    pub(crate) async fn item<T: DeserializeOwned>(
         &self,
         what: &'static str,
         pk: String,
@@ -209,8 +218,13 @@ impl AccessTable {
     /// # Errors
     /// [`StoreError`].
     pub async fn users(&self, after: Option<&str>) -> Result<Page<User>, StoreError> {
-        let at = after.map(|id| (format!("user#{id}"), SK_USER, id));
-        self.listing("user", IN_USERS.to_owned(), at).await
+        let at = after.map(|id| Behind {
+            pk: format!("user#{id}"),
+            sk: SK_USER.to_owned(),
+            name: id,
+        });
+        self.listing(IN_USERS.to_owned(), at, |item| read("user", item))
+            .await
     }
 
     /// One page of a user's keys. `after` is the [`Page::next`] of the page before.
@@ -226,25 +240,27 @@ impl AccessTable {
             Some(Ok(id)) => self.partition_of(&id).await?.zip(after),
             Some(Err(_)) | None => None,
         };
-        let at = at.map(|(pk, id)| (pk, SK_KEY, id));
-        self.listing("key", user_pk(user), at).await
+        let at = at.map(|(pk, id)| Behind {
+            pk,
+            sk: SK_KEY.to_owned(),
+            name: id,
+        });
+        self.listing(user_pk(user), at, |item| read("key", item))
+            .await
     }
 
-    async fn listing<T: DeserializeOwned>(
+    pub(crate) async fn listing<T>(
         &self,
-        what: &'static str,
         listed_in: String,
-        after: Option<(String, &str, &str)>,
+        after: Option<Behind<'_>>,
+        read: impl Fn(Item) -> Result<T, StoreError>,
     ) -> Result<Page<T>, StoreError> {
-        let start = after.map(|(pk, sk, listed_as)| {
+        let start = after.map(|Behind { pk, sk, name }| {
             HashMap::from([
                 (PK.to_owned(), AttributeValue::S(pk)),
-                (SK.to_owned(), AttributeValue::S(sk.to_owned())),
+                (SK.to_owned(), AttributeValue::S(sk)),
                 (LISTED_IN.to_owned(), AttributeValue::S(listed_in.clone())),
-                (
-                    LISTED_AS.to_owned(),
-                    AttributeValue::S(listed_as.to_owned()),
-                ),
+                (LISTED_AS.to_owned(), AttributeValue::S(name.to_owned())),
             ])
         });
         let answer = self
@@ -267,7 +283,7 @@ impl AccessTable {
             .items
             .unwrap_or_default()
             .into_iter()
-            .map(|item| read(what, item))
+            .map(read)
             .collect::<Result<_, _>>()?;
         Ok(Page { items, next })
     }
@@ -468,23 +484,3 @@ impl AccessTable {
 
 const WRITE_ATTEMPTS: u32 = 5;
 const CONFLICT_PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
-
-fn read<T: DeserializeOwned>(what: &'static str, item: Item) -> Result<T, StoreError> {
-    serde_dynamo::from_item::<_, Row<T>>(item)
-        .map(|row| row.body)
-        .map_err(|error| StoreError::Damaged {
-            item: what,
-            reason: error.to_string(),
-        })
-}
-
-fn value<T: Serialize>(value: T) -> Result<AttributeValue, StoreError> {
-    serde_dynamo::to_attribute_value(value).map_err(unwritable)
-}
-
-fn unwritable(error: impl std::error::Error) -> StoreError {
-    StoreError::Damaged {
-        item: "write",
-        reason: error.to_string(),
-    }
-}

@@ -1,15 +1,19 @@
-//! Access key → record, with the cache that bounds how long a revoked key lives on.
+//! Access key → record and breakers, with the cache that bounds how long a revoked key lives on.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use domain::breaker::Circuit;
+use domain::grant::KeyRecord;
 use domain::key::{AccessKey, KeyHash, ServerSecret};
 use domain::time::Timestamp;
 use lru::LruCache;
 
 use crate::StoreError;
-use crate::access::{AccessTable, Resolved};
+use crate::access::{AccessTable, Binding};
+use crate::breaker::{BreakerPlace, StoredBreaker};
+use crate::session::BedrockSession;
 
 /// How long answers are kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,10 @@ pub struct CachePolicy {
     /// A key that was not there is asked for again after this long. Short, so that a new key works
     /// at once for those who were too fast with it.
     pub negative: Duration,
+    /// The breakers of a key are asked for again after this long, unless one is known to be open until
+    /// a moment to come. So long may a request still go to Plan after another instance has opened the
+    /// breaker.
+    pub breaker: Duration,
     /// The most keys, and as many absent ones, that are kept.
     pub capacity: NonZeroUsize,
 }
@@ -29,6 +37,7 @@ impl Default for CachePolicy {
         Self {
             revocation_bound: Duration::from_mins(1),
             negative: Duration::from_secs(5),
+            breaker: Duration::from_secs(5),
             capacity: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
         }
     }
@@ -40,15 +49,70 @@ pub struct Directory {
     table: AccessTable,
     secret: ServerSecret,
     policy: CachePolicy,
-    present: Mutex<LruCache<KeyHash, Cached<Arc<Resolved>>>>,
+    present: Mutex<LruCache<KeyHash, Known>>,
     // Apart from the present ones, so that a flood of made-up keys cannot push them out.
-    absent: Mutex<LruCache<KeyHash, Cached<()>>>,
+    absent: Mutex<LruCache<KeyHash, Timestamp>>,
 }
 
-#[derive(Debug)]
-struct Cached<T> {
-    value: T,
+/// What is known of a key.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The key's hash, by which the directory knows it.
+    pub hash: KeyHash,
+    /// The key and its Bedrock key, at most [`CachePolicy::revocation_bound`] old.
+    pub key: Arc<KnownKey>,
     read_at: Timestamp,
+    /// The breakers, as the table or this instance's own writes showed them last; each as untouched
+    /// where nothing is known.
+    breakers: Vec<StoredBreaker>,
+    sessions: Vec<BedrockSession>,
+    breakers_read_at: Timestamp,
+    breakers_failed_at: Option<Timestamp>,
+}
+
+/// A key as it is kept in memory.
+#[derive(Clone, Debug)]
+pub struct KnownKey {
+    /// The key.
+    pub record: KeyRecord,
+    /// Its Bedrock key, if one is registered.
+    pub binding: Option<Binding>,
+}
+
+impl Known {
+    /// One breaker of the key, as it is known.
+    pub fn breaker(&self, circuit: &Circuit) -> StoredBreaker {
+        let known = self
+            .breakers
+            .iter()
+            .find(|known| known.place.circuit() == circuit);
+        known.cloned().unwrap_or_else(|| {
+            let key_id = &self.key.record.key_id;
+            let place = BreakerPlace::of_key(&self.hash, key_id, circuit.clone());
+            StoredBreaker::untouched(place)
+        })
+    }
+
+    /// Until when a conversation may stay on Bedrock, if it was there.
+    pub fn session(&self, session_id: &str) -> Option<Timestamp> {
+        let sessions = self.sessions.iter();
+        let same = sessions.filter(|session| session.session_id == session_id);
+        same.map(|session| session.until).max()
+    }
+
+    /// Takes a breaker that is newer than what is known.
+    fn learn(&mut self, breaker: StoredBreaker) {
+        let circuit = breaker.place.circuit();
+        match self
+            .breakers
+            .iter_mut()
+            .find(|known| known.place.circuit() == circuit)
+        {
+            Some(known) if known.version >= breaker.version => {}
+            Some(known) => *known = breaker,
+            None => self.breakers.push(breaker),
+        }
+    }
 }
 
 impl Directory {
@@ -63,6 +127,11 @@ impl Directory {
         }
     }
 
+    /// The table behind it.
+    pub fn table(&self) -> &AccessTable {
+        &self.table
+    }
+
     /// What this key resolves to, at most [`CachePolicy::revocation_bound`] old at `now`; `None`
     /// when no such key was issued.
     ///
@@ -72,46 +141,106 @@ impl Directory {
         &self,
         key: &AccessKey,
         now: Timestamp,
-    ) -> Result<Option<Arc<Resolved>>, StoreError> {
+    ) -> Result<Option<Known>, StoreError> {
         // The current version of the server secret first: nearly every key is under it.
         for hash in self.secret.hashes(key) {
-            if let Some(resolved) = fresh(&self.present, &hash, now, self.policy.revocation_bound) {
-                return Ok(Some(resolved));
+            if let Some(known) = self.known(&hash)
+                && is_fresh(known.read_at, now, self.policy.revocation_bound)
+            {
+                return Ok(Some(known));
             }
-            if fresh(&self.absent, &hash, now, self.policy.negative).is_some() {
+            let absent_since = lock(&self.absent).get(&hash).copied();
+            if absent_since.is_some_and(|since| is_fresh(since, now, self.policy.negative)) {
                 continue;
             }
-            if let Some(resolved) = self.table.resolve(&hash).await? {
-                let resolved = Arc::new(resolved);
-                keep(&self.present, hash, Arc::clone(&resolved), now);
-                return Ok(Some(resolved));
+            if let Some(known) = self.read(&hash, now).await? {
+                return Ok(Some(known));
             }
-            keep(&self.absent, hash, (), now);
         }
         Ok(None)
     }
-}
 
-fn fresh<T: Clone>(
-    cache: &Mutex<LruCache<KeyHash, Cached<T>>>,
-    hash: &KeyHash,
-    now: Timestamp,
-    lifetime: Duration,
-) -> Option<T> {
-    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-    let cached = cache.get(hash)?;
-    // A clock that was set back must not make an answer live longer.
-    let is_fresh = cached.read_at <= now && now.since(cached.read_at) < lifetime;
-    is_fresh.then(|| cached.value.clone())
-}
+    /// What is known of a key without a read, however old.
+    pub fn known(&self, hash: &KeyHash) -> Option<Known> {
+        lock(&self.present).get(hash).cloned()
+    }
 
-fn keep<T>(cache: &Mutex<LruCache<KeyHash, Cached<T>>>, hash: KeyHash, value: T, now: Timestamp) {
-    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-    cache.put(
-        hash,
-        Cached {
-            value,
+    /// Whether breakers may be believed at `now` that are known since then
+    /// ([`CachePolicy::breaker`]).
+    pub fn believes_breakers(&self, known: &Known, now: Timestamp) -> bool {
+        is_fresh(known.breakers_read_at, now, self.policy.breaker)
+    }
+
+    /// Reads everything of a key anew, in one Query; `None` when it is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn read(&self, hash: &KeyHash, now: Timestamp) -> Result<Option<Known>, StoreError> {
+        let Some(resolved) = self.table.resolve(hash).await? else {
+            lock(&self.present).pop(hash);
+            lock(&self.absent).put(hash.clone(), now);
+            return Ok(None);
+        };
+        let mut known = Known {
+            hash: hash.clone(),
+            key: Arc::new(KnownKey {
+                record: resolved.record,
+                binding: resolved.binding,
+            }),
             read_at: now,
-        },
-    );
+            breakers: resolved.breakers,
+            sessions: resolved.sessions,
+            breakers_read_at: now,
+            breakers_failed_at: None,
+        };
+        let mut present = lock(&self.present);
+        // A write of this instance may have been faster than the read.
+        if let Some(before) = present.pop(hash) {
+            for breaker in before.breakers {
+                known.learn(breaker);
+            }
+        }
+        present.put(hash.clone(), known.clone());
+        Ok(Some(known))
+    }
+
+    /// Takes in what a write has shown of a key's breaker.
+    pub fn learn_breaker(&self, hash: &KeyHash, breaker: StoredBreaker) {
+        if let Some(known) = lock(&self.present).get_mut(hash) {
+            known.learn(breaker);
+        }
+    }
+
+    /// Takes in that a conversation is on Bedrock.
+    pub fn learn_session(&self, hash: &KeyHash, session: BedrockSession, now: Timestamp) {
+        if let Some(known) = lock(&self.present).get_mut(hash) {
+            known
+                .sessions
+                .retain(|other| other.until > now && other.session_id != session.session_id);
+            known.sessions.push(session);
+        }
+    }
+
+    /// The breakers could not be read or written.
+    pub fn put_off_breakers(&self, hash: &KeyHash, now: Timestamp) {
+        if let Some(known) = lock(&self.present).get_mut(hash) {
+            known.breakers_failed_at = Some(now);
+        }
+    }
+
+    /// Whether the breakers were put off so short a while ago that it is not worth another try: not
+    /// every request is to wait for a table that is down.
+    pub fn breakers_failed(&self, known: &Known, now: Timestamp) -> bool {
+        let failed_at = known.breakers_failed_at;
+        failed_at.is_some_and(|failed_at| is_fresh(failed_at, now, self.policy.breaker))
+    }
+}
+
+/// A clock that was set back must not make an answer live longer.
+fn is_fresh(read_at: Timestamp, now: Timestamp, lifetime: Duration) -> bool {
+    read_at <= now && now.since(read_at) < lifetime
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

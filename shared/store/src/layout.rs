@@ -8,7 +8,13 @@
 //! | user | `user#<user id>` | `user` | `users` / `<user id>` |
 //! | key | `key#<key hash>` | `key` | `user#<user id>` / `<key id>` |
 //! | sealed Bedrock key | `key#<key hash>` | `bedrock_key` | – |
+//! | breaker | `key#<key hash>` | `breaker`, `breaker#<model family>` | `breakers` / `<key id>#<circuit>` |
+//! | breaker of the deployment | `deployment` | `breaker` | `breakers` / `#deployment` |
+//! | conversation on Bedrock | `key#<key hash>` | `session#<session id>` | – |
 //! | pointer | `key_id#<key id>` | `pointer` | – |
+//!
+//! An item with `expires_s` (Unix seconds) may be removed from then on; who reads it looks at the time
+//! itself, because DynamoDB may be days late.
 //!
 //! Everything the proxy needs of a key shares the key's partition, so one Query resolves it. The
 //! pointer finds that partition by the key's id and is never changed; it lets an admin revoke a key
@@ -19,7 +25,7 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
 use domain::id::{KeyId, UserId};
 use domain::key::KeyHash;
@@ -36,7 +42,12 @@ pub(crate) const SK_USER: &str = "user";
 pub(crate) const SK_KEY: &str = "key";
 pub(crate) const SK_BEDROCK_KEY: &str = "bedrock_key";
 pub(crate) const SK_POINTER: &str = "pointer";
+pub(crate) const SK_BREAKER: &str = "breaker";
+pub(crate) const SK_SESSION: &str = "session";
+pub(crate) const PK_DEPLOYMENT: &str = "deployment";
 pub(crate) const IN_USERS: &str = "users";
+pub(crate) const IN_BREAKERS: &str = "breakers";
+pub(crate) const EXPIRES_S: &str = "expires_s";
 
 pub(crate) fn user_pk(user: &UserId) -> String {
     format!("user#{user}")
@@ -61,6 +72,9 @@ pub struct Table {
     pub sort_key: &'static str,
     /// Global secondary indexes; each projects all attributes.
     pub indexes: &'static [Index],
+    /// The attribute that says from when on an item may be removed, in Unix seconds (DynamoDB's time to
+    /// live).
+    pub time_to_live: Option<&'static str>,
 }
 
 /// A global secondary index that projects all attributes.
@@ -74,7 +88,7 @@ pub struct Index {
     pub sort_key: &'static str,
 }
 
-/// Users, keys and sealed Bedrock keys.
+/// Users, keys and sealed Bedrock keys, breakers and conversations on Bedrock.
 pub const ACCESS: Table = Table {
     default_name: "spillway-access",
     partition_key: PK,
@@ -84,6 +98,7 @@ pub const ACCESS: Table = Table {
         partition_key: LISTED_IN,
         sort_key: LISTED_AS,
     }],
+    time_to_live: Some(EXPIRES_S),
 };
 
 /// Every table of a deployment.
@@ -99,12 +114,33 @@ pub async fn create(client: &Client, table: &Table, name: &str) -> Result<(), St
         reason: error.to_string(),
     })?;
     match request.send().await {
-        Ok(_) => Ok(()),
+        Ok(_) => {}
         Err(error) => match error.as_service_error() {
-            Some(CreateTableError::ResourceInUseException(_)) => Ok(()),
-            _ if code(&error) == "ResourceInUseException" => Ok(()),
-            _ => Err(unavailable("CreateTable", &error)),
+            Some(CreateTableError::ResourceInUseException(_)) => {}
+            _ if code(&error) == "ResourceInUseException" => {}
+            _ => return Err(unavailable("CreateTable", &error)),
         },
+    }
+    let Some(attribute) = table.time_to_live else {
+        return Ok(());
+    };
+    let specification = TimeToLiveSpecification::builder()
+        .enabled(true)
+        .attribute_name(attribute)
+        .build()
+        .map_err(|error| StoreError::Damaged {
+            item: "table definition",
+            reason: error.to_string(),
+        })?;
+    let enable = client
+        .update_time_to_live()
+        .table_name(name)
+        .time_to_live_specification(specification);
+    match enable.send().await {
+        Ok(_) => Ok(()),
+        // It is enabled already.
+        Err(error) if code(&error) == "ValidationException" => Ok(()),
+        Err(error) => Err(unavailable("UpdateTimeToLive", &error)),
     }
 }
 

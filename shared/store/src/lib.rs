@@ -5,7 +5,9 @@
 //! |---|---|
 //! | [`layout`] | the tables, defined once for the template, local mode and tests |
 //! | [`access`] | users, keys and bindings: the reads and the conditional writes |
-//! | [`directory`] | access key → record, with the cache that bounds revocation |
+//! | [`breaker`] | the breakers' states: conditional writes, one per transition |
+//! | [`session`] | conversations that are on Bedrock |
+//! | [`directory`] | access key → record and breakers, with the cache that bounds revocation |
 //! | [`vault`] | Bedrock API keys sealed under KMS, and opened |
 //! | [`secrets`] | what is read from Secrets Manager |
 //! | [`aws`] | the AWS clients of a function |
@@ -17,9 +19,12 @@ use aws_smithy_runtime_api::client::result::SdkError;
 
 pub mod access;
 pub mod aws;
+pub mod breaker;
 pub mod directory;
 pub mod layout;
+mod row;
 pub mod secrets;
+pub mod session;
 pub mod vault;
 
 /// DynamoDB did not do what was asked.

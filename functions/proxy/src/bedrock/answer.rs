@@ -49,8 +49,7 @@ impl Head {
     pub(super) fn new(sent: &Translated, call: &BedrockCall<'_>) -> Self {
         let losses: Vec<String> = sent.losses.iter().map(str::to_owned).collect();
         let mut headers = HeaderMap::new();
-        let upstream = format!("bedrock; reason={}", call.reason.as_str());
-        headers.insert(UPSTREAM, header(&upstream));
+        headers.insert(UPSTREAM, header(&format!("bedrock; reason={}", call.why)));
         headers.insert(ANTHROPIC_REQUEST_ID, header(call.request_id.as_str()));
         if !sent.model_id.starts_with("arn:") {
             headers.insert(MODEL, header(&sent.model_id));

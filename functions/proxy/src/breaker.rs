@@ -1,0 +1,393 @@
+//! The breaker's shell: which breakers a request has to ask, what is known of them here, and the
+//! conditional writes that make a transition true for the whole fleet. The transitions themselves are
+//! `domain::breaker`'s.
+//!
+//! Nothing here blocks traffic: a state that cannot be read or written in time is treated as closed,
+//! with a warning and a metric.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::breaker::{Admission, BreakerState, Circuit, Signal};
+use domain::id::RequestId;
+use domain::model_family::ModelFamily;
+use domain::policy::{BreakerPolicy, BreakerScope};
+use domain::time::Timestamp;
+use domain::verdict::Verdict;
+use store::StoreError;
+use store::breaker::{BreakerPlace, StoredBreaker, Swap};
+use store::directory::{Directory, Known};
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// At most this many writes are tried for one transition. Who loses twice leaves it to others: they
+/// have just said the same, or something newer.
+const TRIES: usize = 2;
+
+/// A state that nobody knows does not block traffic.
+const UNAVAILABLE: Asked = Asked {
+    admission: Admission::Allow,
+    breakers: Vec::new(),
+};
+
+/// Asks and tells the breakers of requests.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    clock: Clock,
+    metrics: Metrics,
+    /// For one operation on the table.
+    deadline: Duration,
+    /// How long the deployment's state may be believed.
+    cached_for: Duration,
+    deployment: Mutex<Option<(StoredBreaker, Timestamp)>>,
+}
+
+/// Whose breakers, and for which request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) directory: &'a Directory,
+    pub(crate) known: &'a Known,
+    pub(crate) who: &'a RequestId,
+    /// Of the model that is asked for.
+    pub(crate) family: Option<&'a ModelFamily>,
+    pub(crate) policy: &'a BreakerPolicy,
+}
+
+/// What the breakers said.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) admission: Admission,
+    /// The states that the answer rests on. None, when they could not be read: then nothing is told
+    /// either.
+    breakers: Vec<StoredBreaker>,
+}
+
+impl Asked {
+    /// For logs.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self.admission {
+            Admission::Allow if self.breakers.is_empty() => "unavailable",
+            Admission::Allow => "closed",
+            Admission::Probe => "probe",
+            Admission::Deny { .. } => "open",
+        }
+    }
+}
+
+impl Breaker {
+    pub(crate) fn new(
+        clock: Clock,
+        metrics: Metrics,
+        deadline: Duration,
+        cached_for: Duration,
+    ) -> Self {
+        Self {
+            clock,
+            metrics,
+            deadline,
+            cached_for,
+            deployment: Mutex::default(),
+        }
+    }
+
+    /// May the request ask Plan? No read for a breaker that is known to be open, or that was seen
+    /// seconds ago; otherwise one Query. A request that may probe holds the lease.
+    pub(crate) async fn ask(&self, question: Question<'_>) -> Asked {
+        let now = self.clock.now();
+        let mut breakers = self.seen(question, question.known);
+        let is_open = |breaker: &&StoredBreaker| breaker.state.is_open(now, question.policy);
+        if let Some(open) = breakers.iter().find(is_open) {
+            let admission = open.state.ask(question.who, now, question.policy).admission;
+            return Asked {
+                admission,
+                breakers,
+            };
+        }
+        let moves = |breaker: &StoredBreaker| {
+            let asked = breaker.state.ask(question.who, now, question.policy);
+            asked.next.is_some()
+        };
+        if !self.is_current(question, now) || breakers.iter().any(moves) {
+            if question.directory.breakers_failed(question.known, now) {
+                return UNAVAILABLE;
+            }
+            match Box::pin(self.read(question, now)).await {
+                Ok(read) => breakers = read,
+                Err(error) => return self.unavailable(&error, question, now),
+            }
+        }
+        match self.admit(&mut breakers, question, now).await {
+            Ok(admission) => Asked {
+                admission,
+                breakers,
+            },
+            Err(error) => self.unavailable(&error, question, now),
+        }
+    }
+
+    /// The admission by states that are current. Leases are taken only when no breaker denies.
+    async fn admit(
+        &self,
+        breakers: &mut [StoredBreaker],
+        question: Question<'_>,
+        now: Timestamp,
+    ) -> Result<Admission, StoreError> {
+        for breaker in &*breakers {
+            let asked = breaker.state.ask(question.who, now, question.policy);
+            if let deny @ Admission::Deny { .. } = asked.admission {
+                return Ok(deny);
+            }
+        }
+        let mut admission = Admission::Allow;
+        for at in 0..breakers.len() {
+            let Some(breaker) = breakers.get_mut(at) else {
+                continue;
+            };
+            match self.take_lease(breaker, question, now).await? {
+                Admission::Allow => {}
+                Admission::Probe => admission = Admission::Probe,
+                deny @ Admission::Deny { .. } => {
+                    // The leases taken before are of no use to this request.
+                    self.signal(breakers, question, now, |_| Signal::Nothing)
+                        .await;
+                    return Ok(deny);
+                }
+            }
+        }
+        Ok(admission)
+    }
+
+    async fn take_lease(
+        &self,
+        breaker: &mut StoredBreaker,
+        question: Question<'_>,
+        now: Timestamp,
+    ) -> Result<Admission, StoreError> {
+        for _ in 0..TRIES {
+            let asked = breaker.state.ask(question.who, now, question.policy);
+            let Some(next) = asked.next else {
+                return Ok(asked.admission);
+            };
+            if self.swap(breaker, next, question).await? {
+                return Ok(asked.admission);
+            }
+        }
+        let asked = breaker.state.ask(question.who, now, question.policy);
+        Ok(match (asked.admission, asked.next) {
+            // Somebody else is at it.
+            (Admission::Probe, Some(_)) => match breaker.state {
+                BreakerState::Open { because, .. } | BreakerState::HalfOpen { because, .. } => {
+                    Admission::Deny {
+                        because,
+                        until: now,
+                    }
+                }
+                BreakerState::Closed { .. } => Admission::Allow,
+            },
+            (admission, _) => admission,
+        })
+    }
+
+    /// Tells the breakers what came of it; gives the names of the states after it, for the log.
+    pub(crate) async fn tell(
+        &self,
+        mut asked: Asked,
+        question: Question<'_>,
+        verdict: &Verdict,
+    ) -> Option<&'static str> {
+        let now = self.clock.now();
+        // Others may have told this instance something newer while Plan was answering.
+        if let Some(known) = question.directory.known(&question.known.hash) {
+            for (breaker, newer) in asked.breakers.iter_mut().zip(self.seen(question, &known)) {
+                if newer.version > breaker.version {
+                    *breaker = newer;
+                }
+            }
+        }
+        let scope = question.policy.scope;
+        self.signal(&mut asked.breakers, question, now, |circuit| {
+            Signal::of(verdict, circuit, scope)
+        })
+        .await;
+        asked
+            .breakers
+            .iter()
+            .map(|breaker| state_name(&breaker.state))
+            .max_by_key(|name| *name != "closed")
+    }
+
+    async fn signal(
+        &self,
+        breakers: &mut [StoredBreaker],
+        question: Question<'_>,
+        now: Timestamp,
+        signal: impl Fn(&Circuit) -> Signal,
+    ) {
+        for breaker in breakers {
+            let signal = signal(breaker.place.circuit());
+            for _ in 0..TRIES {
+                let told = breaker
+                    .state
+                    .tell(question.who, signal, now, question.policy);
+                let Some(next) = told else { break };
+                let before = breaker.state.clone();
+                match self.swap(breaker, next, question).await {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        self.report(&before, breaker, question, now);
+                        break;
+                    }
+                    Err(error) => {
+                        self.warn(&error, question, now);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(
+        &self,
+        before: &BreakerState,
+        breaker: &StoredBreaker,
+        question: Question<'_>,
+        now: Timestamp,
+    ) {
+        let key_id = &question.known.key.record.key_id;
+        let circuit = breaker.place.circuit();
+        match (before, &breaker.state) {
+            (_, BreakerState::Open { because, until, .. }) if *until > now => {
+                tracing::info!(key.id = %key_id, %circuit, %because, %until, "breaker open");
+                self.metrics.breaker_opened(*because, now);
+            }
+            (BreakerState::HalfOpen { .. }, BreakerState::Closed { .. }) => {
+                tracing::info!(key.id = %key_id, %circuit, "breaker closed");
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes a transition, and takes in what is there after it. False when another write was faster.
+    async fn swap(
+        &self,
+        breaker: &mut StoredBreaker,
+        next: BreakerState,
+        question: Question<'_>,
+    ) -> Result<bool, StoreError> {
+        let table = question.directory.table();
+        let swapping = Box::pin(table.swap_breaker(breaker, next));
+        let swapped = self.in_time("PutItem", swapping).await?;
+        let (is_won, current) = match swapped {
+            Swap::Won(written) => (true, written),
+            Swap::Lost(current) => (false, current),
+        };
+        *breaker = current.clone();
+        match breaker.place.circuit() {
+            Circuit::Deployment => {
+                if let Some((known, _)) = self.lock().as_mut()
+                    && known.version < current.version
+                {
+                    *known = current;
+                }
+            }
+            Circuit::Key | Circuit::Family(_) => {
+                question
+                    .directory
+                    .learn_breaker(&question.known.hash, current);
+            }
+        }
+        Ok(is_won)
+    }
+
+    /// The breakers that a request has to ask, as this instance knows them.
+    fn seen(&self, question: Question<'_>, known: &Known) -> Vec<StoredBreaker> {
+        let mut breakers = vec![known.breaker(&Circuit::Key)];
+        let family = question.family.cloned().map(Circuit::Family);
+        breakers.extend(family.map(|family| known.breaker(&family)));
+        if question.policy.scope == BreakerScope::Deployment {
+            let deployment = self.lock().as_ref().map(|(breaker, _)| breaker.clone());
+            let untouched = || StoredBreaker::untouched(BreakerPlace::deployment());
+            breakers.push(deployment.unwrap_or_else(untouched));
+        }
+        breakers
+    }
+
+    fn is_current(&self, question: Question<'_>, now: Timestamp) -> bool {
+        question.directory.believes_breakers(question.known, now)
+            && (question.policy.scope == BreakerScope::Key || self.deployment_is_current(now))
+    }
+
+    fn deployment_is_current(&self, now: Timestamp) -> bool {
+        let deployment = self.lock();
+        let read_at = deployment.as_ref().map(|(_, read_at)| *read_at);
+        read_at.is_some_and(|read_at| read_at <= now && now.since(read_at) < self.cached_for)
+    }
+
+    async fn read(
+        &self,
+        question: Question<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<StoredBreaker>, StoreError> {
+        let directory = question.directory;
+        let hash = &question.known.hash;
+        let reading = self.in_time("Query", directory.read(hash, now));
+        if question.policy.scope == BreakerScope::Deployment && !self.deployment_is_current(now) {
+            let place = BreakerPlace::deployment();
+            let table = directory.table();
+            let (known, deployment) =
+                tokio::try_join!(reading, self.in_time("GetItem", table.breaker(&place)))?;
+            *self.lock() = Some((deployment, now));
+            Ok(self.seen(question, known.as_ref().unwrap_or(question.known)))
+        } else {
+            let known = reading.await?;
+            Ok(self.seen(question, known.as_ref().unwrap_or(question.known)))
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        timeout(self.deadline, work).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable {
+                operation,
+                code: "deadline".to_owned(),
+            })
+        })
+    }
+
+    fn unavailable(&self, error: &StoreError, question: Question<'_>, now: Timestamp) -> Asked {
+        self.warn(error, question, now);
+        question
+            .directory
+            .put_off_breakers(&question.known.hash, now);
+        UNAVAILABLE
+    }
+
+    fn warn(&self, error: &StoreError, question: Question<'_>, now: Timestamp) {
+        let key_id = &question.known.key.record.key_id;
+        tracing::warn!(%error, key.id = %key_id, "breaker unavailable, treated as closed");
+        let operation = match error {
+            StoreError::Unavailable { operation, .. } => operation,
+            StoreError::Damaged { .. } => "read",
+        };
+        self.metrics.breaker_unavailable(operation, now);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(StoredBreaker, Timestamp)>> {
+        self.deployment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn state_name(state: &BreakerState) -> &'static str {
+    match state {
+        BreakerState::Closed { .. } => "closed",
+        BreakerState::Open { .. } => "open",
+        BreakerState::HalfOpen { .. } => "half_open",
+    }
+}

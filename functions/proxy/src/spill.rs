@@ -1,0 +1,199 @@
+//! Spilling over: the same request to Bedrock, with the developer's own Bedrock API key; and what the
+//! client is told when that does not work either (requirements R1.9 to R1.11).
+
+use dialect::error::Class;
+use domain::verdict::Verdict;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+use store::vault::{Owner, VaultError};
+
+use crate::bedrock::{BedrockAnswer, BedrockCall, Failed, Purpose};
+use crate::exchange::{Answer, Proxy, Request, Stop, deliver};
+use crate::plan::{PlanAnswer, PlanBody, PlanFailure, StreamOpened};
+use crate::record::Record;
+use crate::reply::{ERROR, Refusal};
+use crate::streaming::Ending;
+
+/// The class in `x-spillway-error` when a fallback had no Bedrock key to use.
+pub(crate) const NO_BEDROCK_KEY: &str = "no_bedrock_key";
+
+/// There is no answer from Bedrock.
+pub(crate) enum Unspilled {
+    /// No Bedrock API key is registered.
+    NoKey,
+    /// The request is at fault, and the client can do something about it.
+    Request(Refusal),
+    /// Bedrock, or the developer's key for it.
+    Bedrock(Refusal),
+}
+
+impl Proxy {
+    /// Sends the request to Bedrock, once. `why` is told in `x-spillway-upstream`.
+    pub(crate) async fn spill(
+        &self,
+        request: &Request<'_>,
+        purpose: Purpose,
+        why: &str,
+        record: &mut Record,
+    ) -> Result<BedrockAnswer, Unspilled> {
+        let binding = request.known.key.binding.as_ref();
+        let binding = binding.ok_or(Unspilled::NoKey)?;
+        let key = request.grant.record();
+        let owner = Owner {
+            key: &key.key_id,
+            user: &key.user_id,
+        };
+        let opening = self.opener.open(owner, &binding.sealed, self.clock.now());
+        let token = opening.await.map_err(|error| {
+            tracing::error!(%error, key.id = %owner.key, "the Bedrock key does not open");
+            Unspilled::Bedrock(sealed(&error))
+        })?;
+        let call = BedrockCall {
+            purpose,
+            request_id: request.id.clone(),
+            settings: &key.bedrock,
+            owner,
+            token: &token,
+            why,
+            headers: request.arrival.headers,
+            body: &request.arrival.body,
+        };
+        match self.bedrock.send(call, record).await {
+            Ok(answer) => {
+                let model = record.note().bedrock_model.as_deref().unwrap_or_default();
+                let metrics = self.settings.metrics;
+                metrics.losses(model, answer.losses(), self.clock.now());
+                Ok(answer)
+            }
+            Err(Failed::Request(refusal)) => Err(Unspilled::Request(refusal)),
+            Err(Failed::Bedrock(refusal)) => Err(Unspilled::Bedrock(refusal)),
+        }
+    }
+}
+
+impl Unspilled {
+    /// What the client is told when Plan was not asked.
+    pub(crate) fn alone(self, why: &str) -> Stop {
+        let refusal = match self {
+            Self::NoKey => no_bedrock_key(),
+            Self::Request(refusal) | Self::Bedrock(refusal) => refusal,
+        };
+        Stop::Refused {
+            refusal,
+            upstream: Some(format!("bedrock; reason={why}")),
+        }
+    }
+
+    /// What the client is told when Plan was asked: Plan's answer with its headers, which is the more
+    /// useful one; unless the client can mend what Bedrock does not take, or Plan said nothing.
+    pub(crate) fn beside(
+        self,
+        plan: Result<PlanAnswer, PlanFailure>,
+        verdict: &Verdict,
+        record: &mut Record,
+    ) -> Result<Answer, Stop> {
+        let class = match &self {
+            Self::NoKey => NO_BEDROCK_KEY,
+            Self::Request(refusal) | Self::Bedrock(refusal) => refusal.class,
+        };
+        record.note().error_class = Some(class);
+        match (self, plan) {
+            (Self::NoKey, Ok(answer)) if is_limit(verdict) => {
+                let answer = without_bedrock_key(&answer, verdict, record);
+                deliver(Ok(answer), Ending::Any, verdict.as_str())
+            }
+            (Self::Bedrock(_) | Self::NoKey, Ok(mut answer))
+                if says_something(&answer, verdict) =>
+            {
+                answer
+                    .headers
+                    .insert(ERROR, HeaderValue::from_static(class));
+                deliver(Ok(answer), Ending::Message, verdict.as_str())
+            }
+            (Self::NoKey, plan) => deliver(plan, Ending::Message, verdict.as_str()),
+            (unspilled, _) => Err(unspilled.alone(verdict.as_str())),
+        }
+    }
+}
+
+/// The plan is the limit, so that a Bedrock key would help.
+fn is_limit(verdict: &Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::UsageLimit { .. } | Verdict::RateLimited { .. }
+    )
+}
+
+/// Whether an answer of Plan's tells the client anything: a 200 that came to nothing does not.
+fn says_something(answer: &PlanAnswer, verdict: &Verdict) -> bool {
+    let is_error_event = matches!(
+        answer.body,
+        PlanBody::Streaming {
+            opened: StreamOpened::Error(_),
+            ..
+        }
+    );
+    let is_broken = matches!(verdict, Verdict::Broken { .. });
+    is_error_event || !(answer.status.is_success() && is_broken)
+}
+
+/// There is nowhere to fall back to (requirement R1.9): 503 that says so, with all that Plan told of
+/// the limit. A throttle is soon over, so the client may try again when Plan said.
+fn without_bedrock_key(plan: &PlanAnswer, verdict: &Verdict, record: &Record) -> PlanAnswer {
+    let mut refusal = no_bedrock_key();
+    if matches!(verdict, Verdict::RateLimited { .. }) {
+        refusal.should_retry = None;
+    }
+    let (parts, body) = refusal.into_parts(record.request_id());
+    let mut headers = parts.headers;
+    for (name, value) in &plan.headers {
+        if *name == RETRY_AFTER || name.as_str().starts_with("anthropic-ratelimit-") {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    PlanAnswer {
+        status: parts.status,
+        headers,
+        body: PlanBody::Whole(body),
+    }
+}
+
+fn no_bedrock_key() -> Refusal {
+    Refusal {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        error_type: "api_error",
+        class: NO_BEDROCK_KEY,
+        message:
+            "Your Claude plan has reached its limit, and no Amazon Bedrock API key is registered \
+                  for your access key. Ask whoever runs Spillway for your team to register one."
+                .to_owned(),
+        should_retry: Some(false),
+        retry_after_s: None,
+    }
+}
+
+/// The Bedrock key stays sealed.
+fn sealed(error: &VaultError) -> Refusal {
+    match error {
+        VaultError::Refused => Refusal {
+            status: StatusCode::FORBIDDEN,
+            error_type: "permission_error",
+            class: Class::AuthError.as_str(),
+            message: "Your Bedrock API key cannot be opened any more; your Spillway administrator \
+                      can register it anew."
+                .to_owned(),
+            should_retry: Some(false),
+            retry_after_s: None,
+        },
+        VaultError::Unavailable { .. } | VaultError::NoEntropy => Refusal {
+            status: StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            error_type: "overloaded_error",
+            class: Class::Unavailable.as_str(),
+            message: "Spillway cannot open your Bedrock API key at the moment; try again in a \
+                      moment."
+                .to_owned(),
+            should_retry: None,
+            retry_after_s: None,
+        },
+    }
+}

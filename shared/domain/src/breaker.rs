@@ -1,0 +1,443 @@
+//! The breaker: after Plan has said for how long it is exhausted, or has failed several times in a row,
+//! requests go to Bedrock without asking Plan first, until one of them probes whether Plan is back.
+//!
+//! One breaker's state is a value, and its transitions are two pure functions: [`BreakerState::ask`]
+//! before a request, [`BreakerState::tell`] after Plan's answer. Whoever keeps the state writes what
+//! they return on the condition that it has not changed meanwhile, and otherwise asks them again with
+//! what it has become. So a fleet that shares nothing but the stored state never has two probes.
+//!
+//! *Closed* means that traffic flows, here, in logs and on screens.
+//!
+//! # Transitions
+//!
+//! `n` is [`BreakerPolicy::failures`], `ƒ` the failures within [`BreakerPolicy::window`].
+//!
+//! | state | asked | [`Success`] | [`LimitUntil`] | [`Failure`] | [`Answered`] | [`Nothing`] |
+//! |---|---|---|---|---|---|---|
+//! | no `ƒ` | allow | – | open | `ƒ` = 1 | – | – |
+//! | `ƒ` < `n` | allow | no `ƒ` | open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | – | – |
+//! | open, before `until` | deny | – | – | – | – | – |
+//! | open, after `until` | half-open, probe | – | – | – | – | – |
+//! | half-open, another's probe | deny | – | – | – | – | – |
+//! | half-open, lease over | half-open, probe | – | – | – | – | – |
+//! | half-open, own probe | probe | closed | open | open | closed | open until now |
+//!
+//! A dash writes nothing. Who is not the probe changes nothing that is not closed, however late its
+//! answer comes, and telling the same answer twice is telling it once.
+//!
+//! [`Success`]: Signal::Success
+//! [`LimitUntil`]: Signal::LimitUntil
+//! [`Failure`]: Signal::Failure
+//! [`Answered`]: Signal::Answered
+//! [`Nothing`]: Signal::Nothing
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::RequestId;
+use crate::model_family::ModelFamily;
+use crate::policy::{BreakerPolicy, BreakerScope, FallbackClass};
+use crate::time::Timestamp;
+use crate::verdict::{LimitOf, Verdict};
+
+/// What one breaker guards.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Circuit {
+    /// The plan behind an access key.
+    Key,
+    /// What that plan includes of one model family.
+    Family(ModelFamily),
+    /// Anthropic itself, for all keys of the deployment.
+    Deployment,
+}
+
+/// A text was not the name of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a circuit is `key`, `deployment` or a model family such as `opus`")]
+pub struct UnknownCircuit;
+
+impl fmt::Display for Circuit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Key => "key",
+            Self::Deployment => "deployment",
+            Self::Family(family) => family.as_str(),
+        })
+    }
+}
+
+impl FromStr for Circuit {
+    type Err = UnknownCircuit;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCircuit> {
+        match text {
+            "key" => Ok(Self::Key),
+            "deployment" => Ok(Self::Deployment),
+            family => ModelFamily::try_from(family.to_owned())
+                .map(Self::Family)
+                .map_err(|_| UnknownCircuit),
+        }
+    }
+}
+
+impl TryFrom<String> for Circuit {
+    type Error = UnknownCircuit;
+
+    fn try_from(text: String) -> Result<Self, UnknownCircuit> {
+        text.parse()
+    }
+}
+
+impl From<Circuit> for String {
+    fn from(circuit: Circuit) -> Self {
+        circuit.to_string()
+    }
+}
+
+/// The state of one breaker. Each is written with the clock of the instance that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum BreakerState {
+    /// Plan is asked.
+    Closed {
+        /// The latest counted failures in a row, oldest first; fewer than open the breaker.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        failures: Vec<CountedFailure>,
+    },
+    /// Plan is not asked.
+    Open {
+        /// What opened it.
+        because: FallbackClass,
+        /// When it was opened last.
+        since: Timestamp,
+        /// From then on, one request probes.
+        until: Timestamp,
+        /// How often it was opened since it was closed last.
+        trips: u32,
+    },
+    /// One request has been sent to see whether Plan is back.
+    HalfOpen {
+        /// What had opened it.
+        because: FallbackClass,
+        /// When it was opened last.
+        since: Timestamp,
+        /// The request that may ask Plan.
+        probe: RequestId,
+        /// From then on, another request may.
+        lease_until: Timestamp,
+        /// How often it was opened since it was closed last.
+        trips: u32,
+    },
+}
+
+/// A failure that counts towards opening.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CountedFailure {
+    /// When its answer came.
+    pub at: Timestamp,
+    /// Whose answer it was, so that none counts twice.
+    pub request: RequestId,
+}
+
+impl Default for BreakerState {
+    fn default() -> Self {
+        Self::CLOSED
+    }
+}
+
+/// May a request ask Plan?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Allow,
+    /// Yes, as the only one in the whole fleet, to see whether Plan is back.
+    Probe,
+    /// No.
+    Deny {
+        /// What opened the breaker.
+        because: FallbackClass,
+        /// When Plan is asked again, at the earliest.
+        until: Timestamp,
+    },
+}
+
+/// What the breaker says to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// May it ask Plan? A probe may only once `next` is written.
+    pub admission: Admission,
+    /// What the state becomes by asking, if anything.
+    pub next: Option<BreakerState>,
+}
+
+/// What a verdict says to one breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// What this breaker guards works.
+    Success,
+    /// It is exhausted, and it is known until when.
+    LimitUntil(Timestamp),
+    /// It failed.
+    Failure {
+        /// How.
+        class: FallbackClass,
+        /// Another try is not welcome before.
+        not_before: Option<Timestamp>,
+    },
+    /// It answered; the answer was about the request.
+    Answered,
+    /// The answer says nothing about what this breaker guards.
+    Nothing,
+}
+
+impl Signal {
+    /// What `verdict` says to the breaker of `circuit`.
+    pub fn of(verdict: &Verdict, circuit: &Circuit, scope: BreakerScope) -> Self {
+        let failure = |not_before: Option<Timestamp>| Self::Failure {
+            class: verdict.fallback_class().unwrap_or(FallbackClass::Broken),
+            not_before,
+        };
+        match (verdict, circuit) {
+            (Verdict::Good, _) => Self::Success,
+            (Verdict::UsageLimit { of, until }, _) => match (of, circuit) {
+                (LimitOf::Plan, Circuit::Key) => until.map_or(failure(None), Self::LimitUntil),
+                (LimitOf::Family(limited), Circuit::Family(asked)) if limited == asked => {
+                    until.map_or(failure(None), Self::LimitUntil)
+                }
+                // The plan as a whole, and Anthropic, have answered.
+                (LimitOf::Family(_), Circuit::Key) | (_, Circuit::Deployment) => Self::Answered,
+                (_, Circuit::Family(_)) => Self::Nothing,
+            },
+            (Verdict::RateLimited { retry_at }, Circuit::Key) => failure(*retry_at),
+            (Verdict::RateLimited { .. }, Circuit::Family(_)) => Self::Nothing,
+            (Verdict::Overloaded { retry_at } | Verdict::Broken { retry_at }, circuit) => {
+                match (circuit, scope) {
+                    (Circuit::Key, BreakerScope::Key)
+                    | (Circuit::Deployment, BreakerScope::Deployment) => failure(*retry_at),
+                    _ => Self::Nothing,
+                }
+            }
+            (Verdict::RateLimited { .. }, Circuit::Deployment)
+            | (Verdict::Entitlement | Verdict::Login | Verdict::ClientFault, _) => Self::Answered,
+        }
+    }
+}
+
+/// A clock of another instance may be wrong by this much and still be believed. Beyond it, what was
+/// written under a wild clock counts as over, so that it cannot keep a breaker open for ever.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+
+impl BreakerState {
+    /// Traffic flows, and nothing has failed.
+    pub const CLOSED: Self = Self::Closed {
+        failures: Vec::new(),
+    };
+
+    /// Whether the breaker is open at `now` and stays so until a known moment to come: nothing that
+    /// happens elsewhere changes this, but an admin's reset.
+    pub fn is_open(&self, now: Timestamp, policy: &BreakerPolicy) -> bool {
+        match self {
+            Self::Open { until, .. } => lasts(*until, now, policy.max_open),
+            Self::Closed { .. } | Self::HalfOpen { .. } => false,
+        }
+    }
+
+    /// May the request `who` ask Plan at `now`?
+    pub fn ask(&self, who: &RequestId, now: Timestamp, policy: &BreakerPolicy) -> Asked {
+        let (because, since, trips) = match self {
+            Self::Closed { .. } => {
+                return Asked {
+                    admission: Admission::Allow,
+                    next: None,
+                };
+            }
+            Self::Open { because, until, .. } if lasts(*until, now, policy.max_open) => {
+                return Asked {
+                    admission: Admission::Deny {
+                        because: *because,
+                        until: *until,
+                    },
+                    next: None,
+                };
+            }
+            Self::HalfOpen { probe, .. } if probe == who => {
+                return Asked {
+                    admission: Admission::Probe,
+                    next: None,
+                };
+            }
+            Self::HalfOpen {
+                because,
+                lease_until,
+                ..
+            } if lasts(*lease_until, now, policy.lease) => {
+                return Asked {
+                    admission: Admission::Deny {
+                        because: *because,
+                        until: *lease_until,
+                    },
+                    next: None,
+                };
+            }
+            Self::Open {
+                because,
+                since,
+                trips,
+                ..
+            }
+            | Self::HalfOpen {
+                because,
+                since,
+                trips,
+                ..
+            } => (*because, *since, *trips),
+        };
+        Asked {
+            admission: Admission::Probe,
+            next: Some(Self::HalfOpen {
+                because,
+                since,
+                probe: who.clone(),
+                lease_until: now.plus(policy.lease),
+                trips,
+            }),
+        }
+    }
+
+    /// What the state becomes by the answer that the request `who` got at `now`; `None` when nothing
+    /// changes and nothing need be written.
+    pub fn tell(
+        &self,
+        who: &RequestId,
+        signal: Signal,
+        now: Timestamp,
+        policy: &BreakerPolicy,
+    ) -> Option<Self> {
+        match self {
+            Self::Closed { failures } => Self::after(failures, who, signal, now, policy),
+            Self::HalfOpen {
+                because,
+                since,
+                probe,
+                trips,
+                ..
+            } if probe == who => Some(match signal {
+                Signal::Success | Signal::Answered => Self::CLOSED,
+                Signal::LimitUntil(until) => Self::opened_until(until, who, now, *trips, policy),
+                Signal::Failure { class, not_before } => {
+                    Self::opened(class, not_before, who, now, *trips, policy)
+                }
+                Signal::Nothing => Self::Open {
+                    because: *because,
+                    since: *since,
+                    until: now,
+                    trips: *trips,
+                },
+            }),
+            Self::Open { .. } | Self::HalfOpen { .. } => None,
+        }
+    }
+
+    fn after(
+        failures: &[CountedFailure],
+        who: &RequestId,
+        signal: Signal,
+        now: Timestamp,
+        policy: &BreakerPolicy,
+    ) -> Option<Self> {
+        // A clock that runs ahead must not make a failure count for longer.
+        let counts = |failure: &&CountedFailure| {
+            now.since(failure.at) <= policy.window && failure.at.since(now) <= policy.window
+        };
+        let mut counted: Vec<CountedFailure> = failures.iter().filter(counts).cloned().collect();
+        match signal {
+            Signal::Success => (!counted.is_empty()).then_some(Self::CLOSED),
+            Signal::Answered | Signal::Nothing => None,
+            Signal::LimitUntil(until) => Some(Self::opened_until(until, who, now, 0, policy)),
+            Signal::Failure { class, not_before } => {
+                if failures.iter().any(|failure| failure.request == *who) {
+                    return None;
+                }
+                counted.push(CountedFailure {
+                    at: now,
+                    request: who.clone(),
+                });
+                let enough = usize::try_from(policy.failures).unwrap_or(usize::MAX);
+                Some(if counted.len() >= enough {
+                    Self::opened(class, not_before, who, now, 0, policy)
+                } else {
+                    Self::Closed { failures: counted }
+                })
+            }
+        }
+    }
+
+    fn opened(
+        because: FallbackClass,
+        not_before: Option<Timestamp>,
+        who: &RequestId,
+        now: Timestamp,
+        trips: u32,
+        policy: &BreakerPolicy,
+    ) -> Self {
+        let until = not_before.map_or(now, |moment| moment.max(now));
+        Self::open(
+            because,
+            until.max(now.plus(policy.open_for)),
+            who,
+            now,
+            trips,
+            policy,
+        )
+    }
+
+    fn opened_until(
+        until: Timestamp,
+        who: &RequestId,
+        now: Timestamp,
+        trips: u32,
+        policy: &BreakerPolicy,
+    ) -> Self {
+        Self::open(FallbackClass::UsageLimit, until, who, now, trips, policy)
+    }
+
+    fn open(
+        because: FallbackClass,
+        until: Timestamp,
+        who: &RequestId,
+        now: Timestamp,
+        trips: u32,
+        policy: &BreakerPolicy,
+    ) -> Self {
+        let until = until.plus(jitter(who, policy.jitter));
+        Self::Open {
+            because,
+            since: now,
+            until: until.min(now.plus(policy.max_open)),
+            trips: trips.saturating_add(1),
+        }
+    }
+}
+
+/// Whether a time that was said to last until `until`, and lasts `at_most`, goes on at `now`.
+fn lasts(until: Timestamp, now: Timestamp, at_most: Duration) -> bool {
+    now < until && until.since(now) <= at_most.saturating_add(CLOCK_TOLERANCE)
+}
+
+/// A part of `most` that differs from request to request and is always the same for one: request ids
+/// are random enough, and this crate has no randomness of its own.
+fn jitter(who: &RequestId, most: Duration) -> Duration {
+    // FNV-1a, whose low bits are the good ones.
+    let hash = who
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let thousandths = u32::try_from(hash % 1000).unwrap_or(0);
+    most.saturating_mul(thousandths) / 1000
+}

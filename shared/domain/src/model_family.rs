@@ -1,0 +1,83 @@
+//! Model families: what Anthropic counts some limits by.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The family of a Claude model: `opus`, `sonnet`, `haiku`, or whatever comes next. 1 to 20 lower-case
+/// letters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelFamily(String);
+
+/// A text was not a model family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a model family is 1 to 20 lower-case letters, such as `opus`")]
+pub struct MalformedFamily;
+
+impl ModelFamily {
+    /// The family that a model's name tells: the first word after `claude-` that has letters only.
+    /// `claude-opus-5-5` and `claude-3-opus-20240229` are both `opus`. `None` for names that are not
+    /// Anthropic's.
+    pub fn of(model: &str) -> Option<Self> {
+        let (_, rest) = model.split_once("claude-")?;
+        rest.split(['-', '.', '[', '@', ':'])
+            .find_map(|word| Self::try_from(word.to_owned()).ok())
+    }
+
+    /// The family's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ModelFamily {
+    type Error = MalformedFamily;
+
+    fn try_from(text: String) -> Result<Self, MalformedFamily> {
+        let is_word =
+            (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
+        if is_word {
+            Ok(Self(text))
+        } else {
+            Err(MalformedFamily)
+        }
+    }
+}
+
+impl From<ModelFamily> for String {
+    fn from(family: ModelFamily) -> Self {
+        family.0
+    }
+}
+
+impl fmt::Display for ModelFamily {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_models_name_tells_its_family() {
+        for (model, family) in [
+            ("claude-opus-5-5", Some("opus")),
+            ("claude-3-5-sonnet-20241022", Some("sonnet")),
+            ("claude-haiku-4-5[1m]", Some("haiku")),
+            ("claude-fable-5-2", Some("fable")),
+            ("us.anthropic.claude-opus-4-6-v1", Some("opus")),
+            ("claude-opus@20250805", Some("opus")),
+            ("claude-", None),
+            ("claude-5", None),
+            ("gpt-5", None),
+            ("", None),
+            ("claude-OPUS", None),
+        ] {
+            let read = ModelFamily::of(model);
+            assert_eq!(read.as_ref().map(ModelFamily::as_str), family, "{model}");
+        }
+    }
+}
