@@ -201,52 +201,68 @@ fn unified_limit(
     now: Timestamp,
 ) -> Option<Verdict> {
     let value = |name: &str| text(headers, &format!("{UNIFIED}{name}"));
-    let rejected: Vec<&str> = headers
+    let summary = value("status");
+    let is_of_plan = |window: &&str| matches!(*window, "5h" | "7d");
+    let mut rejected: Vec<&str> = headers
         .keys()
         .filter_map(|name| name.as_str().strip_prefix(UNIFIED)?.strip_suffix("-status"))
         // Windows are named for their length: `5h`, `7d`, `7d_opus`. `overage` is none.
         .filter(|window| window.starts_with(|first: char| first.is_ascii_digit()))
         .filter(|window| value(&format!("{window}-status")) == Some("rejected"))
         .collect();
-    let (of_plan, of_family): (Vec<&str>, Vec<&str>) = rejected
-        .into_iter()
-        .partition(|window| matches!(*window, "5h" | "7d"));
-    let is_rejected = value("status") == Some("rejected");
-    if of_plan.is_empty() && of_family.is_empty() && !is_rejected {
+    let of_plan = rejected.iter().any(is_of_plan);
+    if of_plan {
+        rejected.retain(is_of_plan);
+    } else if summary.is_some_and(|summary| summary != "rejected") {
+        // Every answer tells of all windows. One of a family is the reason only where the summary
+        // does not say otherwise.
+        rejected.clear();
+    }
+    if rejected.is_empty() && summary != Some("rejected") {
         return None;
     }
 
-    let claim = value("representative-claim").unwrap_or_default();
-    let family = if !of_plan.is_empty() {
-        None
-    } else if let Some(window) = of_family.first() {
-        Some(named_family(window))
-    } else if claim.starts_with("seven_day_") {
-        Some(named_family(claim))
+    let of = if of_plan {
+        LimitOf::Plan
     } else {
-        None
-    };
-    let of = match family {
-        None => LimitOf::Plan,
-        Some(named) => match named.as_ref().or(requested) {
+        // Of several families, the one that this request has to do with.
+        let is_its = |window: &&str| {
+            let named = named_family(window);
+            named.is_none() || named.as_ref() == requested
+        };
+        if rejected.iter().any(is_its) {
+            rejected.retain(is_its);
+        }
+        let claim = value("representative-claim").unwrap_or_default();
+        let is_claimed = claim.starts_with("seven_day_") || claim.contains("overage");
+        let named = match rejected.iter().min() {
+            Some(window) => named_family(window),
+            None if is_claimed => named_family(claim),
+            None => return Some(limit_until(LimitOf::Plan, &rejected, headers, now)),
+        };
+        match named.as_ref().or(requested) {
             Some(family) => LimitOf::Family(family.clone()),
             // A limit of some model, of which nothing more is known than that this request met it.
             None => return Some(Verdict::Entitlement),
-        },
+        }
     };
-    let windows = if of == LimitOf::Plan {
-        of_plan
-    } else {
-        of_family
+    Some(limit_until(of, &rejected, headers, now))
+}
+
+/// A limit, with the latest reset of its windows that is to come; or else the common one, or what
+/// `retry-after` says.
+fn limit_until(of: LimitOf, windows: &[&str], headers: &HeaderMap, now: Timestamp) -> Verdict {
+    let to_come = |name: &str| {
+        let seconds = text(headers, &format!("{UNIFIED}{name}"))?.parse().ok()?;
+        Some(Timestamp::from_seconds(seconds)).filter(|reset| *reset > now)
     };
     let until = windows
-        .into_iter()
-        .filter_map(|window| moment(value(&format!("{window}-reset"))?))
+        .iter()
+        .filter_map(|window| to_come(&format!("{window}-reset")))
         .max()
-        .or_else(|| moment(value("reset")?))
-        .filter(|reset| *reset > now)
+        .or_else(|| to_come("reset"))
         .or_else(|| retry_after(headers, now));
-    Some(Verdict::UsageLimit { of, until })
+    Verdict::UsageLimit { of, until }
 }
 
 /// The family that a window (`7d_opus`) or a claim (`seven_day_opus`) names. What is included of models
@@ -260,11 +276,6 @@ fn named_family(window_or_claim: &str) -> Option<ModelFamily> {
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
-}
-
-/// Unix seconds.
-fn moment(seconds: &str) -> Option<Timestamp> {
-    Some(Timestamp::from_seconds(seconds.parse().ok()?))
 }
 
 /// `retry-after` in whole seconds, which is all that Anthropic sends and its clients read.

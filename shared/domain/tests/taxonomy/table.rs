@@ -1,0 +1,304 @@
+//! The table: each shape has the expected verdict, and all shapes of a row say the same of the request
+//! and of the breaker.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::breaker::{BreakerState, Circuit, CountedFailure, Signal};
+use domain::id::RequestId;
+use domain::model_family::ModelFamily;
+use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass, Next, Policy, PolicyChange};
+use domain::verdict::{LimitOf, Verdict};
+
+use crate::shape::{NOW, Shape, limited, moment};
+
+/// What Plan answered, row by row, in words. The only part of the table that is not found by reading
+/// the fixtures.
+pub(crate) const PLAN_ANSWERED: [&str; 10] = [
+    "2xx with content: a stream that has come to its first content event, or a message in one piece. \
+     Also one that was paid from extra usage (`anthropic-ratelimit-unified-status: rejected` under a 200)",
+    "429 with `anthropic-ratelimit-unified-status: rejected`, or with the window `5h` or `7d` \
+     `rejected`; a reset to come or `retry-after` says when the plan is back",
+    "429 as in row 2, but the only window `rejected` is one of a model family (`7d_opus`, `7d_sonnet`; \
+     `7d_oi` and any other: the family of the requested model), or, when no window is `rejected`, the \
+     claim is of one (`seven_day_opus`)",
+    "429 whose message is about extra usage, usage credits or long context; or as in row 3, for a model \
+     whose name tells no family",
+    "429 with an `error_code` that ends in `spend_limit_reached`; 400 “You have reached your specified \
+     (workspace) API usage limits”; 400 “credit balance is too low”; 402; or as in row 2, without a \
+     moment to come",
+    "any other 429",
+    "529",
+    "any other 5xx; no connection, no TLS, no first byte in time, a redirect; a stream that is empty, is \
+     cut or falls silent before its first content event; a 200 whose body is no JSON object",
+    "401, 403",
+    "any other 4xx",
+];
+
+/// What a verdict does to the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    FallsBack,
+    /// Not by default, but it may be told to.
+    FallsBackOnDemand(FallbackClass),
+    IsAnswered,
+}
+
+/// What a verdict does to the breakers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Breaker {
+    Success,
+    OpensAtOnce,
+    /// The family's only; the key's has seen Plan answer.
+    OpensForFamilyAtOnce,
+    Counted,
+    NotCounted,
+}
+
+/// What all shapes of a row have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    verdict: &'static str,
+    limit: Option<Limit>,
+    request: Request,
+    breaker: Breaker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    OfPlan { end_known: bool },
+    OfFamily { end_known: bool },
+}
+
+impl Row {
+    fn of(verdict: &Verdict) -> Self {
+        let limit = match verdict {
+            Verdict::UsageLimit { of, until } => {
+                let end_known = until.is_some();
+                Some(match of {
+                    LimitOf::Plan => Limit::OfPlan { end_known },
+                    LimitOf::Family(_) => Limit::OfFamily { end_known },
+                })
+            }
+            Verdict::Good
+            | Verdict::Entitlement
+            | Verdict::RateLimited { .. }
+            | Verdict::Overloaded { .. }
+            | Verdict::Broken { .. }
+            | Verdict::Login
+            | Verdict::ClientFault => None,
+        };
+        Self {
+            verdict: verdict.as_str(),
+            limit,
+            request: Request::of(verdict),
+            breaker: Breaker::of(verdict),
+        }
+    }
+
+    /// The cells, without the number and what Plan answered.
+    pub(crate) fn cells(&self) -> [String; 3] {
+        let limit = match self.limit {
+            Some(Limit::OfPlan { end_known: true }) => " of the plan, end known",
+            Some(Limit::OfPlan { end_known: false }) => " of the plan, end unknown",
+            Some(Limit::OfFamily { end_known: true }) => " of that family, end known",
+            Some(Limit::OfFamily { end_known: false }) => " of that family, end unknown",
+            None => "",
+        };
+        let request = match self.request {
+            Request::FallsBack => "falls back".to_owned(),
+            Request::FallsBackOnDemand(class) => {
+                format!("Plan's answer; falls back when `fallback_on` has `{class}`")
+            }
+            Request::IsAnswered => "Plan's answer, whatever `fallback_on` says".to_owned(),
+        };
+        let breaker = match self.breaker {
+            Breaker::Success => "success: counting starts anew",
+            Breaker::OpensAtOnce => "opens at once, until then",
+            Breaker::OpensForFamilyAtOnce => "opens at once, until then, for that family only",
+            Breaker::Counted => "counted",
+            Breaker::NotCounted => "not counted",
+        };
+        let verdict = format!("`{}`{limit}", self.verdict);
+        [verdict, request, breaker.to_owned()]
+    }
+}
+
+impl Request {
+    fn of(verdict: &Verdict) -> Self {
+        match (Policy::default().next(verdict), everything().next(verdict)) {
+            (Next::FallBack(_), _) => Self::FallsBack,
+            (Next::Deliver, Next::FallBack(class)) => Self::FallsBackOnDemand(class),
+            (Next::Deliver, Next::Deliver) => Self::IsAnswered,
+        }
+    }
+}
+
+impl Breaker {
+    fn of(verdict: &Verdict) -> Self {
+        let family = match verdict {
+            Verdict::UsageLimit {
+                of: LimitOf::Family(family),
+                ..
+            } => Some(Circuit::Family(family.clone())),
+            _ => None,
+        };
+        let signal = |circuit: &Circuit| Signal::of(verdict, circuit, BreakerScope::Key);
+        match (signal(&Circuit::Key), family.as_ref().map(signal)) {
+            (Signal::Success, None) => Self::Success,
+            (Signal::LimitUntil(_), None) => Self::OpensAtOnce,
+            (Signal::Failure { .. }, None) => Self::Counted,
+            (Signal::Answered, None) => Self::NotCounted,
+            (Signal::Answered, Some(Signal::LimitUntil(_))) => Self::OpensForFamilyAtOnce,
+            other => panic!("no cell for {other:?}"),
+        }
+    }
+}
+
+/// Falls back wherever a policy can.
+fn everything() -> Policy {
+    Policy::default().with(&PolicyChange {
+        fallback_on: Some(FallbackClass::ALL.into()),
+        ..PolicyChange::default()
+    })
+}
+
+/// The rows, each as all its shapes agree.
+pub(crate) fn rows() -> BTreeMap<u8, Row> {
+    let mut rows: BTreeMap<u8, (Row, String)> = BTreeMap::new();
+    for shape in Shape::all() {
+        let row = Row::of(&shape.verdict());
+        let (first, of) = rows
+            .entry(shape.expect.row)
+            .or_insert_with(|| (row.clone(), shape.name.clone()));
+        assert_eq!(row, *first, "{} and {of} are of one row", shape.name);
+    }
+    rows.into_iter()
+        .map(|(number, (row, _))| (number, row))
+        .collect()
+}
+
+#[test]
+fn every_shape_has_its_verdict() {
+    for shape in Shape::all() {
+        let verdict = shape.verdict();
+        let name = &shape.name;
+        assert_eq!(verdict.as_str(), shape.expect.verdict, "{name}");
+        assert_eq!(limited(&verdict), shape.expect.of.as_deref(), "{name}");
+        assert_eq!(moment(&verdict), shape.until(), "{name}");
+        assert!(shape.source.len() > 10, "{name}: where was this seen?");
+    }
+}
+
+#[test]
+fn every_row_has_at_least_three_shapes_which_agree() {
+    let mut shapes: BTreeMap<u8, usize> = BTreeMap::new();
+    for shape in Shape::all() {
+        *shapes.entry(shape.expect.row).or_default() += 1;
+    }
+    assert!(rows().into_keys().eq(1..=10), "rows 1 to 10");
+    assert!(shapes.values().all(|&count| count >= 3), "{shapes:?}");
+}
+
+#[test]
+fn a_limit_of_one_family_says_nothing_about_another() {
+    for shape in Shape::all() {
+        if let Verdict::UsageLimit {
+            of: LimitOf::Family(limited),
+            ..
+        } = shape.verdict()
+        {
+            let other = ["haiku", "opus"]
+                .into_iter()
+                .find(|name| *name != limited.as_str());
+            let other = ModelFamily::try_from(other.unwrap().to_owned()).unwrap();
+            let signal = Signal::of(&shape.verdict(), &Circuit::Family(other), BreakerScope::Key);
+            assert_eq!(signal, Signal::Nothing, "{}", shape.name);
+        }
+    }
+}
+
+#[test]
+fn with_a_deployment_wide_breaker_only_anthropics_own_trouble_counts_there_and_nowhere_else() {
+    for shape in Shape::all() {
+        let verdict = shape.verdict();
+        let signal = |circuit| Signal::of(&verdict, circuit, BreakerScope::Deployment);
+        let of_key = Signal::of(&verdict, &Circuit::Key, BreakerScope::Key);
+        let name = &shape.name;
+        if matches!(verdict, Verdict::Overloaded { .. } | Verdict::Broken { .. }) {
+            assert_eq!(signal(&Circuit::Deployment), of_key, "{name}");
+            assert_eq!(signal(&Circuit::Key), Signal::Nothing, "{name}");
+        } else {
+            let counts = matches!(
+                signal(&Circuit::Deployment),
+                Signal::Failure { .. } | Signal::LimitUntil(_)
+            );
+            assert!(!counts, "{name}");
+            assert_eq!(signal(&Circuit::Key), of_key, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_keys_breaker_does_what_the_table_says() {
+    let policy = BreakerPolicy::default();
+    let two = BreakerState::Closed {
+        failures: ["req_1", "req_2"].map(failure).into(),
+    };
+    for shape in Shape::all() {
+        let verdict = shape.verdict();
+        let tell = |state: &BreakerState| {
+            let signal = Signal::of(&verdict, &Circuit::Key, BreakerScope::Key);
+            state.tell(&request("req_3"), signal, NOW, &policy)
+        };
+        let name = &shape.name;
+        match Breaker::of(&verdict) {
+            Breaker::Success => assert_eq!(tell(&two), Some(BreakerState::CLOSED), "{name}"),
+            Breaker::NotCounted | Breaker::OpensForFamilyAtOnce => {
+                assert_eq!(tell(&two), None, "{name}");
+            }
+            Breaker::OpensAtOnce => {
+                let open = open_for(tell(&BreakerState::CLOSED), name);
+                let named = shape.until().unwrap().since(NOW);
+                assert_lasts(open, named.min(policy.max_open), &policy, name);
+            }
+            Breaker::Counted => {
+                let one = Some(BreakerState::Closed {
+                    failures: vec![failure("req_3")],
+                });
+                assert_eq!(tell(&BreakerState::CLOSED), one, "{name}");
+                let named = shape
+                    .until()
+                    .map_or(Duration::ZERO, |until| until.since(NOW));
+                let at_least = named.max(policy.open_for).min(policy.max_open);
+                assert_lasts(open_for(tell(&two), name), at_least, &policy, name);
+            }
+        }
+    }
+}
+
+fn request(id: &str) -> RequestId {
+    RequestId::try_from(id.to_owned()).expect("a request id")
+}
+
+fn failure(id: &str) -> CountedFailure {
+    CountedFailure {
+        at: NOW,
+        request: request(id),
+    }
+}
+
+fn open_for(state: Option<BreakerState>, name: &str) -> Duration {
+    match state {
+        Some(BreakerState::Open { until, .. }) => until.since(NOW),
+        other => panic!("{name}: not open but {other:?}"),
+    }
+}
+
+fn assert_lasts(open: Duration, time: Duration, policy: &BreakerPolicy, name: &str) {
+    let most = time.saturating_add(policy.jitter).min(policy.max_open);
+    assert!(
+        (time..=most).contains(&open),
+        "{name}: open for {open:?}, not {time:?}"
+    );
+}
