@@ -9,6 +9,9 @@
 )]
 
 mod bedrock_leg;
+mod both_legs;
+mod breaker;
+mod commit_point;
 mod doors;
 mod fallback;
 mod plan_leg;

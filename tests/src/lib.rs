@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
-use admin::{Command, IssuedKey, NewUser, Outcome, Settings};
+use admin::{BreakerView, Command, IssuedKey, NewUser, Outcome, Settings};
 use domain::bedrock_key::BedrockKey;
+use domain::breaker::{BreakerState, Circuit};
 use domain::time::Timestamp;
 use local::LocalAws;
 use local::simulator::bedrock::{AcceptedKeys, BedrockOptions};
@@ -286,6 +287,33 @@ impl World {
         key
     }
 
+    /// The breakers of the world's access key.
+    pub async fn breakers(&self) -> Vec<BreakerView> {
+        self.breakers_of(&self.key).await
+    }
+
+    /// The breakers of any access key.
+    pub async fn breakers_of(&self, key: &IssuedKey) -> Vec<BreakerView> {
+        let key_id = Some(key.key_id.clone());
+        let shown = self.command(Command::ShowBreakers { key_id }).await;
+        let Outcome::Breakers { breakers, .. } = shown else {
+            panic!()
+        };
+        breakers
+    }
+
+    /// The state of the breaker that guards the plan of the world's access key.
+    pub async fn breaker(&self) -> BreakerState {
+        let breakers = self.breakers().await.into_iter();
+        let mut of_key = breakers.filter(|breaker| breaker.circuit == Circuit::Key);
+        of_key.next().map_or(BreakerState::CLOSED, |it| it.state)
+    }
+
+    /// What Spillway takes for the present moment.
+    pub fn now(&self) -> Timestamp {
+        self.house.clock().now()
+    }
+
     /// Lets time pass, for Spillway.
     pub fn pass(&self, duration: Duration) {
         let millis = i64::try_from(duration.as_millis()).unwrap();
@@ -318,6 +346,22 @@ impl World {
     pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, format!("{}{path}", self.base_url))
+    }
+
+    /// Says hello, streamed; gives what `x-spillway-upstream` says.
+    pub async fn upstream(&self) -> String {
+        let answer = self.ask(&message("hello", Streaming::Yes)).await;
+        answer.header("x-spillway-upstream").to_owned()
+    }
+
+    /// Like [`World::upstream`], under any access key and as part of a conversation.
+    pub async fn upstream_as(&self, key: &IssuedKey, session_id: &str) -> String {
+        let request = self
+            .request_as(&key.access_key, Method::POST, "/v1/messages")
+            .header("x-claude-code-session-id", session_id)
+            .body(message("hello", Streaming::Yes).to_string());
+        let answer = read(request).await;
+        answer.header("x-spillway-upstream").to_owned()
     }
 
     /// Sends a message and reads the whole answer.

@@ -92,8 +92,18 @@ impl Breaker {
         }
     }
 
+    /// Whether a breaker is known to be open, without a read.
+    pub(crate) fn is_open(&self, question: Question<'_>) -> bool {
+        let now = self.clock.now();
+        let breakers = self.seen(question, question.known);
+        breakers
+            .iter()
+            .any(|breaker| breaker.state.is_open(now, question.policy))
+    }
+
     /// May the request ask Plan? No read for a breaker that is known to be open, or that was seen
-    /// seconds ago; otherwise one Query. A request that may probe holds the lease.
+    /// seconds ago; otherwise one Query. Whoever takes a lease by what it has seen seconds ago learns
+    /// from the failed write what has become of it. A request that may probe holds the lease.
     pub(crate) async fn ask(&self, question: Question<'_>) -> Asked {
         let now = self.clock.now();
         let mut breakers = self.seen(question, question.known);
@@ -106,13 +116,16 @@ impl Breaker {
             };
         }
         let moves = |breaker: &StoredBreaker| {
-            let asked = breaker.state.ask(question.who, now, question.policy);
-            asked.next.is_some()
+            let answer = breaker.state.ask(question.who, now, question.policy);
+            answer.next.is_some()
         };
-        if !self.is_current(question, now) || breakers.iter().any(moves) {
-            if question.directory.breakers_failed(question.known, now) {
-                return UNAVAILABLE;
-            }
+        let is_current = self.is_current(question, now);
+        if (!is_current || breakers.iter().any(moves))
+            && question.directory.breakers_failed(question.known, now)
+        {
+            return UNAVAILABLE;
+        }
+        if !is_current {
             match Box::pin(self.read(question, now)).await {
                 Ok(read) => breakers = read,
                 Err(error) => return self.unavailable(&error, question, now),

@@ -195,12 +195,12 @@ impl Proxy {
         let peek: Peek = serde_json::from_slice(&arrival.body).unwrap_or_default();
         let is_stream = peek.stream == Some(true);
         record.note().is_stream = is_stream;
-        let model = peek.model.unwrap_or_default();
-        record.note().model = Some(model.chars().take(100).collect());
+        let family = peek.model.as_deref().and_then(ModelFamily::of);
+        record.note().model = peek.model.map(|model| model.chars().take(100).collect());
         let request = Request {
             id: record.request_id().clone(),
             policy: self.settings.policy.with(&grant.record().policy),
-            family: ModelFamily::of(&model),
+            family,
             is_stream,
             arrival,
             known,
@@ -218,8 +218,15 @@ impl Proxy {
 
     /// A message: from Plan, unless the breaker or the conversation's prompt cache says otherwise.
     async fn message(&self, request: &Request<'_>, record: &mut Record) -> Result<Answer, Stop> {
+        let question = Question {
+            directory: &self.directory,
+            known: &request.known,
+            who: &request.id,
+            family: request.family.as_ref(),
+            policy: &request.policy.breaker,
+        };
         let mut spilled = None;
-        if self.stays_on_bedrock(request) {
+        if self.stays_on_bedrock(request) && !self.breaker.is_open(question) {
             let why = FallbackReason::Session.as_str();
             record.note().fallback = Some(FallbackReason::Session);
             match self.spill(request, Purpose::Answer, why, record).await {
@@ -230,13 +237,6 @@ impl Proxy {
             record.note().fallback = None;
         }
 
-        let question = Question {
-            directory: &self.directory,
-            known: &request.known,
-            who: &request.id,
-            family: request.family.as_ref(),
-            policy: &request.policy.breaker,
-        };
         let asked = self.breaker.ask(question).await;
         record.note().breaker = Some(asked.as_str());
         // An open breaker must not starve a key that has nowhere else to go (requirement R1.9).

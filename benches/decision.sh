@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# What "when to spill" costs: instructions per request for the hold, the verdict and the breaker's
+# transitions, and the calls of DynamoDB for what the breaker has to do. Instructions are counted by
+# callgrind as the difference between two runs, so that they are the same on any x86-64 machine, however
+# busy. With --gate, more than twice of what was measured fails.
+#
+#   benches/decision.sh [--gate]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if ! command -v valgrind >/dev/null; then
+    echo 'valgrind is needed (Debian: apt-get install valgrind)' >&2
+    exit 2
+fi
+cargo build --release --locked --quiet -p dialect --example verdict_cost
+bench=${CARGO_TARGET_DIR:-target}/release/examples/verdict_cost
+
+# count PART REQUESTS: instructions of the whole process.
+count() {
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bench" "$1" "$2" 2>&1 |
+        sed -n 's/.*Collected : //p'
+}
+
+# The second number is the most that --gate lets pass.
+failed=0
+printf '%-10s %24s %10s\n' part 'instructions a request' 'at most'
+while read -r part most; do
+    few=$(count "$part" 1000)
+    many=$(count "$part" 3000)
+    each=$(((many - few) / 2000))
+    printf '%-10s %24s %10s\n' "$part" "$each" "$most"
+    if ((each > most)); then failed=1; fi
+done <<'PARTS'
+nothing 100
+hold 7000
+verdict 300
+limit 34000
+breaker 1100
+PARTS
+
+echo
+cargo run --quiet --locked -p tests --example table_calls
+
+if [[ ${1:-} == --gate ]]; then exit "$failed"; fi

@@ -1,0 +1,258 @@
+//! When both legs fail (requirements R1.10 and R1.11): what Plan said × why Bedrock did not answer.
+
+use domain::policy::{FallbackClass, PolicyChange};
+use local::simulator::{Point, Step, Window};
+use reqwest::Method;
+use tests::{Answer, Streaming, World, message, read};
+
+/// What Plan does, and what its own answer is; none, when it gave none that tells the client anything.
+struct PlanCase {
+    name: &'static str,
+    step: Step,
+    own: Option<(u16, &'static str)>,
+}
+
+fn plan_cases() -> Vec<PlanCase> {
+    let case = |name, step, own| PlanCase { name, step, own };
+    let limit = |window| Step::UsageLimit {
+        window,
+        reset_after_s: 3600,
+    };
+    let error = |status, kind: &str, message: &str| Step::Error {
+        status,
+        kind: kind.to_owned(),
+        message: message.to_owned(),
+        headers: [("retry-after".to_owned(), "7".to_owned())].into(),
+    };
+    let first_event = Step::StreamError {
+        after: Point::Headers,
+        kind: Some("overloaded_error".to_owned()),
+        message: None,
+        content: vec![],
+    };
+    let cut = |after| Step::Cut {
+        after,
+        content: vec![],
+    };
+    vec![
+        case(
+            "usage limit",
+            limit(Window::FiveHour),
+            Some((429, "rate_limit_error")),
+        ),
+        case(
+            "family limit",
+            limit(Window::SevenDayOpus),
+            Some((429, "rate_limit_error")),
+        ),
+        case(
+            "entitlement",
+            Step::Entitlement,
+            Some((429, "rate_limit_error")),
+        ),
+        case(
+            "spend limit",
+            Step::SpendLimit,
+            Some((429, "rate_limit_error")),
+        ),
+        case(
+            "own limit",
+            error(
+                400,
+                "invalid_request_error",
+                "You have reached your specified API usage limits.",
+            ),
+            Some((400, "invalid_request_error")),
+        ),
+        case(
+            "no credit",
+            error(402, "billing_error", "No credit"),
+            Some((402, "billing_error")),
+        ),
+        case(
+            "throttled",
+            error(429, "rate_limit_error", "Slow down"),
+            Some((429, "rate_limit_error")),
+        ),
+        case(
+            "overloaded",
+            Step::Overloaded,
+            Some((529, "overloaded_error")),
+        ),
+        case(
+            "overloaded in the stream",
+            first_event,
+            Some((200, "overloaded_error")),
+        ),
+        case("broken", Step::ServerError, Some((500, "api_error"))),
+        case("cut", cut(Point::MessageStart), None),
+        case("no answer", cut(Point::Connect), None),
+    ]
+}
+
+/// Why Bedrock does not answer: the step, the class, and what the client gets when Plan said nothing.
+fn bedrock_cases() -> Vec<(Step, &'static str, u16, &'static str)> {
+    let rejected = Step::Error {
+        status: 400,
+        kind: "ValidationException".to_owned(),
+        message: "Malformed input request".to_owned(),
+        headers: std::collections::BTreeMap::new(),
+    };
+    let throttle = Step::RateLimit {
+        retry_after_s: None,
+    };
+    vec![
+        (
+            Step::Unauthorized,
+            "bedrock_auth_error",
+            403,
+            "permission_error",
+        ),
+        (throttle, "bedrock_quota_exceeded", 429, "rate_limit_error"),
+        (
+            Step::Overloaded,
+            "bedrock_unavailable",
+            529,
+            "overloaded_error",
+        ),
+        (rejected, "bedrock_rejected", 529, "overloaded_error"),
+    ]
+}
+
+/// Everything falls back, and no breaker is in the way.
+async fn on_everything() -> World {
+    World::with(|settings| {
+        settings.policy = settings.policy.with(&PolicyChange {
+            fallback_on: Some(FallbackClass::ALL.into()),
+            ..PolicyChange::default()
+        });
+    })
+    .await
+}
+
+fn check_told(answer: &Answer, class: &str, what: &str) {
+    assert_eq!(answer.header("x-spillway-error"), class, "{what}");
+    assert!(!answer.header("x-spillway-upstream").is_empty(), "{what}");
+    for secret in ["arn:", "123456789012", "ABSK", "sk-ant"] {
+        assert!(!answer.text().contains(secret), "{what}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn plans_answer_wins_with_its_headers_and_bedrocks_is_told_when_plan_said_nothing() {
+    for plan in plan_cases() {
+        for (step, class, status, kind) in bedrock_cases() {
+            let what = format!("Plan: {}, Bedrock: {class}", plan.name);
+            let world = on_everything().await;
+            world.plan.script([plan.step.clone()]);
+            world.bedrock.script([step]);
+            let answer = world.ask(&message("hello", Streaming::Yes)).await;
+            check_told(&answer, class, &what);
+            let (expected, leg) = match plan.own {
+                Some(own) => (own, "plan; "),
+                None => ((status, kind), "bedrock; "),
+            };
+            let told = (answer.status, answer.error().0);
+            assert_eq!(told, (expected.0, expected.1.to_owned()), "{what}");
+            let upstream = answer.header("x-spillway-upstream");
+            assert!(upstream.starts_with(leg), "{what}: {upstream}");
+            if plan.own.is_some() {
+                let sent_by_plan =
+                    answer.header("request-id") != answer.header("x-spillway-request-id");
+                assert!(sent_by_plan, "{what}: Plan's own headers are kept");
+            } else if class == "bedrock_quota_exceeded" {
+                assert_eq!(answer.header("retry-after"), "30", "{what}");
+            }
+            if plan.name.ends_with("limit") && plan.own.is_some_and(|own| own.0 == 429) {
+                let limits = answer
+                    .headers
+                    .keys()
+                    .any(|name| name.as_str().contains("unified"));
+                assert_eq!(limits, plan.name != "spend limit", "{what}");
+            }
+            let calls = (world.plan.requests().len(), world.bedrock.requests().len());
+            assert_eq!(calls, (1, 1), "{what}: each leg is tried once");
+        }
+    }
+}
+
+#[tokio::test]
+async fn behind_an_open_breaker_bedrocks_failure_is_told_in_words_that_claude_code_acts_on() {
+    for (step, class, status, kind) in bedrock_cases() {
+        let world = on_everything().await;
+        world.exhaust_plan(1);
+        world.ask(&message("hello", Streaming::Yes)).await;
+        world.bedrock.script([step]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        check_told(&answer, class, class);
+        assert_eq!((answer.status, answer.error().0), (status, kind.to_owned()));
+        let upstream = answer.header("x-spillway-upstream");
+        assert!(
+            upstream.starts_with("bedrock; reason=breaker_open"),
+            "{upstream}"
+        );
+        let no_retry = answer.header("x-should-retry") == "false";
+        let is_final = ["bedrock_auth_error", "bedrock_rejected"].contains(&class);
+        assert_eq!(no_retry, is_final, "{class}");
+        assert_eq!(
+            world.plan.requests().len(),
+            1,
+            "never twice into the same wall"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_the_client_can_mend_is_told_whatever_plan_said() {
+    for plan in plan_cases() {
+        let world = on_everything().await;
+        world.plan.script([plan.step]);
+        world.bedrock.script([Step::TooLong]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        let told = (answer.status, answer.error().0);
+        assert_eq!(
+            told,
+            (400, "invalid_request_error".to_owned()),
+            "{}",
+            plan.name
+        );
+        check_told(&answer, "bedrock_rejected", plan.name);
+    }
+}
+
+#[tokio::test]
+async fn without_a_bedrock_key_a_limit_says_so_and_all_else_is_plans_own_answer() {
+    for plan in plan_cases() {
+        let world = on_everything().await;
+        let key = world.key_without_bedrock().await;
+        world.plan.script([plan.step.clone()]);
+        let body = message("hello", Streaming::Yes).to_string();
+        let request = world
+            .request_as(&key.access_key, Method::POST, "/v1/messages")
+            .body(body);
+        let answer = read(request).await;
+        let is_limit =
+            matches!(plan.name, "throttled" | "no credit") || plan.name.ends_with("limit");
+        if is_limit {
+            let told = (answer.status, answer.error().0);
+            assert_eq!(told, (503, "api_error".to_owned()), "{}", plan.name);
+            check_told(&answer, "no_bedrock_key", plan.name);
+            // A throttle is soon over; for a limit, retries would only keep the developer waiting.
+            let no_retry = answer.header("x-should-retry") == "false";
+            assert_eq!(no_retry, plan.name != "throttled", "{}", plan.name);
+            if matches!(plan.name, "throttled" | "no credit") {
+                assert_eq!(answer.header("retry-after"), "7");
+            }
+        } else if let Some((status, kind)) = plan.own {
+            assert_eq!(
+                (answer.status, answer.error().0.as_str()),
+                (status, kind),
+                "{}",
+                plan.name
+            );
+        } else {
+            assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=broken");
+        }
+        assert!(world.bedrock.requests().is_empty());
+    }
+}

@@ -1,0 +1,535 @@
+//! The breaker: when Plan is not asked at all (requirement R2).
+
+use std::time::Duration;
+
+use admin::{BreakersOf, Command, Outcome, Settings};
+use domain::breaker::{BreakerState, Circuit};
+use domain::policy::{BreakerScope, FallbackClass, PolicyChange};
+use local::simulator::{Point, Step, Window};
+use reqwest::Method;
+use tests::{Streaming, World, message, read, world};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+/// The most that jitter adds by default.
+const JITTER: Duration = Duration::from_secs(10);
+
+fn limit(window: Window, reset_after_s: u64) -> Step {
+    Step::UsageLimit {
+        window,
+        reset_after_s,
+    }
+}
+
+fn policy(policy: PolicyChange) -> Settings {
+    Settings {
+        policy,
+        ..Settings::default()
+    }
+}
+
+fn with_policy(change: PolicyChange) -> impl FnOnce(&mut proxy::config::Settings) {
+    move |settings| settings.policy = settings.policy.with(&change)
+}
+
+/// The simulators go by the machine's clock; a reset is told in Spillway's time instead.
+fn limit_until(world: &World, after: Duration) -> Step {
+    let reset = world.now().plus(after).as_millis() / 1000;
+    let unified = |name: &str| format!("anthropic-ratelimit-unified-{name}");
+    let headers = [
+        (unified("status"), "rejected".to_owned()),
+        (unified("5h-status"), "rejected".to_owned()),
+        (unified("5h-reset"), reset.to_string()),
+        (unified("reset"), reset.to_string()),
+        ("retry-after".to_owned(), after.as_secs().to_string()),
+    ];
+    Step::Error {
+        status: 429,
+        kind: "rate_limit_error".to_owned(),
+        message: "This request would exceed your account's rate limit.".to_owned(),
+        headers: headers.into(),
+    }
+}
+
+#[tokio::test]
+async fn a_usage_limit_opens_the_breaker_until_its_reset_and_one_probe_closes_it() {
+    let world = world().await;
+    let after = 20 * MINUTE;
+    let until = world.now().plus(after);
+    world.plan.script([limit_until(&world, after)]);
+    assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
+    let BreakerState::Open {
+        because,
+        until: open_until,
+        trips,
+        ..
+    } = world.breaker().await
+    else {
+        panic!("the breaker is open");
+    };
+    assert_eq!((because, trips), (FallbackClass::UsageLimit, 1));
+    assert!(open_until >= until, "until the reset");
+    assert!(open_until <= until.plus(JITTER), "with jitter");
+
+    let opened = format!("bedrock; reason=breaker_open; because=usage_limit; until={open_until}");
+    for _ in 0..3 {
+        assert_eq!(world.upstream().await, opened);
+    }
+    assert_eq!(world.plan.requests().len(), 1, "Plan is left alone");
+
+    world.pass(after + JITTER);
+    assert_eq!(world.upstream().await, "plan; reason=good; probe");
+    assert_eq!(world.breaker().await, BreakerState::CLOSED);
+    assert_eq!(world.upstream().await, "plan; reason=good");
+}
+
+#[tokio::test]
+async fn a_failed_probe_opens_the_breaker_again() {
+    let world = world().await;
+    world.plan.script([limit_until(&world, MINUTE)]);
+    world.upstream().await;
+    world.pass(MINUTE + JITTER);
+    world.plan.script([limit_until(&world, 2 * MINUTE)]);
+    assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
+    let BreakerState::Open { until, trips, .. } = world.breaker().await else {
+        panic!("open again");
+    };
+    assert_eq!(trips, 2);
+    assert!(until >= world.now().plus(2 * MINUTE));
+    let upstream = world.upstream().await;
+    assert!(upstream.contains("breaker_open"), "{upstream}");
+}
+
+#[tokio::test]
+async fn one_request_probes_and_the_others_do_not_wait_for_it() {
+    let world = std::sync::Arc::new(world().await);
+    world.plan.script([limit_until(&world, MINUTE)]);
+    world.upstream().await;
+    world.pass(MINUTE + JITTER);
+    world.plan.script([Step::Slow {
+        headers_ms: 700,
+        events_ms: 0,
+        content: vec![],
+    }]);
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let world = std::sync::Arc::clone(&world);
+        asking.spawn(async move { world.upstream().await });
+    }
+    let upstreams = asking.join_all().await;
+    let probes = upstreams
+        .iter()
+        .filter(|it| *it == "plan; reason=good; probe");
+    assert_eq!(probes.count(), 1, "{upstreams:?}");
+    let denied = upstreams
+        .iter()
+        .filter(|it| it.starts_with("bedrock; reason=breaker_open"));
+    assert_eq!(denied.count(), 19, "{upstreams:?}");
+    assert_eq!(world.plan.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_probe_that_never_ends_gives_way_when_its_lease_is_over() {
+    let world = world().await;
+    world.plan.script([limit_until(&world, MINUTE)]);
+    world.upstream().await;
+    world.pass(MINUTE + JITTER);
+    world.plan.script([Step::Hang {
+        after: Point::Connect,
+        content: vec![],
+    }]);
+    let asked = world.plan.requests().len();
+    let body = message("hello", Streaming::Yes).to_string();
+    let request = world.request(Method::POST, "/v1/messages").body(body);
+    let probing = tokio::spawn(request.send());
+    while world.plan.requests().len() == asked {
+        tokio::task::yield_now().await;
+    }
+    // The client goes away: nobody will ever say what came of the probe.
+    probing.abort();
+    let upstream = world.upstream().await;
+    assert!(upstream.contains("breaker_open"), "{upstream}");
+    world.pass(MINUTE);
+    assert_eq!(world.upstream().await, "plan; reason=good; probe");
+}
+
+#[tokio::test]
+async fn three_failures_within_a_minute_open_the_breaker_for_half_an_hour() {
+    let world = world().await;
+    for counted in 1..=3 {
+        world.plan.script([Step::Overloaded]);
+        assert_eq!(
+            world.upstream().await,
+            "bedrock; reason=overloaded",
+            "{counted}"
+        );
+        world.pass(SECOND);
+    }
+    let BreakerState::Open { because, until, .. } = world.breaker().await else {
+        panic!("the third opens it");
+    };
+    assert_eq!(because, FallbackClass::Overloaded);
+    let left = until.since(world.now());
+    assert!(left > 29 * MINUTE && left < 31 * MINUTE, "{left:?}");
+}
+
+#[tokio::test]
+async fn failures_count_only_in_a_row_and_within_the_window() {
+    let overloaded = |world: &World| world.plan.script([Step::Overloaded]);
+    let in_between = world().await;
+    for _ in 0..2 {
+        overloaded(&in_between);
+        in_between.upstream().await;
+    }
+    assert_eq!(in_between.upstream().await, "plan; reason=good");
+    assert_eq!(in_between.breaker().await, BreakerState::CLOSED);
+    overloaded(&in_between);
+    in_between.upstream().await;
+    assert_eq!(in_between.upstream().await, "plan; reason=good");
+
+    let too_slow = world().await;
+    for _ in 0..4 {
+        overloaded(&too_slow);
+        assert_eq!(too_slow.upstream().await, "bedrock; reason=overloaded");
+        too_slow.pass(31 * SECOND);
+    }
+    assert!(matches!(
+        too_slow.breaker().await,
+        BreakerState::Closed { .. }
+    ));
+}
+
+#[tokio::test]
+async fn broken_answers_pass_through_and_count_all_the_same() {
+    let world = world().await;
+    for _ in 0..3 {
+        world.plan.script([Step::ServerError]);
+        assert_eq!(world.upstream().await, "plan; reason=broken");
+    }
+    let upstream = world.upstream().await;
+    assert!(
+        upstream.starts_with("bedrock; reason=breaker_open; because=broken"),
+        "{upstream}"
+    );
+}
+
+#[tokio::test]
+async fn the_developers_own_faults_never_open_it() {
+    let world = world().await;
+    for step in [
+        Step::Unauthorized,
+        Step::Forbidden,
+        Step::TooLong,
+        Step::Entitlement,
+    ] {
+        for _ in 0..4 {
+            world.plan.script([step.clone()]);
+            world.upstream().await;
+        }
+        assert_eq!(world.breaker().await, BreakerState::CLOSED, "{step:?}");
+    }
+    assert_eq!(world.upstream().await, "plan; reason=good");
+}
+
+#[tokio::test]
+async fn a_limit_of_one_family_keeps_the_others_on_plan() {
+    let world = world().await;
+    world.plan.script([limit(Window::SevenDayOpus, 3600)]);
+    assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
+    let opus: Circuit = "opus".parse().unwrap();
+    let opened: Vec<_> = world.breakers().await;
+    assert!(
+        matches!(opened.as_slice(), [only] if only.circuit == opus),
+        "{opened:?}"
+    );
+    let upstream = world.upstream().await;
+    assert!(upstream.contains("breaker_open"), "{upstream}");
+    let mut sonnet = message("hello", Streaming::Yes);
+    sonnet["model"] = "claude-sonnet-5-5".into();
+    let answer = world.ask(&sonnet).await;
+    assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
+}
+
+#[tokio::test]
+async fn an_open_breaker_does_not_starve_a_key_without_a_bedrock_key() {
+    let world = world().await;
+    let key = world.key_without_bedrock().await;
+    world.plan.script([limit_until(&world, 20 * MINUTE)]);
+    let limited = world.upstream_as(&key, "a").await;
+    assert_eq!(limited, "plan; reason=usage_limit");
+    assert!(matches!(
+        world.breakers_of(&key).await.as_slice(),
+        [it] if matches!(it.state, BreakerState::Open { .. })
+    ));
+    assert_eq!(world.upstream_as(&key, "a").await, "plan; reason=good");
+    assert_eq!(world.plan.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn counting_tokens_asks_plan_though_the_breaker_is_open() {
+    let world = world().await;
+    world.plan.script([limit_until(&world, 20 * MINUTE)]);
+    world.upstream().await;
+    let count = world
+        .request(Method::POST, "/v1/messages/count_tokens")
+        .body(message("hello", Streaming::No).to_string());
+    let answer = read(count).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
+}
+
+#[tokio::test]
+async fn what_an_answer_names_is_never_trusted_beyond_the_longest_open_time() {
+    let hour = Duration::from_hours(1);
+    for (header, value) in [
+        ("anthropic-ratelimit-unified-reset", "253402300799"),
+        ("retry-after", "99999999"),
+        ("retry-after", "18446744073709551615"),
+    ] {
+        let world = world().await;
+        let headers = [
+            (
+                "anthropic-ratelimit-unified-status".to_owned(),
+                "rejected".to_owned(),
+            ),
+            (header.to_owned(), value.to_owned()),
+        ];
+        world.plan.script([Step::Error {
+            status: 429,
+            kind: "rate_limit_error".to_owned(),
+            message: String::new(),
+            headers: headers.into(),
+        }]);
+        world.upstream().await;
+        let BreakerState::Open { until, .. } = world.breaker().await else {
+            panic!("{header}: {value} opens it");
+        };
+        assert_eq!(until, world.now().plus(hour), "{header}: {value}");
+    }
+    for (header, value) in [
+        ("anthropic-ratelimit-unified-reset", "0"),
+        ("anthropic-ratelimit-unified-reset", "-99999999999999999999"),
+        ("retry-after", "-1"),
+        ("retry-after", "Wed, 21 Oct 2037 07:28:00 GMT"),
+    ] {
+        let world = world().await;
+        let headers = [
+            (
+                "anthropic-ratelimit-unified-status".to_owned(),
+                "rejected".to_owned(),
+            ),
+            (header.to_owned(), value.to_owned()),
+        ];
+        world.plan.script([Step::Error {
+            status: 429,
+            kind: "rate_limit_error".to_owned(),
+            message: String::new(),
+            headers: headers.into(),
+        }]);
+        assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
+        let state = world.breaker().await;
+        assert!(
+            matches!(&state, BreakerState::Closed { failures } if failures.len() == 1),
+            "{header}: {value} names no time, so that the limit is counted: {state:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_admins_reset_is_noticed_within_the_revocation_bound() {
+    let world = world().await;
+    world.plan.script([limit_until(&world, 50 * MINUTE)]);
+    world.upstream().await;
+    let of = BreakersOf::Key(world.key.key_id.clone());
+    let reset = Command::ResetBreakers { of };
+    let Outcome::BreakersReset { breakers, .. } = world.command(reset.clone()).await else {
+        panic!()
+    };
+    assert!(
+        matches!(breakers.as_slice(), [it] if matches!(it.state, BreakerState::Open { .. })),
+        "it is told what was there: {breakers:?}"
+    );
+    assert_eq!(world.breaker().await, BreakerState::CLOSED);
+    world.pass(MINUTE);
+    assert_eq!(world.upstream().await, "plan; reason=good");
+
+    let Outcome::BreakersReset { breakers, .. } = world.command(reset).await else {
+        panic!()
+    };
+    assert!(breakers.is_empty(), "nothing was left to reset");
+    let Outcome::Breakers { breakers, .. } =
+        world.command(Command::ShowBreakers { key_id: None }).await
+    else {
+        panic!()
+    };
+    assert_eq!(breakers.len(), 1, "all breakers are listed: {breakers:?}");
+}
+
+#[tokio::test]
+async fn a_user_has_a_policy_of_their_own() {
+    let world = world().await;
+    let only_limits = world
+        .key_of(policy(PolicyChange {
+            fallback_on: Some([FallbackClass::UsageLimit].into()),
+            ..PolicyChange::default()
+        }))
+        .await;
+    world.plan.script([Step::Overloaded]);
+    assert_eq!(
+        world.upstream_as(&only_limits, "a").await,
+        "plan; reason=overloaded"
+    );
+
+    let impatient = world
+        .key_of(policy(PolicyChange {
+            breaker_failures: Some(1),
+            breaker_open_s: Some(5),
+            breaker_jitter_s: Some(0),
+            ..PolicyChange::default()
+        }))
+        .await;
+    world.plan.script([Step::Overloaded]);
+    world.upstream_as(&impatient, "a").await;
+    let upstream = world.upstream_as(&impatient, "a").await;
+    assert!(upstream.contains("breaker_open"), "{upstream}");
+    world.pass(5 * SECOND);
+    assert_eq!(
+        world.upstream_as(&impatient, "a").await,
+        "plan; reason=good; probe"
+    );
+    assert_eq!(
+        world.upstream().await,
+        "plan; reason=good",
+        "nobody else is concerned"
+    );
+}
+
+#[tokio::test]
+async fn anthropics_own_trouble_counts_for_the_whole_deployment_when_that_is_the_scope() {
+    let world = World::with(with_policy(PolicyChange {
+        breaker_scope: Some(BreakerScope::Deployment),
+        ..PolicyChange::default()
+    }))
+    .await;
+    let others = [
+        world.key_of(Settings::default()).await,
+        world.key_of(Settings::default()).await,
+    ];
+    // A limit is the developer's own, whatever the scope.
+    world.plan.script([limit_until(&world, MINUTE)]);
+    world.upstream().await;
+    assert_eq!(
+        world.upstream_as(&others[0], "a").await,
+        "plan; reason=good"
+    );
+
+    for key in [&others[0], &others[1], &others[0]] {
+        world.plan.script([Step::ServerError]);
+        assert_eq!(world.upstream_as(key, "a").await, "plan; reason=broken");
+    }
+    for key in &others {
+        let upstream = world.upstream_as(key, "a").await;
+        assert!(
+            upstream.contains("breaker_open; because=broken"),
+            "{upstream}"
+        );
+    }
+    let reset = Command::ResetBreakers {
+        of: BreakersOf::Deployment,
+    };
+    world.command(reset).await;
+    let Outcome::Breakers { breakers, .. } =
+        world.command(Command::ShowBreakers { key_id: None }).await
+    else {
+        panic!()
+    };
+    let deployment = breakers.iter().find(|it| it.circuit == Circuit::Deployment);
+    assert_eq!(deployment.unwrap().state, BreakerState::CLOSED);
+}
+
+fn sticky() -> impl FnOnce(&mut proxy::config::Settings) {
+    with_policy(PolicyChange {
+        session_stickiness_s: Some(300),
+        ..PolicyChange::default()
+    })
+}
+
+#[tokio::test]
+async fn a_conversation_may_stay_on_bedrock_for_its_prompt_cache_and_no_longer() {
+    let world = World::with(sticky()).await;
+    world.plan.script([limit_until(&world, 20 * SECOND)]);
+    let limited = world.upstream_as(&world.key, "one").await;
+    assert_eq!(limited, "bedrock; reason=usage_limit");
+    world.pass(20 * SECOND + JITTER);
+    assert_eq!(
+        world.upstream_as(&world.key, "two").await,
+        "plan; reason=good; probe"
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            world.upstream_as(&world.key, "one").await,
+            "bedrock; reason=session"
+        );
+    }
+    // Its own stay does not prolong it: the plan is paid for.
+    world.pass(4 * MINUTE + 40 * SECOND);
+    assert_eq!(
+        world.upstream_as(&world.key, "one").await,
+        "plan; reason=good"
+    );
+}
+
+#[tokio::test]
+async fn a_conversation_stays_from_its_last_forced_answer_on() {
+    let world = World::with(sticky()).await;
+    world.plan.script([limit_until(&world, 10 * MINUTE)]);
+    world.upstream_as(&world.key, "one").await;
+    for _ in 0..3 {
+        world.pass(3 * MINUTE);
+        let upstream = world.upstream_as(&world.key, "one").await;
+        assert!(upstream.contains("breaker_open"), "{upstream}");
+    }
+    world.pass(MINUTE + JITTER);
+    assert_eq!(
+        world.upstream_as(&world.key, "one").await,
+        "bedrock; reason=session"
+    );
+    assert_eq!(
+        world.upstream_as(&world.key, "two").await,
+        "plan; reason=good; probe"
+    );
+    assert_eq!(
+        world.upstream_as(&world.key, "one").await,
+        "bedrock; reason=session"
+    );
+}
+
+#[tokio::test]
+async fn conversations_return_to_plan_at_once_by_default() {
+    let world = world().await;
+    world.plan.script([limit_until(&world, 20 * SECOND)]);
+    world.upstream_as(&world.key, "one").await;
+    world.pass(20 * SECOND + JITTER);
+    assert_eq!(
+        world.upstream_as(&world.key, "one").await,
+        "plan; reason=good; probe"
+    );
+    assert_eq!(
+        world.upstream_as(&world.key, "one").await,
+        "plan; reason=good"
+    );
+}
+
+#[tokio::test]
+async fn a_conversation_whose_bedrock_fails_returns_to_plan_before_its_time() {
+    let world = World::with(sticky()).await;
+    world.plan.script([limit_until(&world, 20 * SECOND)]);
+    world.upstream_as(&world.key, "one").await;
+    world.pass(20 * SECOND + JITTER);
+    world.upstream_as(&world.key, "two").await;
+    for step in [Step::Overloaded, Step::Unauthorized, Step::TooLong] {
+        world.bedrock.script([step.clone()]);
+        let upstream = world.upstream_as(&world.key, "one").await;
+        assert_eq!(upstream, "plan; reason=good", "{step:?}");
+    }
+}

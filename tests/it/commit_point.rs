@@ -1,0 +1,257 @@
+//! Before the commit point the upstream may be switched, after it never: a stream of Plan's is held until
+//! there is content in it, and what was held is passed on as it came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::policy::{FallbackClass, PolicyChange};
+use local::simulator::{Point, Step};
+use reqwest::Method;
+use tests::{Answer, Streaming, World, message, read, world};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
+
+/// Falls back on broken answers too, and does not wait for long.
+fn on_everything(settings: &mut proxy::config::Settings) {
+    short(settings);
+    settings.policy = settings.policy.with(&PolicyChange {
+        fallback_on: Some(FallbackClass::ALL.into()),
+        ..PolicyChange::default()
+    });
+}
+
+fn short(settings: &mut proxy::config::Settings) {
+    settings.deadlines.first_byte = Duration::from_millis(700);
+    settings.deadlines.idle = Duration::from_millis(700);
+}
+
+fn error_event(after: Point, kind: &str) -> Step {
+    Step::StreamError {
+        after,
+        kind: Some(kind.to_owned()),
+        message: Some("plan's own words".to_owned()),
+        content: vec![],
+    }
+}
+
+fn raw(status: u16, content_type: &str, body: &str) -> Step {
+    Step::Raw {
+        status,
+        headers: [("content-type".to_owned(), content_type.to_owned())].into(),
+        body: body.to_owned(),
+    }
+}
+
+async fn hello(world: &World) -> Answer {
+    world.ask(&message("hello", Streaming::Yes)).await
+}
+
+/// A stream that never came to content, in every way in which it can fail to.
+fn nothing_came() -> Vec<Step> {
+    let none = Vec::new;
+    let mut steps = vec![
+        raw(200, "text/event-stream", ""),
+        raw(200, "application/json", ""),
+    ];
+    for after in [Point::Headers, Point::MessageStart] {
+        steps.push(Step::Cut {
+            after,
+            content: none(),
+        });
+        steps.push(Step::End {
+            after,
+            content: none(),
+        });
+        steps.push(Step::Hang {
+            after,
+            content: none(),
+        });
+        steps.push(error_event(after, "api_error"));
+    }
+    steps.push(Step::Html);
+    steps
+}
+
+#[tokio::test]
+async fn a_stream_that_opens_with_overload_is_served_by_bedrock() {
+    for after in [Point::Headers, Point::MessageStart] {
+        let world = world().await;
+        world.plan.script([error_event(after, "overloaded_error")]);
+        let answer = hello(&world).await;
+        assert_eq!(
+            answer.header("x-spillway-upstream"),
+            "bedrock; reason=overloaded"
+        );
+        assert!(
+            answer.said().contains("Simulated Amazon Bedrock"),
+            "{after:?}"
+        );
+        assert_eq!(answer.events().last().unwrap(), "message_stop");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_comes_to_nothing_is_served_by_bedrock_when_the_policy_says_so() {
+    for step in nothing_came() {
+        let world = World::with(on_everything).await;
+        world.plan.script([step.clone()]);
+        let answer = hello(&world).await;
+        let upstream = answer.header("x-spillway-upstream");
+        assert_eq!(upstream, "bedrock; reason=broken", "{step:?}");
+        assert_eq!(answer.events().last().unwrap(), "message_stop", "{step:?}");
+        assert_eq!(world.plan.requests().len(), 1, "{step:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_comes_to_nothing_is_passed_on_by_default_and_never_ends_as_if_it_were_whole()
+{
+    for step in nothing_came() {
+        let world = World::with(short).await;
+        world.plan.script([step.clone()]);
+        let answer = hello(&world).await;
+        assert_eq!(answer.status, 200, "{step:?}");
+        let upstream = answer.header("x-spillway-upstream");
+        assert_eq!(upstream, "plan; reason=broken", "{step:?}");
+        assert!(world.bedrock.requests().is_empty(), "{step:?}");
+        if answer
+            .header("content-type")
+            .starts_with("text/event-stream")
+        {
+            assert_eq!(answer.events().last().unwrap(), "error", "{step:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_plan_said_before_it_broke_is_passed_on_unchanged() {
+    let said = "event: message_start\r\ndata: {\"odd\":  1}\r\n\r\n: a comment\n\nevent: error\ndata: \
+                {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"caf\u{e9}\"}}\n\n";
+    let world = world().await;
+    world.plan.script([raw(200, "text/event-stream", said)]);
+    assert_eq!(hello(&world).await.text(), said);
+}
+
+#[tokio::test]
+async fn after_the_first_content_the_upstream_is_never_switched() {
+    for step in [
+        error_event(Point::FirstDelta, "overloaded_error"),
+        Step::Cut {
+            after: Point::FirstDelta,
+            content: vec![],
+        },
+        Step::Hang {
+            after: Point::FirstBlock,
+            content: vec![],
+        },
+    ] {
+        let world = World::with(on_everything).await;
+        world.plan.script([step.clone()]);
+        let answer = hello(&world).await;
+        assert_eq!(
+            answer.header("x-spillway-upstream"),
+            "plan; reason=good",
+            "{step:?}"
+        );
+        assert_eq!(answer.error().0, "overloaded_error", "{step:?}");
+        assert!(world.bedrock.requests().is_empty(), "{step:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_or_nothing_inside_a_200_without_streaming_is_a_verdict_too() {
+    let overloaded =
+        "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}";
+    let cases = [
+        (overloaded, "bedrock; reason=overloaded"),
+        ("", "bedrock; reason=broken"),
+        ("<html>sign in</html>", "bedrock; reason=broken"),
+        ("{\"type\":\"message\",\"content\":[]}", "plan; reason=good"),
+    ];
+    for (body, upstream) in cases {
+        let world = World::with(on_everything).await;
+        world.plan.script([raw(200, "application/json", body)]);
+        let answer = world.ask(&message("hello", Streaming::No)).await;
+        assert_eq!(answer.header("x-spillway-upstream"), upstream, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_megabyte_of_pings_and_a_first_event_of_ten_are_passed_on_byte_for_byte() {
+    let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+    let start = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
+    let block = format!(
+        "event: content_block_start\ndata: {{\"x\":\"{}\"}}\n\n",
+        "y".repeat(10_000_000)
+    );
+    let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    for body in [
+        format!("{start}{}{stop}", ping.repeat(1_000_000 / ping.len())),
+        format!("{start}{block}{stop}"),
+    ] {
+        let world = world().await;
+        world.plan.script([raw(200, "text/event-stream", &body)]);
+        let answer = hello(&world).await;
+        assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
+        assert!(
+            answer.text() == body,
+            "{} bytes came back changed",
+            body.len()
+        );
+    }
+}
+
+/// A server that answers one request with these bytes, and stays silent until it is told to end.
+async fn silent_after(bytes: Vec<u8>) -> (String, Arc<Notify>) {
+    let listener = tests::loopback().await;
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let end = Arc::new(Notify::new());
+    let ended = Arc::clone(&end);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 16 * 1024];
+        stream.read(&mut request).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        ended.notified().await;
+    });
+    (url, end)
+}
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
+
+#[tokio::test]
+async fn a_plan_that_only_pings_is_held_for_no_more_than_its_bounds() {
+    let pings = "event: ping\ndata: {}\n\n".repeat(64);
+    let (plan_url, _open) = silent_after(format!("{HEAD}\r\n{pings}").into_bytes()).await;
+    let world = World::with(|settings| settings.plan_url = plan_url).await;
+    let body = message("hello", Streaming::Yes).to_string();
+    let mut answer = world
+        .request(Method::POST, "/v1/messages")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    let mut seen = String::new();
+    while seen.len() < pings.len() {
+        let piece = answer.chunk().await.unwrap().expect("the stream goes on");
+        seen.push_str(std::str::from_utf8(&piece).unwrap());
+    }
+    assert_eq!(seen, pings, "nothing more came, so it was not held back");
+}
+
+#[tokio::test]
+async fn header_values_that_are_no_text_are_passed_on_and_mean_nothing() {
+    let mut bytes =
+        b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\nretry-after: \xff\xfe\r\n\
+                      anthropic-ratelimit-unified-status: \xe9\r\nx-odd: \xff\r\n\r\n{}"
+            .to_vec();
+    let (plan_url, _open) = silent_after(std::mem::take(&mut bytes)).await;
+    let world = World::with(|settings| settings.plan_url = plan_url).await;
+    let key = world.key_without_bedrock().await;
+    let request = world
+        .request_as(&key.access_key, Method::POST, "/v1/messages")
+        .body(message("hello", Streaming::Yes).to_string());
+    let answer = read(request).await;
+    assert_eq!(answer.status, 503, "a throttle like any other");
+    assert_eq!(answer.headers["retry-after"].as_bytes(), b"\xff\xfe");
+}
