@@ -216,6 +216,58 @@ fn the_demo_turns_from_plan_to_bedrock_after_its_requests() {
 }
 
 #[test]
+fn an_open_breaker_is_shown_and_reset_and_outlives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let arguments = [
+        "--demo",
+        "--demo-plan-requests",
+        "0",
+        "--breaker-max-open",
+        "900",
+    ];
+    let first = up(data, &arguments, &[]);
+    let (key, key_id) = (first.word("access_key"), first.word("key_id"));
+    let limited = first.ask(key, "hello");
+    assert!(
+        limited.contains("bedrock; reason=usage_limit\r\n"),
+        "{limited}"
+    );
+    let shown = verb_json(data, &["breaker", "show", key_id], "");
+    let breaker = &shown["breakers"][0];
+    assert_eq!(breaker["state"], "open", "{shown}");
+    assert_eq!(breaker["because"], "usage_limit");
+    let open_for = breaker["until"].as_i64().unwrap() - breaker["since"].as_i64().unwrap();
+    assert_eq!(open_for, 900_000, "no longer than the deployment's policy");
+    let key = key.to_owned();
+    first.stop();
+
+    let table = verb(data, &["breaker", "show"], "");
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(
+        table.contains("open") && table.contains("usage_limit"),
+        "{table}"
+    );
+    let second = up(data, &["--demo"], &[]);
+    let denied = second.ask(&key, "hello");
+    assert!(
+        denied.contains("bedrock; reason=breaker_open; because=usage_limit"),
+        "{denied}"
+    );
+    second.stop();
+
+    let reset = verb_json(data, &["breaker", "reset", "--all"], "");
+    assert_eq!(reset["breakers"][0]["state"], "open", "as it was: {reset}");
+    let third = up(data, &["--demo"], &[]);
+    let answer = third.ask(&key, "hello");
+    assert!(
+        answer.contains("x-spillway-upstream: plan; reason=good\r\n"),
+        "{answer}"
+    );
+    third.stop();
+}
+
+#[test]
 fn the_real_endpoints_are_the_default() {
     let folder = tempfile::tempdir().unwrap();
     let started = up(folder.path(), &[], &[]);
@@ -325,6 +377,13 @@ fn mistakes_are_told_with_what_to_do() {
             .unwrap(),
     );
     assert!(text.contains("--plan-url must be a URL"), "{text}");
+    let text = complaint(
+        &spillway(&["up", "--memory", "--breaker-lease", "1"])
+            .output()
+            .unwrap(),
+    );
+    let range = "breaker_lease_s must be a whole number from 5 to 900, not 1";
+    assert!(text.contains(range), "{text}");
 }
 
 #[test]
