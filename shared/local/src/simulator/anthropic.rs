@@ -116,6 +116,29 @@ pub(super) fn sse(events: Vec<Event>) -> Vec<Beat> {
     events.into_iter().map(beat).collect()
 }
 
+/// Adds pings after the first event: so many, and so many bytes of filling in each. The point that
+/// the first event reaches is reached with the last of them.
+pub(super) fn add_pings(beats: &mut Vec<Beat>, (count, filling): (usize, usize)) {
+    let Some(start) = beats.first_mut().filter(|_| count > 0) else {
+        return;
+    };
+    let reached = start.reaches.replace(Point::Headers);
+    let event = if filling == 0 {
+        json!({ "type": "ping" })
+    } else {
+        json!({ "type": "ping", "filling": "x".repeat(filling) })
+    };
+    let ping = Beat {
+        reaches: Some(Point::Headers),
+        bytes: sse_event(&event),
+    };
+    let mut pings = vec![ping; count];
+    if let Some(last) = pings.last_mut() {
+        last.reaches = reached;
+    }
+    beats.splice(1..1, pings);
+}
+
 /// One server-sent event. Claude Code and the SDKs go by its `event:` line.
 pub(super) fn sse_event(event: &Value) -> Bytes {
     let kind = text(event, "/type").unwrap_or_default();

@@ -106,6 +106,16 @@ impl Reply {
         Self::whole(status, headers.into_iter().collect(), body)
     }
 
+    /// The answer with these headers, by their names in lower case, in place of those of the same
+    /// name. An empty one takes the header away.
+    pub(super) fn with_headers(mut self, headers: BTreeMap<String, String>) -> Self {
+        self.headers
+            .retain(|(name, _)| !headers.contains_key(&name.to_ascii_lowercase()));
+        self.headers
+            .extend(headers.into_iter().filter(|(_, value)| !value.is_empty()));
+        self
+    }
+
     /// A streamed answer.
     pub(super) fn streamed(
         headers: Vec<(String, String)>,

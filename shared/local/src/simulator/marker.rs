@@ -63,24 +63,29 @@ fn json_then_end(text: &str) -> Option<Value> {
 }
 
 fn named(name: &str) -> Option<Step> {
+    refusal_named(name).or_else(|| answer_named(name))
+}
+
+/// Answers with another status than 200.
+fn refusal_named(name: &str) -> Option<Step> {
     let limit = |window| Step::UsageLimit {
         window,
         reset_after_s: 30 * 60,
     };
-    let (after, content) = (Point::FirstDelta, Vec::new());
+    let rate_limit = |retry_after_s| Step::RateLimit { retry_after_s };
     Some(match name {
         "429" | "five_hour" => limit(Window::FiveHour),
         "seven_day" => limit(Window::SevenDay),
+        "five_hour_and_seven_day" => limit(Window::FiveHourAndSevenDay),
         "seven_day_opus" => limit(Window::SevenDayOpus),
         "seven_day_sonnet" => limit(Window::SevenDaySonnet),
         "overage_included" => limit(Window::SevenDayOverageIncluded),
-        "rate_limit" => Step::RateLimit {
-            retry_after_s: Some(20),
-        },
-        "throttle" => Step::RateLimit {
-            retry_after_s: None,
-        },
+        "rate_limit" => rate_limit(Some(20)),
+        "throttle" => rate_limit(None),
+        "bare_429" => Step::Status { status: 429 },
         "spend_limit" | "quota" => Step::SpendLimit,
+        "self_set_limit" => Step::SelfSetLimit,
+        "out_of_credit" => Step::OutOfCredit,
         "entitlement" => Step::Entitlement,
         "401" | "auth" => Step::Unauthorized,
         "403" => Step::Forbidden,
@@ -88,35 +93,90 @@ fn named(name: &str) -> Option<Step> {
         "529" | "unavailable" => Step::Overloaded,
         "503" | "not_ready" => Step::NotReady,
         "too_long" => Step::TooLong,
+        "400" | "402" | "404" | "408" | "409" | "413" | "422" | "502" | "504" | "520" | "522"
+        | "524" => Step::Status {
+            status: name.parse().ok()?,
+        },
+        _ => return None,
+    })
+}
+
+/// Answers with status 200, and none at all.
+fn answer_named(name: &str) -> Option<Step> {
+    let error = |after, kind: Option<&str>, message: Option<&str>| Step::StreamError {
+        after,
+        kind: kind.map(str::to_owned),
+        message: message.map(str::to_owned),
+        content: Vec::new(),
+    };
+    let pings = |count, filling| Step::Pings {
+        count,
+        filling,
+        then: Box::default(),
+    };
+    let (after, content) = (Point::FirstDelta, Vec::new());
+    Some(match name {
+        // Late or never.
         "slow" => Step::Slow {
             headers_ms: 500,
             events_ms: 50,
             content,
         },
-        "hang" => Step::Hang { after, content },
         "silence" => Step::Hang {
             after: Point::Connect,
             content,
         },
-        "cut" => Step::Cut { after, content },
         "close" => Step::Cut {
             after: Point::Connect,
             content,
         },
-        "end" => Step::End { after, content },
-        "error" | "exception" => Step::StreamError {
-            after,
-            kind: None,
-            message: None,
-            content,
-        },
-        "first_error" => Step::StreamError {
+        // Broken before the first content.
+        "empty" => Step::End {
             after: Point::Headers,
-            kind: None,
-            message: None,
             content,
         },
+        "end_before_content" => Step::End {
+            after: Point::MessageStart,
+            content,
+        },
+        "cut_before_content" => Step::Cut {
+            after: Point::MessageStart,
+            content,
+        },
+        "silence_before_content" => Step::Hang {
+            after: Point::MessageStart,
+            content,
+        },
+        "error_before_content" => error(Point::MessageStart, None, None),
+        "first_error" => error(Point::Headers, None, None),
+        "first_api_error" => {
+            let message = Some("Internal server error");
+            error(Point::Headers, Some("api_error"), message)
+        }
         "html" => Step::Html,
+        // Good answers after much that is none.
+        "pings" => pings(100, 0),
+        "ping_flood" => pings(31_000, 0),
+        "long_ping" => pings(1, 1 << 20),
+        "long_event" => Step::LongEvent { bytes: 10 << 20 },
+        "overage" => Step::Headers {
+            headers: [
+                ("status", "rejected"),
+                ("5h-status", "rejected"),
+                ("5h-utilization", "1.02"),
+                ("overage-status", "allowed"),
+                ("overage-disabled-reason", ""),
+                ("overage-in-use", "true"),
+            ]
+            .map(|(name, value)| (format!("anthropic-ratelimit-unified-{name}"), value.into()))
+            .into(),
+            then: Box::default(),
+        },
+        // Broken after the first content.
+        "hang" => Step::Hang { after, content },
+        "cut" => Step::Cut { after, content },
+        "end" => Step::End { after, content },
+        "error" | "exception" => error(after, None, None),
         "garbage" => Step::Garbage { after, content },
         _ => return None,
     })
@@ -184,5 +244,20 @@ mod tests {
     fn a_step_that_does_not_exist_is_an_error() {
         assert!(step("[[plan:428]]", "plan").is_some_and(|step| step.is_err()));
         assert!(step("[[plan:{\"step\":\"x\"}]]", "plan").is_some_and(|step| step.is_err()));
+    }
+    #[test]
+    fn every_name_in_the_documentation_is_a_step() {
+        let rows = include_str!("mod.rs").lines();
+        let rows = rows.skip_while(|line| !line.starts_with("//! | it means | names |"));
+        let names: Vec<_> = rows
+            .take_while(|line| line.starts_with("//! |"))
+            .filter_map(|line| line.rsplit_once(" | "))
+            .flat_map(|(_, names)| names.split('`').skip(1).step_by(2))
+            .filter(|name| *name != "retry-after")
+            .collect();
+        assert!(names.len() > 40, "{names:?}");
+        for name in names {
+            assert!(named(name).is_some(), "{name}");
+        }
     }
 }

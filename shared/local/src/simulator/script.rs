@@ -3,23 +3,21 @@
 //! of the service it pretends to be.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use super::delivery::{Delivery, Ending};
 
 /// One answer, told in advance. As JSON it is an object whose `step` names the variant:
 /// `{"step": "cut", "after": "first_delta"}`.
 ///
 /// Steps that carry `content` say what the answer would have been; left out, it is what the
 /// simulator would have answered by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Step {
     /// Answer as if nothing had been scripted.
+    #[default]
     Normal,
     /// A good answer with this text.
     Text {
@@ -79,6 +77,12 @@ pub enum Step {
     },
     /// Plan: 429 `enforced_spend_limit_reached`. Bedrock: `ServiceQuotaExceededException`.
     SpendLimit,
+    /// Plan: 400 because the limit that the customer set for themselves is reached. Bedrock: as
+    /// [`Step::SpendLimit`].
+    SelfSetLimit,
+    /// Plan: 400 because the prepaid credit is used up. Bedrock: `AccessDeniedException` for the
+    /// payment.
+    OutOfCredit,
     /// Plan: 429 that says the request's long context wants extra usage. Bedrock:
     /// `AccessDeniedException` for the model.
     Entitlement,
@@ -94,6 +98,12 @@ pub enum Step {
     NotReady,
     /// The prompt is too long, in each service's words (400).
     TooLong,
+    /// What the service, or what stands before it, commonly says with this status, and no header
+    /// about any limit.
+    Status {
+        /// An HTTP status of 400 and above.
+        status: u16,
+    },
     /// A good answer that takes its time.
     Slow {
         /// Before the status line, in milliseconds.
@@ -149,6 +159,34 @@ pub enum Step {
         /// The answer.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         content: Vec<Content>,
+    },
+    /// Plan: pings between `message_start` and what comes next. They belong to
+    /// [`Point::MessageStart`]: it is reached once the last one is out. Bedrock sends no pings, and
+    /// an answer that is no stream has none: there this is the answer alone.
+    Pings {
+        /// How many; 2^20 and no more.
+        count: u32,
+        /// How many bytes of filling each has; 64 MiB in all and no more.
+        #[serde(default)]
+        filling: u32,
+        /// What comes next. Of pings within pings, the outermost count.
+        #[serde(default)]
+        then: Box<Step>,
+    },
+    /// A good answer whose first content event is long: thinking that nobody may read, which comes
+    /// in one piece.
+    LongEvent {
+        /// The length of its data in bytes; 64 MiB and no more.
+        bytes: u32,
+    },
+    /// An answer with other headers.
+    Headers {
+        /// The headers: in place of those of the same name, or besides. Each character of a value
+        /// up to `ÿ` is one byte (Latin-1); an empty value takes the header away.
+        headers: BTreeMap<String, String>,
+        /// The answer.
+        #[serde(default)]
+        then: Box<Step>,
     },
     /// Status 200 with a web page, as from a captive portal.
     Html,
@@ -227,6 +265,8 @@ pub enum Window {
     FiveHour,
     /// The week.
     SevenDay,
+    /// Both; the session window begins anew within the hour, and that does not help.
+    FiveHourAndSevenDay,
     /// The week's share of the Opus models; every other model still goes.
     SevenDayOpus,
     /// The week's share of the Sonnet models; every other model still goes.
@@ -254,118 +294,4 @@ pub enum Point {
     Content,
     /// After the stop reason, before `message_stop` (Plan) or `metadata` (Bedrock).
     StopReason,
-}
-
-/// A good answer, as far as a step shapes it.
-#[derive(Debug, Default)]
-pub(super) struct Performance {
-    /// Empty: what the pretended model says by itself.
-    pub(super) content: Vec<Content>,
-    pub(super) stop_reason: Option<String>,
-    pub(super) usage: Option<Usage>,
-    pub(super) delivery: Delivery,
-    /// What breaks in, in the words of the service.
-    pub(super) break_in: Option<(Point, BreakIn)>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum BreakIn {
-    /// An error event, or an exception frame.
-    Error {
-        kind: Option<String>,
-        message: Option<String>,
-    },
-    /// Something that nobody can read.
-    Garbage,
-}
-
-impl Step {
-    /// The good answer that this step asks for. A step that is no good answer is given back.
-    pub(super) fn performance(self) -> Result<Performance, Self> {
-        let with = |content, ending| Performance {
-            content,
-            delivery: Delivery {
-                ending,
-                ..Delivery::default()
-            },
-            ..Performance::default()
-        };
-        Ok(match self {
-            Self::Normal => Performance::default(),
-            Self::Text { text } => with(vec![Content::Text(text)], Ending::Whole),
-            Self::Thinking { thinking, text } => with(
-                vec![Content::Thinking(thinking), Content::Text(text)],
-                Ending::Whole,
-            ),
-            Self::Tools { calls } => with(
-                calls.into_iter().map(Content::Tool).collect(),
-                Ending::Whole,
-            ),
-            Self::Answer {
-                content,
-                stop_reason,
-                usage,
-            } => Performance {
-                content,
-                stop_reason,
-                usage,
-                ..Performance::default()
-            },
-            Self::Slow {
-                headers_ms,
-                events_ms,
-                content,
-            } => Performance {
-                content,
-                delivery: Delivery {
-                    before_headers: Duration::from_millis(headers_ms),
-                    between_beats: Some(Duration::from_millis(events_ms)),
-                    ending: Ending::Whole,
-                },
-                ..Performance::default()
-            },
-            Self::Hang { after, content } => with(content, Ending::Hang(after)),
-            Self::Cut { after, content } => with(content, Ending::Cut(after)),
-            Self::End { after, content } => with(content, Ending::Early(after)),
-            Self::StreamError {
-                after,
-                kind,
-                message,
-                content,
-            } => Performance {
-                content,
-                break_in: Some((after, BreakIn::Error { kind, message })),
-                ..Performance::default()
-            },
-            Self::Garbage { after, content } => Performance {
-                content,
-                break_in: Some((after, BreakIn::Garbage)),
-                ..Performance::default()
-            },
-            other => return Err(other),
-        })
-    }
-}
-
-impl Performance {
-    /// Fills in what the step left open.
-    pub(super) fn content_or(&mut self, normal: impl FnOnce() -> Vec<Content>) -> Vec<Content> {
-        let content = std::mem::take(&mut self.content);
-        if content.is_empty() {
-            normal()
-        } else {
-            content
-        }
-    }
-
-    /// The stop reason: as told, or what fits the content.
-    pub(super) fn stop_reason_for(&self, content: &[Content]) -> String {
-        let calls = content
-            .iter()
-            .any(|block| matches!(block, Content::Tool(_)));
-        let fitting = if calls { "tool_use" } else { "end_turn" };
-        self.stop_reason
-            .clone()
-            .unwrap_or_else(|| fitting.to_owned())
-    }
 }

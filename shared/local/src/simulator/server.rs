@@ -284,7 +284,7 @@ async fn play(mut playing: Playing, reply: Reply) -> Result<Answer, Broken> {
     }
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
-        response = response.header(name, value);
+        response = response.header(name, latin_1(value));
     }
     if let [Action::Send(bytes)] = reply.body.as_slice()
         && !reply
@@ -308,6 +308,12 @@ async fn play(mut playing: Playing, reply: Reply) -> Result<Answer, Broken> {
     response
         .body(StreamBody::new(parts).boxed_unsync())
         .map_err(|_| Broken)
+}
+
+/// A header's value as bytes: one for each character up to `ÿ`, as the journal reads them.
+fn latin_1(value: &str) -> Vec<u8> {
+    let byte = |c: char| u8::try_from(u32::from(c)).unwrap_or(b'?');
+    value.chars().map(byte).collect()
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {

@@ -27,10 +27,11 @@ use super::converse::{Output, broken_frame, event_frame, exception_frame};
 use super::delivery::{Beat, Ending, Reply};
 use super::ids;
 use super::json::{at, elements};
+use super::performance::{BreakIn, Performance};
 use super::prompt_cache::{Prompt, PromptCache};
 use super::rules::model::{self, Capabilities};
 use super::rules::{self, Refused};
-use super::script::{BreakIn, Performance, Point, Step};
+use super::script::{Point, Step};
 use super::server::{self, Request, Script, Service, Simulator};
 use refusal::{
     bad_key, broken, exception, invalid, json_reply, own_headers, refuse, refuse_untyped,
@@ -253,13 +254,23 @@ impl Bedrock {
             (None, Some(Err(reason))) => return invalid(&reason),
             (None, None) => Step::Normal,
         };
-        let mut performance = match step.performance() {
-            Ok(performance) => performance,
-            Err(step) => return refusal::of_step(step),
+        let (step, headers) = step.and_headers();
+        let reply = match step.performance().map_err(refusal::of_step) {
+            Ok(performance) => match call.check() {
+                Ok(()) => self.perform(call, performance, &conversation),
+                Err(Refused(message)) => invalid(&message),
+            },
+            Err(reply) => reply,
         };
-        if let Err(Refused(message)) = call.check() {
-            return invalid(&message);
-        }
+        reply.with_headers(headers)
+    }
+
+    fn perform(
+        &self,
+        call: &Call,
+        mut performance: Performance,
+        conversation: &Conversation,
+    ) -> Reply {
         let content = performance.content_or(|| conversation.answer(NAME));
         let stop_reason = performance.stop_reason_for(&content);
         if call.operation.is_converse() {

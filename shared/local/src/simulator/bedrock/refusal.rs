@@ -24,10 +24,16 @@ pub(super) fn of_step(step: Step) -> Reply {
             reply.headers.extend(retry_after);
             reply
         }
-        Step::SpendLimit => refuse(
+        Step::SpendLimit | Step::SelfSetLimit => refuse(
             400,
             "ServiceQuotaExceededException",
             "Your request exceeds the service quota for your account.",
+        ),
+        Step::OutOfCredit => refuse(
+            403,
+            "AccessDeniedException",
+            "Model access is denied due to INVALID_PAYMENT_INSTRUMENT:A valid payment instrument \
+             must be provided.",
         ),
         Step::Entitlement => refuse(
             403,
@@ -58,6 +64,7 @@ pub(super) fn of_step(step: Step) -> Reply {
             "The model is not ready for inference. Wait and try your request again.",
         ),
         Step::TooLong => invalid("Input is too long for requested model."),
+        Step::Status { status } => of_status(status),
         Step::Error {
             status,
             kind,
@@ -80,6 +87,37 @@ pub(super) fn of_step(step: Step) -> Reply {
             "InternalServerException",
             "the simulator has no such answer",
         ),
+    }
+}
+
+/// What the service says with a status
+/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors>);
+/// the others come from what stands before it.
+fn of_status(status: u16) -> Reply {
+    match status {
+        400 => invalid("The provided request is not valid."),
+        401 | 403 => of_step(Step::Forbidden),
+        404 => refuse(
+            404,
+            "ResourceNotFoundException",
+            "Could not resolve the foundation model from the provided model identifier.",
+        ),
+        408 => refuse(
+            408,
+            "ModelTimeoutException",
+            "The request took too long to process. Try your request again.",
+        ),
+        424 => refuse(
+            424,
+            "ModelErrorException",
+            "The request failed due to an error while processing the model.",
+        ),
+        429 => of_step(Step::RateLimit {
+            retry_after_s: None,
+        }),
+        500 => of_step(Step::ServerError),
+        503 => of_step(Step::Overloaded),
+        _ => refuse_untyped(status, "The request could not be processed."),
     }
 }
 

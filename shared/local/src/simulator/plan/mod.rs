@@ -18,14 +18,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
-use super::anthropic::{Event, Message, sse, sse_event};
+use super::anthropic::{Event, Message, add_pings, sse, sse_event};
 use super::conversation::Conversation;
 use super::delivery::{Ending, Reply};
 use super::ids;
 use super::json::{at, text};
+use super::performance::{BreakIn, Performance};
 use super::prompt_cache::{Prompt, PromptCache};
 use super::rules;
-use super::script::{BreakIn, Performance, Point, Step, Window};
+use super::script::{Point, Step, Window};
 use super::server::{self, Request, Script, Service, Simulator};
 use crate::aws::files::lock;
 use refusal::{broken, error_event, json_reply, own_headers, refuse, unified, usage_limit};
@@ -166,18 +167,27 @@ impl Plan {
         if let Err(refused) = rules::messages::check(&body) {
             return refuse(400, "invalid_request_error", &refused.0);
         }
-        let streaming = at(&body, "/stream") == true;
-        let mut performance = match step.performance() {
-            Ok(performance) => performance,
-            Err(step) => return refusal::of_step(step, request.now_ms),
+        let (step, headers) = step.and_headers();
+        let reply = match step.performance() {
+            Ok(performance) => match self.admit(credential, request.now_ms) {
+                Ok(headers) => self.perform(performance, headers, &body, &conversation),
+                Err(reply) => reply,
+            },
+            Err(step) => refusal::of_step(step, request.now_ms),
         };
-        let headers = match self.admit(credential, request.now_ms) {
-            Ok(headers) => headers,
-            Err(reply) => return reply,
-        };
+        reply.with_headers(headers)
+    }
+
+    fn perform(
+        &self,
+        mut performance: Performance,
+        headers: Headers,
+        body: &Value,
+        conversation: &Conversation,
+    ) -> Reply {
         let content = performance.content_or(|| conversation.answer(NAME));
-        let model = text(&body, "/model").unwrap_or_default();
-        let prompt = Prompt::of_messages(&body);
+        let model = text(body, "/model").unwrap_or_default();
+        let prompt = Prompt::of_messages(body);
         let charged = self.cache.charge(model, &prompt, &content);
         let message = Message {
             id: ids::message(),
@@ -186,7 +196,7 @@ impl Plan {
             usage: performance.usage.unwrap_or(charged),
             content,
         };
-        if streaming {
+        if at(body, "/stream") == true {
             self.stream(message.events(), headers, performance)
         } else {
             single(&message.whole(), headers, performance)
@@ -194,6 +204,8 @@ impl Plan {
     }
 
     fn stream(&self, events: Vec<Event>, mut headers: Headers, performance: Performance) -> Reply {
+        let mut beats = sse(events);
+        add_pings(&mut beats, performance.pings);
         let mut delivery = performance.delivery;
         delivery.between_beats.get_or_insert(self.options.pace);
         match performance.break_in {
@@ -215,7 +227,7 @@ impl Plan {
             "text/event-stream; charset=utf-8".into(),
         ));
         headers.push(("cache-control".into(), "no-cache".into()));
-        Reply::streamed(headers, sse(events), delivery)
+        Reply::streamed(headers, beats, delivery)
     }
 
     /// Counts a request, and gives the headers of a good answer or the refusal of a window that is

@@ -27,6 +27,13 @@ pub(super) fn of_step(step: Step, now_ms: u64) -> Reply {
         ),
         Step::RateLimit { retry_after_s } => rate_limit(retry_after_s, now_ms),
         Step::SpendLimit => spend_limit(),
+        Step::SelfSetLimit => self_set_limit(now_ms),
+        Step::OutOfCredit => refuse(
+            400,
+            "invalid_request_error",
+            "Your credit balance is too low to access the Anthropic API. Please go to Plans & \
+             Billing to upgrade or purchase credits.",
+        ),
         Step::Entitlement => refuse(
             429,
             "rate_limit_error",
@@ -46,6 +53,7 @@ pub(super) fn of_step(step: Step, now_ms: u64) -> Reply {
             "invalid_request_error",
             "prompt is too long: 207312 tokens > 200000 maximum",
         ),
+        Step::Status { status } => of_status(status, now_ms),
         Step::Error {
             status,
             kind,
@@ -65,6 +73,69 @@ pub(super) fn of_step(step: Step, now_ms: u64) -> Reply {
         // The rest are good answers, which `performance` has taken.
         _ => refuse(500, "api_error", "the simulator has no such answer"),
     }
+}
+
+/// What the API says with a status (<https://platform.claude.com/docs/en/api/errors>), or what
+/// Cloudflare says in its place (anthropics/claude-code#1101, #3197).
+fn of_status(status: u16, now_ms: u64) -> Reply {
+    let (kind, message) = match status {
+        401 => return of_step(Step::Unauthorized, now_ms),
+        403 => return of_step(Step::Forbidden, now_ms),
+        500 => return of_step(Step::ServerError, now_ms),
+        503 => return of_step(Step::NotReady, now_ms),
+        529 => return of_step(Step::Overloaded, now_ms),
+        502 => return cloudflare(status, "Bad Gateway"),
+        520 => return cloudflare(status, "Web server is returning an unknown error"),
+        522 => return cloudflare(status, "Connection timed out"),
+        524 => return cloudflare(status, "A timeout occurred"),
+        400 => (
+            "invalid_request_error",
+            "messages: at least one message is required",
+        ),
+        402 => (
+            "billing_error",
+            "There's an issue with your billing or payment information.",
+        ),
+        404 => ("not_found_error", "model: claude-simulated-0"),
+        409 => (
+            "conflict_error",
+            "The request conflicts with the current state of a resource.",
+        ),
+        413 => ("request_too_large", "Request exceeds the maximum size"),
+        429 => ("rate_limit_error", LIMIT_MESSAGE),
+        504 => ("timeout_error", "Request timed out"),
+        501 | 505.. => ("api_error", "The request could not be served."),
+        // Also of the statuses that it has no type for.
+        _ => ("invalid_request_error", "The request could not be served."),
+    };
+    refuse(status, kind, message)
+}
+
+fn cloudflare(status: u16, reason: &str) -> Reply {
+    let headers = [("content-type", "text/html"), ("server", "cloudflare")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let page = format!(
+        "<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n\
+         <center><h1>{status} {reason}</h1></center>\r\n\
+         <hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"
+    );
+    Reply::whole(status, headers.into(), page)
+}
+
+/// The limit that an organization set for itself, which ends with the month
+/// (anthropics/claude-code#2127).
+fn self_set_limit(now_ms: u64) -> Reply {
+    let now = i64::try_from(now_ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .unwrap_or_default();
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let next_month = today.last_of_month().tomorrow().unwrap_or(today);
+    let message = format!(
+        "You have reached your specified API usage limits. You will regain access on {next_month} \
+         at 00:00 UTC."
+    );
+    refuse(400, "invalid_request_error", &message)
 }
 
 pub(super) fn own_headers() -> Headers {
@@ -133,10 +204,9 @@ pub(super) fn unified(
     utilization: &str,
     now_ms: u64,
 ) -> Headers {
-    let week_s = now_ms / 1000 + 3 * 24 * 60 * 60;
     let (claim, short) = match rejected {
         None | Some(Window::FiveHour) => ("five_hour", "5h"),
-        Some(Window::SevenDay) => ("seven_day", "7d"),
+        Some(Window::SevenDay | Window::FiveHourAndSevenDay) => ("seven_day", "7d"),
         Some(Window::SevenDayOpus) => ("seven_day_opus", "7d_opus"),
         Some(Window::SevenDaySonnet) => ("seven_day_sonnet", "7d_sonnet"),
         Some(Window::SevenDayOverageIncluded) => ("seven_day_overage_included", "7d_oi"),
@@ -151,16 +221,20 @@ pub(super) fn unified(
         headers.push((format!("anthropic-ratelimit-unified-{name}"), value));
     };
     add("status", status.into());
-    for (window, others_reset_s) in [("5h", now_ms / 1000 + 60 * 60), ("7d", week_s)] {
-        if window != short {
-            add(&format!("{window}-status"), "allowed".into());
-            add(&format!("{window}-reset"), others_reset_s.to_string());
-            add(&format!("{window}-utilization"), "0.31".into());
+    let mut window = |name: &str, status: &str, reset_s: u64, utilization: &str| {
+        add(&format!("{name}-status"), status.into());
+        add(&format!("{name}-reset"), reset_s.to_string());
+        add(&format!("{name}-utilization"), utilization.into());
+    };
+    for (name, length_s) in [("5h", 60 * 60), ("7d", 3 * 24 * 60 * 60)] {
+        let own_reset_s = now_ms / 1000 + length_s;
+        if name == "5h" && rejected == Some(Window::FiveHourAndSevenDay) {
+            window(name, status, own_reset_s.min(reset_s), utilization);
+        } else if name != short {
+            window(name, "allowed", own_reset_s, "0.31");
         }
     }
-    add(&format!("{short}-status"), status.into());
-    add(&format!("{short}-reset"), reset_s.to_string());
-    add(&format!("{short}-utilization"), utilization.into());
+    window(short, status, reset_s, utilization);
     add("representative-claim", claim.into());
     add("fallback-percentage", "0.5".into());
     add("reset", reset_s.to_string());
@@ -204,4 +278,32 @@ fn spend_limit() -> Reply {
         "request_id": headers_request_id(&headers),
     });
     json_reply(429, headers, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::delivery::Action;
+
+    #[test]
+    fn the_limit_that_somebody_set_for_themselves_ends_with_the_month() {
+        for (now_ms, date) in [
+            (0, "1970-02-01"),
+            // The last millisecond of a year, and of a February that has 29 days.
+            (1_735_689_599_999, "2025-01-01"),
+            (1_709_251_199_999, "2024-03-01"),
+            (1_709_251_200_000, "2024-04-01"),
+        ] {
+            let reply = self_set_limit(now_ms);
+            let [Action::Send(body)] = reply.body.as_slice() else {
+                panic!("{reply:?}")
+            };
+            let body: Value = serde_json::from_slice(body).unwrap();
+            let expected = format!(
+                "You have reached your specified API usage limits. You will regain access on \
+                 {date} at 00:00 UTC."
+            );
+            assert_eq!(body["error"]["message"], expected);
+        }
+    }
 }

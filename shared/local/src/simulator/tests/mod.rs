@@ -1,9 +1,12 @@
 //! What the simulators promise, asked over real sockets.
 
 mod bedrock;
+mod names;
 mod plan;
 mod server;
+mod steps;
 
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -162,4 +165,12 @@ fn told(events: &[Value]) -> String {
         told.push(delta);
     }
     told.join(" | ")
+}
+
+/// Asks a plan for a step by its name or its JSON: the status, the headers, and the body.
+async fn ask(plan: &Running, name: &str) -> (u16, HeaderMap, String) {
+    let body = streamed(prompt(&format!("[[plan:{name}]]")));
+    let response = plan.messages(&body).await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    (status, headers, read(response).await.0)
 }

@@ -70,6 +70,11 @@ async fn every_step_survives_its_json() {
         json!({ "step": "stream_error", "after": "first_block", "type": "api_error" }),
         json!({ "step": "hang", "after": "message_start" }),
         json!({ "step": "raw", "status": 200, "body": "b" }),
+        json!({ "step": "status", "status": 404 }),
+        json!({ "step": "long_event", "bytes": 9 }),
+        json!({ "step": "pings", "count": 3, "filling": 0, "then": {
+            "step": "headers", "headers": { "a": "b" }, "then": { "step": "normal" },
+        }}),
     ] {
         let parsed: Step = serde_json::from_value(step.clone()).unwrap();
         assert_eq!(serde_json::to_value(parsed).unwrap(), step);

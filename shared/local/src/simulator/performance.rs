@@ -1,0 +1,183 @@
+//! What a step makes of a good answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::delivery::{Delivery, Ending};
+use super::script::{Content, Point, Step, Usage};
+
+/// The most that a step adds to an answer, in bytes: whoever writes a prompt can ask for it.
+const LONGEST: usize = 64 << 20;
+
+/// The most pings that a step asks for.
+const PINGS: usize = 1 << 20;
+
+/// A good answer, as far as a step shapes it.
+#[derive(Debug, Default)]
+pub(super) struct Performance {
+    /// Empty: what the pretended model says by itself.
+    pub(super) content: Vec<Content>,
+    pub(super) stop_reason: Option<String>,
+    pub(super) usage: Option<Usage>,
+    /// Pings before the first block: how many, and the filling of each in bytes.
+    pub(super) pings: (usize, usize),
+    pub(super) delivery: Delivery,
+    /// What breaks in, in the words of the service.
+    pub(super) break_in: Option<(Point, BreakIn)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BreakIn {
+    /// An error event, or an exception frame.
+    Error {
+        kind: Option<String>,
+        message: Option<String>,
+    },
+    /// Something that nobody can read.
+    Garbage,
+}
+
+impl Step {
+    /// The good answer that this step asks for. A step that is no good answer is given back.
+    pub(super) fn performance(self) -> Result<Performance, Self> {
+        let with = |content, ending| Performance {
+            content,
+            delivery: Delivery {
+                ending,
+                ..Delivery::default()
+            },
+            ..Performance::default()
+        };
+        Ok(match self {
+            Self::Normal => Performance::default(),
+            Self::Text { text } => with(vec![Content::Text(text)], Ending::Whole),
+            Self::Thinking { thinking, text } => with(
+                vec![Content::Thinking(thinking), Content::Text(text)],
+                Ending::Whole,
+            ),
+            Self::Tools { calls } => with(
+                calls.into_iter().map(Content::Tool).collect(),
+                Ending::Whole,
+            ),
+            Self::Answer {
+                content,
+                stop_reason,
+                usage,
+            } => Performance {
+                content,
+                stop_reason,
+                usage,
+                ..Performance::default()
+            },
+            Self::Slow {
+                headers_ms,
+                events_ms,
+                content,
+            } => Performance {
+                content,
+                delivery: Delivery {
+                    before_headers: Duration::from_millis(headers_ms),
+                    between_beats: Some(Duration::from_millis(events_ms)),
+                    ending: Ending::Whole,
+                },
+                ..Performance::default()
+            },
+            Self::Hang { after, content } => with(content, Ending::Hang(after)),
+            Self::Cut { after, content } => with(content, Ending::Cut(after)),
+            Self::End { after, content } => with(content, Ending::Early(after)),
+            Self::StreamError {
+                after,
+                kind,
+                message,
+                content,
+            } => Performance {
+                content,
+                break_in: Some((after, BreakIn::Error { kind, message })),
+                ..Performance::default()
+            },
+            Self::Garbage { after, content } => Performance {
+                content,
+                break_in: Some((after, BreakIn::Garbage)),
+                ..Performance::default()
+            },
+            Self::Pings {
+                count,
+                filling,
+                then,
+            } => {
+                let (count, filling) = (within(count, PINGS), within(filling, LONGEST));
+                Performance {
+                    pings: (count, filling.min(LONGEST / count.max(1))),
+                    ..then.performance()?
+                }
+            }
+            Self::LongEvent { bytes } => {
+                // Whole groups of four, as Bedrock's side reads it as base64.
+                let data = "A".repeat(within(bytes, LONGEST) & !3);
+                let told = format!("This came after {} bytes in one piece.", data.len());
+                with(
+                    vec![Content::RedactedThinking(data), Content::Text(told)],
+                    Ending::Whole,
+                )
+            }
+            other => return Err(other),
+        })
+    }
+
+    /// The step without what [`Step::Headers`] put around it, and those headers, by their names in
+    /// lower case. The outermost win.
+    pub(super) fn and_headers(self) -> (Self, BTreeMap<String, String>) {
+        match self {
+            Self::Headers { headers, then } => {
+                let (step, mut all) = then.and_headers();
+                let named = |(name, value): (String, _)| (name.to_ascii_lowercase(), value);
+                all.extend(headers.into_iter().map(named));
+                (step, all)
+            }
+            Self::Pings {
+                count,
+                filling,
+                then,
+            } => {
+                let (then, headers) = then.and_headers();
+                let then = Box::new(then);
+                (
+                    Self::Pings {
+                        count,
+                        filling,
+                        then,
+                    },
+                    headers,
+                )
+            }
+            other => (other, BTreeMap::new()),
+        }
+    }
+}
+
+fn within(number: u32, most: usize) -> usize {
+    usize::try_from(number).map_or(most, |number| number.min(most))
+}
+
+impl Performance {
+    /// Fills in what the step left open.
+    pub(super) fn content_or(&mut self, normal: impl FnOnce() -> Vec<Content>) -> Vec<Content> {
+        let content = std::mem::take(&mut self.content);
+        if content.is_empty() {
+            normal()
+        } else {
+            content
+        }
+    }
+
+    /// The stop reason: as told, or what fits the content.
+    pub(super) fn stop_reason_for(&self, content: &[Content]) -> String {
+        let calls = content
+            .iter()
+            .any(|block| matches!(block, Content::Tool(_)));
+        let fitting = if calls { "tool_use" } else { "end_turn" };
+        self.stop_reason
+            .clone()
+            .unwrap_or_else(|| fitting.to_owned())
+    }
+}

@@ -1,0 +1,221 @@
+//! What the plan's names promise.
+
+use serde_json::Value;
+
+use super::{ask, events, plan, prompt, read, streamed, told};
+
+#[tokio::test]
+async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
+    let plan = plan().await;
+    let (limit, too_fast) = ("rate_limit_error", "would exceed your account's rate limit");
+    let request = "invalid_request_error";
+    for (name, status, kind, message) in [
+        ("429", 429, limit, too_fast),
+        ("five_hour", 429, limit, too_fast),
+        ("seven_day", 429, limit, too_fast),
+        ("five_hour_and_seven_day", 429, limit, too_fast),
+        ("seven_day_opus", 429, limit, too_fast),
+        ("seven_day_sonnet", 429, limit, too_fast),
+        ("overage_included", 429, limit, too_fast),
+        ("entitlement", 429, limit, "Extra usage is required"),
+        ("spend_limit", 429, limit, "monthly spend limit"),
+        ("rate_limit", 429, limit, "50 requests per minute"),
+        ("throttle", 429, limit, "50 requests per minute"),
+        ("bare_429", 429, limit, too_fast),
+        (
+            "self_set_limit",
+            400,
+            request,
+            "You have reached your specified API usage limits.",
+        ),
+        (
+            "out_of_credit",
+            400,
+            request,
+            "Your credit balance is too low",
+        ),
+        ("402", 402, "billing_error", "billing or payment"),
+        ("529", 529, "overloaded_error", "Overloaded"),
+        ("500", 500, "api_error", "Internal server error"),
+        ("503", 503, "api_error", "unavailable"),
+        ("504", 504, "timeout_error", "timed out"),
+        ("401", 401, "authentication_error", "invalid x-api-key"),
+        ("403", 403, "permission_error", "permission"),
+        ("400", 400, request, "messages:"),
+        (
+            "too_long",
+            400,
+            request,
+            "prompt is too long: 207312 tokens > 200000 maximum",
+        ),
+        ("404", 404, "not_found_error", "model:"),
+        ("408", 408, request, ""),
+        ("409", 409, "conflict_error", ""),
+        ("413", 413, "request_too_large", "maximum size"),
+        ("422", 422, request, ""),
+    ] {
+        let (answered, headers, body) = ask(&plan, name).await;
+        assert_eq!((name, answered), (name, status));
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["error"]["type"], kind, "{name}");
+        let told = body["error"]["message"].as_str().unwrap();
+        assert!(told.contains(message) && !told.is_empty(), "{name}: {told}");
+        assert_eq!(
+            body["request_id"],
+            headers["request-id"].to_str().unwrap(),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_stands_before_the_api_answers_with_a_page_and_without_a_request_id() {
+    let plan = plan().await;
+    for (name, status, title) in [
+        ("502", 502, "502 Bad Gateway"),
+        ("520", 520, "520 Web server is returning an unknown error"),
+        ("522", 522, "522 Connection timed out"),
+        ("524", 524, "524 A timeout occurred"),
+        ("html", 200, "Sign in"),
+    ] {
+        let (answered, headers, body) = ask(&plan, name).await;
+        assert_eq!((name, answered), (name, status));
+        assert!(
+            headers["content-type"]
+                .to_str()
+                .unwrap()
+                .starts_with("text/html"),
+            "{name}"
+        );
+        assert!(!headers.contains_key("request-id"), "{name}");
+        assert!(body.contains(&format!("<title>{title}</title>")), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_429_says_as_much_about_its_limit_as_it_should() {
+    let plan = plan().await;
+    let unified = "anthropic-ratelimit-unified-status";
+    let minute = "anthropic-ratelimit-requests-reset";
+    for (name, expected) in [
+        ("five_hour", vec!["retry-after", unified]),
+        ("rate_limit", vec!["retry-after", minute]),
+        ("throttle", vec![minute]),
+        ("bare_429", vec![]),
+        ("entitlement", vec![]),
+        ("spend_limit", vec![]),
+    ] {
+        let (_, headers, _) = ask(&plan, name).await;
+        let told: Vec<_> = ["retry-after", unified, minute]
+            .into_iter()
+            .filter(|told| headers.contains_key(*told))
+            .collect();
+        assert_eq!(told, expected, "{name}");
+        let limits = headers
+            .keys()
+            .filter(|told| told.as_str().contains("ratelimit"))
+            .count();
+        assert_eq!(
+            limits > 0,
+            expected.contains(&unified) || expected.contains(&minute),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn two_windows_that_are_used_up_name_the_one_that_ends_last() {
+    let plan = plan().await;
+    let (_, headers, _) = ask(
+        &plan,
+        r#"{"step":"usage_limit","window":"five_hour_and_seven_day","reset_after_s":9000}"#,
+    )
+    .await;
+    let header = |name: &str| {
+        let name = format!("anthropic-ratelimit-unified-{name}");
+        headers[&name].to_str().unwrap().to_owned()
+    };
+    let seconds = |name: &str| header(name).parse::<u64>().unwrap();
+    assert_eq!(header("representative-claim"), "seven_day");
+    assert_eq!(
+        (header("5h-status"), header("7d-status")),
+        ("rejected".into(), "rejected".into())
+    );
+    assert_eq!(seconds("reset"), seconds("7d-reset"));
+    assert_eq!(seconds("7d-reset") - seconds("5h-reset"), 9000 - 3600);
+    assert_eq!(headers["retry-after"], "9000");
+
+    // The session window never ends after the week.
+    let (_, headers, _) = ask(&plan, "five_hour_and_seven_day").await;
+    let reset = |window: &str| &headers[&format!("anthropic-ratelimit-unified-{window}-reset")];
+    assert_eq!(reset("5h"), reset("7d"));
+}
+
+#[tokio::test]
+async fn what_comes_before_the_first_content_has_names() {
+    let plan = plan().await;
+    for (name, expected, well) in [
+        ("empty", "", true),
+        ("end_before_content", "message_start", true),
+        ("cut_before_content", "message_start", false),
+        ("first_error", "error overloaded_error", true),
+        ("first_api_error", "error api_error", true),
+        (
+            "error_before_content",
+            "message_start | error overloaded_error",
+            true,
+        ),
+    ] {
+        let body = streamed(prompt(&format!("[[plan:{name}]]")));
+        let response = plan.messages(&body).await.unwrap();
+        assert_eq!(response.status(), 200, "{name}");
+        let (text, ended) = read(response).await;
+        assert_eq!(
+            (told(&events(&text)).as_str(), ended),
+            (expected, well),
+            "{name}"
+        );
+    }
+    for (name, expected) in [("silence_before_content", "message_start"), ("silence", "")] {
+        let body = streamed(prompt(&format!("[[plan:{name}]]")));
+        let mut arrived = Vec::new();
+        let hanging = async {
+            let mut response = plan.messages(&body).await.unwrap();
+            while let Some(chunk) = response.chunk().await.unwrap() {
+                arrived.extend_from_slice(&chunk);
+            }
+        };
+        let limit = std::time::Duration::from_millis(100);
+        assert!(
+            tokio::time::timeout(limit, hanging).await.is_err(),
+            "{name}"
+        );
+        let arrived = String::from_utf8(arrived).unwrap();
+        assert_eq!(told(&events(&arrived)), expected, "{name}");
+    }
+    let close = streamed(prompt("[[plan:close]]"));
+    assert!(plan.messages(&close).await.is_err());
+}
+
+#[tokio::test]
+async fn an_answer_paid_from_overage_is_good_and_says_that_the_window_is_used_up() {
+    let plan = plan().await;
+    let (status, headers, text) = ask(&plan, "overage").await;
+    assert_eq!(status, 200);
+    assert!(told(&events(&text)).ends_with("message_stop"));
+    for (name, expected) in [
+        ("status", Some("rejected")),
+        ("5h-status", Some("rejected")),
+        ("7d-status", Some("allowed")),
+        ("overage-in-use", Some("true")),
+        ("overage-status", Some("allowed")),
+        ("overage-disabled-reason", None),
+    ] {
+        let value = headers.get(format!("anthropic-ratelimit-unified-{name}"));
+        assert_eq!(
+            value.map(|value| value.to_str().unwrap()),
+            expected,
+            "{name}"
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! The steps that put something around an answer, and those that both services know.
+
+use serde_json::{Value, json};
+
+use super::super::bedrock::DEMO_BEDROCK_API_KEY;
+use super::super::{Content, Point, Step};
+use super::{ask, bedrock, events, plan, prompt, read, streamed, told};
+
+/// The events before the first block, and how many bytes they have.
+fn before_content(text: &str) -> (usize, usize) {
+    let (before, _) = text.split_once("event: content_block_start").unwrap();
+    (events(before).len(), before.len())
+}
+
+#[tokio::test]
+async fn pings_come_between_the_start_and_the_content_of_a_good_answer() {
+    let plan = plan().await;
+    for (name, pings, bytes) in [
+        ("pings", 100, 100 * 34..5_000),
+        ("ping_flood", 31_000, 1_000_000..1_100_000),
+        ("long_ping", 1, 1 << 20..1_060_000),
+        (
+            r#"{"step":"pings","count":2,"filling":1000}"#,
+            2,
+            2_000..3_000,
+        ),
+        (r#"{"step":"pings","count":0,"filling":9}"#, 0, 0..1_000),
+        (
+            r#"{"step":"pings","count":2,"then":{"step":"pings","count":9}}"#,
+            2,
+            0..1_000,
+        ),
+    ] {
+        let (status, _, text) = ask(&plan, name).await;
+        assert_eq!(status, 200, "{name}");
+        let (arrived, length) = before_content(&text);
+        assert_eq!(arrived, 1 + pings, "{name}");
+        assert!(bytes.contains(&length), "{name}: {length}");
+        let told = told(&events(&text));
+        assert!(told.starts_with("message_start | "), "{name}");
+        assert!(
+            told.ends_with("message_delta end_turn | message_stop"),
+            "{name}: {told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_can_break_after_its_pings() {
+    let plan = plan().await;
+    let pings = |then| Step::Pings {
+        count: 3,
+        filling: 0,
+        then: Box::new(then),
+    };
+    let (after, content) = (Point::MessageStart, Vec::<Content>::new);
+    let start = "message_start | ping | ping | ping";
+    for (then, expected, well) in [
+        (
+            Step::Cut {
+                after,
+                content: content(),
+            },
+            start.to_owned(),
+            false,
+        ),
+        (
+            Step::End {
+                after,
+                content: content(),
+            },
+            start.to_owned(),
+            true,
+        ),
+        (
+            Step::StreamError {
+                after,
+                kind: None,
+                message: None,
+                content: content(),
+            },
+            format!("{start} | error overloaded_error"),
+            true,
+        ),
+        (
+            Step::End {
+                after: Point::FirstDelta,
+                content: vec![Content::Text("hi".into())],
+            },
+            format!("{start} | start text | ping | hi"),
+            true,
+        ),
+        (
+            Step::End {
+                after: Point::Headers,
+                content: content(),
+            },
+            String::new(),
+            true,
+        ),
+    ] {
+        plan.simulator.script([pings(then.clone())]);
+        let (text, ended) = read(plan.messages(&streamed(prompt("x"))).await.unwrap()).await;
+        assert_eq!((told(&events(&text)), ended), (expected, well), "{then:?}");
+    }
+    // What is no stream has no pings.
+    plan.simulator
+        .script([pings(Step::Overloaded), pings(Step::Normal)]);
+    assert_eq!(
+        plan.messages(&streamed(prompt("x")))
+            .await
+            .unwrap()
+            .status(),
+        529
+    );
+    let whole = plan
+        .messages(&prompt("x"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&whole).unwrap()["type"],
+        "message"
+    );
+}
+
+#[tokio::test]
+async fn the_first_content_event_can_be_as_long_as_told() {
+    let plan = plan().await;
+    for (name, bytes) in [
+        ("long_event", 10 << 20),
+        (r#"{"step":"long_event","bytes":1003}"#, 1000),
+    ] {
+        let (_, _, text) = ask(&plan, name).await;
+        let events = events(&text);
+        let block = &events[1]["content_block"];
+        assert_eq!(events[1]["type"], "content_block_start");
+        assert_eq!(block["data"].as_str().unwrap().len(), bytes);
+        let told = told(&events);
+        assert!(told.contains("start text"), "{told}");
+        assert!(
+            told.ends_with("message_delta end_turn | message_stop"),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_step_asks_for_more_than_the_machine_has() {
+    let plan = plan().await;
+    let most = u32::MAX;
+    for (step, least) in [
+        (json!({ "step": "long_event", "bytes": most }), 64 << 20),
+        (
+            json!({ "step": "pings", "count": 2, "filling": most }),
+            64 << 20,
+        ),
+    ] {
+        plan.simulator
+            .script([serde_json::from_value(step.clone()).unwrap()]);
+        let (text, _) = read(plan.messages(&streamed(prompt("x"))).await.unwrap()).await;
+        assert!(
+            (least..least + 10_000).contains(&text.len()),
+            "{step} {}",
+            text.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn headers_can_be_replaced_added_and_taken_away() {
+    let plan = plan().await;
+    let limited = r#"{"step":"headers","headers":{"Retry-After":"-1","x-more":"1","content-type":"",
+        "anthropic-ratelimit-unified-reset":"ÿ"},"then":{"step":"headers","headers":{"x-more":"2",
+        "x-inner":"3"},"then":{"step":"usage_limit","window":"five_hour"}}}"#;
+    let (status, headers, _) = ask(&plan, limited).await;
+    assert_eq!(status, 429);
+    let all = |name: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .map(reqwest::header::HeaderValue::as_bytes)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(all("retry-after"), [b"-1"]);
+    assert_eq!(
+        (all("x-more"), all("x-inner")),
+        (vec![&b"1"[..]], vec![&b"3"[..]])
+    );
+    assert_eq!(all("anthropic-ratelimit-unified-reset"), [b"\xff"]);
+    assert_eq!(all("anthropic-ratelimit-unified-status"), [b"rejected"]);
+    assert!(all("content-type").is_empty());
+
+    let pinged = r#"{"step":"pings","count":5,"then":{"step":"headers","headers":{"x-more":"1"}}}"#;
+    let (status, headers, text) = ask(&plan, pinged).await;
+    assert_eq!((status, &headers["x-more"]), (200, &"1".parse().unwrap()));
+    assert_eq!(before_content(&text).0, 6);
+}
+
+#[tokio::test]
+async fn bedrock_says_the_new_steps_in_its_own_words() {
+    let bedrock = bedrock().await;
+    let converse = json!({ "messages": [{ "role": "user", "content": [{ "text": "x" }] }] });
+    let status = |status| Step::Status { status };
+    for (step, answered, kind) in [
+        (Step::SelfSetLimit, 400, "ServiceQuotaExceededException"),
+        (Step::OutOfCredit, 403, "AccessDeniedException"),
+        (status(400), 400, "ValidationException"),
+        (status(403), 403, "AccessDeniedException"),
+        (status(404), 404, "ResourceNotFoundException"),
+        (status(408), 408, "ModelTimeoutException"),
+        (status(424), 424, "ModelErrorException"),
+        (status(429), 429, "ThrottlingException"),
+        (status(500), 500, "InternalServerException"),
+        (status(503), 503, "ServiceUnavailableException"),
+        (status(502), 502, ""),
+        (
+            Step::Pings {
+                count: 3,
+                filling: 0,
+                then: Box::default(),
+            },
+            200,
+            "",
+        ),
+        (Step::LongEvent { bytes: 4000 }, 200, ""),
+        (
+            Step::Headers {
+                headers: [("x-amzn-errortype".to_owned(), "OddException".to_owned())].into(),
+                then: Box::new(Step::Overloaded),
+            },
+            503,
+            "OddException",
+        ),
+    ] {
+        bedrock.simulator.script([step.clone()]);
+        let url = format!(
+            "{}/model/global.anthropic.claude-sonnet-4-5-20250929-v1:0/converse",
+            bedrock.simulator.url()
+        );
+        let call = bedrock
+            .client
+            .post(url)
+            .bearer_auth(DEMO_BEDROCK_API_KEY)
+            .body(converse.to_string());
+        let response = call.send().await.unwrap();
+        assert_eq!(response.status(), answered, "{step:?}");
+        let told = response
+            .headers()
+            .get("x-amzn-errortype")
+            .map(|kind| kind.to_str().unwrap());
+        assert!(
+            told.unwrap_or_default().starts_with(kind),
+            "{step:?} {told:?}"
+        );
+        assert_eq!(told.is_none(), kind.is_empty(), "{step:?}");
+    }
+}
