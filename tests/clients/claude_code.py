@@ -34,12 +34,15 @@ SIGN_INS = {
 
 
 class Turn:
-    """What one run of `claude -p` printed."""
+    """What one run of `claude -p` printed, and its exit status."""
 
-    def __init__(self, events: list[dict[str, Any]]) -> None:
+    def __init__(self, events: list[dict[str, Any]], status: int, errors: str) -> None:
         self.events = events
+        self.status = status
+        self.errors = errors
         self.result = next((event for event in events if event["type"] == "result"), {})
         self.session: str = self.result.get("session_id", "")
+        self.retries = [event for event in events if event.get("subtype") == "api_retry"]
 
     def blocks(self, speaker: str, kind: str) -> list[dict[str, Any]]:
         """The content blocks of one kind that the assistant or the user (that is, a tool) contributed."""
@@ -51,31 +54,32 @@ class Turn:
         result = {name: self.result.get(name) for name in ("subtype", "is_error", "result")}
         check(self.result.get("is_error") is False, "the client reports no error", result)
         check(self.result.get("subtype") == "success" and self.result.get("result"), "it has an answer", result)
-        retries = [event for event in self.events if event.get("subtype") == "api_retry"]
-        check(not retries, "the client did not retry", retries)
+        check(not self.retries, "the client did not retry", self.retries)
 
 
 class Developer:
     """Claude Code on a developer's machine: a home and a work folder of its own, nothing of the caller's."""
 
-    def __init__(self, claude: Path, demo: Demo, variable: str, credential: str) -> None:
+    def __init__(self, claude: Path, folder: Path, base_url: str, credential: dict[str, str], **more: str) -> None:
+        """`credential` and `more` are variables of the environment."""
         self._claude = claude
-        self._work = demo.folder / "work"
-        self._work.mkdir()
-        home = demo.folder / "home"
+        self._work = folder / "work"
+        self._work.mkdir(parents=True)
+        home = folder / "home"
         home.mkdir()
         self._environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "SHELL": "/bin/bash",
-            "ANTHROPIC_BASE_URL": demo.base_url,
-            variable: credential,
+            "ANTHROPIC_BASE_URL": base_url,
+            **credential,
             # Everything goes to Spillway or nowhere.
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_ERROR_REPORTING": "1",
             "DISABLE_TELEMETRY": "1",
+            **more,
         }
 
     def write(self, name: str, text: str) -> Path:
@@ -85,7 +89,15 @@ class Developer:
         return file
 
     def ask(self, prompt: str, *, resume: str | None = None) -> Turn:
-        """One `claude -p`, in a new conversation or in an old one."""
+        """One `claude -p` that goes well, in a new conversation or in an old one."""
+        turn = self.try_to_ask(prompt, resume=resume)
+        if turn.status != 0:
+            said = turn.result.get("result") or "\n".join(json.dumps(event)[:300] for event in turn.events[-5:])
+            raise Failed(f"claude ended with status {turn.status}: {said}\n{turn.errors[-2000:]}")
+        return turn
+
+    def try_to_ask(self, prompt: str, *, resume: str | None = None) -> Turn:
+        """One `claude -p`, however it ends."""
         command = [str(self._claude), "-p", prompt, "--output-format", "stream-json", "--verbose"]
         command += ["--allowedTools", "Bash,Read", *(["--resume", resume] if resume else [])]
         process = subprocess.Popen(
@@ -113,11 +125,7 @@ class Developer:
                 events.append(json.loads(line))
             except ValueError as error:
                 raise Failed(f"claude printed no JSON: {line[:300]}") from error
-        turn = Turn(events)
-        if process.returncode != 0:
-            said = turn.result.get("result") or "\n".join(json.dumps(event)[:300] for event in events[-5:])
-            raise Failed(f"claude ended with status {process.returncode}: {said}\n{errors[-2000:]}")
-        return turn
+        return Turn(events, process.returncode, errors)
 
 
 class Legs:
@@ -152,7 +160,7 @@ def hold_a_conversation(claude: Path, spillway: Path, sign_in: str) -> None:
     with Demo(spillway, plan_requests=3) as demo:
         demo.keep_secret("the client's credential", credential)
         demo.keep_secret("the prompt", "canary-heron")
-        developer, legs = Developer(claude, demo, variable, credential), Legs(demo)
+        developer, legs = Developer(claude, demo.folder, demo.base_url, {variable: credential}), Legs(demo)
 
         print("  text, from Plan", flush=True)
         turn = developer.ask("Remember the word canary-heron.")

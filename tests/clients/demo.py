@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from service import Service
+from service import Service, say
 
 # The last part of a Bedrock Runtime path.
 OPERATIONS = {
@@ -55,10 +55,10 @@ class Simulator:
 class Demo(Service):
     """A running `spillway up --demo` on scratch data, logging all that it can log."""
 
-    def __init__(self, spillway: Path, plan_requests: int) -> None:
+    def __init__(self, spillway: Path, plan_requests: int, *options: str) -> None:
         command: list[str | Path] = [spillway.resolve(), "up", "--demo", "--output=json", "--data={scratch}/data"]
         command += ["--listen=127.0.0.1:0", f"--demo-plan-requests={plan_requests}"]
-        super().__init__([*command, "--log-level=debug"], {})
+        super().__init__([*command, "--log-level=debug", *options], {})
         ready = self.ready_line()
         try:
             self.origin: str = ready["base_url"]
@@ -69,7 +69,7 @@ class Demo(Service):
         except (KeyError, TypeError) as error:
             self.fail(f"the ready line lacks {error}: {sorted(ready)}")
         self.keep_secret("the access key", self.access_key)
-        print(f"spillway answers on {self.origin}", flush=True)
+        say(f"spillway answers on {self.origin}")
 
     def before_stop(self) -> None:
         """Leaves every Bedrock request for tests/judges/converse.py, where SPILLWAY_JUDGE_DIR says."""

@@ -4,6 +4,8 @@ Whatever it prints is kept, because none of it may ever contain a credential or 
 level. Knows nothing of what the process serves.
 """
 
+import contextlib
+import contextvars
 import json
 import os
 import re
@@ -14,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,15 +25,34 @@ STOP_SECONDS = 30
 STORY_SECONDS = 300
 
 
+_silent = contextvars.ContextVar("silent", default=False)
+
+
 class Failed(Exception):
     """A check that did not hold; the message is for a person."""
+
+
+@contextlib.contextmanager
+def silently() -> Iterator[None]:
+    """Inside, in this thread, nothing is said of what holds: many of these run at once."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
+def say(line: str) -> None:
+    """Says how it goes."""
+    if not _silent.get():
+        print(line, flush=True)
 
 
 def check(holds: Any, what: str, seen: Any = None) -> None:
     """Says what holds, or fails with what was seen instead."""
     if not holds:
         raise Failed(what if seen is None else f"{what}; seen: {seen}")
-    print(f"    ok  {what}", flush=True)
+    say(f"    ok  {what}")
 
 
 def story(main: Callable[[], None]) -> int:
@@ -144,7 +165,7 @@ class Service:
             self.fail(f"{self.name} is still running {STOP_SECONDS} s after it was asked to end")
         if status != 0:
             self.fail(f"{self.name} should end with status 0, but ended with {status}")
-        print(f"    ok  {self.name} ends with status 0 when asked to", flush=True)
+        say(f"    ok  {self.name} ends with status 0 when asked to")
 
     def __enter__(self) -> Self:
         return self

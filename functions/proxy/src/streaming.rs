@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_stream::stream;
 use bytes::Bytes;
+use dialect::opening;
 use dialect::sse::{self, SseReader};
 use domain::id::RequestId;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
@@ -22,8 +23,14 @@ use crate::reply::Body;
 pub(crate) const BROKE_OFF: &str =
     "The answer broke off upstream. Sending the request again usually helps.";
 
-/// Anthropic's error type for a broken stream: the one that Claude Code resumes from.
-pub(crate) const BROKE_OFF_TYPE: &str = "overloaded_error";
+/// Anthropic's error type for a stream that broke after its first content: Claude Code resumes from it
+/// by itself.
+const RESUMED_FROM: &str = "overloaded_error";
+
+/// The type for one that broke before any content: Claude Code asks again without streaming, at once. From
+/// `overloaded_error` it would try the stream again, up to three times, which is more than it does when a
+/// stream simply ends.
+const ASKED_AGAIN: &str = "api_error";
 
 /// Whether a passing stream must end like an answer of the Messages API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +136,8 @@ struct Watch {
     reader: SseReader,
     /// `message_stop` or `error` has passed.
     has_ended: bool,
+    /// A content event has passed.
+    has_content: bool,
     last: [u8; 2],
 }
 
@@ -138,14 +147,16 @@ impl Watch {
         Self {
             reader: SseReader::new(64),
             has_ended: false,
+            has_content: false,
             last: *b"\n\n",
         }
     }
 
     fn see(&mut self, piece: &[u8]) {
-        let has_ended = &mut self.has_ended;
+        let (has_ended, has_content) = (&mut self.has_ended, &mut self.has_content);
         self.reader.push(piece, |event| {
             *has_ended |= matches!(event.name, "message_stop" | "error");
+            *has_content |= opening::is_content(event.name);
         });
         match *piece {
             [] => {}
@@ -161,7 +172,12 @@ impl Watch {
             [_, b'\n'] => b"event: broken_off\n\n".to_vec(),
             [_, _] => HALF_EVENT_ENDS.to_vec(),
         };
-        sse::error_event(&mut out, BROKE_OFF_TYPE, BROKE_OFF, request_id.as_str());
+        let error_type = if self.has_content {
+            RESUMED_FROM
+        } else {
+            ASKED_AGAIN
+        };
+        sse::error_event(&mut out, error_type, BROKE_OFF, request_id.as_str());
         Bytes::from(out)
     }
 }
@@ -194,6 +210,23 @@ mod tests {
         for (pieces, expected) in cases {
             assert_eq!(after(pieces), (false, expected.to_owned()), "{pieces:?}");
         }
+    }
+
+    #[test]
+    fn what_breaks_before_any_content_is_not_asked_for_as_a_stream_again() {
+        let error_type = |seen: &str| {
+            let mut watch = Watch::new();
+            watch.see(seen.as_bytes());
+            let event = watch.error_event(&"req_1".parse().unwrap()).to_vec();
+            let event = String::from_utf8(event).unwrap();
+            let (_, rest) = event.split_once("\"error\":{\"type\":\"").unwrap();
+            rest.split('"').next().unwrap().to_owned()
+        };
+        let start = "event: message_start\ndata: {}\n\nevent: ping\ndata: {}\n\n";
+        assert_eq!(error_type(""), "api_error");
+        assert_eq!(error_type(start), "api_error");
+        let content = format!("{start}event: content_block_start\ndata: {{}}\n\n");
+        assert_eq!(error_type(&content), "overloaded_error");
     }
 
     #[tokio::test]

@@ -25,6 +25,18 @@ pub enum Opened {
     Bounds,
 }
 
+/// Whether an event of this name shows that the answer has begun.
+pub fn is_content(event: &str) -> bool {
+    matches!(
+        event,
+        "content_block_start"
+            | "content_block_delta"
+            | "content_block_stop"
+            | "message_delta"
+            | "message_stop"
+    )
+}
+
 /// Watches the beginning of a stream.
 #[derive(Debug)]
 pub struct OpeningWatch {

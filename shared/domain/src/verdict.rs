@@ -361,13 +361,15 @@ impl ErrorSaid {
     }
 
     fn is_about_entitlement(&self) -> bool {
-        ["extra usage", "long context", "usage credits are required"]
-            .iter()
-            .any(|words| self.message.contains(words))
+        self.code == "credits_required"
+            || ["extra usage", "long context", "usage credits are required"]
+                .iter()
+                .any(|words| self.message.contains(words))
     }
 
     fn is_spend_limit(&self) -> bool {
-        self.code.ends_with("spend_limit_reached")
+        // A cloud's own limit stands in the message.
+        self.code.ends_with("spend_limit_reached") || self.message.contains("spend_limit_reached")
     }
 
     /// "You have reached your specified API usage limits", or "… workspace API usage limits".

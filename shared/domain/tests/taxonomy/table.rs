@@ -22,9 +22,9 @@ pub(crate) const PLAN_ANSWERED: [&str; 10] = [
     "429 as in row 2, but the only window `rejected` is one of a model family (`7d_opus`, `7d_sonnet`; \
      `7d_oi` and any other: the family of the requested model), or, when no window is `rejected`, the \
      claim is of one (`seven_day_opus`)",
-    "429 whose message is about extra usage, usage credits or long context; or as in row 3, for a model \
+    "429 whose message is about extra usage, usage credits or long context, or whose `error_code` is `credits_required`; or as in row 3, for a model \
      whose name tells no family",
-    "429 with an `error_code` that ends in `spend_limit_reached`; 400 “You have reached your specified \
+    "429 with an `error_code` that ends in `spend_limit_reached`, or a message with it; 400 “You have reached your specified \
      (workspace) API usage limits”; 400 “credit balance is too low”; 402; or as in row 2, without a \
      moment to come",
     "any other 429",
