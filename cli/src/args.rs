@@ -5,6 +5,7 @@ mod policy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use domain::bedrock::{BedrockModel, Dialect, ModelRule};
 use domain::id::{KeyId, UserId};
@@ -39,6 +40,9 @@ pub enum Verb {
     /// See and reset breakers.
     #[command(subcommand)]
     Breaker(BreakerVerb),
+    /// Rehearse what happens when Plan or Bedrock fails: against simulators, without an account. Fails
+    /// when a drill does not go as it must.
+    Drill(Drill),
 }
 
 /// Start Spillway on this machine.
@@ -312,6 +316,24 @@ pub enum BreakerVerb {
         #[command(flatten)]
         common: Common,
     },
+}
+
+/// Rehearse what happens when Plan or Bedrock fails.
+#[derive(Debug, Parser)]
+pub struct Drill {
+    /// Which drills. Default: all.
+    #[arg(value_name = "NAME", value_parser = drill_names())]
+    pub names: Vec<String>,
+    /// How the result is printed: a table, or one line of JSON per drill.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+fn drill_names() -> PossibleValuesParser {
+    let scenarios = crate::drill::scenarios().into_iter();
+    PossibleValuesParser::new(
+        scenarios.map(|scenario| PossibleValue::new(scenario.name).help(scenario.about)),
+    )
 }
 
 #[cfg(test)]

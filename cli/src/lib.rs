@@ -2,12 +2,13 @@
 //!
 //! [`house`] puts the functions, the embedded AWS and the settings together; the end-to-end tests
 //! live in the same house. The rest is the `spillway` command: [`args`] is what can be typed, `up`
-//! serves, `admin_verbs` carries out the rest on a data folder or, through `control`, in the process
-//! that holds it.
+//! serves, [`drill`] rehearses, `admin_verbs` carries out the rest on a data folder or, through
+//! `control`, in the process that holds it.
 
 mod admin_verbs;
 pub mod args;
 mod control;
+pub mod drill;
 mod environment;
 pub mod house;
 mod show;
@@ -26,5 +27,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Verb::Key(verb) => admin_verbs::key(verb).await,
         Verb::BedrockKey(verb) => admin_verbs::bedrock_key(verb).await,
         Verb::Breaker(verb) => admin_verbs::breaker(verb).await,
+        Verb::Drill(args) => drill::run(args).await,
     }
 }

@@ -13,6 +13,7 @@ mod both_legs;
 mod breaker;
 mod commit_point;
 mod doors;
+mod drill;
 mod fallback;
 mod plan_leg;
 mod storage;

@@ -1,0 +1,415 @@
+//! A scenario's own world: a house over an AWS in memory, the two simulators, all on loopback, and a
+//! clock that stands still until the scenario moves it.
+
+use std::net::Ipv4Addr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use admin::{Command, IssuedKey, NewUser, Outcome, Settings};
+use anyhow::{Context as _, bail};
+use domain::bedrock_key::BedrockKey;
+use domain::breaker::{BreakerState, Circuit};
+use domain::id::KeyId;
+use domain::time::Timestamp;
+use local::simulator::bedrock::{BedrockOptions, DEMO_BEDROCK_API_KEY};
+use local::simulator::plan::PlanOptions;
+use local::simulator::{self, Simulator, Step};
+use local::{Fault, LocalAws};
+use proxy::clock::Clock;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Line;
+use super::scenario::{Act, Caller, Form, Request, Scenario, Setup, Store};
+use super::seen::{self, Ending, Seen, Upstream};
+use crate::house::House;
+
+/// Whatever hangs, hangs no longer than this.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two events of a simulator: each leaves by itself, as a model's do.
+const PACE: Duration = Duration::from_millis(1);
+/// Between two looks whether a request has reached Plan.
+const LOOK: Duration = Duration::from_millis(2);
+/// So many calls fail while the store is down: more than one request makes.
+const CALLS: usize = 100;
+
+pub(super) struct Stage {
+    name: &'static str,
+    house: House,
+    plan: Simulator,
+    bedrock: Simulator,
+    base_url: String,
+    developer: IssuedKey,
+    colleague: IssuedKey,
+    failures_to_open: u32,
+    http: reqwest::Client,
+    now_ms: Arc<AtomicI64>,
+    asked: usize,
+    /// All that serves ends with the stage.
+    _running: JoinSet<()>,
+}
+
+/// The breakers of a caller, as a person would tell them.
+struct Breakers {
+    words: String,
+    /// The moments of which they tell, as the proxy writes them, and how far off those are.
+    moments: Vec<(String, String)>,
+}
+
+impl Stage {
+    pub(super) async fn set(scenario: &Scenario) -> anyhow::Result<Self> {
+        let mut running = JoinSet::new();
+        let unlimited = PlanOptions {
+            requests: None,
+            pace: PACE,
+            ..PlanOptions::default()
+        };
+        let (plan, serve) = simulator::plan::serve(loopback().await?, unlimited)?;
+        running.spawn(serve);
+        let options = BedrockOptions {
+            pace: PACE,
+            ..BedrockOptions::default()
+        };
+        let (bedrock, serve) = simulator::bedrock::serve(loopback().await?, options)?;
+        running.spawn(serve);
+
+        // The simulator names resets by the system's clock, so this one starts there.
+        let now_ms = Arc::new(AtomicI64::new(Clock::system().now().as_millis()));
+        let shown = Arc::clone(&now_ms);
+        let clock = Clock::from_fn(move || Timestamp::from_millis(shown.load(Ordering::Relaxed)));
+        let settings = settings(&scenario.setup, &plan, &bedrock);
+        let failures_to_open = settings.policy.breaker.failures;
+        let aws = LocalAws::memory()?;
+        let house = House::open(aws, settings, store::aws::https_client()?, clock).await?;
+        let listener = loopback().await?;
+        let base_url = format!("http://{}", listener.local_addr()?);
+        let server = axum::serve(listener, house.router());
+        running.spawn(async move {
+            // It ends with the stage only; before that, the drill's own requests show what is wrong.
+            let _ = server.await;
+        });
+
+        let bedrock_key = (!scenario.setup.lacks_bedrock_key).then_some(DEMO_BEDROCK_API_KEY);
+        Ok(Self {
+            name: scenario.name,
+            developer: key(&house, "developer", bedrock_key).await?,
+            colleague: key(&house, "colleague", bedrock_key).await?,
+            house,
+            plan,
+            bedrock,
+            base_url,
+            failures_to_open,
+            http: http_client()?,
+            now_ms,
+            asked: 0,
+            _running: running,
+        })
+    }
+
+    pub(super) async fn play(&mut self, acts: &[Act], lines: &mut Vec<Line>) -> anyhow::Result<()> {
+        for act in acts {
+            match act {
+                Act::Pass(duration) => {
+                    let millis = i64::try_from(duration.as_millis())?;
+                    self.now_ms.fetch_add(millis, Ordering::Relaxed);
+                }
+                Act::Ask(request) => lines.push(self.ask(request).await?),
+                Act::Abandon(request, acts) => Box::pin(self.abandon(request, acts, lines)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, request: &Request) -> anyhow::Result<Line> {
+        let tag = self.next_tag();
+        let before = self.breakers(request.caller).await?;
+        self.fail_store(request.store);
+        let answer = self.request(request, &tag)?.send().await;
+        // The URL holds the access key.
+        let answer = answer.map_err(reqwest::Error::without_url);
+        let answer = answer.context("Spillway does not answer")?;
+        let status = answer.status().as_u16();
+        let headers = answer.headers().clone();
+        let (bytes, ending) = read(answer).await;
+        self.house.aws().faults().clear();
+
+        let upstream = Upstream::read(word(&headers, "x-spillway-upstream")?)?;
+        let until = upstream.until.map(|told| {
+            let mut moments = before.moments.iter();
+            let known = moments.find(|(moment, _)| *moment == told);
+            known.map_or(format!("{told}, which no breaker says"), |(_, off)| {
+                off.clone()
+            })
+        });
+        let error = word(&headers, "x-spillway-error")?;
+        let content_type = word(&headers, CONTENT_TYPE.as_str())?;
+        let (body, begun) = seen::body(content_type, &bytes, ending);
+        let seen = Seen {
+            status: Some(status),
+            body,
+            begun,
+            leg: upstream.leg,
+            reason: upstream.reason,
+            probe: upstream.is_probe,
+            because: upstream.because,
+            until,
+            error: Some(error.to_owned()).filter(|error| !error.is_empty()),
+            breaker_before: before.words,
+            breaker_after: self.breakers(request.caller).await?.words,
+            plan_calls: calls(&self.plan, &tag),
+            bedrock_calls: calls(&self.bedrock, &tag),
+        };
+        Ok(Line::new(seen, &request.expected))
+    }
+
+    async fn abandon(
+        &mut self,
+        request: &Request,
+        meanwhile: &[Act],
+        lines: &mut Vec<Line>,
+    ) -> anyhow::Result<()> {
+        let tag = self.next_tag();
+        let before = self.breakers(request.caller).await?;
+        let mut waiting = pin!(self.request(request, &tag)?.send());
+        let plan = self.plan.clone();
+        let until_there = async {
+            while calls(&plan, &tag) == 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            _ = waiting.as_mut() => bail!("a request that Plan does not answer was answered"),
+            arrived = timeout(PATIENCE, until_there) => arrived.context("Plan was not asked")?,
+        }
+        let seen = Seen {
+            status: None,
+            body: "left".to_owned(),
+            begun: false,
+            leg: String::new(),
+            reason: String::new(),
+            probe: false,
+            because: None,
+            until: None,
+            error: None,
+            breaker_before: before.words,
+            breaker_after: self.breakers(request.caller).await?.words,
+            plan_calls: calls(&self.plan, &tag),
+            bedrock_calls: calls(&self.bedrock, &tag),
+        };
+        lines.push(Line::new(seen, &request.expected));
+        self.play(meanwhile, lines).await
+    }
+
+    /// By which the simulators' journals tell the requests apart.
+    fn next_tag(&mut self) -> String {
+        self.asked += 1;
+        format!("Drill {}, request {}.", self.name, self.asked)
+    }
+
+    /// What the simulators are to answer is in the prompt, so that it concerns this request only.
+    fn request(&self, request: &Request, tag: &str) -> anyhow::Result<reqwest::RequestBuilder> {
+        let marker = |who, step| match step {
+            &Step::Normal => Ok(String::new()),
+            step => serde_json::to_string(step).map(|step| format!(" [[{who}:{step}]]")),
+        };
+        let to_plan = marker("plan", &request.plan)?;
+        let to_bedrock = marker("bedrock", &request.bedrock)?;
+        let prompt = format!("{tag}{to_plan}{to_bedrock}");
+        let body = json!({
+            "model": request.model,
+            "max_tokens": 1024,
+            "stream": request.form == Form::Stream,
+            "messages": [{"role": "user", "content": prompt}],
+        });
+        let key = &self.key(request.caller).access_key;
+        let url = format!("{}/ak/{key}/v1/messages", self.base_url);
+        let mut builder = self
+            .http
+            .post(url)
+            .bearer_auth("sk-ant-oat01-of-nobody")
+            .header("anthropic-version", "2023-06-01")
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        if let Some(session) = request.session {
+            builder = builder.header("x-claude-code-session-id", session);
+        }
+        Ok(builder)
+    }
+
+    fn key(&self, caller: Caller) -> &IssuedKey {
+        match caller {
+            Caller::Developer => &self.developer,
+            Caller::Colleague => &self.colleague,
+        }
+    }
+
+    fn fail_store(&self, store: Store) {
+        let refusal = Fault::Error {
+            status: 400,
+            name: "AccessDeniedException",
+            message: "The drill has taken the table away.".to_owned(),
+        };
+        let (operations, fault) = match store {
+            Store::Up => return,
+            Store::Unreadable => (["Query", "GetItem"], refusal),
+            Store::Unwritable => (["PutItem", "UpdateItem"], refusal),
+            Store::Silent => (["Query", "GetItem"], Fault::Hang),
+        };
+        for operation in operations {
+            let faults = self.house.aws().faults();
+            faults.fail_next(operation, CALLS, fault.clone());
+        }
+    }
+
+    async fn breakers(&self, caller: Caller) -> anyhow::Result<Breakers> {
+        let all = Command::ShowBreakers { key_id: None };
+        let Outcome::Breakers { breakers, as_of } = carry_out(&self.house, all, None).await? else {
+            bail!("the breakers were not shown");
+        };
+        let key_id = &self.key(caller).key_id;
+        let is_theirs = |of: &Option<KeyId>| of.as_ref().is_none_or(|of| of == key_id);
+        let mut words = Vec::new();
+        let mut moments = Vec::new();
+        for breaker in breakers.iter().filter(|breaker| is_theirs(&breaker.key_id)) {
+            let state = match &breaker.state {
+                BreakerState::Closed { failures } if failures.is_empty() => continue,
+                BreakerState::Closed { failures } => {
+                    format!("closed {}/{}", failures.len(), self.failures_to_open)
+                }
+                BreakerState::Open { until, .. } if *until > as_of => {
+                    let off = minutes(until.since(as_of));
+                    let state = format!("open {off}");
+                    moments.push((until.to_string(), off));
+                    state
+                }
+                BreakerState::Open { .. } => "probe due".to_owned(),
+                BreakerState::HalfOpen { lease_until, .. } => {
+                    moments.push((lease_until.to_string(), minutes(lease_until.since(as_of))));
+                    "half-open".to_owned()
+                }
+            };
+            words.push(match &breaker.circuit {
+                Circuit::Key => state,
+                Circuit::Family(family) => format!("{family} {state}"),
+                Circuit::Deployment => format!("all {state}"),
+            });
+        }
+        if words.is_empty() {
+            words.push("closed".to_owned());
+        }
+        Ok(Breakers {
+            words: words.join(", "),
+            moments,
+        })
+    }
+}
+
+/// To the nearest minute: what the simulators say is by a clock that runs.
+fn minutes(duration: Duration) -> String {
+    format!("{}m", (duration.as_secs() + 30) / 60)
+}
+
+fn settings(setup: &Setup, plan: &Simulator, bedrock: &Simulator) -> proxy::config::Settings {
+    let mut settings = proxy::config::Settings {
+        plan_url: plan.url(),
+        bedrock_url: Some(bedrock.url()),
+        ..proxy::config::Settings::default()
+    };
+    // So that the same drill always says the same.
+    settings.policy.breaker.jitter = Duration::ZERO;
+    settings.policy = settings.policy.with(&setup.policy);
+    let deadlines = &mut settings.deadlines;
+    // A busy machine is not a store that is down.
+    deadlines.store = setup.store.unwrap_or(PATIENCE);
+    deadlines.first_byte = setup.first_byte.unwrap_or(deadlines.first_byte);
+    settings
+}
+
+async fn key(house: &House, name: &str, bedrock_key: Option<&str>) -> anyhow::Result<IssuedKey> {
+    let user = NewUser {
+        name: name.to_owned(),
+        ..NewUser::default()
+    };
+    let Outcome::UserCreated(user) = carry_out(house, Command::CreateUser(user), None).await?
+    else {
+        bail!("the user was not created");
+    };
+    let issue = Command::IssueKey {
+        user_id: user.id,
+        settings: Settings::default(),
+    };
+    let Outcome::KeyIssued(key) = carry_out(house, issue, None).await? else {
+        bail!("the key was not issued");
+    };
+    if let Some(bedrock_key) = bedrock_key {
+        let set = Command::SetBedrockKey {
+            key_id: key.key_id.clone(),
+            region: None,
+        };
+        carry_out(house, set, Some(BedrockKey::parse(bedrock_key)?)).await?;
+    }
+    Ok(key)
+}
+
+async fn carry_out(
+    house: &House,
+    command: Command,
+    bedrock_key: Option<BedrockKey>,
+) -> anyhow::Result<Outcome> {
+    let now = house.clock().now();
+    Ok(house.admin().execute(command, bedrock_key, now).await?)
+}
+
+async fn loopback() -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    listener.context("no port on the loopback interface")
+}
+
+/// How often a simulator was asked for an answer to the request with this tag.
+fn calls(simulator: &Simulator, tag: &str) -> usize {
+    let requests = simulator.requests();
+    let with_tag = requests.iter();
+    with_tag
+        .filter(|request| String::from_utf8_lossy(&request.body).contains(tag))
+        .count()
+}
+
+async fn read(mut answer: reqwest::Response) -> (Vec<u8>, Ending) {
+    let mut bytes = Vec::new();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(piece)) => bytes.extend_from_slice(&piece),
+            Ok(None) => return (bytes, Ending::Orderly),
+            Err(_) => return (bytes, Ending::Broken),
+        }
+    }
+}
+
+/// A header, empty when absent.
+fn word<'h>(headers: &'h HeaderMap, name: &str) -> anyhow::Result<&'h str> {
+    let value = headers.get(name).map(|value| value.to_str());
+    value
+        .unwrap_or(Ok(""))
+        .with_context(|| format!("{name} is no text"))
+}
+
+/// For loopback only: it trusts nobody.
+fn http_client() -> anyhow::Result<reqwest::Client> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(PATIENCE)
+        .build();
+    client.context("the HTTP client could not be made")
+}
