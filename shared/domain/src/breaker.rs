@@ -14,12 +14,12 @@
 //!
 //! | state | asked | [`Success`] | [`LimitUntil`] | [`Failure`] | [`Answered`] | [`Nothing`] |
 //! |---|---|---|---|---|---|---|
-//! | no `ƒ` | allow | – | open | `ƒ` = 1 | – | – |
+//! | no `ƒ` | allow | – | open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | – | – |
 //! | `ƒ` < `n` | allow | no `ƒ` | open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | – | – |
 //! | open, before `until` | deny | – | – | – | – | – |
 //! | open, after `until` | half-open, probe | – | – | – | – | – |
 //! | half-open, another's probe | deny | – | – | – | – | – |
-//! | half-open, lease over | half-open, probe | – | – | – | – | – |
+//! | half-open, another's probe, lease over | half-open, probe | – | – | – | – | – |
 //! | half-open, own probe | probe | closed | open | open | closed | open until now |
 //!
 //! A dash writes nothing. Who is not the probe changes nothing that is not closed, however late its

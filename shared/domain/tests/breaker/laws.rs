@@ -1,0 +1,428 @@
+//! Laws of the breaker, under every policy that is allowed, for states that nobody should have
+//! written and clocks that are anywhere.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use domain::breaker::{Admission, BreakerState, Circuit, CountedFailure, Signal};
+use domain::id::RequestId;
+use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass, Policy, PolicyChange};
+use domain::time::Timestamp;
+use insta::assert_snapshot;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// A clock that is wrong by as much is still believed.
+const TOLERANCE: Duration = Duration::from_mins(5);
+const TODAY: Timestamp = Timestamp::from_seconds(1_795_000_000);
+const HOUR_MS: i64 = 3_600_000;
+
+fn request(name: char) -> RequestId {
+    format!("req_{name}").parse().unwrap()
+}
+
+fn requests() -> impl Strategy<Value = RequestId> {
+    select(vec!['a', 'b', 'c', 'd']).prop_map(request)
+}
+
+/// The shortest and the longest times are as likely as all between.
+fn seconds(range: RangeInclusive<u32>) -> impl Strategy<Value = Option<u32>> {
+    let short = *range.start()..=(*range.start() + 10).min(*range.end());
+    let (least, most) = (*range.start(), *range.end());
+    prop_oneof![short, range, Just(least), Just(most)].prop_map(Some)
+}
+
+prop_compose! {
+    fn policies()(
+        breaker_failures in prop_oneof![4 => 1..=4_u32, 1 => 1..=100_u32].prop_map(Some),
+        breaker_window_s in seconds(1..=3600),
+        breaker_open_s in seconds(1..=86_400),
+        breaker_max_open_s in seconds(1..=604_800),
+        breaker_jitter_s in seconds(0..=600),
+        breaker_lease_s in seconds(5..=900),
+        scope in select(vec![BreakerScope::Key, BreakerScope::Deployment]),
+    ) -> BreakerPolicy {
+        let change = PolicyChange {
+            breaker_failures,
+            breaker_window_s,
+            breaker_open_s,
+            breaker_max_open_s,
+            breaker_jitter_s,
+            breaker_lease_s,
+            breaker_scope: Some(scope),
+            ..PolicyChange::default()
+        };
+        Policy::default().with(&change.checked().unwrap()).breaker
+    }
+}
+
+/// About today.
+fn sane() -> impl Strategy<Value = Timestamp> {
+    (-2 * HOUR_MS..2 * HOUR_MS).prop_map(|ms| Timestamp::from_millis(TODAY.as_millis() + ms))
+}
+
+/// About today, years off, or at the ends of time.
+fn wild() -> impl Strategy<Value = Timestamp> {
+    let years = -50 * 365 * 24 * HOUR_MS..50 * 365 * 24 * HOUR_MS;
+    prop_oneof![
+        4 => sane(),
+        2 => years.prop_map(|ms| Timestamp::from_millis(TODAY.as_millis() + ms)),
+        1 => select(vec![i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX])
+            .prop_map(Timestamp::from_millis),
+        1 => any::<i64>().prop_map(Timestamp::from_millis),
+    ]
+}
+
+fn classes() -> impl Strategy<Value = FallbackClass> {
+    select(FallbackClass::ALL.to_vec())
+}
+
+fn signals() -> impl Strategy<Value = Signal> {
+    let failure = (classes(), proptest::option::of(wild()));
+    prop_oneof![
+        2 => Just(Signal::Success),
+        2 => wild().prop_map(Signal::LimitUntil),
+        3 => failure.prop_map(|(class, not_before)| Signal::Failure { class, not_before }),
+        1 => Just(Signal::Answered),
+        1 => Just(Signal::Nothing),
+    ]
+}
+
+prop_compose! {
+    fn failures()(
+        counted in vec((requests(), wild()), 0..5),
+    ) -> BreakerState {
+        let counted = counted.into_iter();
+        let failures = counted.map(|(request, at)| CountedFailure { at, request }).collect();
+        BreakerState::Closed { failures }
+    }
+}
+
+prop_compose! {
+    fn open()(
+        because in classes(),
+        since in wild(),
+        until in wild(),
+        trips in prop_oneof![0..9_u32, Just(u32::MAX)],
+    ) -> BreakerState {
+        BreakerState::Open { because, since, until, trips }
+    }
+}
+
+prop_compose! {
+    fn half_open()(
+        because in classes(),
+        since in wild(),
+        probe in requests(),
+        lease_until in wild(),
+        trips in prop_oneof![0..9_u32, Just(u32::MAX)],
+    ) -> BreakerState {
+        BreakerState::HalfOpen { because, since, probe, lease_until, trips }
+    }
+}
+
+fn states() -> impl Strategy<Value = BreakerState> {
+    prop_oneof![Just(BreakerState::CLOSED), failures(), open(), half_open()]
+}
+
+/// What happens to a breaker.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Asked,
+    Told(Signal),
+}
+
+fn events() -> impl Strategy<Value = Event> {
+    prop_oneof![Just(Event::Asked), signals().prop_map(Event::Told)]
+}
+
+/// The state after it.
+fn after(
+    state: BreakerState,
+    (who, now, event): &(RequestId, Timestamp, Event),
+    policy: &BreakerPolicy,
+) -> BreakerState {
+    let next = match event {
+        Event::Asked => state.ask(who, *now, policy).next,
+        Event::Told(signal) => state.tell(who, *signal, *now, policy),
+    };
+    next.unwrap_or(state)
+}
+
+fn may_ask_plan(
+    state: &BreakerState,
+    who: &RequestId,
+    now: Timestamp,
+    policy: &BreakerPolicy,
+) -> bool {
+    match state.ask(who, now, policy).admission {
+        Admission::Allow | Admission::Probe => true,
+        Admission::Deny { .. } => false,
+    }
+}
+
+/// Events under clocks of which no two differ by more than the skew. Time goes on; what instances
+/// take it for jumps back and forth.
+#[derive(Clone, Debug)]
+struct History {
+    policy: BreakerPolicy,
+    skew: Duration,
+    /// Each with the true time before it, by which no clock is late.
+    events: Vec<(Timestamp, (RequestId, Timestamp, Event))>,
+}
+
+fn histories() -> impl Strategy<Value = History> {
+    let skews = prop_oneof![Just(TOLERANCE), (0..=10_u64).prop_map(Duration::from_secs)];
+    (policies(), skews).prop_flat_map(|(policy, skew)| {
+        let longest = policy.lease.max(policy.max_open.min(policy.open_for));
+        let up_to = |most: Duration| {
+            let ms = 0..=u64::try_from(most.as_millis()).unwrap();
+            let between = ms.prop_map(Duration::from_millis);
+            prop_oneof![Just(Duration::ZERO), Just(most), between]
+        };
+        let step = prop_oneof![up_to(policy.lease / 4), up_to(longest + skew)];
+        vec((step, requests(), up_to(skew), events()), 1..60).prop_map(move |events| {
+            let mut now = TODAY;
+            let dated = events.into_iter().map(|(step, who, ahead, event)| {
+                now = now.plus(step);
+                (now, (who, now.plus(ahead), event))
+            });
+            History {
+                policy,
+                skew,
+                events: dated.collect(),
+            }
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn two_requests_never_probe_while_a_lease_lasts_by_every_clock(history in histories()) {
+        let History { policy, skew, events } = history;
+        let mut state = BreakerState::CLOSED;
+        let mut at_plan: HashMap<RequestId, Timestamp> = HashMap::new();
+        for (now, event) in events {
+            let (who, clock, what) = &event;
+            let admission = state.ask(who, *clock, &policy).admission;
+            state = after(state, &event, &policy);
+            if matches!(what, Event::Told(_)) {
+                at_plan.remove(who);
+            } else if admission == Admission::Probe {
+                for (other, lease) in at_plan.iter().filter(|(other, _)| *other != who) {
+                    prop_assert!(*lease <= now.plus(skew), "{other} and {who}");
+                }
+                let BreakerState::HalfOpen { lease_until, probe, .. } = &state else {
+                    panic!("a probe without a lease: {state:?}")
+                };
+                prop_assert_eq!(probe, who);
+                at_plan.insert(who.clone(), *lease_until);
+            }
+        }
+    }
+
+    #[test]
+    fn a_straggler_changes_nothing_that_is_not_closed(
+        policy in policies(),
+        state in prop_oneof![open(), half_open()],
+        who in requests(),
+        signal in signals(),
+        now in wild(),
+    ) {
+        let is_probe = matches!(&state, BreakerState::HalfOpen { probe, .. } if *probe == who);
+        prop_assert_eq!(state.tell(&who, signal, now, &policy).is_some(), is_probe);
+    }
+
+    #[test]
+    fn nothing_is_open_for_longer_than_the_cap(
+        policy in policies(),
+        state in states(),
+        who in requests(),
+        now in wild(),
+        event in events(),
+    ) {
+        match after(state.clone(), &(who, now, event), &policy) {
+            next if next == state => {}
+            BreakerState::Open { until, .. } => prop_assert!(until <= now.plus(policy.max_open)),
+            BreakerState::HalfOpen { lease_until, .. } => {
+                prop_assert_eq!(lease_until, now.plus(policy.lease));
+            }
+            BreakerState::Closed { failures } => {
+                prop_assert!(failures.len() < policy.failures.try_into().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn the_jitter_adds_less_than_it_may_and_is_always_the_same_for_a_request(
+        policy in policies(),
+        who in "req_[a-z0-9-]{1,40}",
+        class in classes(),
+    ) {
+        let now = TODAY;
+        let who: RequestId = who.parse().unwrap();
+        let policy = BreakerPolicy { failures: 1, max_open: Duration::from_hours(168), ..policy };
+        let failure = Signal::Failure { class, not_before: None };
+        let opened = BreakerState::CLOSED.tell(&who, failure, now, &policy);
+        prop_assert_eq!(&opened, &BreakerState::CLOSED.tell(&who, failure, now, &policy));
+        let Some(BreakerState::Open { until, .. }) = opened else {
+            panic!("{opened:?}")
+        };
+        let least = now.plus(policy.open_for);
+        prop_assert!(until >= least);
+        prop_assert!(until.since(least) <= policy.jitter * 999 / 1000);
+    }
+
+    #[test]
+    fn closed_lets_everything_through_and_writes_nothing_for_it(
+        policy in policies(),
+        state in prop_oneof![Just(BreakerState::CLOSED), failures()],
+        who in requests(),
+        now in wild(),
+    ) {
+        let asked = state.ask(&who, now, &policy);
+        prop_assert_eq!(asked.admission, Admission::Allow);
+        prop_assert_eq!(asked.next, None);
+        prop_assert_eq!(BreakerState::CLOSED.tell(&who, Signal::Success, now, &policy), None);
+    }
+
+    #[test]
+    fn telling_an_answer_twice_is_telling_it_once(
+        policy in policies(),
+        state in states(),
+        who in requests(),
+        signal in signals(),
+        now in wild(),
+    ) {
+        let once = after(state, &(who.clone(), now, Event::Told(signal)), &policy);
+        prop_assert_eq!(once.tell(&who, signal, now, &policy), None);
+    }
+
+    #[test]
+    fn a_failure_told_once_more_after_others_counts_once(
+        policy in policies(),
+        others in vec((requests(), classes()), 0..6),
+        now in sane(),
+    ) {
+        let mut state = BreakerState::CLOSED;
+        for (who, class) in others {
+            let failure = Signal::Failure { class, not_before: None };
+            state = after(state, &(who, now, Event::Told(failure)), &policy);
+        }
+        if let BreakerState::Closed { failures } = state {
+            for failure in &failures {
+                let same = failures.iter().filter(|other| other.request == failure.request);
+                prop_assert_eq!(same.count(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn asking_again_is_answered_the_same_and_writes_nothing_more(
+        policy in policies(),
+        state in states(),
+        who in requests(),
+        now in wild(),
+    ) {
+        let first = state.ask(&who, now, &policy);
+        let state = first.next.unwrap_or(state);
+        let second = state.ask(&who, now, &policy);
+        prop_assert_eq!(second.admission, first.admission);
+        prop_assert_eq!(second.next, None);
+    }
+
+    #[test]
+    fn what_is_open_without_a_read_is_denied_and_not_written(
+        policy in policies(),
+        state in states(),
+        who in requests(),
+        now in wild(),
+    ) {
+        let asked = state.ask(&who, now, &policy);
+        let is_denied = matches!(asked.admission, Admission::Deny { .. });
+        let is_open = matches!(state, BreakerState::Open { .. }) && is_denied;
+        prop_assert_eq!(state.is_open(now, &policy), is_open);
+        prop_assert!(!is_denied || asked.next.is_none());
+    }
+
+    #[test]
+    fn who_is_denied_may_ask_at_the_moment_that_it_was_told(
+        policy in policies(),
+        state in states(),
+        who in requests(),
+        now in wild(),
+    ) {
+        if let Admission::Deny { until, .. } = state.ask(&who, now, &policy).admission {
+            prop_assert!(now < until);
+            prop_assert!(may_ask_plan(&state, &who, until, &policy));
+        }
+    }
+
+    #[test]
+    fn no_clock_that_was_wrong_keeps_plan_unasked_for_longer_than_the_cap_and_the_tolerance(
+        policy in policies(),
+        start in states(),
+        history in vec((requests(), wild(), events()), 0..12),
+        now in sane(),
+    ) {
+        let mut state = history.iter().fold(start, |state, event| after(state, event, &policy));
+        state = after(state, &(request('x'), now, Event::Asked), &policy);
+        // Nobody hears of any of them again.
+        let soon = now.plus(policy.max_open.max(policy.lease) + TOLERANCE);
+        for (who, now) in [('y', soon), ('z', soon.plus(policy.lease))] {
+            prop_assert!(may_ask_plan(&state, &request(who), now, &policy), "{who}");
+            state = after(state, &(request(who), now, Event::Asked), &policy);
+        }
+    }
+
+    #[test]
+    fn a_state_is_read_as_it_was_written(state in states()) {
+        let written = serde_json::to_vec(&state).unwrap();
+        prop_assert_eq!(serde_json::from_slice::<BreakerState>(&written).unwrap(), state);
+    }
+
+    #[test]
+    fn a_circuit_has_its_name_back(family in "[a-z]{1,20}") {
+        let circuit: Circuit = family.parse().unwrap();
+        prop_assert_eq!(circuit.to_string(), family);
+    }
+}
+
+#[test]
+fn a_state_is_written_in_words_that_stay() {
+    let at = Timestamp::from_millis(1);
+    let (because, since, until, trips) = (FallbackClass::UsageLimit, at, at, 2);
+    let states = [
+        BreakerState::CLOSED,
+        BreakerState::Closed {
+            failures: vec![CountedFailure {
+                at,
+                request: request('a'),
+            }],
+        },
+        BreakerState::Open {
+            because,
+            since,
+            until,
+            trips,
+        },
+        BreakerState::HalfOpen {
+            because,
+            since,
+            probe: request('a'),
+            lease_until: at,
+            trips,
+        },
+    ];
+    let written = states.map(|state| serde_json::to_string(&state).unwrap());
+    assert_snapshot!(written.join("\n"), @r#"
+    {"state":"closed"}
+    {"state":"closed","failures":[{"at":1,"request":"req_a"}]}
+    {"state":"open","because":"usage_limit","since":1,"until":1,"trips":2}
+    {"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2}
+    "#);
+}

@@ -1,0 +1,364 @@
+//! The table in the module's own words, cell by cell, and what each verdict says to each breaker.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use domain::breaker::{Admission, BreakerState, Circuit, CountedFailure, Signal};
+use domain::id::RequestId;
+use domain::model_family::ModelFamily;
+use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass};
+use domain::time::Timestamp;
+use domain::verdict::{LimitOf, Verdict};
+use insta::assert_snapshot;
+
+const DOCUMENTED: &str = include_str!("../../src/breaker.rs");
+const COLUMNS: [&str; 7] = [
+    "state",
+    "asked",
+    "[`Success`]",
+    "[`LimitUntil`]",
+    "[`Failure`]",
+    "[`Answered`]",
+    "[`Nothing`]",
+];
+
+/// Minutes from now.
+fn minute(minute: i64) -> Timestamp {
+    Timestamp::from_seconds(1_795_000_000 + minute * 60)
+}
+
+const NOW: i64 = 0;
+
+fn policy(failures: u32) -> BreakerPolicy {
+    BreakerPolicy {
+        failures,
+        window: Duration::from_mins(1),
+        open_for: Duration::from_mins(30),
+        max_open: Duration::from_hours(1),
+        jitter: Duration::ZERO,
+        lease: Duration::from_mins(2),
+        scope: BreakerScope::Key,
+    }
+}
+
+fn request(name: &str) -> RequestId {
+    format!("req_{name}").parse().unwrap()
+}
+
+fn me() -> RequestId {
+    request("me")
+}
+
+/// Failures that were counted so many minutes ago.
+fn closed(minutes_ago: &[i64]) -> BreakerState {
+    let failure = |ago: &i64| CountedFailure {
+        at: minute(-ago),
+        request: request(&format!("failed-{ago}")),
+    };
+    BreakerState::Closed {
+        failures: minutes_ago.iter().map(failure).collect(),
+    }
+}
+
+fn open(until: i64) -> BreakerState {
+    BreakerState::Open {
+        because: FallbackClass::RateLimited,
+        since: minute(-30),
+        until: minute(until),
+        trips: 4,
+    }
+}
+
+fn half_open(probe: &RequestId, lease_until: i64) -> BreakerState {
+    BreakerState::HalfOpen {
+        because: FallbackClass::RateLimited,
+        since: minute(-30),
+        probe: probe.clone(),
+        lease_until: minute(lease_until),
+        trips: 4,
+    }
+}
+
+/// States, each with `n`: as examples of a row where `ƒ` + 1 < `n`, and where not.
+struct Row {
+    name: &'static str,
+    room: Vec<(BreakerState, u32)>,
+    full: Vec<(BreakerState, u32)>,
+}
+
+fn rows() -> Vec<Row> {
+    let any = |name, states: &[BreakerState]| Row {
+        name,
+        room: states.iter().cloned().map(|state| (state, 3)).collect(),
+        full: states.iter().cloned().map(|state| (state, 1)).collect(),
+    };
+    let other = request("other");
+    vec![
+        any("no `ƒ`", &[closed(&[]), closed(&[2]), closed(&[60, 2, -2])]),
+        Row {
+            name: "`ƒ` < `n`",
+            room: vec![
+                (closed(&[1]), 3),
+                (closed(&[2, 0]), 3),
+                (closed(&[60, 1, 0, -1]), 5),
+            ],
+            full: vec![
+                (closed(&[0]), 2),
+                (closed(&[1, 0]), 3),
+                (closed(&[2, 1, 0, -1]), 4),
+                // The policy was another when they were counted.
+                (closed(&[1, 0]), 1),
+            ],
+        },
+        any("open, before `until`", &[open(1), open(60)]),
+        any("open, after `until`", &[open(0), open(-1)]),
+        any(
+            "half-open, another's probe",
+            &[half_open(&other, 1), half_open(&other, 2)],
+        ),
+        any(
+            "half-open, another's probe, lease over",
+            &[half_open(&other, 0), half_open(&other, -1)],
+        ),
+        any(
+            "half-open, own probe",
+            &[
+                half_open(&me(), 1),
+                half_open(&me(), 0),
+                half_open(&me(), -9),
+            ],
+        ),
+    ]
+}
+
+fn asked(state: &BreakerState, policy: &BreakerPolicy) -> String {
+    let asked = state.ask(&me(), minute(NOW), policy);
+    let denied = match state {
+        BreakerState::Closed { .. } => None,
+        BreakerState::Open { because, until, .. } => Some((*because, *until)),
+        BreakerState::HalfOpen {
+            because,
+            lease_until,
+            ..
+        } => Some((*because, *lease_until)),
+    };
+    let denied = denied.map(|(because, until)| Admission::Deny { because, until });
+    match (&asked.admission, &asked.next) {
+        (Admission::Allow, None) => "allow".to_owned(),
+        (Admission::Probe, None) => "probe".to_owned(),
+        (Admission::Probe, Some(next)) if *next == half_open(&me(), 2) => {
+            "half-open, probe".to_owned()
+        }
+        (deny, None) if Some(deny) == denied.as_ref() => "deny".to_owned(),
+        _ => format!("{asked:?}"),
+    }
+}
+
+/// A signal, and the state that opens by it.
+type Opening = (Signal, FallbackClass, i64);
+
+fn signals() -> [Vec<Opening>; 5] {
+    let limit = |until: i64| {
+        let capped = until.min(60);
+        let signal = Signal::LimitUntil(minute(until));
+        (signal, FallbackClass::UsageLimit, capped)
+    };
+    let failure = |class, not_before: Option<i64>, until| {
+        let not_before = not_before.map(minute);
+        (Signal::Failure { class, not_before }, class, until)
+    };
+    // What does not open, opens until a moment that nothing else leads to.
+    let other = |signal| vec![(signal, FallbackClass::Entitlement, 999)];
+    let mut failures: Vec<Opening> = FallbackClass::ALL
+        .map(|class| failure(class, None, 30))
+        .into();
+    let broken = FallbackClass::Broken;
+    failures.extend([
+        failure(broken, Some(-5), 30),
+        failure(broken, Some(29), 30),
+        failure(broken, Some(31), 31),
+        failure(broken, Some(61), 60),
+    ]);
+    [
+        other(Signal::Success),
+        [-5, 0, 10, 60, 61, 1_000_000].map(limit).into(),
+        failures,
+        other(Signal::Answered),
+        other(Signal::Nothing),
+    ]
+}
+
+fn told(state: &BreakerState, (signal, because, until): Opening, policy: &BreakerPolicy) -> String {
+    let Some(next) = state.tell(&me(), signal, minute(NOW), policy) else {
+        return "–".to_owned();
+    };
+    let counted = |mut failures: Vec<CountedFailure>| {
+        failures.retain(|failure| [minute(-1), minute(0), minute(1)].contains(&failure.at));
+        failures.push(CountedFailure {
+            at: minute(NOW),
+            request: me(),
+        });
+        BreakerState::Closed { failures }
+    };
+    let (trips, one_more, until_now) = match state {
+        BreakerState::Closed { failures } => (0, Some(counted(failures.clone())), None),
+        BreakerState::Open { trips, .. } | BreakerState::HalfOpen { trips, .. } => {
+            (*trips, None, Some(open(NOW)))
+        }
+    };
+    let opened = BreakerState::Open {
+        because,
+        since: minute(NOW),
+        until: minute(until),
+        trips: trips + 1,
+    };
+    let word = match state {
+        BreakerState::Closed { .. } if next == BreakerState::CLOSED => "no `ƒ`",
+        _ if next == BreakerState::CLOSED => "closed",
+        _ if next == opened => "open",
+        _ if Some(&next) == one_more.as_ref() => "`ƒ` + 1",
+        _ if Some(&next) == until_now.as_ref() => "open until now",
+        _ => return format!("{next:?}"),
+    };
+    word.to_owned()
+}
+
+/// What is the same for all examples, by the number of failures where it depends on that.
+fn cell(row: &Row, say: impl Fn(&BreakerState, &BreakerPolicy) -> Vec<String>) -> String {
+    let said = |examples: &[(BreakerState, u32)]| {
+        let words = examples
+            .iter()
+            .flat_map(|(state, failures)| say(state, &policy(*failures)));
+        let words: BTreeSet<String> = words.collect();
+        Vec::from_iter(words).join(" or ")
+    };
+    let (room, full) = (said(&row.room), said(&row.full));
+    if room == full {
+        room
+    } else {
+        format!("`ƒ` + 1 < `n`: {room}, else {full}")
+    }
+}
+
+#[test]
+fn the_documented_table_is_what_the_breaker_does() {
+    let line = |cells: &[String]| format!("//! | {} |", cells.join(" | "));
+    let mut table = vec![
+        line(&COLUMNS.map(ToOwned::to_owned)),
+        format!("//! |{}", "---|".repeat(COLUMNS.len())),
+    ];
+    for row in rows() {
+        let mut cells = vec![row.name.to_owned()];
+        cells.push(cell(&row, |state, policy| vec![asked(state, policy)]));
+        cells.extend(signals().map(|openings| {
+            cell(&row, |state, policy| {
+                let told = |opening: &Opening| told(state, *opening, policy);
+                openings.iter().map(told).collect()
+            })
+        }));
+        table.push(line(&cells));
+    }
+    let documented: Vec<&str> = DOCUMENTED
+        .lines()
+        .filter(|line| line.starts_with("//! |"))
+        .collect();
+    assert_eq!(table.join("\n"), documented.join("\n"));
+}
+
+fn family(name: &str) -> ModelFamily {
+    ModelFamily::try_from(name.to_owned()).unwrap()
+}
+
+fn verdicts() -> Vec<(&'static str, Verdict)> {
+    let later = Some(minute(7));
+    let limit = |of, until| Verdict::UsageLimit { of, until };
+    let opus = || LimitOf::Family(family("opus"));
+    vec![
+        ("good", Verdict::Good),
+        ("plan's limit until t", limit(LimitOf::Plan, later)),
+        ("plan's limit", limit(LimitOf::Plan, None)),
+        ("opus's limit until t", limit(opus(), later)),
+        ("opus's limit", limit(opus(), None)),
+        ("entitlement", Verdict::Entitlement),
+        (
+            "rate limited until t",
+            Verdict::RateLimited { retry_at: later },
+        ),
+        ("rate limited", Verdict::RateLimited { retry_at: None }),
+        (
+            "overloaded until t",
+            Verdict::Overloaded { retry_at: later },
+        ),
+        ("overloaded", Verdict::Overloaded { retry_at: None }),
+        ("broken until t", Verdict::Broken { retry_at: later }),
+        ("broken", Verdict::Broken { retry_at: None }),
+        ("login", Verdict::Login),
+        ("client fault", Verdict::ClientFault),
+    ]
+}
+
+fn signal(verdict: &Verdict, circuit: &Circuit, scope: BreakerScope) -> String {
+    let until = |moment: Timestamp| {
+        assert_eq!(moment, minute(7));
+        "until t"
+    };
+    match Signal::of(verdict, circuit, scope) {
+        Signal::Success => "success".to_owned(),
+        Signal::LimitUntil(moment) => format!("limit {}", until(moment)),
+        Signal::Failure { class, not_before } => {
+            assert_eq!(Some(class), verdict.fallback_class());
+            let until = not_before.map_or("", until);
+            format!("failure {until}").trim().to_owned()
+        }
+        Signal::Answered => "answered".to_owned(),
+        Signal::Nothing => "–".to_owned(),
+    }
+}
+
+/// What is said with the scope of the key and with that of the deployment, where they differ.
+#[test]
+fn each_verdict_says_to_each_breaker_what_it_knows_of_it() {
+    let circuits = [
+        Circuit::Key,
+        Circuit::Family(family("opus")),
+        Circuit::Family(family("sonnet")),
+        Circuit::Deployment,
+    ];
+    let line = |name: &str, cells: &[String; 4]| {
+        let [key, opus, sonnet, deployment] = cells;
+        format!("{name:<20} | {key:<19} | {opus:<13} | {sonnet:<8} | {deployment}")
+    };
+    let mut table = vec![line(
+        "",
+        &circuits.clone().map(|circuit| circuit.to_string()),
+    )];
+    for (name, verdict) in verdicts() {
+        let cells = circuits.clone().map(|circuit| {
+            let [key, deployment] = [BreakerScope::Key, BreakerScope::Deployment]
+                .map(|scope| signal(&verdict, &circuit, scope));
+            if key == deployment {
+                key
+            } else {
+                format!("{key} / {deployment}")
+            }
+        });
+        table.push(line(name, &cells));
+    }
+    assert_snapshot!(table.join("\n"), @"
+                         | key                 | opus          | sonnet   | deployment
+    good                 | success             | success       | success  | success
+    plan's limit until t | limit until t       | –             | –        | answered
+    plan's limit         | failure             | –             | –        | answered
+    opus's limit until t | answered            | limit until t | –        | answered
+    opus's limit         | answered            | failure       | –        | answered
+    entitlement          | answered            | answered      | answered | answered
+    rate limited until t | failure until t     | –             | –        | answered
+    rate limited         | failure             | –             | –        | answered
+    overloaded until t   | failure until t / – | –             | –        | – / failure until t
+    overloaded           | failure / –         | –             | –        | – / failure
+    broken until t       | failure until t / – | –             | –        | – / failure until t
+    broken               | failure / –         | –             | –        | – / failure
+    login                | answered            | answered      | answered | answered
+    client fault         | answered            | answered      | answered | answered
+    ");
+}
