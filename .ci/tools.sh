@@ -41,10 +41,15 @@ install_once() {
     printf '%s\n' "$folder"
 }
 
-# The interpreter of a virtual environment with requirements.txt; `cargo-lambda` lies beside it. Another
-# Python on the machine makes another environment, because an environment points to its Python.
-python_with_judges() {
-    local requirements=$tools_here/requirements.txt mark folder
+# The interpreter of a virtual environment with requirements.txt; `cargo-lambda` lies beside it.
+python_with_judges() { python_with "$tools_here/requirements.txt"; }
+
+# The interpreter of a virtual environment with ministack.txt.
+python_with_ministack() { python_with "$tools_here/ministack.txt"; }
+
+# Another Python on the machine makes another environment, because an environment points to its Python.
+python_with() {
+    local requirements=$1 mark folder
     mark=$({ cat "$requirements" && python3 -c 'import sys; print(sys.base_prefix, sys.version)'; } |
         sha256sum | cut -c1-12) || return
     folder=$(install_once "python-$mark" make_environment "$requirements") || return
@@ -54,9 +59,7 @@ python_with_judges() {
 make_environment() {
     if ! python3 -m venv "$2"; then
         # Debian splits venv from Python.
-        [[ $EUID == 0 ]] && command -v apt-get >/dev/null || return
-        retry apt-get -qq update || return
-        retry env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv || return
+        of_debian python3-venv || return
         python3 -m venv --clear "$2" || return
     fi
     retry "$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$1"
@@ -73,4 +76,19 @@ install_claude_code() {
     command -v npm >/dev/null || { say "npm is needed to install Claude Code" && return 1; }
     retry npm install --prefix "$1" --no-audit --no-fund --no-update-notifier --ignore-scripts \
         --loglevel=error "@anthropic-ai/claude-code@$CLAUDE_CODE_VERSION"
+}
+
+# Counts instructions, so that a cost is the same number on every machine.
+valgrind_of_debian() {
+    command -v valgrind || of_debian valgrind >&2
+}
+
+# of_debian PACKAGE: installs it, where that is possible.
+of_debian() {
+    if [[ $EUID != 0 ]] || ! command -v apt-get >/dev/null; then
+        say "please install $1"
+        return 1
+    fi
+    retry apt-get -qq update || return
+    retry env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y "$1"
 }

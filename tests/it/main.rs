@@ -15,5 +15,7 @@ mod commit_point;
 mod doors;
 mod drill;
 mod fallback;
+mod fleet;
 mod plan_leg;
 mod storage;
+mod store_down;

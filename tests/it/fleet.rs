@@ -1,0 +1,230 @@
+//! Sixty instances serve one access key. They share the table and nothing else, and their clocks
+//! disagree.
+
+mod instances;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use domain::breaker::BreakerState;
+use domain::time::Timestamp;
+use local::simulator::{Step, Window};
+
+use instances::{
+    CACHE_BOUND, Door, Fleet, HALF_AN_HOUR, LEASE, OPUS, SKEW, SONNET, WORKERS, counted, finished,
+    is_from_bedrock, is_from_plan, open_until, upstream,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_one_worker_has_met_the_limit_nobody_asks_plan_beyond_the_cache_bound() {
+    let fleet = Fleet::new().await;
+    let answers = fleet.all_ask(OPUS).await;
+    assert!(answers.iter().all(is_from_plan));
+    assert_eq!(fleet.came(), WORKERS);
+
+    fleet.limit(Window::FiveHour, fleet.now().plus(HALF_AN_HOUR));
+    let met = fleet.ask(WORKERS / 2, OPUS).await;
+    assert_eq!(upstream(&met), "bedrock; reason=usage_limit");
+
+    fleet.pass(CACHE_BOUND.saturating_sub(Duration::from_millis(1)));
+    let answers = fleet.all_ask(OPUS).await;
+    let from_plan = answers.iter().filter(|answer| is_from_plan(answer)).count();
+    assert_eq!(from_plan, WORKERS - 1, "nobody shares a cache");
+
+    fleet.pass(Duration::from_millis(1));
+    let before = fleet.came();
+    let mut told = BTreeSet::new();
+    for later in [Duration::ZERO, CACHE_BOUND, Duration::from_mins(28)] {
+        fleet.pass(later);
+        let answers = fleet.all_ask(OPUS).await;
+        told.extend(answers.iter().map(|answer| upstream(answer).to_owned()));
+    }
+    assert_eq!(fleet.came(), before, "Plan was asked");
+    let until = open_until(&fleet.breaker().await);
+    let expected = format!("bedrock; reason=breaker_open; because=usage_limit; until={until}");
+    assert_eq!(told, BTreeSet::from([expected]), "all know the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_half_open_period_lets_one_request_of_the_whole_fleet_reach_plan() {
+    let mut fleet = Fleet::new().await;
+    fleet.trip().await;
+    for (trips, door) in [(2, Door::Open), (3, Door::Shut), (4, Door::Open)] {
+        fleet.all_clocks_reach(open_until(&fleet.breaker().await));
+        fleet.limit(Window::FiveHour, fleet.now().plus(HALF_AN_HOUR));
+        let before = fleet.came();
+        let answers = fleet.all_ask_through(door).await;
+        assert_eq!(fleet.came() - before, 1, "before trip {trips}");
+        assert!(answers.iter().all(is_from_bedrock));
+        let breaker = fleet.breaker().await;
+        assert!(
+            matches!(&breaker.state, BreakerState::Open { trips: now, .. } if *now == trips),
+            "{:?}",
+            breaker.state
+        );
+    }
+
+    fleet.all_clocks_reach(open_until(&fleet.breaker().await));
+    let before = fleet.came();
+    let answers = fleet.all_ask_through(Door::Shut).await;
+    assert_eq!(fleet.came() - before, 1);
+    let probes = answers
+        .iter()
+        .map(upstream)
+        .filter(|told| told.contains("plan"));
+    assert_eq!(probes.collect::<Vec<_>>(), ["plan; reason=good; probe"]);
+    assert_eq!(fleet.breaker().await.state, BreakerState::CLOSED);
+
+    fleet.pass(CACHE_BOUND);
+    let before = fleet.came();
+    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_plan));
+    assert_eq!(fleet.came() - before, WORKERS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn clocks_that_disagree_make_the_probe_early_and_never_two() {
+    let fleet = Fleet::new().await;
+    fleet.trip().await;
+    let until = open_until(&fleet.breaker().await);
+    let before = fleet.came();
+    let mut came = Vec::new();
+    for seconds in [-25, -20, -15, -5, 0, 5, 15, 20, 25] {
+        fleet.set(Timestamp::from_millis(until.as_millis() + seconds * 1000));
+        if came.is_empty() {
+            fleet.limit(Window::FiveHour, until.plus(HALF_AN_HOUR));
+        }
+        let answers = fleet.all_ask(OPUS).await;
+        assert!(answers.iter().all(is_from_bedrock));
+        came.push(fleet.came() - before);
+    }
+    // The fastest clock is 20 seconds early.
+    assert_eq!(came, [0, 1, 1, 1, 1, 1, 1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_follows_a_lost_probe_is_one_and_what_the_lost_one_says_changes_nothing() {
+    let mut fleet = Fleet::new().await;
+    fleet.trip().await;
+    fleet.all_clocks_reach(open_until(&fleet.breaker().await));
+    fleet.shut_the_door();
+    let before = fleet.came();
+
+    let mut first = fleet.all_start(OPUS);
+    let lost = fleet.next_held().await;
+    assert!(
+        finished(&mut first, WORKERS - 1)
+            .await
+            .iter()
+            .all(is_from_bedrock)
+    );
+    // 60 s that the slowest clock gave end 20 s later on the fastest.
+    fleet.pass(Duration::from_millis(19_999));
+    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
+    assert_eq!(fleet.came() - before, 1, "while the lease lasts");
+
+    // Those of the fastest are over on the slowest.
+    fleet.pass(LEASE + SKEW + SKEW);
+    let mut second = fleet.all_start(OPUS);
+    let follower = fleet.next_held().await;
+    assert!(
+        finished(&mut second, WORKERS - 1)
+            .await
+            .iter()
+            .all(is_from_bedrock)
+    );
+    assert_eq!(fleet.came() - before, 2, "after the lease");
+
+    lost.send(()).unwrap();
+    let late = finished(&mut first, 1).await;
+    assert_eq!(upstream(&late[0]), "plan; reason=good; probe");
+    let breaker = fleet.breaker().await;
+    assert!(
+        matches!(breaker.state, BreakerState::HalfOpen { trips: 1, .. }),
+        "{:?}",
+        breaker.state
+    );
+
+    fleet.limit(Window::FiveHour, fleet.now().plus(HALF_AN_HOUR));
+    follower.send(()).unwrap();
+    let told = finished(&mut second, 1).await;
+    assert_eq!(upstream(&told[0]), "bedrock; reason=usage_limit");
+    let breaker = fleet.breaker().await;
+    assert!(
+        matches!(breaker.state, BreakerState::Open { trips: 2, .. }),
+        "{:?}",
+        breaker.state
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_failure_is_counted_however_old_the_cache_of_the_worker_that_meets_it() {
+    let fleet = Fleet::with(|settings| settings.policy.breaker.failures = 100).await;
+    fleet.all_ask(OPUS).await;
+    for worker in 0..WORKERS {
+        fleet.plan.script([Step::Overloaded]);
+        fleet.ask(worker, OPUS).await;
+        assert_eq!(counted(&fleet.breaker().await).len(), worker + 1);
+    }
+}
+
+/// Each failure has two tries. A try is lost to a write that was made meanwhile, and the two are lost to
+/// two different ones: however many failures come at once, as many are counted as there are tries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_failures_that_come_at_once_two_are_counted_and_none_is_written_over() {
+    let mut fleet = Fleet::with(|settings| settings.policy.breaker.failures = 100).await;
+    let answers = fleet.all_fail_at_once().await;
+    let breaker = fleet.breaker().await;
+    let counted = counted(&breaker);
+    assert!(counted.len() >= 2, "{}", counted.len());
+    assert_eq!(counted.len() as u64, breaker.version, "one for each write");
+    let sent = answers
+        .iter()
+        .map(|answer| answer.header("x-spillway-request-id").to_owned());
+    assert!(counted.is_subset(&sent.collect()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn failures_that_come_at_once_open_the_breaker_once_at_the_latest_with_the_next() {
+    let mut fleet = Fleet::new().await;
+    fleet.all_fail_at_once().await;
+    if let BreakerState::Closed { failures } = fleet.breaker().await.state {
+        assert_eq!(failures.len(), 2);
+        fleet.plan.script([Step::Overloaded]);
+        fleet.ask(0, OPUS).await;
+    }
+    let breaker = fleet.breaker().await;
+    assert!(
+        matches!(breaker.state, BreakerState::Open { trips: 1, .. }),
+        "{:?}",
+        breaker.state
+    );
+    assert_eq!(
+        breaker.version, 3,
+        "one write for each failure that counted"
+    );
+
+    fleet.pass(CACHE_BOUND);
+    let before = fleet.came();
+    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
+    assert_eq!(fleet.came(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_limit_of_the_opus_models_stops_these_in_the_whole_fleet_and_no_others() {
+    let fleet = Fleet::new().await;
+    fleet.limit(Window::SevenDayOpus, fleet.now().plus(HALF_AN_HOUR));
+    let met = fleet.ask(0, OPUS).await;
+    assert_eq!(upstream(&met), "bedrock; reason=usage_limit");
+    fleet.pass(CACHE_BOUND);
+
+    let before = fleet.came();
+    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
+    assert_eq!(fleet.came(), before);
+    assert!(fleet.all_ask(SONNET).await.iter().all(is_from_plan));
+    assert_eq!(fleet.came() - before, WORKERS);
+    let circuits: Vec<_> = fleet.breakers().await;
+    let circuits = circuits
+        .iter()
+        .map(|breaker| breaker.place.circuit().to_string());
+    assert_eq!(circuits.collect::<Vec<_>>(), ["opus"]);
+}

@@ -1,0 +1,456 @@
+//! The instances of a fleet, and the two upstreams behind them.
+//!
+//! The table is in memory, or, with `SPILLWAY_TEST_DYNAMODB_URL`, in the DynamoDB at that address.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use admin::{Admin, Command, IssuedKey, NewUser, Outcome, Settings};
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use domain::bedrock_key::BedrockKey;
+use domain::breaker::{BreakerState, Circuit};
+use domain::time::Timestamp;
+use http::Response;
+use http::header::{CONTENT_TYPE, TRANSFER_ENCODING};
+use local::LocalAws;
+use local::simulator::bedrock::BedrockOptions;
+use local::simulator::plan::PlanOptions;
+use local::simulator::{self, Simulator, Step, Window};
+use proxy::clock::Clock;
+use proxy::{Parts, Proxy};
+use reqwest::RequestBuilder;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use store::access::AccessTable;
+use store::aws::Aws;
+use store::breaker::StoredBreaker;
+use store::layout;
+use store::secrets::{ensure_server_secret, server_secret};
+use store::vault::{Opener, Sealer};
+use tests::{Answer, BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, client, loopback, message, read};
+use tokio::sync::{Barrier, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+pub(super) const WORKERS: usize = 60;
+
+/// No clock is further from the story's time than this. One is as slow, and one as fast.
+pub(super) const SKEW: Duration = Duration::from_secs(20);
+
+/// So long an instance may believe in a closed breaker.
+pub(super) const CACHE_BOUND: Duration = Duration::from_secs(5);
+
+/// A probe's lease.
+pub(super) const LEASE: Duration = Duration::from_mins(1);
+
+/// Until a limit's reset, in these stories.
+pub(super) const HALF_AN_HOUR: Duration = Duration::from_mins(30);
+
+/// What takes longer than this in a story never ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the headers about a plan's limits begin with.
+const UNIFIED: &str = "anthropic-ratelimit-unified";
+
+pub(super) const OPUS: &str = "claude-opus-5-5";
+pub(super) const SONNET: &str = "claude-sonnet-5-5";
+
+/// Plan's door is shut while somebody is to wait there.
+#[derive(Clone, Copy)]
+pub(super) enum Door {
+    Open,
+    Shut,
+}
+
+/// Lets a request in that waits at Plan's door.
+pub(super) type Held = oneshot::Sender<()>;
+
+/// Counts who comes to Plan. While the door is shut, all wait until they are let in.
+struct Porter {
+    came: AtomicUsize,
+    is_shut: AtomicBool,
+    held: mpsc::UnboundedSender<Held>,
+}
+
+pub(super) struct Fleet {
+    pub(super) plan: Simulator,
+    porter: Arc<Porter>,
+    held: mpsc::UnboundedReceiver<Held>,
+    table: AccessTable,
+    key: IssuedKey,
+    workers: Vec<String>,
+    time_ms: Arc<AtomicI64>,
+    http: reqwest::Client,
+    _running: JoinSet<()>,
+}
+
+impl Fleet {
+    pub(super) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(super) async fn with(change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
+        let mut running = JoinSet::new();
+        let options = PlanOptions {
+            requests: None,
+            ..PlanOptions::default()
+        };
+        let (plan, serve) = simulator::plan::serve(loopback().await, options).unwrap();
+        running.spawn(serve);
+        let (bedrock, serve) =
+            simulator::bedrock::serve(loopback().await, BedrockOptions::default()).unwrap();
+        running.spawn(serve);
+        let (to_held, held) = mpsc::unbounded_channel();
+        let porter = Arc::new(Porter {
+            came: AtomicUsize::new(0),
+            is_shut: AtomicBool::new(false),
+            held: to_held,
+        });
+        let plan_url = serve_on_loopback(&mut running, before(&plan, &porter)).await;
+
+        let mut settings = proxy::config::Settings {
+            plan_url,
+            bedrock_url: Some(bedrock.url()),
+            ..proxy::config::Settings::default()
+        };
+        // No story here is about a table that is slow, and the machine may be.
+        settings.deadlines.store = PATIENCE;
+        change(&mut settings);
+
+        let aws = LocalAws::memory().unwrap();
+        let table = table(&aws).await;
+        let secrets = aws.secrets_manager();
+        let secret = ensure_server_secret(&secrets, "fleet", &random()).await;
+        let admin = Admin {
+            access: table.clone(),
+            server_secret: secret.unwrap(),
+            sealer: Sealer::new(aws.kms(), aws.kms_key_id()),
+        };
+        let key = issue_key(&admin).await;
+        let time_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
+
+        let aws_http = store::aws::https_client().unwrap();
+        let mut workers = Vec::new();
+        for worker in 0..WORKERS {
+            let time_ms = Arc::clone(&time_ms);
+            let skew_ms = skew_ms(worker);
+            let parts = Parts {
+                access: table.clone(),
+                server_secret: server_secret(&secrets, "fleet").await.unwrap(),
+                opener: Opener::new(aws.kms()),
+                plan_key: None,
+                aws_http: aws_http.clone(),
+                clock: Clock::from_fn(move || {
+                    Timestamp::from_millis(time_ms.load(Ordering::SeqCst) + skew_ms)
+                }),
+            };
+            let proxy = Arc::new(Proxy::new(settings.clone(), parts).unwrap());
+            workers.push(serve_on_loopback(&mut running, proxy::router(proxy)).await);
+        }
+        Self {
+            plan,
+            porter,
+            held,
+            table,
+            key,
+            workers,
+            time_ms,
+            http: client(),
+            _running: running,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.time_ms.load(Ordering::SeqCst))
+    }
+
+    pub(super) fn set(&self, now: Timestamp) {
+        self.time_ms.store(now.as_millis(), Ordering::SeqCst);
+    }
+
+    pub(super) fn pass(&self, duration: Duration) {
+        self.set(self.now().plus(duration));
+    }
+
+    /// Even the slowest clock shows `moment`.
+    pub(super) fn all_clocks_reach(&self, moment: Timestamp) {
+        self.set(moment.plus(SKEW));
+    }
+
+    /// How many requests Plan has seen.
+    pub(super) fn came(&self) -> usize {
+        self.porter.came.load(Ordering::SeqCst)
+    }
+
+    /// Plan answers the next request that its limit is reached.
+    pub(super) fn limit(&self, window: Window, reset: Timestamp) {
+        let short = match window {
+            Window::SevenDayOpus => "7d_opus",
+            _ => "5h",
+        };
+        let reset_s = (reset.as_millis() / 1000).to_string();
+        let names = [
+            format!("{UNIFIED}-{short}-reset"),
+            format!("{UNIFIED}-reset"),
+        ];
+        self.plan.script([Step::Headers {
+            headers: names.map(|name| (name, reset_s.clone())).into(),
+            then: Box::new(Step::UsageLimit {
+                window,
+                reset_after_s: HALF_AN_HOUR.as_secs(),
+            }),
+        }]);
+    }
+
+    pub(super) fn shut_the_door(&self) {
+        self.porter.is_shut.store(true, Ordering::SeqCst);
+    }
+
+    fn open_the_door(&self) {
+        self.porter.is_shut.store(false, Ordering::SeqCst);
+    }
+
+    /// One worker meets a limit, and all hear of it.
+    pub(super) async fn trip(&self) {
+        self.all_ask(OPUS).await;
+        self.limit(Window::FiveHour, self.now().plus(HALF_AN_HOUR));
+        self.ask(0, OPUS).await;
+        self.pass(CACHE_BOUND);
+        let before = self.came();
+        assert!(self.all_ask(OPUS).await.iter().all(is_from_bedrock));
+        assert_eq!(self.came(), before);
+    }
+
+    pub(super) async fn breakers(&self) -> Vec<StoredBreaker> {
+        let key = self.table.key(&self.key.key_id).await.unwrap().unwrap();
+        key.breakers
+    }
+
+    /// The breaker that guards the plan, as the table has it.
+    pub(super) async fn breaker(&self) -> StoredBreaker {
+        let breakers = self.breakers().await.into_iter();
+        let mut of_key = breakers.filter(|breaker| *breaker.place.circuit() == Circuit::Key);
+        of_key.next().expect("nothing was ever written of it")
+    }
+
+    fn request(&self, worker: usize, model: &str) -> RequestBuilder {
+        let mut body = message("hello", Streaming::No);
+        body["model"] = model.into();
+        let (worker, key) = (&self.workers[worker], &self.key.access_key);
+        let url = format!("{worker}/ak/{key}/v1/messages");
+        self.http
+            .post(url)
+            .header("authorization", format!("Bearer {CLIENT_CREDENTIAL}"))
+            .header("anthropic-version", "2023-06-01")
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string())
+    }
+
+    pub(super) async fn ask(&self, worker: usize, model: &str) -> Answer {
+        read(self.request(worker, model)).await
+    }
+
+    /// All workers are asked at the same moment.
+    pub(super) fn all_start(&self, model: &str) -> JoinSet<Answer> {
+        let together = Arc::new(Barrier::new(WORKERS));
+        let mut asking = JoinSet::new();
+        for worker in 0..WORKERS {
+            let (request, together) = (self.request(worker, model), Arc::clone(&together));
+            asking.spawn(async move {
+                together.wait().await;
+                read(request).await
+            });
+        }
+        asking
+    }
+
+    pub(super) async fn all_ask(&self, model: &str) -> Vec<Answer> {
+        finished(&mut self.all_start(model), WORKERS).await
+    }
+
+    /// Like [`Fleet::all_ask`]; if the door is shut, the one who comes there is let in when all others
+    /// have their answers.
+    pub(super) async fn all_ask_through(&mut self, door: Door) -> Vec<Answer> {
+        if let Door::Open = door {
+            return self.all_ask(OPUS).await;
+        }
+        self.shut_the_door();
+        let mut asking = self.all_start(OPUS);
+        let held = self.next_held().await;
+        let mut answers = finished(&mut asking, WORKERS - 1).await;
+        self.open_the_door();
+        held.send(()).unwrap();
+        answers.extend(finished(&mut asking, 1).await);
+        answers
+    }
+
+    /// Every worker's request is with Plan when all of them fail.
+    pub(super) async fn all_fail_at_once(&mut self) -> Vec<Answer> {
+        self.shut_the_door();
+        let failures = std::iter::repeat_n(Step::Overloaded, WORKERS);
+        self.plan.script(failures);
+        let mut asking = self.all_start(OPUS);
+        let mut held = Vec::new();
+        for _ in 0..WORKERS {
+            held.push(self.next_held().await);
+        }
+        self.open_the_door();
+        for held in held {
+            held.send(()).unwrap();
+        }
+        finished(&mut asking, WORKERS).await
+    }
+
+    pub(super) async fn next_held(&mut self) -> Held {
+        let held = timeout(PATIENCE, self.held.recv()).await;
+        held.expect("nobody came to Plan's door").unwrap()
+    }
+}
+
+/// The first answers that are all there.
+pub(super) async fn finished(asking: &mut JoinSet<Answer>, count: usize) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    while answers.len() < count {
+        let next = timeout(PATIENCE, asking.join_next()).await;
+        let answer = next.expect("an answer is waited for").unwrap().unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answers.push(answer);
+    }
+    answers
+}
+
+pub(super) fn upstream(answer: &Answer) -> &str {
+    answer.header("x-spillway-upstream")
+}
+
+pub(super) fn is_from_plan(answer: &Answer) -> bool {
+    upstream(answer) == "plan; reason=good"
+}
+
+pub(super) fn is_from_bedrock(answer: &Answer) -> bool {
+    upstream(answer).starts_with("bedrock; ")
+}
+
+pub(super) fn open_until(breaker: &StoredBreaker) -> Timestamp {
+    match breaker.state {
+        BreakerState::Open { until, .. } => until,
+        BreakerState::Closed { .. } | BreakerState::HalfOpen { .. } => panic!("{breaker:?}"),
+    }
+}
+
+/// The requests whose failures a closed breaker has counted.
+pub(super) fn counted(breaker: &StoredBreaker) -> BTreeSet<String> {
+    let BreakerState::Closed { failures } = &breaker.state else {
+        panic!("{breaker:?}");
+    };
+    failures
+        .iter()
+        .map(|failure| failure.request.to_string())
+        .collect()
+}
+
+fn skew_ms(worker: usize) -> i64 {
+    let (worker, last) = (
+        i64::try_from(worker).unwrap(),
+        i64::try_from(WORKERS - 1).unwrap(),
+    );
+    let most = i64::try_from(SKEW.as_millis()).unwrap();
+    2 * most * worker / last - most
+}
+
+/// Plan, with a porter at its door.
+fn before(plan: &Simulator, porter: &Arc<Porter>) -> axum::Router {
+    let (url, http, porter) = (plan.url(), client(), Arc::clone(porter));
+    axum::Router::new().fallback(move |request: Request| {
+        let (url, http, porter) = (url.clone(), http.clone(), Arc::clone(&porter));
+        async move {
+            porter.came.fetch_add(1, Ordering::SeqCst);
+            if porter.is_shut.load(Ordering::SeqCst) {
+                let (held, may_go_in) = oneshot::channel();
+                porter.held.send(held).unwrap();
+                may_go_in.await.unwrap();
+            }
+            let (head, body) = request.into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let sent = http
+                .request(head.method, format!("{url}{}", head.uri))
+                .headers(head.headers)
+                .body(body);
+            let answer = sent.send().await.unwrap();
+            let (status, mut headers) = (answer.status(), answer.headers().clone());
+            headers.remove(TRANSFER_ENCODING);
+            let mut response = Response::new(Body::from(answer.bytes().await.unwrap()));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            response
+        }
+    })
+}
+
+async fn serve_on_loopback(running: &mut JoinSet<()>, router: axum::Router) -> String {
+    let listener = loopback().await;
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    running.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+/// A fresh table.
+async fn table(aws: &LocalAws) -> AccessTable {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "where the table is, is the tests' own setting"
+    )]
+    let elsewhere = std::env::var("SPILLWAY_TEST_DYNAMODB_URL");
+    let dynamodb = match elsewhere {
+        Ok(url) => {
+            let region = "eu-central-1".to_owned();
+            let there = Aws::new(region, LocalAws::credentials(), Some(url));
+            there.unwrap().dynamodb()
+        }
+        Err(_) => aws.dynamodb(),
+    };
+    let name = random().iter().fold("fleet-".to_owned(), |mut name, byte| {
+        write!(name, "{byte:02x}").unwrap();
+        name
+    });
+    layout::create(&dynamodb, &layout::ACCESS, &name)
+        .await
+        .unwrap();
+    AccessTable::new(dynamodb, name)
+}
+
+/// A key that is bound to a Bedrock key.
+async fn issue_key(admin: &Admin) -> IssuedKey {
+    let now = Timestamp::from_millis(0);
+    let user = NewUser {
+        name: "fleet".to_owned(),
+        ..NewUser::default()
+    };
+    let created = admin.execute(Command::CreateUser(user), None, now).await;
+    let Outcome::UserCreated(user) = created.unwrap() else {
+        panic!()
+    };
+    let issue = Command::IssueKey {
+        user_id: user.id,
+        settings: Settings::default(),
+    };
+    let Outcome::KeyIssued(key) = admin.execute(issue, None, now).await.unwrap() else {
+        panic!()
+    };
+    let set = Command::SetBedrockKey {
+        key_id: key.key_id.clone(),
+        region: None,
+    };
+    let bedrock_key = BedrockKey::parse(BEDROCK_KEY).ok();
+    admin.execute(set, bedrock_key, now).await.unwrap();
+    key
+}
+
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).unwrap();
+    bytes
+}

@@ -1,0 +1,448 @@
+//! The table is down, throttled or slow: traffic flows as if every breaker were closed.
+
+use std::process;
+use std::time::Duration;
+
+use domain::breaker::BreakerState;
+use domain::policy::BreakerScope;
+use local::Fault;
+use local::simulator::Step;
+use proxy::config::Settings;
+use proxy::metrics::Metrics;
+use serde_json::Value;
+use tests::World;
+use tokio::time::timeout;
+
+const CACHE_BOUND: Duration = Duration::from_secs(5);
+
+/// The longest time until a probe, in these stories: a key is kept in memory for longer.
+const MAX_OPEN: Duration = Duration::from_secs(10);
+
+/// How long a probe may take.
+const LEASE: Duration = Duration::from_mins(1);
+
+/// Enough of them that the table is down until the faults are cleared.
+const DOWN: usize = 1000;
+
+/// The most calls that one operation makes: what the SDK tries.
+const ATTEMPTS: u64 = 3;
+
+/// Far more than the table may hold a request for, far less than for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const OPERATIONS: [&str; 10] = [
+    "BatchGetItem",
+    "BatchWriteItem",
+    "DeleteItem",
+    "GetItem",
+    "PutItem",
+    "Query",
+    "Scan",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "UpdateItem",
+];
+
+fn faults() -> [Fault; 7] {
+    [
+        Fault::Throttling,
+        Fault::ProvisionedThroughputExceeded,
+        Fault::InternalServerError,
+        Fault::Error {
+            status: 400,
+            name: "AccessDeniedException",
+            message: "not this role".to_owned(),
+        },
+        Fault::Timeout,
+        Fault::ResponseLost,
+        Fault::Hang,
+    ]
+}
+
+/// A world that gives up at once on a table that hangs, and never on one that is only busy.
+async fn world_for(fault: &Fault, change: impl FnOnce(&mut Settings)) -> World {
+    World::with(|settings| {
+        settings.deadlines.store = match fault {
+            Fault::Hang => Duration::from_millis(50),
+            _ => PATIENCE,
+        };
+        settings.policy.breaker.max_open = MAX_OPEN;
+        settings.policy.breaker.jitter = Duration::ZERO;
+        change(settings);
+    })
+    .await
+}
+
+fn fail(world: &World, operation: &str, times: usize, fault: &Fault) {
+    let faults = world.house.aws().faults();
+    faults.fail_next(operation, times, fault.clone());
+}
+
+/// The calls of DynamoDB so far.
+fn calls(world: &World) -> u64 {
+    let aws = world.house.aws();
+    OPERATIONS
+        .iter()
+        .map(|operation| aws.calls(operation))
+        .sum()
+}
+
+/// Which leg answers, and why; and how many calls of DynamoDB that took.
+async fn upstream(world: &World) -> (String, u64) {
+    let before = calls(world);
+    let upstream = timeout(PATIENCE, world.upstream()).await;
+    let upstream = upstream.expect("the table holds the request");
+    (upstream, calls(world) - before)
+}
+
+/// How often the breaker was opened, as the table has it.
+async fn trips(world: &World) -> u32 {
+    match world.breaker().await {
+        BreakerState::Open { trips, .. } | BreakerState::HalfOpen { trips, .. } => trips,
+        BreakerState::Closed { .. } => 0,
+    }
+}
+
+#[tokio::test]
+async fn a_breaker_that_cannot_be_read_is_closed_and_is_not_read_by_every_request() {
+    for fault in faults() {
+        let world = world_for(&fault, |_| {}).await;
+        assert_eq!(world.upstream().await, "plan; reason=good");
+        world.pass(CACHE_BOUND);
+        fail(&world, "Query", DOWN, &fault);
+
+        for _ in 0..2 {
+            let (leg, calls) = upstream(&world).await;
+            assert_eq!(leg, "plan; reason=good", "{fault:?}");
+            assert!((1..=ATTEMPTS).contains(&calls), "{fault:?}: {calls} calls");
+
+            for _ in 0..3 {
+                let asked = upstream(&world).await;
+                assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
+            }
+            world.exhaust_plan(1);
+            let asked = upstream(&world).await;
+            assert_eq!(
+                asked,
+                ("bedrock; reason=usage_limit".to_owned(), 0),
+                "{fault:?}"
+            );
+            world.pass(CACHE_BOUND);
+        }
+        // What hung is tried with too little patience to be relied on.
+        if fault != Fault::Hang {
+            world.house.aws().faults().clear();
+            world.exhaust_plan(1);
+            assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
+            let (leg, _) = upstream(&world).await;
+            assert!(
+                leg.starts_with("bedrock; reason=breaker_open"),
+                "{fault:?}: {leg}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_probe_whose_lease_cannot_be_written_asks_plan_as_if_the_breaker_were_closed() {
+    for fault in faults() {
+        let world = world_for(&fault, |_| {}).await;
+        world.exhaust_plan(1);
+        world.upstream().await;
+        world.pass(MAX_OPEN);
+        fail(&world, "PutItem", DOWN, &fault);
+
+        let writes = world.house.aws().calls("PutItem");
+        let (leg, calls) = upstream(&world).await;
+        assert_eq!(leg, "plan; reason=good", "{fault:?}");
+        let writes = world.house.aws().calls("PutItem") - writes;
+        assert!(writes <= ATTEMPTS, "{fault:?}: {writes} writes");
+        assert!(
+            (1..=ATTEMPTS + 1).contains(&calls),
+            "{fault:?}: {calls} calls"
+        );
+        for _ in 0..3 {
+            let asked = upstream(&world).await;
+            assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
+        }
+
+        // What was written without an answer is written.
+        if !matches!(fault, Fault::Hang | Fault::ResponseLost) {
+            world.house.aws().faults().clear();
+            world.pass(CACHE_BOUND);
+            assert_eq!(
+                world.upstream().await,
+                "plan; reason=good; probe",
+                "{fault:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_plan_said_is_lost_when_it_cannot_be_written_and_the_answer_is_not() {
+    for fault in faults() {
+        let world = world_for(&fault, |_| {}).await;
+        world.upstream().await;
+        fail(&world, "PutItem", DOWN, &fault);
+
+        // Told beside the call of Bedrock, and before Plan's answer is delivered.
+        world.exhaust_plan(1);
+        world.plan.script([Step::ServerError]);
+        for expected in ["bedrock; reason=usage_limit", "plan; reason=broken"] {
+            let (leg, calls) = upstream(&world).await;
+            assert_eq!(leg, expected, "{fault:?}");
+            assert!((1..=ATTEMPTS).contains(&calls), "{fault:?}: {calls} calls");
+        }
+        let asked = upstream(&world).await;
+        assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
+
+        if fault != Fault::Hang {
+            world.house.aws().faults().clear();
+            world.exhaust_plan(1);
+            assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
+            let (leg, _) = upstream(&world).await;
+            assert!(
+                leg.starts_with("bedrock; reason=breaker_open"),
+                "{fault:?}: {leg}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_breaker_of_the_deployment_that_cannot_be_read_is_closed() {
+    for fault in faults() {
+        let world = world_for(&fault, |settings| {
+            settings.policy.breaker.scope = BreakerScope::Deployment;
+        })
+        .await;
+        fail(&world, "GetItem", DOWN, &fault);
+        // The key is new to the instance, which reads it first.
+        for at_most in [ATTEMPTS + 2, ATTEMPTS + 1] {
+            let (leg, calls) = upstream(&world).await;
+            assert_eq!(leg, "plan; reason=good", "{fault:?}");
+            assert!((1..=at_most).contains(&calls), "{fault:?}: {calls} calls");
+            let asked = upstream(&world).await;
+            assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
+            world.pass(CACHE_BOUND);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_that_cannot_be_noted_is_answered_and_stays_where_it_was_noted_last() {
+    for fault in faults() {
+        let world = world_for(&fault, |settings| {
+            settings.policy.session_stickiness = Duration::from_mins(5);
+        })
+        .await;
+        fail(&world, "PutItem", DOWN, &fault);
+        world.exhaust_plan(1);
+        for expected in ["bedrock; reason=usage_limit", "bedrock; reason=session"] {
+            let leg = world.upstream_as(&world.key, "conversation");
+            let leg = timeout(PATIENCE, leg).await;
+            assert_eq!(
+                leg.expect("the table holds the request"),
+                expected,
+                "{fault:?}"
+            );
+        }
+    }
+}
+
+/// What goes wrong once is tried again by the SDK. A write whose answer was lost finds itself.
+#[tokio::test]
+async fn a_lease_whose_answer_was_lost_is_held_and_probes_once() {
+    for fault in [Fault::ResponseLost, Fault::Timeout, Fault::Throttling] {
+        let world = world_for(&fault, |_| {}).await;
+        world.exhaust_plan(1);
+        world.upstream().await;
+        world.pass(MAX_OPEN);
+        world.exhaust_plan(1);
+        fail(&world, "PutItem", 1, &fault);
+        let asked = tokio::join!(
+            upstream(&world),
+            upstream(&world),
+            upstream(&world),
+            upstream(&world),
+        );
+        assert_eq!(world.plan.requests().len(), 2, "{fault:?}: {asked:?}");
+        assert_eq!(trips(&world).await, 2, "{fault:?}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_trip_whose_answer_was_lost_is_known() {
+    for fault in [Fault::ResponseLost, Fault::Timeout, Fault::Throttling] {
+        let world = world_for(&fault, |_| {}).await;
+        world.exhaust_plan(1);
+        fail(&world, "PutItem", 1, &fault);
+        assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
+        let (leg, calls) = upstream(&world).await;
+        assert!(
+            leg.starts_with("bedrock; reason=breaker_open"),
+            "{fault:?}: {leg}"
+        );
+        assert_eq!(calls, 0, "{fault:?}");
+        assert_eq!(trips(&world).await, 1, "{fault:?}");
+    }
+}
+
+/// Whoever holds that lease does not know, so it is nobody's, and ends.
+#[tokio::test]
+async fn a_lease_that_was_written_without_any_answer_ends_like_any_other() {
+    let world = world_for(&Fault::ResponseLost, |_| {}).await;
+    world.exhaust_plan(1);
+    world.upstream().await;
+    world.pass(MAX_OPEN);
+    fail(&world, "PutItem", 3, &Fault::ResponseLost);
+    assert_eq!(world.upstream().await, "plan; reason=good");
+    assert!(matches!(
+        world.breaker().await,
+        BreakerState::HalfOpen { .. }
+    ));
+
+    world.pass(CACHE_BOUND);
+    let (leg, _) = upstream(&world).await;
+    assert!(leg.starts_with("bedrock; reason=breaker_open"), "{leg}");
+    world.pass(LEASE);
+    assert_eq!(world.upstream().await, "plan; reason=good; probe");
+    assert_eq!(world.breaker().await, BreakerState::CLOSED);
+}
+
+#[tokio::test]
+async fn while_the_breaker_is_open_no_request_calls_dynamodb_and_none_notices_that_it_is_down() {
+    let world = World::with(|_| {}).await;
+    world.exhaust_plan(1);
+    world.upstream().await;
+    for operation in OPERATIONS {
+        fail(&world, operation, DOWN, &Fault::Hang);
+    }
+    for _ in 0..10 {
+        world.pass(CACHE_BOUND);
+        let (leg, calls) = upstream(&world).await;
+        assert!(leg.starts_with("bedrock; reason=breaker_open"), "{leg}");
+        assert_eq!(calls, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_cold_key_takes_one_query_and_success_writes_nothing() {
+    let world = World::with(|_| {}).await;
+    let others = |world: &World| calls(world) - world.house.aws().calls("Query");
+    let before = others(&world);
+    assert_eq!(upstream(&world).await, ("plan; reason=good".to_owned(), 1));
+    for _ in 0..20 {
+        assert_eq!(upstream(&world).await.1, 0);
+        world.pass(CACHE_BOUND);
+        assert_eq!(upstream(&world).await.1, 1);
+    }
+    assert_eq!(others(&world), before);
+}
+
+#[tokio::test]
+async fn a_probe_takes_one_query_and_two_writes_be_the_key_warm_or_cold() {
+    for later in [MAX_OPEN, LEASE + MAX_OPEN] {
+        let world = world_for(&Fault::Throttling, |_| {}).await;
+        world.exhaust_plan(1);
+        assert_eq!(upstream(&world).await.1, 2, "one read and one write");
+        world.pass(later);
+        let asked = upstream(&world).await;
+        assert_eq!(asked, ("plan; reason=good; probe".to_owned(), 3));
+    }
+}
+
+/// Logs and metrics leave by standard output, past the harness: this test runs itself once more, alone.
+#[tokio::test]
+async fn who_cannot_read_or_write_a_breaker_warns_once_counts_it_and_says_why() {
+    const NAME: &str =
+        "store_down::who_cannot_read_or_write_a_breaker_warns_once_counts_it_and_says_why";
+    let cases = [
+        (
+            "Query",
+            Fault::Throttling,
+            "DynamoDB Query failed (ThrottlingException)",
+        ),
+        ("Query", Fault::Hang, "DynamoDB Query failed (deadline)"),
+        (
+            "PutItem",
+            Fault::Timeout,
+            "DynamoDB PutItem failed (dispatch_failure)",
+        ),
+        ("PutItem", Fault::Hang, "DynamoDB PutItem failed (deadline)"),
+    ];
+    if std::env::args().any(|argument| argument == "--nocapture") {
+        proxy::log::to_cloudwatch();
+        for (operation, fault, _) in cases {
+            fail_as_told(operation, &fault).await;
+        }
+        return;
+    }
+    let itself = std::env::current_exe().unwrap();
+    let mut alone = process::Command::new(itself);
+    alone
+        .args(["--exact", NAME, "--nocapture"])
+        .env("AWS_LAMBDA_LOG_LEVEL", "INFO");
+    let run = alone.output().unwrap();
+    let printed = String::from_utf8(run.stdout).unwrap();
+    assert!(run.status.success(), "{printed}");
+
+    let json = printed
+        .lines()
+        .filter_map(|line| line.find('{').map(|at| &line[at..]));
+    let lines: Vec<Value> = json
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let all = |name: &str, value: &str, what: &str| -> Vec<Value> {
+        let found = lines.iter().filter(|line| line[name] == value);
+        found.map(|line| line[what].clone()).collect()
+    };
+    assert_eq!(
+        all("level", "WARN", "error"),
+        cases.each_ref().map(|(_, _, error)| *error)
+    );
+    let message = "breaker unavailable, treated as closed";
+    let warned = all("message", message, "key.id");
+    let requests = all("breaker.asked", "unavailable", "key.id");
+    let thrice = warned
+        .iter()
+        .flat_map(|key_id| std::iter::repeat_n(key_id.clone(), 3));
+    assert_eq!(
+        requests,
+        thrice.collect::<Vec<_>>(),
+        "one warning for each three requests"
+    );
+
+    let counted: Vec<_> = lines
+        .iter()
+        .filter(|line| line["BreakerUnavailable"] == 1)
+        .collect();
+    let counted: Vec<_> = counted.iter().map(|line| &line["Operation"]).collect();
+    assert_eq!(
+        counted,
+        cases.each_ref().map(|(operation, _, _)| *operation)
+    );
+    // A trip is told of although its write's answer was lost, and once.
+    assert_eq!(
+        all("message", "breaker open", "because"),
+        ["usage_limit"; 4]
+    );
+    assert_eq!(all("Reason", "usage_limit", "BreakerOpened"), [1; 4]);
+}
+
+async fn fail_as_told(operation: &str, fault: &Fault) {
+    let world = World::with(|settings| {
+        settings.metrics = Metrics::EmbeddedInLog;
+        settings.policy.breaker.max_open = MAX_OPEN;
+    })
+    .await;
+    world.exhaust_plan(1);
+    fail(&world, "PutItem", 1, &Fault::ResponseLost);
+    world.upstream().await;
+    world.pass(MAX_OPEN);
+    fail(&world, operation, DOWN, fault);
+    for _ in 0..3 {
+        assert_eq!(world.upstream().await, "plan; reason=good");
+    }
+}
