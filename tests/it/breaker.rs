@@ -141,12 +141,13 @@ async fn a_probe_that_never_ends_gives_way_when_its_lease_is_over() {
     let asked = world.plan.requests().len();
     let body = message("hello", Streaming::Yes).to_string();
     let request = world.request(Method::POST, "/v1/messages").body(body);
-    let probing = tokio::spawn(request.send());
+    let mut probing = tokio::task::JoinSet::new();
+    probing.spawn(request.send());
     while world.plan.requests().len() == asked {
         tokio::task::yield_now().await;
     }
     // The client goes away: nobody will ever say what came of the probe.
-    probing.abort();
+    probing.shutdown().await;
     let upstream = world.upstream().await;
     assert!(upstream.contains("breaker_open"), "{upstream}");
     world.pass(MINUTE);

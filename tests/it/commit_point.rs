@@ -1,7 +1,6 @@
 //! Before the commit point the upstream may be switched, after it never: a stream of Plan's is held until
 //! there is content in it, and what was held is passed on as it came.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::policy::{FallbackClass, PolicyChange};
@@ -9,7 +8,7 @@ use local::simulator::{Point, Step};
 use reqwest::Method;
 use tests::{Answer, Streaming, World, message, read, world};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 /// Falls back on broken answers too, and does not wait for long.
 fn on_everything(settings: &mut proxy::config::Settings) {
@@ -201,20 +200,19 @@ async fn a_megabyte_of_pings_and_a_first_event_of_ten_are_passed_on_byte_for_byt
     }
 }
 
-/// A server that answers one request with these bytes, and stays silent until it is told to end.
-async fn silent_after(bytes: Vec<u8>) -> (String, Arc<Notify>) {
+/// A server that answers one request with these bytes, and then stays silent.
+async fn silent_after(bytes: Vec<u8>) -> (String, JoinSet<()>) {
     let listener = tests::loopback().await;
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let end = Arc::new(Notify::new());
-    let ended = Arc::clone(&end);
-    tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = [0; 16 * 1024];
-        stream.read(&mut request).await.unwrap();
+        assert_ne!(stream.read(&mut request).await.unwrap(), 0);
         stream.write_all(&bytes).await.unwrap();
-        ended.notified().await;
+        std::future::pending::<()>().await;
     });
-    (url, end)
+    (url, serving)
 }
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
@@ -241,11 +239,10 @@ async fn a_plan_that_only_pings_is_held_for_no_more_than_its_bounds() {
 
 #[tokio::test]
 async fn header_values_that_are_no_text_are_passed_on_and_mean_nothing() {
-    let mut bytes =
-        b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\nretry-after: \xff\xfe\r\n\
+    let bytes = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\nretry-after: \xff\xfe\r\n\
                       anthropic-ratelimit-unified-status: \xe9\r\nx-odd: \xff\r\n\r\n{}"
-            .to_vec();
-    let (plan_url, _open) = silent_after(std::mem::take(&mut bytes)).await;
+        .to_vec();
+    let (plan_url, _open) = silent_after(bytes).await;
     let world = World::with(|settings| settings.plan_url = plan_url).await;
     let key = world.key_without_bedrock().await;
     let request = world
