@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use admin::{BreakersOf, Command, Outcome, Settings};
 use domain::breaker::{BreakerState, Circuit};
-use domain::policy::{BreakerScope, FallbackClass, PolicyChange};
+use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass, PolicyChange};
 use local::simulator::{Point, Step, Window};
 use reqwest::Method;
+use store::access::AccessTable;
+use store::breaker::Swap;
+use store::layout::ACCESS;
 use tests::{Streaming, World, message, read, world};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -249,6 +252,64 @@ async fn a_limit_of_one_family_keeps_the_others_on_plan() {
     sonnet["model"] = "claude-sonnet-5-5".into();
     let answer = world.ask(&sonnet).await;
     assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
+}
+
+#[tokio::test]
+async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back() {
+    let world = world().await;
+    world.plan.script([
+        limit(Window::SevenDayOpus, 3600),
+        limit_until(&world, MINUTE),
+    ]);
+    world.upstream().await;
+    let mut sonnet = message("hello", Streaming::Yes);
+    sonnet["model"] = "claude-sonnet-5-5".into();
+    world.ask(&sonnet).await;
+    world.pass(2 * Duration::from_hours(1));
+    // Counting tokens reads the key with its breakers, and asks none of them.
+    let count = message("hello", Streaming::No).to_string();
+    let count = world
+        .request(Method::POST, "/v1/messages/count_tokens")
+        .body(count);
+    read(count).await;
+
+    // Another instance takes the lease of opus while this one believes that it is free.
+    let table = AccessTable::new(world.house.aws().dynamodb(), ACCESS.default_name);
+    let resolved = table.key(&world.key.key_id).await.unwrap().unwrap();
+    let opus = resolved
+        .breakers
+        .into_iter()
+        .find(|it| it.place.circuit().to_string() == "opus")
+        .unwrap();
+    let other = "req_another".parse().unwrap();
+    let taken = opus
+        .state
+        .ask(&other, world.now(), &BreakerPolicy::default());
+    let swapped = table
+        .swap_breaker(&opus, taken.next.unwrap())
+        .await
+        .unwrap();
+    assert!(matches!(swapped, Swap::Won(_)));
+
+    let asked = world.plan.requests().len();
+    let written = world.house.aws().calls("PutItem");
+    let upstream = world.upstream().await;
+    assert!(upstream.contains("breaker_open"), "{upstream}");
+    assert_eq!(world.plan.requests().len(), asked);
+    let written = world.house.aws().calls("PutItem") - written;
+    assert_eq!(
+        written, 3,
+        "the plan's lease, the one of opus in vain, and back"
+    );
+    let BreakerState::Open { until, .. } = world.breaker().await else {
+        panic!("the plan's lease is free again");
+    };
+    assert!(until <= world.now());
+    let answer = world.ask(&sonnet).await;
+    assert_eq!(
+        answer.header("x-spillway-upstream"),
+        "plan; reason=good; probe"
+    );
 }
 
 #[tokio::test]

@@ -158,14 +158,14 @@ impl Breaker {
             let Some(breaker) = breakers.get_mut(at) else {
                 continue;
             };
-            match self.take_lease(breaker, question, now).await? {
-                Admission::Allow => {}
-                Admission::Probe => admission = Admission::Probe,
-                deny @ Admission::Deny { .. } => {
+            match self.take_lease(breaker, question, now).await {
+                Ok(Admission::Allow) => {}
+                Ok(Admission::Probe) => admission = Admission::Probe,
+                denied_or_failed => {
                     // The leases taken before are of no use to this request.
                     self.signal(breakers, question, now, |_| Signal::Nothing)
                         .await;
-                    return Ok(deny);
+                    return denied_or_failed;
                 }
             }
         }
@@ -203,7 +203,8 @@ impl Breaker {
         })
     }
 
-    /// Tells the breakers what came of it; gives the names of the states after it, for the log.
+    /// Tells the breakers what came of it; gives the name of the state after it, for the log. While the
+    /// table is down only a probe tries: the others' answers will be given again.
     pub(crate) async fn tell(
         &self,
         mut asked: Asked,
@@ -211,8 +212,12 @@ impl Breaker {
         verdict: &Verdict,
     ) -> Option<&'static str> {
         let now = self.clock.now();
-        // Others may have told this instance something newer while Plan was answering.
         if let Some(known) = question.directory.known(&question.known.hash) {
+            let is_probe = asked.admission == Admission::Probe;
+            if !is_probe && question.directory.breakers_failed(&known, now) {
+                return None;
+            }
+            // Others may have told this instance something newer while Plan was answering.
             for (breaker, newer) in asked.breakers.iter_mut().zip(self.seen(question, &known)) {
                 if newer.version > breaker.version {
                     *breaker = newer;
@@ -253,7 +258,7 @@ impl Breaker {
                         break;
                     }
                     Err(error) => {
-                        self.warn(&error, question, now);
+                        self.put_off(&error, question, now);
                         break;
                     }
                 }
@@ -344,19 +349,31 @@ impl Breaker {
         now: Timestamp,
     ) -> Result<Vec<StoredBreaker>, StoreError> {
         let directory = question.directory;
-        let hash = &question.known.hash;
-        let reading = self.in_time("Query", directory.read(hash, now));
-        if question.policy.scope == BreakerScope::Deployment && !self.deployment_is_current(now) {
+        let reading_key = async {
+            if directory.believes_breakers(question.known, now) {
+                return Ok(None);
+            }
+            let reading = directory.read(&question.known.hash, now);
+            self.in_time("Query", reading).await
+        };
+        let reading_deployment = async {
+            if question.policy.scope == BreakerScope::Key || self.deployment_is_current(now) {
+                return Ok(());
+            }
             let place = BreakerPlace::deployment();
-            let table = directory.table();
-            let (known, deployment) =
-                tokio::try_join!(reading, self.in_time("GetItem", table.breaker(&place)))?;
-            *self.lock() = Some((deployment, now));
-            Ok(self.seen(question, known.as_ref().unwrap_or(question.known)))
-        } else {
-            let known = reading.await?;
-            Ok(self.seen(question, known.as_ref().unwrap_or(question.known)))
-        }
+            let reading = directory.table().breaker(&place);
+            let read = self.in_time("GetItem", reading).await?;
+            let mut deployment = self.lock();
+            let newer = match deployment.take() {
+                // A write of this instance may have been faster than the read.
+                Some((known, _)) if known.version > read.version => known,
+                Some(_) | None => read,
+            };
+            *deployment = Some((newer, now));
+            Ok(())
+        };
+        let (known, ()) = tokio::try_join!(reading_key, reading_deployment)?;
+        Ok(self.seen(question, known.as_ref().unwrap_or(question.known)))
     }
 
     async fn in_time<T>(
@@ -373,14 +390,12 @@ impl Breaker {
     }
 
     fn unavailable(&self, error: &StoreError, question: Question<'_>, now: Timestamp) -> Asked {
-        self.warn(error, question, now);
-        question
-            .directory
-            .put_off_breakers(&question.known.hash, now);
+        self.put_off(error, question, now);
         UNAVAILABLE
     }
 
-    fn warn(&self, error: &StoreError, question: Question<'_>, now: Timestamp) {
+    /// The table does not work: it is said, counted, and left alone for a while.
+    fn put_off(&self, error: &StoreError, question: Question<'_>, now: Timestamp) {
         let key_id = &question.known.key.record.key_id;
         tracing::warn!(%error, key.id = %key_id, "breaker unavailable, treated as closed");
         let operation = match error {
@@ -388,6 +403,8 @@ impl Breaker {
             StoreError::Damaged { .. } => "read",
         };
         self.metrics.breaker_unavailable(operation, now);
+        let hash = &question.known.hash;
+        question.directory.put_off_breakers(hash, now);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(StoredBreaker, Timestamp)>> {

@@ -68,6 +68,8 @@ pub struct Deadlines {
     /// From the request to the last byte of a stream. API Gateway ends every stream after 900 s;
     /// Spillway ends it first, with an error that the client understands.
     pub total: Duration,
+    /// Reading an access key. Without it nothing goes on, so that it may take longer than a breaker.
+    pub key: Duration,
     /// One operation on a breaker's state. A table that is slower is treated as one that is down:
     /// traffic flows as if the breaker were closed.
     pub store: Duration,
@@ -83,6 +85,7 @@ impl Default for Deadlines {
             whole_answer: Duration::from_mins(10),
             idle: Duration::from_secs(290),
             total: Duration::from_secs(890),
+            key: Duration::from_secs(5),
             store: Duration::from_secs(1),
             ping: Duration::from_secs(15),
         }

@@ -372,7 +372,12 @@ impl Proxy {
     async fn admit(&self, key: &str) -> Result<(Known, Grant), Stop> {
         let key = AccessKey::parse(key).map_err(|_| Stop::Denied(Denial::Malformed))?;
         let now = self.clock.now();
-        let known = self.directory.resolve(&key, now).await.map_err(|error| {
+        let resolving = self.directory.resolve(&key, now);
+        let Ok(known) = timeout(self.settings.deadlines.key, resolving).await else {
+            tracing::error!("access keys are not read in time");
+            return Err(Refusal::out_of_order().into());
+        };
+        let known = known.map_err(|error| {
             tracing::error!(%error, "access keys cannot be read");
             Refusal::out_of_order()
         })?;

@@ -393,6 +393,28 @@ proptest! {
 }
 
 #[test]
+fn the_jitter_spreads_requests_over_all_of_it() {
+    let policy = Policy::default().breaker;
+    let failure = Signal::LimitUntil(TODAY);
+    let tenths = (0..1000).map(|number| {
+        let who = format!("req_0199c3a1-7b2e-7{number:03x}-9d41-2f60c8b5e7a3");
+        let opened = BreakerState::CLOSED.tell(&who.parse().unwrap(), failure, TODAY, &policy);
+        let Some(BreakerState::Open { until, .. }) = opened else {
+            panic!("{opened:?}")
+        };
+        until.since(TODAY).as_millis() * 10 / policy.jitter.as_millis()
+    });
+    let mut counts = [0; 10];
+    for tenth in tenths {
+        counts[usize::try_from(tenth).unwrap()] += 1;
+    }
+    assert!(
+        counts.iter().all(|count| (50..200).contains(count)),
+        "{counts:?}"
+    );
+}
+
+#[test]
 fn a_state_is_written_in_words_that_stay() {
     let at = Timestamp::from_millis(1);
     let (because, since, until, trips) = (FallbackClass::UsageLimit, at, at, 2);

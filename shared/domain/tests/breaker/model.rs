@@ -43,6 +43,8 @@ enum Action {
 }
 
 const ONE_PROBE: &str = "two never probe under a lease that lasts";
+/// More than anything takes.
+const MANY: usize = 100;
 const HEARD: Arrival = Arrival {
     heard: true,
     copied: false,
@@ -233,9 +235,9 @@ impl Fleet {
         let mut moment = moment.clone();
         moment.sent.retain(|write| write.id.instance == instance);
         let deadline = at(moment.now + 2 * SKEW).plus(self.rules.policy.lease);
-        while at(moment.now) <= deadline {
+        for _ in 0..MANY {
             let action = match moment.instances[instance].doing {
-                _ if is_done(&moment) => return true,
+                _ if is_done(&moment) => return at(moment.now) <= deadline,
                 Doing::Nothing => Action::Comes(instance, Knows::Current),
                 Doing::Asking(_) => Action::Answers(instance, Answer::Good),
                 Doing::Writing(..) => match moment.awaited(instance) {
