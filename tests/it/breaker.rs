@@ -509,6 +509,34 @@ async fn anthropics_own_trouble_counts_for_the_whole_deployment_when_that_is_the
     assert_eq!(deployment.unwrap().state, BreakerState::CLOSED);
 }
 
+#[tokio::test]
+async fn everybody_goes_by_the_deployments_policy_for_the_breaker_that_they_share() {
+    let world = World::with(with_policy(PolicyChange {
+        breaker_scope: Some(BreakerScope::Deployment),
+        ..PolicyChange::default()
+    }))
+    .await;
+    let impatient = world
+        .key_of(policy(PolicyChange {
+            breaker_failures: Some(1),
+            breaker_max_open_s: Some(1),
+            ..PolicyChange::default()
+        }))
+        .await;
+    world
+        .plan
+        .script([Step::ServerError, Step::ServerError, Step::ServerError]);
+    for _ in 0..3 {
+        assert_eq!(
+            world.upstream_as(&impatient, "a").await,
+            "plan; reason=broken"
+        );
+    }
+    world.pass(10 * MINUTE);
+    let upstream = world.upstream_as(&impatient, "a").await;
+    assert!(upstream.contains("breaker_open"), "{upstream}");
+}
+
 fn sticky() -> impl FnOnce(&mut proxy::config::Settings) {
     with_policy(PolicyChange {
         session_stickiness_s: Some(300),

@@ -52,7 +52,27 @@ pub(crate) struct Question<'a> {
     pub(crate) who: &'a RequestId,
     /// Of the model that is asked for.
     pub(crate) family: Option<&'a ModelFamily>,
+    /// The key's.
     pub(crate) policy: &'a BreakerPolicy,
+    /// The deployment's, by which everybody goes for the breaker that they share.
+    pub(crate) deployment: &'a BreakerPolicy,
+}
+
+impl Question<'_> {
+    fn policy_of(&self, breaker: &StoredBreaker) -> &BreakerPolicy {
+        match breaker.place.circuit() {
+            Circuit::Key | Circuit::Family(_) => self.policy,
+            Circuit::Deployment => self.deployment,
+        }
+    }
+
+    fn ask(&self, breaker: &StoredBreaker, now: Timestamp) -> domain::breaker::Asked {
+        breaker.state.ask(self.who, now, self.policy_of(breaker))
+    }
+
+    fn is_open(&self, breaker: &StoredBreaker, now: Timestamp) -> bool {
+        breaker.state.is_open(now, self.policy_of(breaker))
+    }
 }
 
 /// What the breakers said.
@@ -98,7 +118,7 @@ impl Breaker {
         let breakers = self.seen(question, question.known);
         breakers
             .iter()
-            .any(|breaker| breaker.state.is_open(now, question.policy))
+            .any(|breaker| question.is_open(breaker, now))
     }
 
     /// May the request ask Plan? No read for a breaker that is known to be open, or that was seen
@@ -107,18 +127,14 @@ impl Breaker {
     pub(crate) async fn ask(&self, question: Question<'_>) -> Asked {
         let now = self.clock.now();
         let mut breakers = self.seen(question, question.known);
-        let is_open = |breaker: &&StoredBreaker| breaker.state.is_open(now, question.policy);
-        if let Some(open) = breakers.iter().find(is_open) {
-            let admission = open.state.ask(question.who, now, question.policy).admission;
+        if let Some(open) = breakers.iter().find(|it| question.is_open(it, now)) {
+            let admission = question.ask(open, now).admission;
             return Asked {
                 admission,
                 breakers,
             };
         }
-        let moves = |breaker: &StoredBreaker| {
-            let answer = breaker.state.ask(question.who, now, question.policy);
-            answer.next.is_some()
-        };
+        let moves = |breaker: &StoredBreaker| question.ask(breaker, now).next.is_some();
         let is_current = self.is_current(question, now);
         if (!is_current || breakers.iter().any(moves))
             && question.directory.breakers_failed(question.known, now)
@@ -148,7 +164,7 @@ impl Breaker {
         now: Timestamp,
     ) -> Result<Admission, StoreError> {
         for breaker in &*breakers {
-            let asked = breaker.state.ask(question.who, now, question.policy);
+            let asked = question.ask(breaker, now);
             if let deny @ Admission::Deny { .. } = asked.admission {
                 return Ok(deny);
             }
@@ -179,7 +195,7 @@ impl Breaker {
         now: Timestamp,
     ) -> Result<Admission, StoreError> {
         for _ in 0..TRIES {
-            let asked = breaker.state.ask(question.who, now, question.policy);
+            let asked = question.ask(breaker, now);
             let Some(next) = asked.next else {
                 return Ok(asked.admission);
             };
@@ -187,7 +203,7 @@ impl Breaker {
                 return Ok(asked.admission);
             }
         }
-        let asked = breaker.state.ask(question.who, now, question.policy);
+        let asked = question.ask(breaker, now);
         Ok(match (asked.admission, asked.next) {
             // Somebody else is at it.
             (Admission::Probe, Some(_)) => match breaker.state {
@@ -246,9 +262,8 @@ impl Breaker {
         for breaker in breakers {
             let signal = signal(breaker.place.circuit());
             for _ in 0..TRIES {
-                let told = breaker
-                    .state
-                    .tell(question.who, signal, now, question.policy);
+                let policy = question.policy_of(breaker);
+                let told = breaker.state.tell(question.who, signal, now, policy);
                 let Some(next) = told else { break };
                 let before = breaker.state.clone();
                 match self.swap(breaker, next, question).await {

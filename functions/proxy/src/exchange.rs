@@ -224,6 +224,7 @@ impl Proxy {
             who: &request.id,
             family: request.family.as_ref(),
             policy: &request.policy.breaker,
+            deployment: &self.settings.policy.breaker,
         };
         let mut spilled = None;
         if self.stays_on_bedrock(request) && !self.breaker.is_open(question) {

@@ -274,7 +274,7 @@ impl BreakerState {
                 because,
                 lease_until,
                 ..
-            } if lasts(*lease_until, now, policy.lease) => {
+            } if lasts(*lease_until, now, BreakerPolicy::LONGEST_LEASE) => {
                 return Asked {
                     admission: Admission::Deny {
                         because: *because,

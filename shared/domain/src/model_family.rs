@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The family of a Claude model: `opus`, `sonnet`, `haiku`, or whatever comes next. 1 to 20 lower-case
-/// letters.
+/// letters; not `key` and not `deployment`, which name other circuits of the breaker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelFamily(String);
@@ -37,7 +37,7 @@ impl TryFrom<String> for ModelFamily {
     fn try_from(text: String) -> Result<Self, MalformedFamily> {
         let is_word =
             (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
-        if is_word {
+        if is_word && !["key", "deployment"].contains(&text.as_str()) {
             Ok(Self(text))
         } else {
             Err(MalformedFamily)
@@ -75,6 +75,8 @@ mod tests {
             ("gpt-5", None),
             ("", None),
             ("claude-OPUS", None),
+            ("claude-key-5", None),
+            ("claude-deployment", None),
         ] {
             let read = ModelFamily::of(model);
             assert_eq!(read.as_ref().map(ModelFamily::as_str), family, "{model}");

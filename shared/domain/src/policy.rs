@@ -146,6 +146,12 @@ pub enum BreakerScope {
     Deployment,
 }
 
+impl BreakerPolicy {
+    /// The most that [`BreakerPolicy::lease`] may be. Whoever sees a lease goes by this, because it may
+    /// have been taken under another policy.
+    pub const LONGEST_LEASE: Duration = Duration::from_mins(15);
+}
+
 impl Default for BreakerPolicy {
     fn default() -> Self {
         Self {
@@ -256,6 +262,7 @@ pub struct OutOfRange {
 
 const HOUR_S: u32 = 60 * 60;
 const DAY_S: u32 = 24 * HOUR_S;
+const LONGEST_LEASE_S: u32 = 15 * 60;
 
 impl PolicyChange {
     /// The change itself, when every number is in its range.
@@ -269,7 +276,7 @@ impl PolicyChange {
             ("breaker_open_s", self.breaker_open_s, 1, DAY_S),
             ("breaker_max_open_s", self.breaker_max_open_s, 1, 7 * DAY_S),
             ("breaker_jitter_s", self.breaker_jitter_s, 0, 600),
-            ("breaker_lease_s", self.breaker_lease_s, 5, 900),
+            ("breaker_lease_s", self.breaker_lease_s, 5, LONGEST_LEASE_S),
             ("session_stickiness_s", self.session_stickiness_s, 0, HOUR_S),
         ];
         for (name, given, least, most) in ranges {

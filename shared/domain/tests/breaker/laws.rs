@@ -226,6 +226,22 @@ proptest! {
     }
 
     #[test]
+    fn a_lease_holds_for_those_who_would_have_taken_a_shorter_one(
+        policy in policies(),
+        theirs in policies(),
+        state in open(),
+        now in sane(),
+        early in 0..1000_u32,
+    ) {
+        let taken = after(state, &(request('a'), now, Event::Asked), &policy);
+        if let BreakerState::HalfOpen { lease_until, .. } = &taken {
+            let at = now.plus(lease_until.since(now) * early / 1000);
+            let asked = taken.ask(&request('b'), at, &theirs).admission;
+            prop_assert!(matches!(asked, Admission::Deny { .. }), "{asked:?}");
+        }
+    }
+
+    #[test]
     fn a_straggler_changes_nothing_that_is_not_closed(
         policy in policies(),
         state in prop_oneof![open(), half_open()],
@@ -372,7 +388,8 @@ proptest! {
         let mut state = history.iter().fold(start, |state, event| after(state, event, &policy));
         state = after(state, &(request('x'), now, Event::Asked), &policy);
         // Nobody hears of any of them again.
-        let soon = now.plus(policy.max_open.max(policy.lease) + TOLERANCE);
+        let longest = policy.max_open.max(BreakerPolicy::LONGEST_LEASE);
+        let soon = now.plus(longest + TOLERANCE);
         for (who, now) in [('y', soon), ('z', soon.plus(policy.lease))] {
             prop_assert!(may_ask_plan(&state, &request(who), now, &policy), "{who}");
             state = after(state, &(request(who), now, Event::Asked), &policy);
