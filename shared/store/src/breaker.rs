@@ -1,5 +1,6 @@
 //! The breakers' states. Each transition is one conditional write: it is made on the version that the
-//! transition was worked out from, or not at all.
+//! transition was worked out from, or not at all. A breaker's item is never removed, so that its version
+//! only grows: a late write can meet no version a second time.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
