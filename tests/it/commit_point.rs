@@ -178,7 +178,8 @@ async fn an_error_or_nothing_inside_a_200_without_streaming_is_a_verdict_too() {
 #[tokio::test]
 async fn a_megabyte_of_pings_and_a_first_event_of_ten_are_passed_on_byte_for_byte() {
     let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
-    let start = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
+    // The comment tells the judges of streams that this is none of Anthropic's.
+    let start = ": made up\n\nevent: message_start\ndata: {\"type\":\"message_start\"}\n\n";
     let block = format!(
         "event: content_block_start\ndata: {{\"x\":\"{}\"}}\n\n",
         "y".repeat(10_000_000)

@@ -12,7 +12,7 @@ use domain::key::AccessKey;
 use domain::model_family::ModelFamily;
 use domain::policy::{FallbackReason, Next, Policy};
 use domain::verdict::Verdict;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use secrecy::SecretString;
 use serde::Deserialize;
 use store::access::AccessTable;
@@ -30,7 +30,6 @@ use crate::plan::{Plan, PlanAnswer, PlanBody, PlanFailure, PlanRequest, RequestK
 use crate::record::{Outcome, Record};
 use crate::reply::{Body, Refusal, UPSTREAM, header, whole};
 use crate::route::Endpoint;
-use crate::spill::NO_BEDROCK_KEY;
 use crate::streaming::{Ending, Patience, pass_through};
 
 /// The proxy: what is the same for all requests of an instance.
@@ -86,27 +85,20 @@ struct Peek {
 
 /// Why there is no answer of an upstream.
 pub(crate) enum Stop {
-    Refused {
-        refusal: Refusal,
-        /// Which leg it is about, and why that one.
-        upstream: Option<String>,
-    },
+    /// With more headers: which leg it is about, and what Plan told of a limit.
+    Refused(Refusal, Box<HeaderMap>),
     Denied(Denial),
 }
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused {
-            refusal,
-            upstream: None,
-        }
+        Self::Refused(refusal, Box::default())
     }
 }
 
 /// An answer that the client may have.
 pub(crate) enum Answer {
-    /// Plan's, and `x-spillway-upstream`.
-    Plan(PlanAnswer, Ending, String),
+    Plan(PlanAnswer, Ending),
     Bedrock(BedrockAnswer),
 }
 
@@ -168,21 +160,15 @@ impl Proxy {
     pub(crate) async fn serve(&self, arrival: Arrival<'_>, mut record: Record) -> Response<Body> {
         let until = arrival.at + self.settings.deadlines.total;
         match self.exchange(arrival, &mut record).await {
-            Ok(Answer::Plan(answer, ending, upstream)) => {
-                let mut response = self.commit_plan(answer, ending, until, record);
-                response.headers_mut().insert(UPSTREAM, header(&upstream));
-                response
-            }
+            Ok(Answer::Plan(answer, ending)) => self.commit_plan(answer, ending, until, record),
             Ok(Answer::Bedrock(answer)) => answer.commit(until, &self.settings.deadlines, record),
             Err(Stop::Denied(denial)) => {
                 record.note().denial = Some(denial);
                 refuse(Refusal::unknown_key(self.settings.unknown_key), record)
             }
-            Err(Stop::Refused { refusal, upstream }) => {
+            Err(Stop::Refused(refusal, headers)) => {
                 let mut response = refuse(refusal, record);
-                if let Some(upstream) = upstream {
-                    response.headers_mut().insert(UPSTREAM, header(&upstream));
-                }
+                response.headers_mut().extend(*headers);
                 response
             }
         }
@@ -399,11 +385,7 @@ impl Proxy {
         record.first_byte();
         let mut response = match answer.body {
             PlanBody::Whole(bytes) => {
-                let outcome = match record.note().error_class {
-                    Some(NO_BEDROCK_KEY) => Outcome::Refused,
-                    _ => Outcome::Complete,
-                };
-                record.write(outcome);
+                record.write(Outcome::Complete);
                 Response::new(whole(bytes))
             }
             PlanBody::Streaming { held, rest, .. } => {
@@ -431,13 +413,22 @@ pub(crate) fn deliver(
     ending: Ending,
     why: &str,
 ) -> Result<Answer, Stop> {
+    let upstream = plan_because(why);
     match answer {
-        Ok(answer) => Ok(Answer::Plan(answer, ending, format!("plan; reason={why}"))),
-        Err(failure) => Err(Stop::Refused {
-            refusal: failure.into(),
-            upstream: Some(format!("plan; reason={why}")),
-        }),
+        Ok(mut answer) => {
+            answer.headers.insert(UPSTREAM, upstream);
+            Ok(Answer::Plan(answer, ending))
+        }
+        Err(failure) => {
+            let headers = HeaderMap::from_iter([(UPSTREAM, upstream)]);
+            Err(Stop::Refused(failure.into(), Box::new(headers)))
+        }
     }
+}
+
+/// What `x-spillway-upstream` says when it is Plan that answers.
+pub(crate) fn plan_because(why: &str) -> HeaderValue {
+    header(&format!("plan; reason={why}"))
 }
 
 fn refuse(refusal: Refusal, mut record: Record) -> Response<Body> {

@@ -4,18 +4,18 @@
 use dialect::error::Class;
 use domain::verdict::Verdict;
 use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use store::vault::{Owner, VaultError};
 
 use crate::bedrock::{BedrockAnswer, BedrockCall, Failed, Purpose};
-use crate::exchange::{Answer, Proxy, Request, Stop, deliver};
+use crate::exchange::{Answer, Proxy, Request, Stop, deliver, plan_because};
 use crate::plan::{PlanAnswer, PlanBody, PlanFailure, StreamOpened};
 use crate::record::Record;
-use crate::reply::{ERROR, Refusal};
+use crate::reply::{ERROR, Refusal, UPSTREAM, header};
 use crate::streaming::Ending;
 
 /// The class in `x-spillway-error` when a fallback had no Bedrock key to use.
-pub(crate) const NO_BEDROCK_KEY: &str = "no_bedrock_key";
+const NO_BEDROCK_KEY: &str = "no_bedrock_key";
 
 /// There is no answer from Bedrock.
 pub(crate) enum Unspilled {
@@ -78,10 +78,9 @@ impl Unspilled {
             Self::NoKey => no_bedrock_key(),
             Self::Request(refusal) | Self::Bedrock(refusal) => refusal,
         };
-        Stop::Refused {
-            refusal,
-            upstream: Some(format!("bedrock; reason={why}")),
-        }
+        let upstream = header(&format!("bedrock; reason={why}"));
+        let headers = HeaderMap::from_iter([(UPSTREAM, upstream)]);
+        Stop::Refused(refusal, Box::new(headers))
     }
 
     /// What the client is told when Plan was asked: Plan's answer with its headers, which is the more
@@ -99,8 +98,12 @@ impl Unspilled {
         record.note().error_class = Some(class);
         match (self, plan) {
             (Self::NoKey, Ok(answer)) if is_limit(verdict) => {
-                let answer = without_bedrock_key(&answer, verdict, record);
-                deliver(Ok(answer), Ending::Any, verdict.as_str())
+                let mut headers = told_of_the_limit(&answer.headers);
+                headers.insert(UPSTREAM, plan_because(verdict.as_str()));
+                Err(Stop::Refused(
+                    limit_without_bedrock_key(verdict),
+                    Box::new(headers),
+                ))
             }
             (Self::Bedrock(_) | Self::NoKey, Ok(mut answer))
                 if says_something(&answer, verdict) =>
@@ -137,25 +140,27 @@ fn says_something(answer: &PlanAnswer, verdict: &Verdict) -> bool {
     is_error_event || !(answer.status.is_success() && is_broken)
 }
 
-/// There is nowhere to fall back to (requirement R1.9): 503 that says so, with all that Plan told of
-/// the limit. A throttle is soon over, so the client may try again when Plan said.
-fn without_bedrock_key(plan: &PlanAnswer, verdict: &Verdict, record: &Record) -> PlanAnswer {
-    let mut refusal = no_bedrock_key();
-    if matches!(verdict, Verdict::RateLimited { .. }) {
-        refusal.should_retry = None;
+/// There is nowhere to fall back to (requirement R1.9): 503 that says so. A throttle is soon over, so
+/// the client may try again when Plan said.
+fn limit_without_bedrock_key(verdict: &Verdict) -> Refusal {
+    let should_retry = match verdict {
+        Verdict::RateLimited { .. } => None,
+        _ => Some(false),
+    };
+    Refusal {
+        should_retry,
+        ..no_bedrock_key()
     }
-    let (parts, body) = refusal.into_parts(record.request_id());
-    let mut headers = parts.headers;
-    for (name, value) in &plan.headers {
-        if *name == RETRY_AFTER || name.as_str().starts_with("anthropic-ratelimit-") {
-            headers.append(name.clone(), value.clone());
-        }
-    }
-    PlanAnswer {
-        status: parts.status,
-        headers,
-        body: PlanBody::Whole(body),
-    }
+}
+
+/// All that Plan told of the limit.
+fn told_of_the_limit(headers: &HeaderMap) -> HeaderMap {
+    let is_of_it = |name: &HeaderName| {
+        *name == RETRY_AFTER || name.as_str().starts_with("anthropic-ratelimit-")
+    };
+    let kept = headers.iter().filter(|(name, _)| is_of_it(name));
+    kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn no_bedrock_key() -> Refusal {
