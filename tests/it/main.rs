@@ -17,5 +17,6 @@ mod drill;
 mod fallback;
 mod fleet;
 mod plan_leg;
+mod policy;
 mod storage;
 mod store_down;

@@ -9,6 +9,8 @@
     reason = "a story that cannot go on has failed, and should say where"
 )]
 
+mod answer;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +31,8 @@ use serde_json::{Value, json};
 use spillway::house::House;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+pub use answer::Answer;
 
 /// The Bedrock API key that every world's access key is bound to.
 pub const BEDROCK_KEY: &str = "ABSKc3RvcnktYXQtMDAwMDAwMDAwMDAwOnRoZS1zdG9yeXMtb3duLWtleQ==";
@@ -55,74 +59,6 @@ pub struct World {
     http: reqwest::Client,
     now_ms: Arc<AtomicI64>,
     running: JoinSet<()>,
-}
-
-/// An answer, read to its end.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The headers.
-    pub headers: http::HeaderMap,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    /// The body as text.
-    pub fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
-    /// The body as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    /// A header, empty when absent.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// The names of the events of an event stream, pings left out.
-    pub fn events(&self) -> Vec<String> {
-        let text = self.text();
-        let names = text.lines().filter_map(|line| line.strip_prefix("event: "));
-        names
-            .filter(|name| *name != "ping")
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// All text of an answer, streamed or not.
-    pub fn said(&self) -> String {
-        let text = self.text();
-        if !self.header("content-type").starts_with("text/event-stream") {
-            let content = self.json()["content"].clone();
-            let blocks = content.as_array().unwrap().iter();
-            return blocks.filter_map(|block| block["text"].as_str()).collect();
-        }
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        let events = data.map(|data| serde_json::from_str::<Value>(data).unwrap());
-        events
-            .filter_map(|event| Some(event["delta"]["text"].as_str()?.to_owned()))
-            .collect()
-    }
-
-    /// Type and message of an error, streamed or not.
-    pub fn error(&self) -> (String, String) {
-        let text = self.text();
-        let data = text
-            .split_once("event: error\ndata: ")
-            .map_or(text.as_str(), |(_, data)| data);
-        let value: Value = serde_json::from_str(data.lines().next().unwrap()).unwrap();
-        assert_eq!(value["type"], "error", "{text}");
-        let error = &value["error"];
-        let word = |name: &str| error[name].as_str().unwrap().to_owned();
-        (word("type"), word("message"))
-    }
 }
 
 static WORLDS: AtomicU32 = AtomicU32::new(0);
@@ -312,6 +248,26 @@ impl World {
     /// What Spillway takes for the present moment.
     pub fn now(&self) -> Timestamp {
         self.house.clock().now()
+    }
+
+    /// Plan's answer that it is used up, for so long in Spillway's time: the simulators go by the
+    /// machine's clock.
+    pub fn limit_for(&self, after: Duration) -> Step {
+        let reset = self.now().plus(after).as_millis() / 1000;
+        let unified = |name: &str| format!("anthropic-ratelimit-unified-{name}");
+        let headers = [
+            (unified("status"), "rejected".to_owned()),
+            (unified("5h-status"), "rejected".to_owned()),
+            (unified("5h-reset"), reset.to_string()),
+            (unified("reset"), reset.to_string()),
+            ("retry-after".to_owned(), after.as_secs().to_string()),
+        ];
+        Step::Error {
+            status: 429,
+            kind: "rate_limit_error".to_owned(),
+            message: "This request would exceed your account's rate limit.".to_owned(),
+            headers: headers.into(),
+        }
     }
 
     /// Lets time pass, for Spillway.

@@ -317,8 +317,9 @@ impl BreakerState {
         now: Timestamp,
         policy: &BreakerPolicy,
     ) -> Option<Self> {
+        let telling = Telling { who, now, policy };
         match self {
-            Self::Closed { failures } => Self::after(failures, who, signal, now, policy),
+            Self::Closed { failures } => telling.while_closed(failures, signal),
             Self::HalfOpen {
                 because,
                 since,
@@ -327,10 +328,8 @@ impl BreakerState {
                 ..
             } if probe == who => Some(match signal {
                 Signal::Success | Signal::Answered => Self::CLOSED,
-                Signal::LimitUntil(until) => Self::opened_until(until, who, now, *trips, policy),
-                Signal::Failure { class, not_before } => {
-                    Self::opened(class, not_before, who, now, *trips, policy)
-                }
+                Signal::LimitUntil(until) => telling.limit(until, *trips),
+                Signal::Failure { class, not_before } => telling.failed(class, not_before, *trips),
                 Signal::Nothing => Self::Open {
                     because: *because,
                     since: *since,
@@ -341,83 +340,69 @@ impl BreakerState {
             Self::Open { .. } | Self::HalfOpen { .. } => None,
         }
     }
+}
 
-    fn after(
-        failures: &[CountedFailure],
-        who: &RequestId,
-        signal: Signal,
-        now: Timestamp,
-        policy: &BreakerPolicy,
-    ) -> Option<Self> {
+/// Who tells of an answer, when it came, and the policy in force.
+struct Telling<'a> {
+    who: &'a RequestId,
+    now: Timestamp,
+    policy: &'a BreakerPolicy,
+}
+
+impl Telling<'_> {
+    fn while_closed(&self, failures: &[CountedFailure], signal: Signal) -> Option<BreakerState> {
+        let (now, window) = (self.now, self.policy.window);
         // A clock that runs ahead must not make a failure count for longer.
         let counts = |failure: &&CountedFailure| {
-            now.since(failure.at) <= policy.window && failure.at.since(now) <= policy.window
+            now.since(failure.at) <= window && failure.at.since(now) <= window
         };
         let mut counted: Vec<CountedFailure> = failures.iter().filter(counts).cloned().collect();
         match signal {
-            Signal::Success => (!counted.is_empty()).then_some(Self::CLOSED),
+            Signal::Success => (!counted.is_empty()).then_some(BreakerState::CLOSED),
             Signal::Answered | Signal::Nothing => None,
-            Signal::LimitUntil(until) => Some(Self::opened_until(until, who, now, 0, policy)),
+            Signal::LimitUntil(until) => Some(self.limit(until, 0)),
             Signal::Failure { class, not_before } => {
-                if failures.iter().any(|failure| failure.request == *who) {
+                if failures.iter().any(|failure| failure.request == *self.who) {
                     return None;
                 }
                 counted.push(CountedFailure {
                     at: now,
-                    request: who.clone(),
+                    request: self.who.clone(),
                 });
-                let enough = usize::try_from(policy.failures).unwrap_or(usize::MAX);
+                let enough = usize::try_from(self.policy.failures).unwrap_or(usize::MAX);
                 Some(if counted.len() >= enough {
-                    Self::opened(class, not_before, who, now, 0, policy)
+                    self.failed(class, not_before, 0)
                 } else {
-                    Self::Closed { failures: counted }
+                    BreakerState::Closed { failures: counted }
                 })
             }
         }
     }
 
-    fn opened(
-        because: FallbackClass,
+    fn limit(&self, until: Timestamp, trips: u32) -> BreakerState {
+        self.open(FallbackClass::UsageLimit, until, trips)
+    }
+
+    fn failed(
+        &self,
+        class: FallbackClass,
         not_before: Option<Timestamp>,
-        who: &RequestId,
-        now: Timestamp,
         trips: u32,
-        policy: &BreakerPolicy,
-    ) -> Self {
-        let until = not_before.map_or(now, |moment| moment.max(now));
-        Self::open(
-            because,
-            until.max(now.plus(policy.open_for)),
-            who,
-            now,
+    ) -> BreakerState {
+        let usual = self.now.plus(self.policy.open_for);
+        self.open(
+            class,
+            not_before.map_or(usual, |named| named.max(usual)),
             trips,
-            policy,
         )
     }
 
-    fn opened_until(
-        until: Timestamp,
-        who: &RequestId,
-        now: Timestamp,
-        trips: u32,
-        policy: &BreakerPolicy,
-    ) -> Self {
-        Self::open(FallbackClass::UsageLimit, until, who, now, trips, policy)
-    }
-
-    fn open(
-        because: FallbackClass,
-        until: Timestamp,
-        who: &RequestId,
-        now: Timestamp,
-        trips: u32,
-        policy: &BreakerPolicy,
-    ) -> Self {
-        let until = until.plus(jitter(who, policy.jitter));
-        Self::Open {
+    fn open(&self, because: FallbackClass, until: Timestamp, trips: u32) -> BreakerState {
+        let until = until.plus(jitter(self.who, self.policy.jitter));
+        BreakerState::Open {
             because,
-            since: now,
-            until: until.min(now.plus(policy.max_open)),
+            since: self.now,
+            until: until.min(self.now.plus(self.policy.max_open)),
             trips: trips.saturating_add(1),
         }
     }
