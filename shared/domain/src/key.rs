@@ -122,10 +122,20 @@ pub struct KeyHash {
 
 impl fmt::Display for KeyHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut hexadecimal = [0; 64];
+        for (digits, byte) in hexadecimal.chunks_exact_mut(2).zip(self.mac) {
+            digits.copy_from_slice(&[hexadecimal_digit(byte >> 4), hexadecimal_digit(byte & 15)]);
+        }
         write!(formatter, "v{}.", self.version)?;
-        self.mac
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        formatter.write_str(std::str::from_utf8(&hexadecimal).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// The digit for a number below 16. A hash is written for every read, and `{:02x}` is slow.
+fn hexadecimal_digit(number: u8) -> u8 {
+    match number {
+        0..10 => b'0' + number,
+        _ => b'a' + number - 10,
     }
 }
 
@@ -285,6 +295,18 @@ mod tests {
         assert_eq!(
             format!("{:?}", secret.hashes(&key).next().unwrap()),
             "KeyHash(v1.…)"
+        );
+    }
+
+    #[test]
+    fn a_hash_is_written_in_hexadecimal_after_the_version_of_its_secret() {
+        let hash = KeyHash {
+            version: 12,
+            mac: std::array::from_fn(|at| u8::try_from(at * 8 + 7).unwrap()),
+        };
+        assert_eq!(
+            hash.to_string(),
+            "v12.070f171f272f373f474f575f676f777f878f979fa7afb7bfc7cfd7dfe7eff7ff"
         );
     }
 

@@ -2,31 +2,32 @@
 //! transition was worked out from, or not at all. A breaker's item is never removed, so that its version
 //! only grows: a late write can meet no version a second time.
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use domain::breaker::{BreakerState, Circuit};
 use domain::id::KeyId;
-use domain::key::KeyHash;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{AccessTable, Behind, Page};
-use crate::layout::{IN_BREAKERS, PK, PK_DEPLOYMENT, SK_BREAKER, key_pk};
+use crate::layout::{IN_BREAKERS, PK, PK_DEPLOYMENT, SK_BREAKER};
 use crate::row::{Item, Row, read_row, write};
 use crate::{StoreError, unavailable};
 
 /// Where a breaker's state is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerPlace {
-    pk: String,
+    partition: Arc<str>,
     key_id: Option<KeyId>,
     circuit: Circuit,
 }
 
 impl BreakerPlace {
-    /// A breaker of an access key: [`Circuit::Key`] or [`Circuit::Family`].
-    pub fn of_key(hash: &KeyHash, key_id: &KeyId, circuit: Circuit) -> Self {
+    /// A breaker of an access key: [`Circuit::Key`] or [`Circuit::Family`], in the key's partition.
+    pub(crate) fn of_key(partition: &Arc<str>, key_id: &KeyId, circuit: Circuit) -> Self {
         Self {
-            pk: key_pk(hash),
+            partition: Arc::clone(partition),
             key_id: Some(key_id.clone()),
             circuit,
         }
@@ -35,7 +36,7 @@ impl BreakerPlace {
     /// The breaker of the deployment.
     pub fn deployment() -> Self {
         Self {
-            pk: PK_DEPLOYMENT.to_owned(),
+            partition: PK_DEPLOYMENT.into(),
             key_id: None,
             circuit: Circuit::Deployment,
         }
@@ -103,7 +104,7 @@ impl StoredBreaker {
         let row = read_row::<Body>("breaker", item)?;
         Ok(Self {
             place: BreakerPlace {
-                pk: row.pk,
+                partition: row.pk.into(),
                 key_id: row.body.key_id,
                 circuit: row.body.circuit,
             },
@@ -128,7 +129,7 @@ impl AccessTable {
         let version = seen.version + 1;
         let owner = place.key_id.as_ref().map_or("", KeyId::as_str);
         let row = Row {
-            pk: place.pk.clone(),
+            pk: place.partition.to_string(),
             sk: place.sk(),
             listed_in: Some(IN_BREAKERS.to_owned()),
             listed_as: Some(format!("{owner}#{}", place.circuit)),
@@ -181,7 +182,7 @@ impl AccessTable {
     /// [`StoreError`].
     pub async fn breaker(&self, place: &BreakerPlace) -> Result<StoredBreaker, StoreError> {
         let body = self
-            .item::<Body>("breaker", place.pk.clone(), &place.sk())
+            .item::<Body>("breaker", place.partition.to_string(), &place.sk())
             .await?;
         Ok(body.map_or_else(
             || StoredBreaker::untouched(place.clone()),
@@ -202,7 +203,7 @@ impl AccessTable {
         let at = match after {
             Some(listed_as) => self.place_listed_as(listed_as).await?.map(|place| Behind {
                 sk: place.sk(),
-                pk: place.pk,
+                pk: place.partition.to_string(),
                 name: listed_as,
             }),
             None => None,
@@ -220,7 +221,7 @@ impl AccessTable {
         };
         let pk = self.partition_of(&key_id).await?;
         Ok(pk.map(|pk| BreakerPlace {
-            pk,
+            partition: pk.into(),
             key_id: Some(key_id),
             circuit,
         }))

@@ -13,6 +13,7 @@ use lru::LruCache;
 use crate::StoreError;
 use crate::access::{AccessTable, Binding};
 use crate::breaker::{BreakerPlace, StoredBreaker};
+use crate::layout::key_pk;
 use crate::session::BedrockSession;
 
 /// How long answers are kept in memory.
@@ -61,6 +62,8 @@ pub struct Known {
     pub hash: KeyHash,
     /// The key and its Bedrock key, at most [`CachePolicy::revocation_bound`] old.
     pub key: Arc<KnownKey>,
+    /// Where the table keeps it all.
+    partition: Arc<str>,
     read_at: Timestamp,
     /// The breakers, as the table or this instance's own writes showed them last; each as untouched
     /// where nothing is known.
@@ -88,7 +91,7 @@ impl Known {
             .find(|known| known.place.circuit() == circuit);
         known.cloned().unwrap_or_else(|| {
             let key_id = &self.key.record.key_id;
-            let place = BreakerPlace::of_key(&self.hash, key_id, circuit.clone());
+            let place = BreakerPlace::of_key(&self.partition, key_id, circuit.clone());
             StoredBreaker::untouched(place)
         })
     }
@@ -187,6 +190,7 @@ impl Directory {
                 record: resolved.record,
                 binding: resolved.binding,
             }),
+            partition: key_pk(hash).into(),
             read_at: now,
             breakers: resolved.breakers,
             sessions: resolved.sessions,
