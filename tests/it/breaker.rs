@@ -5,6 +5,7 @@ use std::time::Duration;
 use admin::{BreakersOf, Command, Outcome};
 use domain::breaker::{BreakerState, Circuit};
 use domain::policy::{BreakerPolicy, FallbackClass};
+use local::Fault;
 use local::simulator::{Point, Step, Window};
 use reqwest::Method;
 use store::access::AccessTable;
@@ -80,7 +81,7 @@ async fn one_request_probes_and_the_others_do_not_wait_for_it() {
     world.upstream().await;
     world.pass(MINUTE + JITTER);
     world.plan.script([Step::Slow {
-        headers_ms: 700,
+        headers_ms: 1500,
         events_ms: 0,
         content: vec![],
     }]);
@@ -279,6 +280,50 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
         answer.header("x-spillway-upstream"),
         "plan; reason=good; probe"
     );
+}
+
+#[tokio::test]
+async fn a_probe_tells_what_came_of_it_though_the_table_has_just_failed_another() {
+    let world = std::sync::Arc::new(world().await);
+    world.plan.script([limit(Window::SevenDayOpus, 3600)]);
+    world.upstream().await;
+    world.pass(2 * Duration::from_hours(1));
+    let slow = Step::Slow {
+        headers_ms: 1500,
+        events_ms: 0,
+        content: vec![],
+    };
+    world.plan.script([slow, Step::Overloaded]);
+    let asked = world.plan.requests().len();
+    let mut probing = tokio::task::JoinSet::new();
+    let probe = std::sync::Arc::clone(&world);
+    probing.spawn(async move { probe.upstream().await });
+    while world.plan.requests().len() == asked {
+        tokio::task::yield_now().await;
+    }
+
+    // Not one that the SDK tries again.
+    let refused = Fault::Error {
+        status: 400,
+        name: "AccessDeniedException",
+        message: String::new(),
+    };
+    world.house.aws().faults().fail_next("PutItem", 1, refused);
+    let mut sonnet = message("hello", Streaming::Yes);
+    sonnet["model"] = "claude-sonnet-5-5".into();
+    let answer = world.ask(&sonnet).await;
+    let upstream = answer.header("x-spillway-upstream");
+    assert_eq!(upstream, "bedrock; reason=overloaded");
+    assert_eq!(
+        world.house.aws().faults().pending(),
+        0,
+        "its write has failed"
+    );
+
+    assert_eq!(probing.join_all().await, ["plan; reason=good; probe"]);
+    let opus = world.breakers().await.into_iter();
+    let mut opus = opus.filter(|it| it.circuit.to_string() == "opus");
+    assert_eq!(opus.next().unwrap().state, BreakerState::CLOSED);
 }
 
 #[tokio::test]
