@@ -103,6 +103,23 @@ async fn trips(world: &World) -> u32 {
     }
 }
 
+/// The table works again, and after a while a limit opens the breaker. Not told of a table that hung: in
+/// those worlds even a good one may be slower than the patience with it.
+async fn recovers(world: &World, fault: &Fault, after: Duration) {
+    if *fault == Fault::Hang {
+        return;
+    }
+    world.house.aws().faults().clear();
+    world.pass(after);
+    world.exhaust_plan(1);
+    assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
+    let (leg, _) = upstream(world).await;
+    assert!(
+        leg.starts_with("bedrock; reason=breaker_open"),
+        "{fault:?}: {leg}"
+    );
+}
+
 #[tokio::test]
 async fn a_breaker_that_cannot_be_read_is_closed_and_is_not_read_by_every_request() {
     for fault in faults() {
@@ -129,18 +146,7 @@ async fn a_breaker_that_cannot_be_read_is_closed_and_is_not_read_by_every_reques
             );
             world.pass(CACHE_BOUND);
         }
-        // What hung is tried with too little patience to be relied on.
-        if fault != Fault::Hang {
-            world.house.aws().faults().clear();
-            world.pass(CACHE_BOUND);
-            world.exhaust_plan(1);
-            assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
-            let (leg, _) = upstream(&world).await;
-            assert!(
-                leg.starts_with("bedrock; reason=breaker_open"),
-                "{fault:?}: {leg}"
-            );
-        }
+        recovers(&world, &fault, CACHE_BOUND).await;
     }
 }
 
@@ -204,15 +210,7 @@ async fn what_plan_said_is_lost_when_it_cannot_be_written_and_the_answer_is_not(
             let asked = upstream(&world).await;
             assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
 
-            world.house.aws().faults().clear();
-            world.pass(MAX_OPEN);
-            world.exhaust_plan(1);
-            assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
-            let (leg, _) = upstream(&world).await;
-            assert!(
-                leg.starts_with("bedrock; reason=breaker_open"),
-                "{fault:?}: {leg}"
-            );
+            recovers(&world, &fault, MAX_OPEN).await;
         }
     }
 }
