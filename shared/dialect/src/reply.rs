@@ -25,6 +25,7 @@ pub(crate) use invoke::{INVOCATION_METRICS, with_known_tool_name};
 pub use usage::{CacheDetail, ConverseUsage};
 
 pub(crate) use citation::WireCitation;
+pub use converse::is_server_tool;
 pub(crate) use converse::stop_sequence;
 pub(crate) use raw_object::{RawObject, to_raw};
 pub(crate) use stop_reason::Stop;

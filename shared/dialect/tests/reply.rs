@@ -102,6 +102,18 @@ fn each_kind_of_content_has_its_block() {
 }
 
 #[test]
+fn tool_call_of_any_type_but_the_servers_reaches_the_client() {
+    for r#type in ["", r#","type":"tool_use""#, r#","type":"something_newer""#] {
+        let call =
+            format!(r#"{{"toolUse":{{"toolUseId":"t1","name":"Bash","input":{{"a":1}}{type}}}}}"#);
+        let reply = converse(&call, "tool_use", "").unwrap();
+        let expected = r#"[{"type":"tool_use","id":"t1","name":"Bash","input":{"a":1}}],"stop_reason":"tool_use""#;
+        assert_eq!(content(&reply), expected, "{call}");
+        assert!(reply.losses.is_empty(), "{call}");
+    }
+}
+
+#[test]
 fn what_no_anthropic_message_holds_is_left_out_and_named() {
     let reply = converse(
         r#"{"image":{"format":"png","source":{"bytes":""}}},{"toolUse":{"toolUseId":"t","name":"A","input":{},"type":"server_tool_use"}},{"reasoningContent":{"redactedContent":"/w=="}},{"text":"Hi"}"#,

@@ -9,7 +9,9 @@ use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationI
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::Document;
 use aws_smithy_types::config_bag::ConfigBag;
-use dialect::reply::{CacheDetail, Citation, CitationLocation, CitationUnit, ConverseUsage};
+use dialect::reply::{
+    CacheDetail, Citation, CitationLocation, CitationUnit, ConverseUsage, is_server_tool,
+};
 use dialect::stream::{BlockDelta, BlockStart, ConverseEvent};
 
 /// Translates one event of `ConverseStream`.
@@ -19,13 +21,15 @@ pub(super) fn event(event: &sdk::ConverseStreamOutput) -> ConverseEvent<'_> {
         sdk::ConverseStreamOutput::ContentBlockStart(begun) => ConverseEvent::BlockStart {
             index: begun.content_block_index.into(),
             start: match &begun.start {
-                Some(sdk::ContentBlockStart::ToolUse(tool)) if tool.r#type.is_none() => {
-                    BlockStart::ToolUse {
-                        id: tool.tool_use_id.as_str().into(),
-                        name: tool.name.as_str().into(),
-                    }
+                Some(sdk::ContentBlockStart::ToolUse(tool))
+                    if is_server_tool(tool.r#type.as_ref().map(sdk::ToolUseType::as_str)) =>
+                {
+                    BlockStart::ServerToolUse
                 }
-                Some(sdk::ContentBlockStart::ToolUse(_)) => BlockStart::ServerToolUse,
+                Some(sdk::ContentBlockStart::ToolUse(tool)) => BlockStart::ToolUse {
+                    id: tool.tool_use_id.as_str().into(),
+                    name: tool.name.as_str().into(),
+                },
                 _ => BlockStart::Other,
             },
         },

@@ -140,6 +140,14 @@ struct Generated {
     text: Option<String>,
 }
 
+/// Whether the `type` of a `toolUse` says that Bedrock runs the tool itself. Every other type, and
+/// none, is a call of one of the client's tools: AWS sends `tool_use` there, which its model of the
+/// API does not list
+/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolUseBlock.html>).
+pub fn is_server_tool(r#type: Option<&str>) -> bool {
+    r#type == Some("server_tool_use")
+}
+
 /// The stop sequence in `additionalModelResponseFields`: the member that the path `/stop_sequence`
 /// brings back, or the one under `delta`, as some models' streams have it.
 pub(crate) fn stop_sequence(fields: Option<&Value>) -> Option<String> {
@@ -193,7 +201,7 @@ impl Block<'_> {
             return text_block(Cow::Borrowed(text), Vec::new());
         }
         if let Some(tool) = &self.tool_use {
-            if tool.r#type.is_some() {
+            if is_server_tool(tool.r#type.as_deref()) {
                 losses.add("reply:server_tool_use");
                 return None;
             }

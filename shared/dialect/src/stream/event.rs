@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::reply::{Citation, ConverseUsage, stop_sequence};
+use crate::reply::{Citation, ConverseUsage, is_server_tool, stop_sequence};
 
 /// One event of `ConverseStream`
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html>).
@@ -55,14 +55,16 @@ pub enum ConverseEvent<'a> {
 /// How a content block begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockStart<'a> {
-    /// `toolUse` without a `type`: a call of one of the client's tools.
+    /// `toolUse` of one of the client's tools: without a `type`, or with any but `server_tool_use`.
+    /// AWS has sent `tool_use` there since May 2026; its model of the API names only the server's.
     ToolUse {
         /// `toolUseId`.
         id: Cow<'a, str>,
         /// `name`, as it was sent to Bedrock.
         name: Cow<'a, str>,
     },
-    /// `toolUse` with a `type`: a tool that the server runs. An Anthropic client never asked for it.
+    /// `toolUse` of the type `server_tool_use`: a tool that the server runs. An Anthropic client
+    /// never asked for it.
     ServerToolUse,
     /// Anything else; the deltas tell what it is.
     Other,
@@ -158,17 +160,11 @@ struct ToolUseStart {
 impl From<Option<StartUnion>> for BlockStart<'_> {
     fn from(start: Option<StartUnion>) -> Self {
         match start.and_then(|start| start.tool_use) {
-            Some(ToolUseStart {
-                tool_use_id,
-                name,
-                r#type: None,
-            }) => Self::ToolUse {
-                id: Cow::Owned(tool_use_id),
-                name: Cow::Owned(name),
+            Some(tool) if is_server_tool(tool.r#type.as_deref()) => Self::ServerToolUse,
+            Some(tool) => Self::ToolUse {
+                id: Cow::Owned(tool.tool_use_id),
+                name: Cow::Owned(tool.name),
             },
-            Some(ToolUseStart {
-                r#type: Some(_), ..
-            }) => Self::ServerToolUse,
             None => Self::Other,
         }
     }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use dialect::stream::{ConverseEvent, StreamTranslator};
+use dialect::stream::{BlockStart, ConverseEvent, StreamTranslator};
 use serde_json::{Map, Value};
 
 use crate::notation::context;
@@ -65,4 +65,29 @@ fn an_event_without_its_shape_is_refused_and_an_unknown_one_is_not() {
         ConverseEvent::parse("somethingNew", b"not JSON"),
         Ok(ConverseEvent::Unknown)
     );
+}
+
+#[test]
+fn tool_call_of_any_type_but_the_servers_is_the_clients() {
+    let call = BlockStart::ToolUse {
+        id: "t1".into(),
+        name: "Bash".into(),
+    };
+    for (r#type, expected) in [
+        ("", &call),
+        (r#","type":"tool_use""#, &call),
+        (r#","type":"something_newer""#, &call),
+        (r#","type":"server_tool_use""#, &BlockStart::ServerToolUse),
+    ] {
+        let json = format!(
+            r#"{{"contentBlockIndex":0,"start":{{"toolUse":{{"name":"Bash","toolUseId":"t1"{type}}}}},"p":"ab"}}"#
+        );
+        let event = ConverseEvent::parse("contentBlockStart", json.as_bytes()).unwrap();
+        let start = expected.clone();
+        assert_eq!(
+            event,
+            ConverseEvent::BlockStart { index: 0, start },
+            "{type}"
+        );
+    }
 }

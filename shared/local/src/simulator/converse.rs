@@ -64,6 +64,7 @@ impl Output {
                         "contentBlockIndex": index,
                         "start": { "toolUse": {
                             "toolUseId": ids::bedrock_tool_use(), "name": call.name,
+                            "type": "tool_use",
                         }},
                     }),
                 ));
@@ -121,6 +122,7 @@ impl Output {
         if !self.caching && cache_read == 0 && cache_write == 0 {
             return json!({
                 "inputTokens": input, "outputTokens": output, "totalTokens": input + output,
+                "serverToolUsage": {},
             });
         }
         let mut usage = json!({
@@ -128,7 +130,10 @@ impl Output {
             "outputTokens": output,
             "totalTokens": input + output + cache_read + cache_write,
             "cacheReadInputTokens": cache_read,
+            "cacheReadInputTokenCount": cache_read,
             "cacheWriteInputTokens": cache_write,
+            "cacheWriteInputTokenCount": cache_write,
+            "serverToolUsage": {},
         });
         let details: Vec<_> = [("5m", cache_write_5m), ("1h", cache_write_1h)]
             .into_iter()
@@ -208,6 +213,7 @@ fn whole_block(content: &Content) -> Value {
         }
         Content::Tool(call) => json!({ "toolUse": {
             "toolUseId": ids::bedrock_tool_use(), "name": call.name, "input": call.input,
+            "type": "tool_use",
         }}),
     }
 }
