@@ -15,7 +15,7 @@ use domain::id::KeyId;
 use domain::time::Timestamp;
 use local::simulator::bedrock::{BedrockOptions, DEMO_BEDROCK_API_KEY};
 use local::simulator::plan::PlanOptions;
-use local::simulator::{self, Simulator, Step};
+use local::simulator::{self, Point, Simulator, Step};
 use local::{Fault, LocalAws};
 use proxy::clock::Clock;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
@@ -173,6 +173,10 @@ impl Stage {
         meanwhile: &[Act],
         lines: &mut Vec<Line>,
     ) -> anyhow::Result<()> {
+        // Checked on the step, because an answer may arrive at any moment after the request did.
+        if !matches!(request.plan, Step::Hang { after, .. } if after <= Point::Headers) {
+            bail!("a request that Plan answers cannot be abandoned");
+        }
         let tag = self.next_tag();
         let before = self.breakers(request.caller).await?;
         let mut waiting = pin!(self.request(request, &tag)?.send());
