@@ -272,3 +272,46 @@ async fn sessions_at_the_same_time_do_not_mix() {
         assert_eq!(said.matches("session-").count(), 1, "{said}");
     }
 }
+
+#[tokio::test]
+async fn thread_continuation_is_refused_for_a_resend_before_bedrock_is_asked() {
+    let world = world().await;
+    world.exhaust_plan(2);
+    let mut body = message("and now?", Streaming::Yes);
+    body["thread"] = serde_json::json!({"type": "continue", "previous_message_id": "msg_01"});
+    // Once after Plan's own 429, once behind the breaker that it opened.
+    for upstream in [
+        "bedrock; reason=usage_limit",
+        "bedrock; reason=breaker_open",
+    ] {
+        let answer = world.ask(&body).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert_eq!(answer.error().0, "invalid_request_error");
+        let code = &answer.json()["error"]["details"]["error_code"];
+        assert_eq!(code, "thread_unsupported_request");
+        let told = answer.header("x-spillway-upstream");
+        assert!(told.starts_with(upstream), "{told}");
+    }
+    assert_eq!(world.bedrock.requests().len(), 0, "Bedrock is not asked");
+
+    body.as_object_mut().unwrap().remove("thread");
+    let answer = world.ask(&body).await;
+    assert_eq!(answer.status, 200, "the resent conversation is answered");
+}
+
+#[tokio::test]
+async fn token_count_of_a_thread_continuation_is_refused_for_a_resend() {
+    let world = World::with_no_plan_left().await;
+    let mut body = message("and now?", Streaming::No);
+    body["thread"] = serde_json::json!({"type": "continue", "previous_message_id": "msg_01"});
+    let request = world.request(Method::POST, "/v1/messages/count_tokens");
+    let answer = read(request.body(body.to_string())).await;
+    let code = &answer.json()["error"]["details"]["error_code"];
+    assert_eq!(
+        (answer.status, code.as_str()),
+        (400, Some("thread_unsupported_request")),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(world.bedrock.requests().len(), 0, "Bedrock is not asked");
+}

@@ -284,6 +284,7 @@ fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Fai
             class: error.class().as_str(),
             message: "Token counting is not available for this request on Amazon Bedrock."
                 .to_owned(),
+            error_code: None,
             should_retry: Some(false),
             retry_after_s: None,
         });
@@ -301,6 +302,7 @@ fn refused_by_us(refusal: &dialect::request::Refusal) -> Failed {
         error_type: refusal.error_type(),
         class: "bedrock_rejected",
         message: refusal.to_string(),
+        error_code: refusal.error_code(),
         should_retry: Some(false),
         retry_after_s: None,
     })

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use dialect::error::BedrockError;
-use dialect::sse::error_body;
+use dialect::sse::error_body_with_code;
 use domain::id::RequestId;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -39,6 +39,8 @@ pub(crate) struct Refusal {
     pub(crate) class: &'static str,
     /// What the developer reads in Claude Code.
     pub(crate) message: String,
+    /// Anthropic's `error.details.error_code`, where clients act on it.
+    pub(crate) error_code: Option<&'static str>,
     /// `x-should-retry`, where the client must be told.
     pub(crate) should_retry: Option<bool>,
     /// `retry-after`, in seconds.
@@ -54,6 +56,7 @@ impl From<BedrockError> for Refusal {
             should_retry: error.should_retry(),
             retry_after_s: error.retry_after_s,
             message: error.message,
+            error_code: None,
         }
     }
 }
@@ -71,6 +74,7 @@ impl Refusal {
             message: "This access key is not valid. Ask whoever runs Spillway for your team for a \
                       new one, and set ANTHROPIC_BASE_URL to the address that comes with it."
                 .to_owned(),
+            error_code: None,
             should_retry: Some(false),
             retry_after_s: None,
         }
@@ -82,6 +86,7 @@ impl Refusal {
             error_type: "not_found_error",
             class: "not_found",
             message: "There is nothing here. Spillway serves /ak/{access key}/v1/…".to_owned(),
+            error_code: None,
             should_retry: Some(false),
             retry_after_s: None,
         }
@@ -96,6 +101,7 @@ impl Refusal {
                 "The request is larger than {} MB.",
                 limit_bytes / (1024 * 1024)
             ),
+            error_code: None,
             should_retry: Some(false),
             retry_after_s: None,
         }
@@ -108,6 +114,7 @@ impl Refusal {
             error_type: "invalid_request_error",
             class: "incomplete_request",
             message: "The request's body ended early.".to_owned(),
+            error_code: None,
             should_retry: None,
             retry_after_s: None,
         }
@@ -123,6 +130,7 @@ impl Refusal {
                 "Spillway cannot check access keys right now. If this lasts, tell whoever runs \
                       it for your team."
                     .to_owned(),
+            error_code: None,
             should_retry: None,
             retry_after_s: None,
         }
@@ -135,6 +143,7 @@ impl Refusal {
             error_type,
             class: "plan_unreachable",
             message: message.to_owned(),
+            error_code: None,
             should_retry: None,
             retry_after_s: None,
         }
@@ -158,7 +167,8 @@ impl Refusal {
         }
         (
             parts,
-            error_body(self.error_type, &self.message, id.as_str()).into(),
+            error_body_with_code(self.error_type, &self.message, self.error_code, id.as_str())
+                .into(),
         )
     }
 }

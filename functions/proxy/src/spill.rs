@@ -172,6 +172,7 @@ fn no_bedrock_key() -> Refusal {
             "Your Claude plan has reached its limit, and no Amazon Bedrock API key is registered \
                   for your access key. Ask whoever runs Spillway for your team to register one."
                 .to_owned(),
+        error_code: None,
         should_retry: Some(false),
         retry_after_s: None,
     }
@@ -187,6 +188,7 @@ fn sealed(error: &VaultError) -> Refusal {
             message: "Your Bedrock API key cannot be opened any more; your Spillway administrator \
                       can register it anew."
                 .to_owned(),
+            error_code: None,
             should_retry: Some(false),
             retry_after_s: None,
         },
@@ -197,6 +199,7 @@ fn sealed(error: &VaultError) -> Refusal {
             message: "Spillway cannot open your Bedrock API key at the moment; try again in a \
                       moment."
                 .to_owned(),
+            error_code: None,
             should_retry: None,
             retry_after_s: None,
         },

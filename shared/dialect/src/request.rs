@@ -76,6 +76,14 @@ pub enum Refusal {
         /// What is wrong, and what to do.
         message: String,
     },
+    /// The request holds only the newest messages of a thread that Anthropic's servers keep (beta
+    /// `message-threads-2026-08-12`): 400 with the error code from which clients send the whole
+    /// conversation again.
+    #[error(
+        "thread: message threads are not available on Amazon Bedrock; \
+         resend the full conversation without `thread`"
+    )]
+    Thread,
     /// The body is larger than Bedrock takes: 413.
     #[error("{message}")]
     TooLarge {
@@ -94,7 +102,7 @@ impl Refusal {
     /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Invalid { .. } => 400,
+            Self::Invalid { .. } | Self::Thread => 400,
             Self::TooLarge { .. } => 413,
             Self::NotSupported { .. } => 501,
         }
@@ -103,9 +111,20 @@ impl Refusal {
     /// Anthropic's `error.type` of the answer.
     pub fn error_type(&self) -> &'static str {
         match self {
-            Self::Invalid { .. } => "invalid_request_error",
+            Self::Invalid { .. } | Self::Thread => "invalid_request_error",
             Self::TooLarge { .. } => "request_too_large",
             Self::NotSupported { .. } => "not_supported",
+        }
+    }
+
+    /// Anthropic's `error.details.error_code` of the answer, where clients act on it.
+    ///
+    /// Source: Claude Code 2.1.329 and 2.1.330 resend a refused thread turn at once, in full and
+    /// without `thread`, when they read this code.
+    pub fn error_code(&self) -> Option<&'static str> {
+        match self {
+            Self::Thread => Some("thread_unsupported_request"),
+            Self::Invalid { .. } | Self::TooLarge { .. } | Self::NotSupported { .. } => None,
         }
     }
 }
@@ -134,6 +153,7 @@ pub fn translate(
     learned: &Learned,
     labels: &RequestLabels,
 ) -> Result<Translated, Refusal> {
+    refuse_partial_conversation(request)?;
     let terms = Terms::new(request, target, dialect, learned, Purpose::Answer);
     let operation = match (terms.wire, request.stream) {
         (Wire::Converse, false) => Operation::Converse,
@@ -157,6 +177,7 @@ pub fn count_tokens(
     dialect: Dialect,
     learned: &Learned,
 ) -> Result<Translated, Refusal> {
+    refuse_partial_conversation(request)?;
     let unsupported = |message: &str| Refusal::NotSupported {
         message: message.to_owned(),
     };
@@ -182,6 +203,15 @@ pub fn count_tokens(
         model_id,
         &RequestLabels::default(),
     )
+}
+
+/// Without its history a request would be answered, and wrongly.
+fn refuse_partial_conversation(request: &MessagesRequest<'_>) -> Result<(), Refusal> {
+    if request.continues_thread {
+        Err(Refusal::Thread)
+    } else {
+        Ok(())
+    }
 }
 
 fn write(

@@ -26,11 +26,21 @@ pub fn error_event(out: &mut Vec<u8>, error_type: &str, message: &str, request_i
 ///
 /// `error_type` is one of Anthropic's error types, such as `overloaded_error`.
 pub fn error_body(error_type: &str, message: &str, request_id: &str) -> Vec<u8> {
+    error_body_with_code(error_type, message, None, request_id)
+}
+
+/// [`error_body`] with Anthropic's `error.details.error_code`, which clients act on where the error
+/// type alone does not say what to do, such as `thread_unsupported_request`.
+pub fn error_body_with_code(
+    error_type: &str,
+    message: &str,
+    error_code: Option<&str>,
+    request_id: &str,
+) -> Vec<u8> {
+    let mut envelope = ErrorEnvelope::new(error_type, message, request_id);
+    envelope.error.details = error_code.map(|error_code| ErrorCode { error_code });
     let mut body = Vec::new();
-    write_json(
-        &mut body,
-        &ErrorEnvelope::new(error_type, message, request_id),
-    );
+    write_json(&mut body, &envelope);
     body
 }
 
@@ -46,6 +56,13 @@ pub(crate) struct ErrorEnvelope<'a> {
 struct ErrorDetail<'a> {
     r#type: &'a str,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<ErrorCode<'a>>,
+}
+
+#[derive(Serialize)]
+struct ErrorCode<'a> {
+    error_code: &'a str,
 }
 
 impl<'a> ErrorEnvelope<'a> {
@@ -55,6 +72,7 @@ impl<'a> ErrorEnvelope<'a> {
             error: ErrorDetail {
                 r#type: error_type,
                 message,
+                details: None,
             },
             request_id,
         }

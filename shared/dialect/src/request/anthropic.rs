@@ -35,6 +35,8 @@ pub struct MessagesRequest<'a> {
     pub(super) context_edits: Vec<ContextEdit<'a>>,
     pub(super) safeguards: bool,
     pub(super) mcp_servers: bool,
+    /// The rest of the conversation is kept in a thread on Anthropic's servers.
+    pub(super) continues_thread: bool,
     pub(super) betas: Vec<Cow<'a, str>>,
     /// Names of fields that have no place in any translation, in order.
     pub(super) ignored: Vec<String>,

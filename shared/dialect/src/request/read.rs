@@ -53,6 +53,10 @@ pub(super) fn request<'a>(object: &Object<'a>) -> Result<MessagesRequest<'a>, Fa
     let messages = json::list(messages, |raw| message(raw, &mut ignored))
         .map_err(|fault| fault.within("messages"))?;
     let legacy_format = object.object("output_format")?;
+    let thread = object
+        .object("thread")?
+        .map(|thread| thread.required_text("type"));
+    let thread = thread.transpose().map_err(|fault| fault.within("thread"))?;
     Ok(MessagesRequest {
         model: object.required_text("model")?,
         max_tokens: object.whole_number("max_tokens")?,
@@ -84,6 +88,9 @@ pub(super) fn request<'a>(object: &Object<'a>) -> Result<MessagesRequest<'a>, Fa
         mcp_servers: object
             .get("mcp_servers")
             .is_some_and(|servers| servers.get() != "[]"),
+        // `create` carries the whole conversation. What else there may be is taken to leave some of
+        // it on Anthropic's servers, as `continue` does.
+        continues_thread: thread.is_some_and(|kind| kind != "create"),
         betas: object.list("anthropic_beta", json::text)?,
         ignored,
     })

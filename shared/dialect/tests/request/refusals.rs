@@ -245,3 +245,37 @@ fn a_count_that_bedrock_does_not_have_is_never_made_up() {
         501
     );
 }
+
+#[test]
+fn a_request_that_continues_a_thread_is_refused_with_its_error_code() {
+    let thread = |thread: &Value| request(json!({"thread": thread}));
+    for kind in [
+        json!({"type": "continue", "previous_message_id": "msg_1"}),
+        json!({"type": "fork", "previous_message_id": "msg_1"}),
+    ] {
+        let body = thread(&kind).to_string();
+        let asked = Ask::default().text(&body).unwrap_err();
+        let parsed = MessagesRequest::parse(body.as_bytes(), std::iter::empty()).unwrap();
+        let counted = count_tokens(
+            &parsed,
+            &target(SONNET_4_5),
+            Dialect::Converse,
+            &Learned::default(),
+        )
+        .unwrap_err();
+        for refusal in [asked, counted] {
+            assert_eq!(
+                (refusal.status(), refusal.error_type(), refusal.error_code(),),
+                (
+                    400,
+                    "invalid_request_error",
+                    Some("thread_unsupported_request")
+                ),
+                "{kind}"
+            );
+        }
+    }
+    let created = thread(&json!({"type": "create"}));
+    assert_eq!(Ask::default().losses(&created), "thread");
+    assert_eq!(Ask::default().text("{}").unwrap_err().error_code(), None);
+}
