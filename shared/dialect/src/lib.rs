@@ -31,6 +31,12 @@ pub struct ReplyContext {
     /// The request asked for `safeguards`: the answer says that they are unavailable here, and
     /// never gives a verdict.
     pub safeguards_requested: bool,
+    /// The client's titles of the documents that were sent, in the order of the conversation, those
+    /// inside tool results included: the title at position `n` belongs to the document that is named
+    /// `document-{n + 1}` in the Converse body. A citation of Bedrock carries that name as its
+    /// `title`; the client expects its own title there, or `null` when it gave none. The name is
+    /// the safer key: whether `documentIndex` counts documents inside tool results is not documented.
+    pub document_titles: Vec<Option<String>>,
 }
 
 /// Names what was left out or changed on the way to Bedrock, in the order it was met, each once:

@@ -235,6 +235,7 @@ fn write(
             invoke::write(&content, user_id, terms, &mut losses)
         }
     };
+    let document_titles = turns::document_titles(&content.turns);
     // Writing strings and parsed JSON into memory has no way to fail; if it ever had, this says so.
     let body = body.map_err(|_| Fault::new("The request cannot be written as JSON"))?;
     if body.len() > MAX_BODY_BYTES {
@@ -254,6 +255,7 @@ fn write(
             requested_model: request.model.to_string(),
             renamed_tools: names.into_renamed(),
             safeguards_requested: request.safeguards,
+            document_titles,
         },
     })
 }

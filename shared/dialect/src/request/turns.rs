@@ -277,6 +277,21 @@ fn name_documents(turns: &mut [Turn<'_>]) {
     }
 }
 
+/// The client's titles of the documents, in the order in which [`name_documents`] numbers them.
+pub(super) fn document_titles(turns: &[Turn<'_>]) -> Vec<Option<String>> {
+    let title = |part: &Part<'_>| match part {
+        Part::Document(paper) => Some(paper.document.title.as_deref().map(str::to_owned)),
+        _ => None,
+    };
+    let parts = turns.iter().flat_map(|turn| &turn.parts);
+    parts
+        .flat_map(|part| match &part.item {
+            Part::ToolResult { parts, .. } => parts.iter().filter_map(title).collect(),
+            other => title(other).into_iter().collect::<Vec<_>>(),
+        })
+        .collect()
+}
+
 /// Whether the tool loop that is going on was opened without thinking, so that models that know
 /// only budgets refuse to think in it ("Expected `thinking`").
 pub(super) fn loop_opens_without_thinking(turns: &[Turn<'_>]) -> bool {

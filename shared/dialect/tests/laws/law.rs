@@ -24,6 +24,7 @@ pub fn context() -> ReplyContext {
         requested_model: "claude-opus-5-5".to_owned(),
         renamed_tools: vec![("short".to_owned(), "a_longer_name".to_owned())],
         safeguards_requested: true,
+        ..ReplyContext::default()
     }
 }
 

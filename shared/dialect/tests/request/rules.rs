@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::asking::{
     Ask, FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, converse, converse_for,
-    messages, outline, request, turns,
+    messages, outline, read, request, turns,
 };
 
 const DOT: &str = "iVBORw0KGgo=";
@@ -670,4 +670,61 @@ fn a_system_message_without_words_leaves_no_turn() {
         ])),
     );
     assert_eq!(turns(&body), "user: a\nassistant: b");
+}
+
+#[test]
+fn document_titles_are_kept_in_the_order_of_the_document_names() {
+    let text = |data: &str, title: Option<&str>| {
+        json!({
+            "type": "document",
+            "source": {"type": "text", "media_type": "text/plain", "data": data},
+            "title": title,
+        })
+    };
+    let result = json!([
+        text("in a result", Some("Report (draft)")),
+        text(" ", Some("blank"))
+    ]);
+    let conversation = messages(json!([
+        {"role": "user", "content": [text("a", Some("facts.txt")), text("b", None)]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "Read", "input": {}}]},
+        {"role": "user", "content": [
+            text("after", Some("facts.txt")),
+            {"type": "tool_result", "tool_use_id": "t", "content": result},
+        ]},
+    ]));
+    let asked = Ask::default().ask(&conversation).unwrap();
+    let titles: Vec<_> = asked
+        .reply
+        .document_titles
+        .iter()
+        .map(Option::as_deref)
+        .collect();
+    let sent = read(&asked);
+    let mut named = Vec::new();
+    for message in sent["messages"].as_array().unwrap() {
+        for block in message["content"].as_array().unwrap() {
+            let inner = block["toolResult"]["content"].as_array();
+            for block in inner.into_iter().flatten().chain([block]) {
+                if let Some(document) = block.get("document") {
+                    let context = document["context"].as_str();
+                    named.push((document["name"].as_str().unwrap(), context));
+                }
+            }
+        }
+    }
+    let expected = ["document-1", "document-2", "document-3", "document-4"];
+    assert_eq!(
+        named,
+        expected.into_iter().zip(titles.clone()).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        titles,
+        [
+            Some("facts.txt"),
+            None,
+            Some("Report (draft)"),
+            Some("facts.txt")
+        ]
+    );
 }
