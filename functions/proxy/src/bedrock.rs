@@ -224,7 +224,7 @@ impl Bedrock {
                 };
                 AnswerBody::Whole(reply.map_err(|broken| match broken {
                     BrokenReply::Unreadable => Failure::Unreadable,
-                    BrokenReply::Malformed => Failure::Cut,
+                    BrokenReply::Malformed => Failure::MalformedOutput,
                 })?)
             }
         };

@@ -8,11 +8,13 @@
 //! that Claude Code recovers from by itself are written here anew, with only the numbers taken over.
 
 mod cause;
+mod envelope;
 mod refusal;
 
 use crate::sse::error_body;
 
 pub use cause::{Cause, Class};
+pub use envelope::AnthropicError;
 pub use refusal::refused;
 
 /// A Bedrock call that did not bring an answer, as the transport tells it.
@@ -23,7 +25,8 @@ pub enum BedrockFailure<'a> {
         /// The HTTP status; `None` for an exception inside a stream.
         status: Option<u16>,
         /// The exception's name as AWS spells it: `ThrottlingException`, or `throttlingException`
-        /// in a stream's `:exception-type`. A namespace or URL around it does not matter.
+        /// in a stream's `:exception-type`. A namespace or URL around it does not matter. Also an
+        /// error type of Anthropic's, such as `rate_limit_error`, where an [`AnthropicError`] came.
         code: Option<&'a str>,
         /// The `message` or `Message` of the error's body. Read, never shown.
         message: Option<&'a str>,
@@ -38,6 +41,8 @@ pub enum BedrockFailure<'a> {
     Cut,
     /// Something came that is not a Bedrock answer, or that its own rules forbid.
     Unreadable,
+    /// A whole answer with the stop reason `malformed_model_output` or `malformed_tool_use`.
+    MalformedOutput,
 }
 
 impl<'a> BedrockFailure<'a> {
@@ -142,6 +147,7 @@ pub fn classify(failure: &BedrockFailure<'_>) -> BedrockError {
         BedrockFailure::TimedOut => return Cause::TimedOut.into(),
         BedrockFailure::Cut => return Cause::Cut.into(),
         BedrockFailure::Unreadable => return Cause::Unreadable.into(),
+        BedrockFailure::MalformedOutput => return Cause::MalformedOutput.into(),
     };
     let mut error = BedrockError::from(cause(status, code, message));
     if let Some(exact) = refusal::with_numbers(error.cause, message) {
@@ -164,25 +170,33 @@ fn cause(status: Option<u16>, code: &str, message: &str) -> Cause {
     let name = exception_name(code).trim().to_ascii_lowercase();
     let text = message.to_ascii_lowercase();
     match name.as_str() {
-        "throttlingexception" | "toomanyrequestsexception" | "throttledexception" => {
-            throttle(&text)
-        }
+        "throttlingexception"
+        | "toomanyrequestsexception"
+        | "throttledexception"
+        | "rate_limit_error" => throttle(&text),
         "servicequotaexceededexception" | "limitexceededexception" => Cause::ServiceQuota,
         "modelnotreadyexception" => Cause::ModelNotReady,
         "serviceunavailableexception"
         | "internalserverexception"
         | "modelerrorexception"
-        | "modelstreamerrorexception" => Cause::ServiceError,
-        "modeltimeoutexception" => Cause::TimedOut,
+        | "modelstreamerrorexception"
+        | "api_error"
+        | "overloaded_error" => Cause::ServiceError,
+        "modeltimeoutexception" | "timeout_error" => Cause::TimedOut,
         "expiredtokenexception" => Cause::KeyExpired,
         "unrecognizedclientexception"
         | "invalidsignatureexception"
         | "incompletesignatureexception"
         | "missingauthenticationtokenexception"
-        | "invalidclienttokenid" => key_trouble(&text),
-        "accessdeniedexception" | "notauthorizedexception" => access_trouble(&text),
-        "resourcenotfoundexception" => Cause::ModelUnavailable,
-        "validationexception" => validation(&text),
+        | "invalidclienttokenid"
+        | "authentication_error" => key_trouble(&text),
+        "accessdeniedexception"
+        | "notauthorizedexception"
+        | "permission_error"
+        | "billing_error" => access_trouble(&text),
+        "resourcenotfoundexception" | "not_found_error" => Cause::ModelUnavailable,
+        "validationexception" | "invalid_request_error" => validation(&text),
+        "request_too_large" => Cause::BodyTooLarge,
         _ => match status {
             Some(401) => key_trouble(&text),
             Some(403) => access_trouble(&text),

@@ -59,7 +59,7 @@ impl From<BrokenReply> for BedrockError {
     fn from(broken: BrokenReply) -> Self {
         match broken {
             BrokenReply::Unreadable => Cause::Unreadable.into(),
-            BrokenReply::Malformed => Cause::ServiceError.into(),
+            BrokenReply::Malformed => Cause::MalformedOutput.into(),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Bedrock's failures as the client is told them, row by row.
 
 use dialect::Refused;
-use dialect::error::{BedrockError, BedrockFailure, Cause, Class, classify, refused};
+use dialect::error::{
+    AnthropicError, BedrockError, BedrockFailure, Cause, Class, classify, refused,
+};
 use dialect::reply::BrokenReply;
 use insta::assert_snapshot;
 
@@ -206,6 +208,7 @@ fn a_failed_transport_and_an_unusable_answer_are_bedrock_being_unavailable() {
         classify(&BedrockFailure::TimedOut),
         classify(&BedrockFailure::Cut),
         classify(&BedrockFailure::Unreadable),
+        classify(&BedrockFailure::MalformedOutput),
         BrokenReply::Unreadable.into(),
         BrokenReply::Malformed.into(),
     ];
@@ -239,6 +242,65 @@ fn an_exception_inside_a_stream_is_told_by_its_name() {
         let error = classify(&failure);
         assert_eq!(error.cause, cause, "{code}");
         assert_eq!(error.stream_error_type(), "overloaded_error", "{code}");
+    }
+}
+
+#[test]
+fn an_error_inside_a_200_means_what_its_type_means_as_a_status() {
+    for (error_type, message, cause) in [
+        ("rate_limit_error", "Rate limited", Cause::Throttled),
+        (
+            "rate_limit_error",
+            "Too many tokens per day",
+            Cause::DailyQuota,
+        ),
+        ("overloaded_error", "Overloaded", Cause::ServiceError),
+        ("api_error", "Internal server error", Cause::ServiceError),
+        ("timeout_error", "Request timed out", Cause::TimedOut),
+        ("authentication_error", "invalid", Cause::KeyInvalid),
+        ("permission_error", "not allowed", Cause::AccessDenied),
+        ("billing_error", "payment", Cause::AccessDenied),
+        ("not_found_error", "model: x", Cause::ModelUnavailable),
+        ("request_too_large", "too large", Cause::BodyTooLarge),
+        (
+            "invalid_request_error",
+            "prompt is too long: 211055 tokens > 200000 maximum",
+            Cause::PromptTooLong,
+        ),
+        ("invalid_request_error", "top_k: unexpected", Cause::Refused),
+        ("something_new", "x", Cause::ServiceError),
+        ("", "x", Cause::ServiceError),
+    ] {
+        let chunk = format!(
+            r#"{{"type":"error","error":{{"type":"{error_type}","message":"{message}","details":null}},"request_id":"req_1"}}"#
+        );
+        let error = AnthropicError::parse(chunk.as_bytes()).unwrap();
+        let classified = classify(&error.as_failure());
+        assert_eq!(classified.cause, cause, "{chunk}");
+        if cause == Cause::PromptTooLong {
+            assert_eq!(classified.message, message);
+        }
+    }
+}
+
+#[test]
+fn an_error_inside_a_200_is_repaired_like_any_other() {
+    let chunk = br#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.1.content.0: Invalid `signature` in `thinking` block"}}"#;
+    let error = AnthropicError::parse(chunk).unwrap();
+    assert_eq!(refused(&error.as_failure()), [Refused::ThinkingHistory]);
+}
+
+#[test]
+fn what_is_no_error_envelope_is_not_read_as_one() {
+    for json in [
+        "",
+        "null",
+        "{}",
+        r#"{"error":"text"}"#,
+        r#"{"error":{}}"#,
+        r#"{"type":"message_start","message":{}}"#,
+    ] {
+        assert_eq!(AnthropicError::parse(json.as_bytes()), None, "{json}");
     }
 }
 
@@ -319,6 +381,7 @@ fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
         Cause::TimedOut,
         Cause::Cut,
         Cause::Unreadable,
+        Cause::MalformedOutput,
         Cause::ModelUnavailable,
         Cause::BodyTooLarge,
         Cause::Refused,
@@ -340,6 +403,7 @@ fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
     Amazon Bedrock did not answer in time; this is usually temporary, try again in a moment.
     Amazon Bedrock's answer broke off before its end; this is usually temporary, try again in a moment.
     Amazon Bedrock's answer could not be understood; if it lasts, your Spillway administrator can look it up by the request id.
+    The model on Amazon Bedrock produced output that could not be used; this is usually temporary, try again in a moment.
     The Bedrock model that Spillway is configured to use for this request is not available in your region or has been retired; your Spillway administrator can change the model map.
     The request is larger than Amazon Bedrock accepts (20 MB); remove large files or images from the conversation, or use /compact.
     Amazon Bedrock does not accept this request as Spillway translated it; your Spillway administrator can find the reason in the log by the request id.

@@ -22,6 +22,7 @@ pub(super) enum Failure {
     TimedOut,
     Cut,
     Unreadable,
+    MalformedOutput,
 }
 
 impl Failure {
@@ -43,6 +44,7 @@ impl Failure {
             Self::TimedOut => BedrockFailure::TimedOut,
             Self::Cut => BedrockFailure::Cut,
             Self::Unreadable => BedrockFailure::Unreadable,
+            Self::MalformedOutput => BedrockFailure::MalformedOutput,
         }
     }
 
@@ -50,7 +52,11 @@ impl Failure {
     pub(super) fn aws_request_id(&self) -> Option<&str> {
         match self {
             Self::Answered { aws_request_id, .. } => aws_request_id.as_deref(),
-            Self::NoConnection | Self::TimedOut | Self::Cut | Self::Unreadable => None,
+            Self::NoConnection
+            | Self::TimedOut
+            | Self::Cut
+            | Self::Unreadable
+            | Self::MalformedOutput => None,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Class {
 /// | key invalid, key expired, access denied | auth | 403 `permission_error` | false |
 /// | throttled | quota | 429 `rate_limit_error` | |
 /// | daily quota, service quota | quota | 429 `rate_limit_error` | false |
-/// | model not ready, service error, no connection, timed out, cut, unreadable | unavailable | 529 `overloaded_error` | |
+/// | model not ready, service error, no connection, timed out, cut, unreadable, malformed output | unavailable | 529 `overloaded_error` | |
 /// | model unavailable, refused | rejected | 529 `overloaded_error` | false |
 /// | prompt too long, context overflow, image, document | rejected | 400 `invalid_request_error` | |
 /// | body too large | rejected | 413 `request_too_large` | false |
@@ -66,6 +66,8 @@ pub enum Cause {
     Cut,
     /// See [`BedrockFailure::Unreadable`](super::BedrockFailure::Unreadable).
     Unreadable,
+    /// See [`BedrockFailure::MalformedOutput`](super::BedrockFailure::MalformedOutput).
+    MalformedOutput,
     /// The configured model does not exist here, is retired, or needs an inference profile.
     ModelUnavailable,
     /// The conversation is longer than the model's context.
@@ -98,6 +100,7 @@ impl Cause {
             Self::TimedOut => "timed_out",
             Self::Cut => "cut",
             Self::Unreadable => "unreadable",
+            Self::MalformedOutput => "malformed_output",
             Self::ModelUnavailable => "model_unavailable",
             Self::PromptTooLong => "prompt_too_long",
             Self::ContextOverflow => "context_overflow",
@@ -118,7 +121,8 @@ impl Cause {
             | Self::NoConnection
             | Self::TimedOut
             | Self::Cut
-            | Self::Unreadable => Class::Unavailable,
+            | Self::Unreadable
+            | Self::MalformedOutput => Class::Unavailable,
             Self::ModelUnavailable
             | Self::PromptTooLong
             | Self::ContextOverflow
@@ -209,6 +213,10 @@ impl Cause {
             Self::Unreadable => {
                 "Amazon Bedrock's answer could not be understood; if it lasts, your Spillway \
                  administrator can look it up by the request id."
+            }
+            Self::MalformedOutput => {
+                "The model on Amazon Bedrock produced output that could not be used; this is \
+                 usually temporary, try again in a moment."
             }
             Self::ModelUnavailable => {
                 "The Bedrock model that Spillway is configured to use for this request is not \

@@ -1,0 +1,70 @@
+//! Anthropic's error envelope where Bedrock passes it on: inside an answer with status 200, or as
+//! the text of one of its own errors.
+
+use serde::Deserialize;
+
+use super::BedrockFailure;
+
+/// The error inside Anthropic's envelope, `{"type":"error","error":{"type":…,"message":…}}`
+/// (<https://docs.anthropic.com/en/api/errors>).
+///
+/// `InvokeModelWithResponseStream` can send it as the first chunk of an answer with status 200:
+/// `{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited","details":null},…}`
+/// (anthropics/anthropic-sdk-python#1472). [`AnthropicError::as_failure`] gives it the meaning that
+/// the matching HTTP status would have had; [`classify`](super::classify) and
+/// [`refused`](super::refused) then read it like any other failure:
+///
+/// ```
+/// use dialect::error::{AnthropicError, Cause, classify};
+///
+/// let chunk = br#"{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited"}}"#;
+/// let error = AnthropicError::parse(chunk).ok_or("no error")?;
+/// assert_eq!(classify(&error.as_failure()).cause, Cause::Throttled);
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnthropicError {
+    /// `error.type`, such as `rate_limit_error`; empty when the envelope has none.
+    pub error_type: String,
+    /// `error.message`, which may quote the request: for classification, never for a client.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: Detail,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    #[serde(default)]
+    r#type: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl AnthropicError {
+    /// Reads an envelope: a chunk of a stream, or a whole body. `None` when it has no `error` object,
+    /// or one that has neither a type nor a message.
+    pub fn parse(json: &[u8]) -> Option<Self> {
+        let Detail { r#type, message } = serde_json::from_slice::<Envelope>(json).ok()?.error;
+        if r#type.is_none() && message.is_none() {
+            return None;
+        }
+        Some(Self {
+            error_type: r#type.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+        })
+    }
+
+    /// The failure that this error is when it comes inside an answer with status 200: the error type
+    /// takes the place of the exception's name.
+    pub fn as_failure(&self) -> BedrockFailure<'_> {
+        BedrockFailure::Answered {
+            status: None,
+            code: Some(&self.error_type),
+            message: Some(&self.message),
+            retry_after_s: None,
+        }
+    }
+}
