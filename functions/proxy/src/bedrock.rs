@@ -6,8 +6,8 @@
 //! prompt cache. Exactly one attempt, and one more when Bedrock named what it would not take.
 
 mod answer;
-mod events;
 mod failure;
+mod frames;
 mod operation;
 mod pump;
 
@@ -24,9 +24,8 @@ use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use dialect::error::Class;
 use dialect::model::Target;
-use dialect::reply::BrokenReply;
 use dialect::request::{MessagesRequest, Operation, Translated};
-use dialect::stream::{InvokeTranslator, StreamEnd, StreamTranslator};
+use dialect::stream::{InvokeTranslator, StreamTranslator};
 use dialect::{Learned, Refused};
 use domain::bedrock::{BedrockSettings, Dialect};
 use domain::bedrock_key::BedrockKey;
@@ -212,20 +211,20 @@ impl Bedrock {
                 let answered = timeout(self.deadlines.whole_answer, calling).await;
                 let answered = answered.map_err(|_| Failure::TimedOut)??;
                 record.note().bedrock_request_id = answered.aws_request_id;
-                let reply = match (answered.output, sent.operation) {
-                    (Output::Counted(tokens), _) => return Ok(counted(tokens, sent, call)),
-                    (Output::Whole(body), Operation::InvokeModel) => {
-                        dialect::reply::invoke_reply(&body, &context)
-                    }
-                    (Output::Whole(body), _) => {
-                        dialect::reply::converse_reply(&body, &message_id, &context)
-                    }
-                    (Output::Converse(_) | Output::Invoke(_), _) => Err(BrokenReply::Unreadable),
+                let Output::Whole(body) = answered.output else {
+                    return Err(Failure::Unreadable);
                 };
-                AnswerBody::Whole(reply.map_err(|broken| match broken {
-                    BrokenReply::Unreadable => Failure::Unreadable,
-                    BrokenReply::Malformed => Failure::MalformedOutput,
-                })?)
+                let reply = match sent.operation {
+                    Operation::CountTokens => {
+                        dialect::reply::counted_tokens(&body).map(AnswerBody::Counted)
+                    }
+                    Operation::InvokeModel => {
+                        dialect::reply::invoke_reply(&body, &context).map(AnswerBody::Whole)
+                    }
+                    _ => dialect::reply::converse_reply(&body, &message_id, &context)
+                        .map(AnswerBody::Whole),
+                };
+                reply.map_err(|broken| Failure::from(broken.as_failure()))?
             }
         };
         Ok(BedrockAnswer {
@@ -248,21 +247,17 @@ impl Bedrock {
         match timeout(self.deadlines.first_byte, shown).await {
             Err(_) => return Err(Failure::TimedOut),
             Ok(Ok(Err(failure))) => return Err(failure),
-            Ok(Ok(Ok(()))) if pump.end() == Some(StreamEnd::Failed) => return Err(Failure::Cut),
-            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Ok(()))) => {
+                if let Some(failure) = pump.failure() {
+                    return Err(failure);
+                }
+            }
             Ok(Err(_)) => pump.ping(&mut begun),
         }
         Ok(AnswerBody::Streaming {
             pump: Box::new(pump),
             begun,
         })
-    }
-}
-
-fn counted(tokens: i32, sent: &Translated, call: &BedrockCall<'_>) -> BedrockAnswer {
-    BedrockAnswer {
-        head: Head::new(sent, call),
-        body: AnswerBody::Counted(tokens),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod citation;
 mod converse;
+mod count;
 mod invoke;
 mod raw_object;
 mod stop_reason;
@@ -15,7 +16,9 @@ use domain::usage::TokenUsage;
 use serde::Serialize;
 
 use crate::Losses;
-use crate::error::{BedrockError, Cause};
+use crate::error::{AnthropicError, BedrockFailure};
+
+pub use count::counted_tokens;
 
 pub use citation::{Citation, CitationLocation, CitationUnit};
 pub use converse::converse_reply;
@@ -44,8 +47,8 @@ pub struct Reply {
     pub losses: Losses,
 }
 
-/// Bedrock said 200, but what came is not an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// A response with status 200 that holds no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenReply {
     /// Not JSON, or not the shape of an answer.
     #[error("Bedrock's answer is not readable as a message")]
@@ -53,13 +56,18 @@ pub enum BrokenReply {
     /// The model ended in `malformed_model_output` or `malformed_tool_use`.
     #[error("the model's output was malformed")]
     Malformed,
+    /// Anthropic's error envelope in the place of a message.
+    #[error("Bedrock's answer is an error")]
+    Error(AnthropicError),
 }
 
-impl From<BrokenReply> for BedrockError {
-    fn from(broken: BrokenReply) -> Self {
-        match broken {
-            BrokenReply::Unreadable => Cause::Unreadable.into(),
-            BrokenReply::Malformed => Cause::MalformedOutput.into(),
+impl BrokenReply {
+    /// The failure that this is for the classification and the repair.
+    pub fn as_failure(&self) -> BedrockFailure<'_> {
+        match self {
+            Self::Unreadable => BedrockFailure::Unreadable,
+            Self::Malformed => BedrockFailure::MalformedOutput,
+            Self::Error(error) => error.as_failure(),
         }
     }
 }
@@ -87,6 +95,13 @@ struct SafeguardStatus {
 }
 
 impl crate::ReplyContext {
+    /// The client's title of the document that was sent under this name.
+    pub(crate) fn document_title(&self, name: Option<&str>) -> Option<&str> {
+        let number: usize = name?.strip_prefix("document-")?.parse().ok()?;
+        let title = self.document_titles.get(number.checked_sub(1)?)?;
+        title.as_deref()
+    }
+
     /// A tool's name as the client knows it.
     pub(crate) fn tool_name<'a>(&'a self, sent: &'a str) -> &'a str {
         let renamed = self

@@ -209,8 +209,8 @@ fn a_failed_transport_and_an_unusable_answer_are_bedrock_being_unavailable() {
         classify(&BedrockFailure::Cut),
         classify(&BedrockFailure::Unreadable),
         classify(&BedrockFailure::MalformedOutput),
-        BrokenReply::Unreadable.into(),
-        BrokenReply::Malformed.into(),
+        classify(&BrokenReply::Unreadable.as_failure()),
+        classify(&BrokenReply::Malformed.as_failure()),
     ];
     for error in failures {
         assert_eq!(error.class(), Class::Unavailable);

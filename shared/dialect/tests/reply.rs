@@ -1,6 +1,7 @@
 //! Whole answers: Converse's and `InvokeModel`'s as Anthropic messages.
 
 use dialect::ReplyContext;
+use dialect::error::{Cause, classify};
 use dialect::reply::{BrokenReply, Reply, converse_reply, invoke_reply};
 use domain::usage::TokenUsage;
 use insta::assert_snapshot;
@@ -8,6 +9,7 @@ use insta::assert_snapshot;
 fn context() -> ReplyContext {
     ReplyContext {
         requested_model: "claude-opus-5-5".to_owned(),
+        document_titles: vec![Some("Client's title".to_owned()), None],
         ..ReplyContext::default()
     }
 }
@@ -76,6 +78,10 @@ fn each_kind_of_content_has_its_block() {
     let table = [
         (r#"{"text":""},{"text":" \n"}"#, "[]"),
         (
+            r#"{"text":"One."},{"text":" "},{"citationsContent":{"content":[{"text":"Two."}]}},{"text":"\n"},{"toolUse":{"toolUseId":"t","name":"A"}},{"text":"Three."}"#,
+            r#"[{"type":"text","text":"One."},{"type":"text","text":" Two."},{"type":"tool_use","id":"t","name":"A","input":{}},{"type":"text","text":"Three."}]"#,
+        ),
+        (
             r#"{"toolUse":{"toolUseId":"t","name":"A","input":null}},{"toolUse":{"toolUseId":"u","name":"B"}},{"toolUse":{"toolUseId":"v","name":"C","input":"x"}}"#,
             r#"[{"type":"tool_use","id":"t","name":"A","input":{}},{"type":"tool_use","id":"u","name":"B","input":{}},{"type":"tool_use","id":"v","name":"C","input":{}}]"#,
         ),
@@ -84,8 +90,8 @@ fn each_kind_of_content_has_its_block() {
             r#"[{"type":"thinking","thinking":"Hm.","signature":""}]"#,
         ),
         (
-            r#"{"citationsContent":{"content":[{"text":"It "},{"text":"grew."}],"citations":[{"title":"R","sourceContent":[{"text":"grew"}],"location":{"documentChunk":{"documentIndex":1,"start":2,"end":3}}}]}}"#,
-            r#"[{"type":"text","text":"It grew.","citations":[{"type":"content_block_location","cited_text":"grew","document_index":1,"document_title":"R","file_id":null,"start_block_index":2,"end_block_index":3}]}]"#,
+            r#"{"citationsContent":{"content":[{"text":"It "},{"text":"grew."}],"citations":[{"title":"document-1","sourceContent":[{"text":"grew"}],"location":{"documentChunk":{"documentIndex":0,"start":2,"end":3}}},{"title":"document-2","sourceContent":[{"text":"It"}],"location":{"documentPage":{"documentIndex":1,"start":2,"end":3}}}]}}"#,
+            r#"[{"type":"text","text":"It grew.","citations":[{"type":"content_block_location","cited_text":"grew","document_index":0,"document_title":"Client's title","file_id":null,"start_block_index":2,"end_block_index":3},{"type":"page_location","cited_text":"It","document_index":1,"document_title":null,"file_id":null,"start_page_number":2,"end_page_number":3}]}]"#,
         ),
         (
             r#"{"citationsContent":{"content":[{"text":"Found."}],"citations":[{"title":"R","source":"S","sourceContent":[{"text":"x"}],"location":{"searchResultLocation":{"searchResultIndex":1,"start":2,"end":3}}}]}}"#,
@@ -180,6 +186,13 @@ fn what_is_not_an_answer_is_broken() {
             Err(BrokenReply::Malformed)
         );
     }
+}
+
+#[test]
+fn error_envelope_in_the_place_of_a_message_is_that_error() {
+    let body = br#"{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited"}}"#;
+    let broken = invoke_reply(body, &context()).unwrap_err();
+    assert_eq!(classify(&broken.as_failure()).cause, Cause::Throttled);
 }
 
 const INVOKED: &str = r#"{ "model":"claude-sonnet-4-5-20250929","id":"msg_bdrk_1","type":"message","role":"assistant","content":[{"type":"new_block","n":1.0},{"type":"tool_use","id":"toolu_1","name":"short","input":{"z":1e2, "a":[]}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":4},"output_tokens":2,"new":1},"amazon-bedrock-invocationMetrics":{"inputTokenCount":3} }"#;

@@ -13,7 +13,7 @@
 mod notation;
 
 use dialect::Refused;
-use dialect::error::{BedrockError, BedrockFailure, Cause, classify, refused};
+use dialect::error::{BedrockFailure, Cause, classify, refused};
 use dialect::reply::{converse_reply, invoke_reply};
 use dialect::stream::{ConverseEvent, InvokeTranslator, StreamEnd, StreamTranslator};
 use notation::{context, render, run, translate};
@@ -52,7 +52,7 @@ fn thinking_stays_before_the_tool_call_it_led_to() {
 /// run-llama/llama_index#20851: a signature may come with no thinking text at all.
 #[test]
 fn a_signature_alone_is_kept_because_the_next_turn_needs_it() {
-    let shown = translate("delta 0 sig c2ln; start 1 tool t A; stop 1");
+    let shown = translate("delta 0 sig c2ln; stop 0; start 1 tool t A; stop 1");
     assert!(shown.contains(
         "content_block_start 0 thinking\n\
          content_block_delta 0 signature_delta c2ln\n\
@@ -373,5 +373,5 @@ fn a_turn_that_ends_with_a_tool_call_is_told_as_one() {
 #[test]
 fn a_200_without_an_answer_is_bedrock_being_unavailable() {
     let broken = converse_reply(br#"{"Message":"x"}"#, "msg_test", &context()).unwrap_err();
-    assert_eq!(BedrockError::from(broken).cause, Cause::Unreadable);
+    assert_eq!(classify(&broken.as_failure()).cause, Cause::Unreadable);
 }

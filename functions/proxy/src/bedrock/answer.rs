@@ -25,7 +25,7 @@ pub(crate) struct BedrockAnswer {
 
 pub(super) enum AnswerBody {
     Whole(Reply),
-    Counted(i32),
+    Counted(u64),
     Streaming {
         pump: Box<Pump>,
         /// What the client will see first.
@@ -36,11 +36,11 @@ pub(super) enum AnswerBody {
 /// What is said of an answer before its body.
 pub(super) struct Head {
     headers: HeaderMap,
-    /// Names of what was left out on the way to Bedrock.
+    /// Names of what was left out of the request.
     losses: Vec<String>,
 }
 
-/// What was left out on the way to Bedrock.
+/// What was left out of the request, and of a whole answer.
 const DROPPED: HeaderName = HeaderName::from_static("x-spillway-bedrock-dropped");
 /// The model that answered.
 const MODEL: HeaderName = HeaderName::from_static("x-spillway-bedrock-model");
@@ -53,9 +53,6 @@ impl Head {
         headers.insert(ANTHROPIC_REQUEST_ID, header(call.request_id.as_str()));
         if !sent.model_id.starts_with("arn:") {
             headers.insert(MODEL, header(&sent.model_id));
-        }
-        if !losses.is_empty() {
-            headers.insert(DROPPED, header(&losses.join(",")));
         }
         Self { headers, losses }
     }
@@ -79,9 +76,15 @@ impl BedrockAnswer {
         record.first_byte();
         let Head {
             mut headers,
-            losses,
+            mut losses,
         } = self.head;
-        record.note().losses = Some(losses.join(",")).filter(|losses| !losses.is_empty());
+        if let AnswerBody::Whole(reply) = &self.body {
+            losses.extend(reply.losses.iter().map(str::to_owned));
+        }
+        if !losses.is_empty() {
+            headers.insert(DROPPED, header(&losses.join(",")));
+        }
+        record.note().losses = named(&losses);
         let body = match self.body {
             AnswerBody::Whole(reply) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -100,7 +103,7 @@ impl BedrockAnswer {
                 headers.insert(CONTENT_TYPE, event_stream);
                 headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                 headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
-                streamed(pump, begun, record, until, *deadlines)
+                streamed(pump, begun, losses, record, until, *deadlines)
             }
         };
         let mut response = Response::new(body);
@@ -109,12 +112,18 @@ impl BedrockAnswer {
     }
 }
 
+/// Losses as the log has them.
+fn named(losses: &[String]) -> Option<String> {
+    Some(losses.join(",")).filter(|losses| !losses.is_empty())
+}
+
 /// Tells nginx, and what learned from it, to pass the stream on as it comes.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 fn streamed(
     mut pump: Box<Pump>,
     begun: Vec<u8>,
+    mut losses: Vec<String>,
     mut record: Record,
     until: Instant,
     deadlines: Deadlines,
@@ -141,6 +150,8 @@ fn streamed(
         }
         record.note().bedrock_request_id = pump.aws_request_id().map(str::to_owned);
         record.note().stop_reason = pump.stop_reason().map(str::to_owned);
+        losses.extend(pump.losses().iter().map(str::to_owned));
+        record.note().losses = named(&losses);
         record.write(match pump.end() {
             Some(StreamEnd::Complete) => Outcome::Complete,
             Some(StreamEnd::Failed) | None => Outcome::UpstreamFailed,

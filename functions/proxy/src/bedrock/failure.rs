@@ -1,10 +1,8 @@
 //! What the SDK says of a failed call, in the dialect's words.
 
-use aws_sdk_bedrockruntime::types::error::{ConverseStreamOutputError, ResponseStreamError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use aws_smithy_types::event_stream::RawMessage;
 use dialect::error::BedrockFailure;
 use serde::Deserialize;
 
@@ -57,6 +55,30 @@ impl Failure {
             | Self::Cut
             | Self::Unreadable
             | Self::MalformedOutput => None,
+        }
+    }
+}
+
+impl From<BedrockFailure<'_>> for Failure {
+    fn from(failure: BedrockFailure<'_>) -> Self {
+        match failure {
+            BedrockFailure::Answered {
+                status,
+                code,
+                message,
+                retry_after_s,
+            } => Self::Answered {
+                status,
+                code: code.map(str::to_owned),
+                message: message.map(str::to_owned),
+                retry_after_s,
+                aws_request_id: None,
+            },
+            BedrockFailure::NoConnection => Self::NoConnection,
+            BedrockFailure::TimedOut => Self::TimedOut,
+            BedrockFailure::Cut => Self::Cut,
+            BedrockFailure::Unreadable => Self::Unreadable,
+            BedrockFailure::MalformedOutput => Self::MalformedOutput,
         }
     }
 }
@@ -114,69 +136,17 @@ struct ErrorBody {
     r#type: Option<String>,
 }
 
-/// What an exception in a stream is called; the SDK gives its variant but no code.
-pub(super) trait Exception: ProvideErrorMetadata {
-    fn exception(&self) -> Option<&'static str>;
-}
-
-impl Exception for ConverseStreamOutputError {
-    fn exception(&self) -> Option<&'static str> {
-        match self {
-            Self::InternalServerException(_) => Some("InternalServerException"),
-            Self::ModelStreamErrorException(_) => Some("ModelStreamErrorException"),
-            Self::ValidationException(_) => Some("ValidationException"),
-            Self::ThrottlingException(_) => Some("ThrottlingException"),
-            Self::ServiceUnavailableException(_) => Some("ServiceUnavailableException"),
-            _ => None,
-        }
-    }
-}
-
-impl Exception for ResponseStreamError {
-    fn exception(&self) -> Option<&'static str> {
-        match self {
-            Self::InternalServerException(_) => Some("InternalServerException"),
-            Self::ModelStreamErrorException(_) => Some("ModelStreamErrorException"),
-            Self::ModelTimeoutException(_) => Some("ModelTimeoutException"),
-            Self::ValidationException(_) => Some("ValidationException"),
-            Self::ThrottlingException(_) => Some("ThrottlingException"),
-            Self::ServiceUnavailableException(_) => Some("ServiceUnavailableException"),
-            _ => None,
-        }
-    }
-}
-
-/// A stream that broke: an exception in it, damaged frames, or a lost connection.
-pub(super) fn of_stream<E: Exception>(error: &SdkError<E, RawMessage>) -> Failure {
-    match error {
-        SdkError::ServiceError(context) => {
-            let raw = match context.raw() {
-                RawMessage::Decoded(message) => {
-                    let header = message
-                        .headers()
-                        .iter()
-                        .find(|header| header.name().as_str() == ":exception-type");
-                    header
-                        .and_then(|header| header.value().as_string().ok())
-                        .map(aws_smithy_types::str_bytes::StrBytes::as_str)
-                }
-                _ => None,
-            };
-            let code = context
-                .err()
-                .exception()
-                .or_else(|| context.err().code())
-                .or(raw);
-            Failure::Answered {
-                status: None,
-                code: code.map(str::to_owned),
-                message: context.err().message().map(str::to_owned),
-                retry_after_s: None,
-                aws_request_id: None,
-            }
-        }
-        SdkError::ResponseError(_) => Failure::Unreadable,
-        SdkError::TimeoutError(_) => Failure::TimedOut,
-        _ => Failure::Cut,
+/// An exception inside a stream. `text` is what a header says of it, `payload` the JSON of its frame.
+pub(super) fn of_exception(code: Option<&str>, text: Option<&str>, payload: &[u8]) -> Failure {
+    let body: ErrorBody = serde_json::from_slice(payload).unwrap_or_default();
+    Failure::Answered {
+        status: None,
+        code: code.map(str::to_owned),
+        message: body
+            .message
+            .or(body.capital_message)
+            .or_else(|| text.map(str::to_owned)),
+        retry_after_s: None,
+        aws_request_id: None,
     }
 }

@@ -3,11 +3,7 @@
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::{Builder, Config, Region, Token};
 use aws_sdk_bedrockruntime::error::ProvideErrorMetadata;
-use aws_sdk_bedrockruntime::operation::RequestId;
 use aws_sdk_bedrockruntime::primitives::Blob;
-use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
-use aws_sdk_bedrockruntime::types::error::{ConverseStreamOutputError, ResponseStreamError};
-use aws_sdk_bedrockruntime::types::{ConverseStreamOutput, ResponseStream};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::body::SdkBody;
@@ -16,8 +12,8 @@ use dialect::request::{Operation, RequestLabels, Translated};
 use futures_util::future::BoxFuture;
 
 use super::BedrockCall;
-use super::events::RawBody;
 use super::failure::{self, Failure};
+use super::frames::{Frames, TakeBody};
 
 /// What an operation gave.
 pub(super) struct Answered {
@@ -27,11 +23,8 @@ pub(super) struct Answered {
 
 pub(super) enum Output {
     /// The body of an answer that is not streamed.
-    Whole(Vec<u8>),
-    /// A number of tokens.
-    Counted(i32),
-    Converse(EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>),
-    Invoke(EventReceiver<ResponseStream, ResponseStreamError>),
+    Whole(Bytes),
+    Streamed(Frames),
 }
 
 /// A call under way. It owns all that it needs, so that a client can be given keep-alives meanwhile.
@@ -39,78 +32,68 @@ pub(super) type Calling = BoxFuture<'static, Result<Answered, Failure>>;
 
 /// Calls Bedrock once. Nothing is sent before the future is polled.
 pub(super) fn start(client: &Client, sent: &Translated, call: &BedrockCall<'_>) -> Calling {
-    let settings = override_for(call);
-    let body = Bytes::copy_from_slice(&sent.body);
     let id = sent.model_id.clone();
+    let body = Bytes::copy_from_slice(&sent.body);
+    let blob = Blob::new(body.clone());
+    let json = "application/json";
+    let taken = TakeBody::default();
+    // The operations are types of the SDK without a trait in common.
+    macro_rules! send {
+        ($operation:expr, $change:expr, $is_streamed:literal) => {{
+            let request = $operation.customize().config_override(override_for(call));
+            let request = request.mutate_request($change).interceptor(taken.clone());
+            receive(request.send(), taken, $is_streamed)
+        }};
+    }
     match sent.operation {
         Operation::ConverseStream => {
-            let request = client.converse_stream().model_id(id).customize();
-            let request = request
-                .config_override(settings)
-                .mutate_request(with_body(body));
-            receive(request.send(), |output| Output::Converse(output.stream))
+            let operation = client.converse_stream().model_id(id);
+            send!(operation, with_body(body), true)
         }
         Operation::Converse => {
-            let raw = RawBody::default();
-            let request = client
-                .converse()
-                .model_id(id)
-                .customize()
-                .config_override(settings);
-            let request = request
-                .mutate_request(with_body(body))
-                .interceptor(raw.clone());
-            receive(request.send(), move |_| Output::Whole(raw.take()))
+            let operation = client.converse().model_id(id);
+            send!(operation, with_body(body), false)
         }
         Operation::InvokeModelWithResponseStream => {
-            let request = client
-                .invoke_model_with_response_stream()
-                .model_id(id)
-                .content_type("application/json")
-                .body(Blob::new(body));
-            let request = request.customize().config_override(settings);
-            let request = request.mutate_request(with_labels(call));
-            receive(request.send(), |output| Output::Invoke(output.body))
+            let operation = client.invoke_model_with_response_stream().model_id(id);
+            let operation = operation.content_type(json).body(blob);
+            send!(operation, with_labels(call), true)
         }
         Operation::InvokeModel => {
-            let request = client
-                .invoke_model()
-                .model_id(id)
-                .content_type("application/json")
-                .body(Blob::new(body));
-            let request = request.customize().config_override(settings);
-            let request = request.mutate_request(with_labels(call));
-            receive(request.send(), |output| {
-                Output::Whole(output.body.into_inner())
-            })
+            let operation = client.invoke_model().model_id(id);
+            let operation = operation.content_type(json).body(blob);
+            send!(operation, with_labels(call), false)
         }
         Operation::CountTokens => {
-            let request = client.count_tokens().model_id(id).customize();
-            let request = request
-                .config_override(settings)
-                .mutate_request(with_body(body));
-            receive(request.send(), |output| {
-                Output::Counted(output.input_tokens)
-            })
+            let operation = client.count_tokens().model_id(id);
+            send!(operation, with_body(body), false)
         }
     }
 }
 
-/// Waits for the SDK's answer.
+/// Waits for the response. What the SDK makes of a success is not used: its body was taken before.
 fn receive<T, E>(
     sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send + 'static,
-    output: impl FnOnce(T) -> Output + Send + 'static,
+    taken: TakeBody,
+    is_streamed: bool,
 ) -> Calling
 where
-    T: RequestId,
-    E: ProvideErrorMetadata,
+    T: Send,
+    E: ProvideErrorMetadata + Send,
 {
     Box::pin(async move {
-        let answer = sent.await.map_err(|error| failure::of(&error))?;
-        let aws_request_id = answer.request_id().map(str::to_owned);
+        let sent = sent.await;
+        let Some(taken) = taken.taken() else {
+            return Err(sent.map_or_else(|error| failure::of(&error), |_| Failure::Unreadable));
+        };
+        drop(sent);
         Ok(Answered {
-            aws_request_id,
-            output: output(answer),
+            aws_request_id: taken.aws_request_id.clone(),
+            output: if is_streamed {
+                Output::Streamed(taken.frames())
+            } else {
+                Output::Whole(taken.whole().await?)
+            },
         })
     })
 }

@@ -1,14 +1,12 @@
 //! Bedrock's events in, Anthropic's events out.
 
-use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
-use aws_sdk_bedrockruntime::types::error::{ConverseStreamOutputError, ResponseStreamError};
-use aws_sdk_bedrockruntime::types::{ConverseStreamOutput, ResponseStream};
+use dialect::Losses;
 use dialect::error::classify;
-use dialect::stream::{InvokeTranslator, StreamEnd, StreamTranslator};
+use dialect::stream::{ConverseEvent, InvokeTranslator, StreamEnd, StreamTranslator, invoke_chunk};
 use domain::usage::TokenUsage;
 
-use super::events;
-use super::failure::{Failure, of_stream};
+use super::failure::Failure;
+use super::frames::{Event, Frames};
 use super::operation::{Calling, Output};
 
 /// A streamed answer, from the call to its last event.
@@ -21,8 +19,7 @@ pub(super) struct Pump {
 enum Source {
     /// Bedrock has not answered yet.
     Calling(Calling),
-    Converse(EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>),
-    Invoke(EventReceiver<ResponseStream, ResponseStreamError>),
+    Streaming(Frames),
 }
 
 /// The translator of the operation that was called.
@@ -42,6 +39,23 @@ macro_rules! translator {
 }
 
 impl Translator {
+    /// Takes one event.
+    fn push(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), Failure> {
+        match self {
+            Self::Converse(translator) => {
+                let event = ConverseEvent::parse(&event.event_type, &event.payload);
+                translator.push(event.map_err(|_| Failure::Unreadable)?, out);
+            }
+            Self::Invoke(translator) => {
+                let chunk = invoke_chunk(&event.event_type, &event.payload);
+                if let Some(chunk) = chunk.map_err(|_| Failure::Unreadable)? {
+                    translator.push(&chunk, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn ping(&mut self, out: &mut Vec<u8>) {
         translator!(self, translator => translator.ping(out));
     }
@@ -59,12 +73,20 @@ impl Translator {
         translator!(self, translator => translator.end())
     }
 
+    fn failure(&self) -> Option<Failure> {
+        translator!(self, translator => translator.failure().map(Failure::from))
+    }
+
     fn has_content(&self) -> bool {
         translator!(self, translator => translator.has_content())
     }
 
     fn usage(&self) -> TokenUsage {
         translator!(self, translator => translator.usage())
+    }
+
+    fn losses(&self) -> &Losses {
+        translator!(self, translator => translator.losses())
     }
 
     fn stop_reason(&self) -> Option<&str> {
@@ -84,34 +106,19 @@ impl Pump {
     /// Waits for Bedrock's answer, or for its next event, and appends what the client is told of it.
     /// Dropping the future loses nothing. After a failure there is nothing more to wait for.
     pub(super) async fn advance(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
-        match (&mut self.source, &mut self.translator) {
-            (Source::Calling(calling), _) => {
+        match &mut self.source {
+            Source::Calling(calling) => {
                 let answered = calling.as_mut().await?;
                 self.aws_request_id = answered.aws_request_id;
-                self.source = match answered.output {
-                    Output::Converse(events) => Source::Converse(events),
-                    Output::Invoke(events) => Source::Invoke(events),
-                    Output::Whole(_) | Output::Counted(_) => return Err(Failure::Unreadable),
+                let Output::Streamed(frames) = answered.output else {
+                    return Err(Failure::Unreadable);
                 };
+                self.source = Source::Streaming(frames);
             }
-            (Source::Converse(events), Translator::Converse(translator)) => {
-                match events.recv().await.map_err(|error| of_stream(&error))? {
-                    Some(event) => translator.push(events::event(&event), out),
-                    None => translator.finish(out),
-                }
-            }
-            (Source::Invoke(events), Translator::Invoke(translator)) => {
-                match events.recv().await.map_err(|error| of_stream(&error))? {
-                    Some(ResponseStream::Chunk(chunk)) => {
-                        let bytes = chunk.bytes.as_ref().map(AsRef::as_ref).unwrap_or_default();
-                        translator.push(bytes, out);
-                    }
-                    // Newer than this code.
-                    Some(_) => {}
-                    None => translator.finish(out),
-                }
-            }
-            (Source::Converse(_) | Source::Invoke(_), translator) => translator.finish(out),
+            Source::Streaming(frames) => match frames.next().await? {
+                Some(event) => self.translator.push(&event, out)?,
+                None => self.translator.finish(out),
+            },
         }
         Ok(())
     }
@@ -131,6 +138,11 @@ impl Pump {
         self.translator.end()
     }
 
+    /// Why the stream failed, when its translation ended it.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.translator.failure()
+    }
+
     /// Whether the client has been told anything that cannot be taken back.
     pub(super) fn has_content(&self) -> bool {
         self.translator.has_content()
@@ -144,6 +156,11 @@ impl Pump {
     /// Anthropic's stop reason, once it is known.
     pub(super) fn stop_reason(&self) -> Option<&str> {
         self.translator.stop_reason()
+    }
+
+    /// Parts of the answer that were left out.
+    pub(super) fn losses(&self) -> &Losses {
+        self.translator.losses()
     }
 
     /// AWS's id of the request, once it has answered.

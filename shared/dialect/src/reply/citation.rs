@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::ReplyContext;
+
 /// A citation of the Converse API
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Citation.html>).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,8 +92,9 @@ pub(crate) struct CitedDocument<'a> {
 }
 
 impl Citation {
-    /// The same in Anthropic's words, where there are some.
-    pub(crate) fn wire(&self) -> Option<WireCitation<'_>> {
+    /// The same in Anthropic's words, where there are some. A document's title is the client's:
+    /// Bedrock's `title` is the name under which Spillway sent the document.
+    pub(crate) fn wire<'a>(&'a self, context: &'a ReplyContext) -> Option<WireCitation<'a>> {
         let CitationLocation {
             unit,
             index,
@@ -101,7 +104,7 @@ impl Citation {
         let document = CitedDocument {
             cited_text: &self.cited_text,
             document_index: index,
-            document_title: self.title.as_deref(),
+            document_title: context.document_title(self.title.as_deref()),
             file_id: None,
         };
         Some(match unit {
@@ -169,13 +172,13 @@ struct LocationJson {
     search_result_location: Option<Span>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Span {
     #[serde(alias = "searchResultIndex")]
-    document_index: i64,
-    start: i64,
-    end: i64,
+    document_index: Option<i64>,
+    start: Option<i64>,
+    end: Option<i64>,
 }
 
 impl LocationJson {
@@ -188,16 +191,11 @@ impl LocationJson {
         ]
         .into_iter()
         .find_map(|(unit, span)| Some((unit, span?)))?;
-        let Span {
-            document_index: index,
-            start,
-            end,
-        } = span;
         Some(CitationLocation {
             unit,
-            index,
-            start,
-            end,
+            index: span.document_index.unwrap_or_default(),
+            start: span.start.unwrap_or_default(),
+            end: span.end.unwrap_or_default(),
         })
     }
 }

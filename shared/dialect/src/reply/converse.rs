@@ -19,8 +19,9 @@ use crate::{Losses, ReplyContext};
 /// Translates the body of a Converse answer.
 ///
 /// `message_id` becomes the message's `id`, because Converse has none. Tool inputs keep the order of
-/// their keys and the text of their numbers. Blank text is left out: Anthropic refuses it when the
-/// client sends it back.
+/// their keys and the text of their numbers. A block of blank text becomes the beginning of the text
+/// block after it, because Anthropic refuses blank text blocks when the client sends them back;
+/// without such a block it is left out.
 ///
 /// # Errors
 /// [`BrokenReply`] when the body is not an answer, or the model ended in malformed output.
@@ -32,11 +33,30 @@ pub fn converse_reply(
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| BrokenReply::Unreadable)?;
     let mut losses = Losses::default();
 
-    let answered = &answer.output.message.content;
-    let blocks: Vec<_> = answered
-        .iter()
-        .filter_map(|block| block.translate(context, &mut losses))
-        .collect();
+    let mut blocks = Vec::new();
+    let mut blank = String::new();
+    for block in &answer.output.message.content {
+        match block.translate(context, &mut losses) {
+            Some(WireBlock::Text { text, citations }) if text.trim().is_empty() => {
+                blank.push_str(&text);
+                if !citations.is_empty() {
+                    losses.add("reply:citation");
+                }
+            }
+            Some(WireBlock::Text { text, citations }) => {
+                let text = match std::mem::take(&mut blank) {
+                    blank if blank.is_empty() => text,
+                    blank => Cow::Owned(blank + &text),
+                };
+                blocks.push(WireBlock::Text { text, citations });
+            }
+            Some(block) => {
+                blank.clear();
+                blocks.push(block);
+            }
+            None => {}
+        }
+    }
     let called_a_tool = blocks
         .iter()
         .any(|block| matches!(block, WireBlock::ToolUse { .. }));
@@ -198,7 +218,10 @@ impl Block<'_> {
         losses: &mut Losses,
     ) -> Option<WireBlock<'a>> {
         if let Some(text) = &self.text {
-            return text_block(Cow::Borrowed(text), Vec::new());
+            return Some(WireBlock::Text {
+                text: Cow::Borrowed(text),
+                citations: Vec::new(),
+            });
         }
         if let Some(tool) = &self.tool_use {
             if is_server_tool(tool.r#type.as_deref()) {
@@ -221,7 +244,7 @@ impl Block<'_> {
             return reasoning.translate(losses);
         }
         if let Some(cited) = &self.citations_content {
-            return cited.translate(losses);
+            return Some(cited.translate(context, losses));
         }
         losses.add("reply:content_block");
         None
@@ -249,21 +272,25 @@ impl Reasoning {
 }
 
 impl CitationsContent {
-    fn translate(&self, losses: &mut Losses) -> Option<WireBlock<'_>> {
-        let texts = self
-            .content
-            .iter()
-            .flatten()
-            .filter_map(|part| part.text.as_deref());
+    fn translate<'a>(&'a self, context: &'a ReplyContext, losses: &mut Losses) -> WireBlock<'a> {
+        let parts = self.content.as_deref().unwrap_or_default();
+        if parts.iter().any(|part| part.text.is_none()) {
+            losses.add("reply:content_block");
+        }
         let all = self.citations.as_deref().unwrap_or_default();
-        let citations: Vec<_> = all.iter().filter_map(Citation::wire).collect();
+        let citations: Vec<_> = all
+            .iter()
+            .filter_map(|citation| citation.wire(context))
+            .collect();
         if citations.len() < all.len() {
             losses.add("reply:citation");
         }
-        text_block(Cow::Owned(texts.collect()), citations)
+        WireBlock::Text {
+            text: parts
+                .iter()
+                .filter_map(|part| part.text.as_deref())
+                .collect(),
+            citations,
+        }
     }
-}
-
-fn text_block<'a>(text: Cow<'a, str>, citations: Vec<WireCitation<'a>>) -> Option<WireBlock<'a>> {
-    (!text.trim().is_empty()).then_some(WireBlock::Text { text, citations })
 }

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{BrokenReply, InvokeUsage, RawObject, Reply, SAFEGUARDS_UNAVAILABLE, to_raw};
+use crate::error::AnthropicError;
 use crate::sse::write_json;
 use crate::{Losses, ReplyContext};
 
@@ -14,10 +15,14 @@ pub(crate) const INVOCATION_METRICS: &str = "amazon-bedrock-invocationMetrics";
 /// this code does not know included.
 ///
 /// # Errors
-/// [`BrokenReply`] when the body is not an Anthropic message.
+/// [`BrokenReply`] when the body is not an Anthropic message, or is Anthropic's error envelope.
 pub fn invoke_reply(body: &[u8], context: &ReplyContext) -> Result<Reply, BrokenReply> {
     let text = std::str::from_utf8(body).map_err(|_| BrokenReply::Unreadable)?;
     let mut message = RawObject::parse(text).ok_or(BrokenReply::Unreadable)?;
+    if message.read::<String>("type").as_deref() == Some("error") {
+        let error = AnthropicError::parse(body).ok_or(BrokenReply::Unreadable)?;
+        return Err(BrokenReply::Error(error));
+    }
     let stop_reason: String = message.read("stop_reason").ok_or(BrokenReply::Unreadable)?;
     let blocks: Vec<&RawValue> = message
         .text("content")

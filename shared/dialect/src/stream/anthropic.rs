@@ -63,6 +63,9 @@ impl<'a> MessageHead<'a> {
 pub(super) enum Block<'a> {
     Text {
         text: &'a str,
+        /// Present, and empty, where citations follow in deltas.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        citations: Option<[(); 0]>,
     },
     Thinking {
         thinking: &'a str,

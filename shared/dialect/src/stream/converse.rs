@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use domain::usage::TokenUsage;
 
 use super::anthropic::{Block, Delta, Event, MessageEnd, MessageHead, NoInput};
-use super::{BlockDelta, BlockStart, ConverseEvent, StreamEnd};
-use crate::error::{BedrockError, Cause};
-use crate::reply::{ConverseUsage, Stop, WireUsage};
+use super::order::{BlockEvent, BlockOrder};
+use super::{BlockDelta, BlockStart, ConverseEvent, Fault, StreamEnd};
+use crate::error::{BedrockError, BedrockFailure, classify};
+use crate::reply::{Citation, ConverseUsage, Stop, WireUsage};
 use crate::{Losses, ReplyContext};
 
 /// Translates one `ConverseStream` answer, event by event.
@@ -31,19 +32,28 @@ use crate::{Losses, ReplyContext};
 /// After `messageStop` the answer is whole, so a failure costs only the token counts. A malformed
 /// stop reason is a failure.
 ///
-/// Content: Bedrock announces tools but neither text nor thinking, so a delta of another kind or
-/// another index than the open block's closes that one and opens its own. Indexes are counted anew:
-/// 0, 1, 2, …. A text block opens with its first visible character, because Anthropic refuses blank
-/// text blocks when the client sends them back. Signatures are gathered and written once at the
-/// block's end, because clients replace rather than append; redacted thinking is gathered, because
-/// Anthropic writes it in one piece.
+/// Content: blocks are written one after the other ([`BlockOrder`]). Bedrock announces tools but neither
+/// text nor thinking, so a delta of another kind than the open block's closes that one and opens its
+/// own. Indexes are counted anew: 0, 1, 2, …. A piece of a tool's input without its call ends the stream
+/// with an error, because what was written of that call would look whole.
+///
+/// A text block opens with its first visible character, because Anthropic refuses blank text blocks when
+/// the client sends them back. Citations that come before it are written first, as Anthropic does. A block
+/// of blank text becomes the beginning of the text block after it.
+///
+/// Signatures are gathered and written once at the block's end, because clients replace rather than
+/// append; redacted thinking is gathered, because Anthropic writes it in one piece.
 #[derive(Debug)]
 pub struct StreamTranslator {
     message_id: String,
     request_id: String,
     context: ReplyContext,
     state: State,
+    order: BlockOrder,
     open: Option<OpenBlock>,
+    fault: Option<Fault>,
+    /// Blank text whose block has ended: the beginning of the next text block.
+    blank: String,
     /// How many blocks were begun on the wire; the open one is the last of them.
     blocks: u32,
     called_a_tool: bool,
@@ -74,8 +84,13 @@ struct OpenBlock {
 /// What of the open block is written already, and what waits for its end.
 #[derive(Debug)]
 enum Content {
-    /// Only white space so far; nothing is written.
-    BlankText(String),
+    /// Announced as something that no Anthropic message holds, or as nothing; nothing is written.
+    Unknown,
+    /// Only white space and citations so far; nothing is written.
+    BlankText {
+        text: String,
+        citations: Vec<Citation>,
+    },
     /// `content_block_start` is written.
     Text,
     /// `content_block_start` is written.
@@ -101,7 +116,10 @@ impl StreamTranslator {
             request_id: request_id.into(),
             context,
             state: State::Waiting,
+            order: BlockOrder::default(),
             open: None,
+            fault: None,
+            blank: String::new(),
             blocks: 0,
             called_a_tool: false,
             usage: None,
@@ -123,18 +141,13 @@ impl StreamTranslator {
                 }
             },
             _ if !matches!(self.state, State::Writing) => {}
-            ConverseEvent::BlockStart { index, start } => self.start_block(index, &start, out),
-            ConverseEvent::BlockDelta { index, delta } => self.add(index, delta, out),
-            ConverseEvent::BlockStop { index } => {
-                // A late stop of a block that was closed already must not close its successor.
-                if self
-                    .open
-                    .as_ref()
-                    .is_some_and(|open| open.bedrock_index == index)
-                {
-                    self.close_block(out);
-                }
+            ConverseEvent::BlockStart { index, start } => {
+                self.take(index, BlockEvent::Start(start), out);
             }
+            ConverseEvent::BlockDelta { index, delta } => {
+                self.take(index, BlockEvent::Delta(delta), out);
+            }
+            ConverseEvent::BlockStop { index } => self.take(index, BlockEvent::Stop, out),
             ConverseEvent::MessageStop {
                 stop_reason,
                 stop_sequence,
@@ -156,7 +169,7 @@ impl StreamTranslator {
 
     /// Takes the end of Bedrock's stream. Without `messageStop` before it, that is a failure.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.fail(&Cause::Cut.into(), out);
+        self.fail_with(Fault::Cut, out);
     }
 
     /// Takes an exception in the stream, a lost connection or a time-out.
@@ -171,6 +184,19 @@ impl StreamTranslator {
                 self.state = State::Failed;
             }
         }
+    }
+
+    /// Ends the stream for a reason that the translation itself found.
+    fn fail_with(&mut self, fault: Fault, out: &mut Vec<u8>) {
+        self.fail(&classify(&fault.as_failure()), out);
+        if self.end() == Some(StreamEnd::Failed) {
+            self.fault.get_or_insert(fault);
+        }
+    }
+
+    /// Why the stream failed, when neither an exception nor the connection did it.
+    pub fn failure(&self) -> Option<BedrockFailure<'_>> {
+        self.fault.as_ref().map(Fault::as_failure)
     }
 
     /// How the stream ended, once it has. Nothing is written afterwards.
@@ -224,6 +250,26 @@ impl StreamTranslator {
         self.usage.get_or_insert(usage.tokens());
     }
 
+    /// Takes an event of a block, and writes what may be written now.
+    fn take(&mut self, index: i64, event: BlockEvent<'_>, out: &mut Vec<u8>) {
+        let mut order = std::mem::take(&mut self.order);
+        order.take(index, event, |index, event| self.write(index, event, out));
+        self.order = order;
+    }
+
+    fn write(&mut self, index: i64, event: BlockEvent<'_>, out: &mut Vec<u8>) {
+        if !matches!(self.state, State::Writing) {
+            return;
+        }
+        match event {
+            BlockEvent::Start(start) => self.start_block(index, &start, out),
+            BlockEvent::Delta(delta) => self.add(index, delta, out),
+            // A late stop of a block that was closed already must not close its successor.
+            BlockEvent::Stop if self.open_content(index).is_some() => self.close_block(out),
+            BlockEvent::Stop => {}
+        }
+    }
+
     fn start_block(&mut self, index: i64, start: &BlockStart<'_>, out: &mut Vec<u8>) {
         self.close_block(out);
         match start {
@@ -240,8 +286,11 @@ impl StreamTranslator {
                 self.called_a_tool = true;
                 self.opened(index, Content::Tool);
             }
-            BlockStart::ServerToolUse => self.losses.add("reply:server_tool_use"),
-            BlockStart::Other => {}
+            BlockStart::ServerToolUse => {
+                self.losses.add("reply:server_tool_use");
+                self.opened(index, Content::Unknown);
+            }
+            BlockStart::Other => self.opened(index, Content::Unknown),
         }
     }
 
@@ -277,56 +326,81 @@ impl StreamTranslator {
                 }
             }
             BlockDelta::ToolInput(partial_json) if !partial_json.is_empty() => {
-                // Without an open call it belongs to a tool that the server runs.
-                if let Some(Content::Tool) = self.open_content(index) {
-                    self.delta(
+                match self.open_content(index) {
+                    Some(Content::Tool) => self.delta(
                         Delta::InputJson {
                             partial_json: &partial_json,
                         },
                         out,
-                    );
+                    ),
+                    Some(Content::Unknown) => self.losses.add("reply:content_block"),
+                    _ => self.fail_with(Fault::Unreadable, out),
                 }
             }
-            BlockDelta::Citation(citation) => match (self.open_content(index), citation.wire()) {
-                (Some(Content::Text), Some(citation)) => {
-                    self.delta(Delta::Citations { citation }, out);
-                }
-                _ => self.losses.add("reply:citation"),
-            },
+            BlockDelta::Citation(citation) => self.add_citation(index, citation, out),
             BlockDelta::Unknown => self.losses.add("reply:content_block"),
-            // Empty pieces say nothing.
+            // Empty pieces add nothing.
             BlockDelta::Text(_)
             | BlockDelta::Reasoning(_)
             | BlockDelta::Signature(_)
             | BlockDelta::Redacted(_)
-            | BlockDelta::ToolInput(_) => {}
+            | BlockDelta::ToolInput(_)
+            | BlockDelta::Empty => {}
         }
     }
 
     fn add_text(&mut self, index: i64, text: &str, out: &mut Vec<u8>) {
-        let is_blank = text.trim().is_empty();
-        match self.open_content(index) {
-            Some(Content::Text) => self.delta(Delta::Text { text }, out),
-            Some(Content::BlankText(held)) if is_blank => held.push_str(text),
-            Some(Content::BlankText(held)) => {
-                let text = std::mem::take(held) + text;
-                self.start_text(index, &text, out);
-            }
-            _ => {
-                self.close_block(out);
-                if is_blank {
-                    self.opened(index, Content::BlankText(text.to_owned()));
-                } else {
-                    self.start_text(index, text, out);
-                }
-            }
+        if let Some(Content::Text) = self.open_content(index) {
+            self.delta(Delta::Text { text }, out);
+            return;
+        }
+        let (mut held, citations) = self.take_blank_text(index, out);
+        held.push_str(text);
+        if held.trim().is_empty() {
+            let text = held;
+            self.opened(index, Content::BlankText { text, citations });
+            return;
+        }
+        let is_cited = !citations.is_empty();
+        self.start(
+            Block::Text {
+                text: "",
+                citations: is_cited.then_some([]),
+            },
+            out,
+        );
+        self.opened(index, Content::Text);
+        for citation in &citations {
+            self.cite(citation, out);
+        }
+        self.delta(Delta::Text { text: &held }, out);
+    }
+
+    fn add_citation(&mut self, index: i64, citation: Citation, out: &mut Vec<u8>) {
+        if let Some(Content::Text) = self.open_content(index) {
+            self.cite(&citation, out);
+            return;
+        }
+        let (text, mut citations) = self.take_blank_text(index, out);
+        citations.push(citation);
+        self.opened(index, Content::BlankText { text, citations });
+    }
+
+    fn cite(&mut self, citation: &Citation, out: &mut Vec<u8>) {
+        match citation.wire(&self.context) {
+            Some(citation) => self.delta(Delta::Citations { citation }, out),
+            None => self.losses.add("reply:citation"),
         }
     }
 
-    fn start_text(&mut self, index: i64, text: &str, out: &mut Vec<u8>) {
-        self.start(Block::Text { text: "" }, out);
-        self.opened(index, Content::Text);
-        self.delta(Delta::Text { text }, out);
+    /// What is held of the block's text, and of the blank text before the block. Closes every other
+    /// block.
+    fn take_blank_text(&mut self, index: i64, out: &mut Vec<u8>) -> (String, Vec<Citation>) {
+        if let Some(Content::BlankText { text, citations }) = self.open_content(index) {
+            return (std::mem::take(text), std::mem::take(citations));
+        }
+        self.close_block(out);
+        (std::mem::take(&mut self.blank), Vec::new())
     }
 
     fn open_thinking(&mut self, index: i64, out: &mut Vec<u8>) {
@@ -354,7 +428,14 @@ impl StreamTranslator {
             return;
         };
         match content {
-            Content::BlankText(_) => return,
+            Content::Unknown => return,
+            Content::BlankText { text, citations } => {
+                if !citations.is_empty() {
+                    self.losses.add("reply:citation");
+                }
+                self.blank = text;
+                return;
+            }
             Content::Text | Content::Tool => {}
             Content::Thinking { signature } => {
                 if !signature.is_empty() {
@@ -386,9 +467,17 @@ impl StreamTranslator {
         if stop == Stop::Unknown {
             self.losses.add("reply:stop_reason");
         }
-        let Some(stop_reason) = stop.anthropic(self.called_a_tool) else {
+        if stop == Stop::Malformed {
             // The open block stays open: what was written of it is not to be used.
-            self.fail(&Cause::ServiceError.into(), out);
+            self.fail_with(Fault::MalformedOutput, out);
+            return;
+        }
+        let mut order = std::mem::take(&mut self.order);
+        order.release_all(|index, event| self.write(index, event, out));
+        // What was released may have ended the stream.
+        let is_writing = matches!(self.state, State::Writing);
+        let stop_reason = stop.anthropic(self.called_a_tool);
+        let Some(stop_reason) = stop_reason.filter(|_| is_writing) else {
             return;
         };
         self.close_block(out);
@@ -439,6 +528,7 @@ impl StreamTranslator {
     }
 
     fn start(&mut self, content_block: Block<'_>, out: &mut Vec<u8>) {
+        self.blank.clear();
         Event::ContentBlockStart {
             index: self.blocks,
             content_block,

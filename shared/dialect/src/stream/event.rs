@@ -1,7 +1,8 @@
-//! What `ConverseStream` says, without the AWS SDK's types.
+//! The events of `ConverseStream` and the chunks of `InvokeModelWithResponseStream`, read from the
+//! JSON payloads of their frames.
 //!
-//! The caller fills these from the SDK's events; captured streams, tests and fuzzing read them from
-//! the JSON payload of an event frame.
+//! Members, union variants and enum values that this code does not list are allowed everywhere: AWS
+//! adds them without notice.
 
 use std::borrow::Cow;
 
@@ -85,8 +86,42 @@ pub enum BlockDelta<'a> {
     ToolInput(Cow<'a, str>),
     /// `citation`.
     Citation(Citation),
+    /// A union without a member: nothing is added.
+    Empty,
     /// Anything else.
     Unknown,
+}
+
+fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
+}
+
+impl BlockStart<'_> {
+    pub(super) fn into_owned(self) -> BlockStart<'static> {
+        match self {
+            Self::ToolUse { id, name } => BlockStart::ToolUse {
+                id: owned(id),
+                name: owned(name),
+            },
+            Self::ServerToolUse => BlockStart::ServerToolUse,
+            Self::Other => BlockStart::Other,
+        }
+    }
+}
+
+impl BlockDelta<'_> {
+    pub(super) fn into_owned(self) -> BlockDelta<'static> {
+        match self {
+            Self::Text(text) => BlockDelta::Text(owned(text)),
+            Self::Reasoning(text) => BlockDelta::Reasoning(owned(text)),
+            Self::Signature(part) => BlockDelta::Signature(owned(part)),
+            Self::Redacted(part) => BlockDelta::Redacted(Cow::Owned(part.into_owned())),
+            Self::ToolInput(part) => BlockDelta::ToolInput(owned(part)),
+            Self::Citation(citation) => BlockDelta::Citation(citation),
+            Self::Empty => BlockDelta::Empty,
+            Self::Unknown => BlockDelta::Unknown,
+        }
+    }
 }
 
 /// The payload of an event is not JSON of the event's shape.
@@ -114,9 +149,13 @@ impl<'a> ConverseEvent<'a> {
             }
             "contentBlockDelta" => {
                 let json: DeltaJson = read(payload)?;
+                let delta = match json.delta.unwrap_or_default().read()? {
+                    BlockDelta::Unknown if has_no_delta(payload) => BlockDelta::Empty,
+                    delta => delta,
+                };
                 Self::BlockDelta {
                     index: json.content_block_index,
-                    delta: json.delta.unwrap_or_default().read()?,
+                    delta,
                 }
             }
             "contentBlockStop" => Self::BlockStop {
@@ -134,6 +173,32 @@ impl<'a> ConverseEvent<'a> {
             _ => Self::Unknown,
         })
     }
+}
+
+/// Whether the `delta` of a payload is absent, `null` or `{}`.
+fn has_no_delta(payload: &[u8]) -> bool {
+    let event: Value = serde_json::from_slice(payload).unwrap_or_default();
+    let delta = event.get("delta").unwrap_or(&Value::Null);
+    delta.is_null() || delta.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// The bytes of one `chunk` of `InvokeModelWithResponseStream`: an event of Anthropic's stream as
+/// JSON. `None` for an event of another type
+/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_PayloadPart.html>).
+///
+/// # Errors
+/// [`UnreadableEvent`] when a chunk does not have its shape.
+pub fn invoke_chunk(event_type: &str, payload: &[u8]) -> Result<Option<Vec<u8>>, UnreadableEvent> {
+    #[derive(Deserialize)]
+    struct ChunkJson {
+        bytes: String,
+    }
+    if event_type != "chunk" {
+        return Ok(None);
+    }
+    let chunk: ChunkJson = serde_json::from_slice(payload).map_err(|_| UnreadableEvent)?;
+    let bytes = STANDARD.decode(chunk.bytes).map_err(|_| UnreadableEvent)?;
+    Ok(Some(bytes))
 }
 
 #[derive(Deserialize)]
@@ -188,7 +253,7 @@ struct DeltaUnion {
 
 #[derive(Deserialize)]
 struct ToolInputJson {
-    input: String,
+    input: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -208,7 +273,7 @@ impl DeltaUnion {
             Self {
                 tool_use: Some(tool),
                 ..
-            } => BlockDelta::ToolInput(tool.input.into()),
+            } => BlockDelta::ToolInput(tool.input.unwrap_or_default().into()),
             Self {
                 reasoning_content: Some(reasoning),
                 ..

@@ -6,8 +6,8 @@ use domain::usage::TokenUsage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::StreamEnd;
-use crate::error::{BedrockError, Cause};
+use super::{Fault, StreamEnd};
+use crate::error::{AnthropicError, BedrockError, BedrockFailure, classify};
 use crate::reply::{
     INVOCATION_METRICS, InvokeUsage, RawObject, SAFEGUARDS_UNAVAILABLE, to_raw,
     with_known_tool_name,
@@ -32,7 +32,8 @@ use crate::{Losses, ReplyContext};
 /// | `content_block_start` | as it is, or with the tool's own name |
 /// | `message_delta` | held until `message_stop`, which brings the counts that it lacks |
 /// | `message_stop` | without `amazon-bedrock-invocationMetrics` |
-/// | `error` | an error of ours |
+/// | `error` | an error of ours, by its type and message |
+/// | `message_start` once more, of the same message | nothing |
 /// | any other | as it is, between `message_start` and the end |
 ///
 /// An event where Anthropic's order does not allow it (a delta without its block, a block inside a
@@ -47,9 +48,12 @@ pub struct InvokeTranslator {
     open: Option<u64>,
     /// `message_delta` waits for `message_stop`: clients take it for the end.
     held: Vec<Box<RawValue>>,
+    /// The message's `id`.
+    message_id: Option<String>,
     stop_reason: Option<String>,
     usage: TokenUsage,
     losses: Losses,
+    fault: Option<Fault>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +96,11 @@ impl InvokeTranslator {
             next_index: 0,
             open: None,
             held: Vec::new(),
+            message_id: None,
             stop_reason: None,
             usage: TokenUsage::default(),
             losses: Losses::default(),
+            fault: None,
         }
     }
 
@@ -104,14 +110,14 @@ impl InvokeTranslator {
             return;
         }
         let text = std::str::from_utf8(chunk).unwrap_or_default();
-        let failure = match serde_json::from_str::<Head<'_>>(text) {
-            Ok(head) if head.r#type == "error" => Some(Cause::ServiceError),
-            Ok(head) if self.translate(&head, text, out).is_some() => None,
-            Ok(_) | Err(_) => Some(Cause::Unreadable),
+        let fault = match serde_json::from_str::<Head<'_>>(text) {
+            Ok(head) if head.r#type == "error" => {
+                AnthropicError::parse(chunk).map_or(Fault::Unreadable, Fault::Error)
+            }
+            Ok(head) if self.translate(&head, text, out).is_some() => return,
+            Ok(_) | Err(_) => Fault::Unreadable,
         };
-        if let Some(cause) = failure {
-            self.fail(&cause.into(), out);
-        }
+        self.fail_with(fault, out);
     }
 
     /// Appends a keep-alive, unless the stream is over. Before `message_start` it is a comment,
@@ -126,7 +132,7 @@ impl InvokeTranslator {
 
     /// Takes the end of Bedrock's stream. Without `message_stop` before it, that is a failure.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.fail(&Cause::Cut.into(), out);
+        self.fail_with(Fault::Cut, out);
     }
 
     /// Takes an exception in the stream, a lost connection or a time-out.
@@ -140,6 +146,19 @@ impl InvokeTranslator {
             );
             self.state = State::Failed;
         }
+    }
+
+    /// Ends the stream for a reason that the translation itself found.
+    fn fail_with(&mut self, fault: Fault, out: &mut Vec<u8>) {
+        self.fail(&classify(&fault.as_failure()), out);
+        if self.end() == Some(StreamEnd::Failed) {
+            self.fault.get_or_insert(fault);
+        }
+    }
+
+    /// Why the stream failed, when neither an exception nor the connection did it.
+    pub fn failure(&self) -> Option<BedrockFailure<'_>> {
+        self.fault.as_ref().map(Fault::as_failure)
     }
 
     /// How the stream ended, once it has. Nothing is written afterwards.
@@ -176,6 +195,8 @@ impl InvokeTranslator {
     fn translate(&mut self, head: &Head<'_>, text: &str, out: &mut Vec<u8>) -> Option<()> {
         match (self.state, head.r#type.as_ref()) {
             (State::Waiting, "message_start") => self.start_message(text, out)?,
+            // Gateways have been seen to send it twice. A second message is another matter.
+            (State::Writing, "message_start") if self.is_same_message(text) => {}
             (State::Writing, "content_block_start") => self.start_block(head.index?, text, out)?,
             (State::Writing, "content_block_delta") => {
                 self.open.filter(|open| Some(*open) == head.index)?;
@@ -209,12 +230,20 @@ impl InvokeTranslator {
         let mut event = RawObject::parse(text)?;
         let mut message = RawObject::parse(event.text("message")?)?;
         self.count(message.read("usage").unwrap_or_default());
+        self.message_id = message.read("id");
         message.set("model", to_raw(&self.context.requested_model));
         let message = message.into_raw();
         event.set("message", message);
         write_object(out, "message_start", &event);
         self.state = State::Writing;
         Some(())
+    }
+
+    /// Whether a `message_start` names the message that was begun, of which nothing has come yet.
+    fn is_same_message(&self, text: &str) -> bool {
+        let id = RawObject::parse(text)
+            .and_then(|event| RawObject::parse(event.text("message")?)?.read::<String>("id"));
+        self.next_index == 0 && id.is_some() && id == self.message_id
     }
 
     fn start_block(&mut self, index: u64, text: &str, out: &mut Vec<u8>) -> Option<()> {

@@ -296,10 +296,21 @@ enum InputForm {
 use InputForm::{AsText, Parsed};
 
 fn expected(blocks: &[Block], inputs: InputForm) -> Vec<Value> {
-    let visible = blocks
-        .iter()
-        .filter(|block| !matches!(block, Block::Text(text) if text.trim().is_empty()));
+    // Blank text begins the text block after it.
+    let mut blank = String::new();
+    let mut visible = Vec::new();
+    for block in blocks {
+        match block {
+            Block::Text(text) if text.trim().is_empty() => blank.push_str(text),
+            Block::Text(text) => visible.push(Block::Text(std::mem::take(&mut blank) + text)),
+            other => {
+                blank.clear();
+                visible.push(other.clone());
+            }
+        }
+    }
     visible
+        .iter()
         .map(|block| match block {
             Block::Text(text) => json!({ "type": "text", "text": text }),
             Block::Thinking(text, signature) => {

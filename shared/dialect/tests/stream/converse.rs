@@ -162,17 +162,83 @@ fn a_block_that_is_announced_without_a_kind_waits_for_its_first_delta() {
 }
 
 #[test]
-fn blank_text_is_left_out_but_white_space_before_text_is_kept() {
+fn blank_block_begins_the_text_block_after_it() {
     assert_snapshot!(translate(
-        "messageStart; delta 0 text ; delta 0 text \\n; delta 0 text \\n; stop 0;
-         delta 1 text \\n; delta 1 text \\nHi; delta 1 text \\n; stop 1"), @r"
+        "messageStart; delta 0 text One.; stop 0; delta 1 text ; delta 1 text \\n; stop 1;
+         delta 2 text \\n; delta 2 text Two.; delta 2 text \\n; stop 2; delta 3 text \\n; stop 3;
+         start 4 tool t1 Read; stop 4; delta 5 text Three.; stop 5; delta 6 text \\n; stop 6;
+         messageStop end_turn"), @r"
     message_start msg_test claude-opus-5-5
     ping
     content_block_start 0 text
-    content_block_delta 0 text_delta \n\nHi
-    content_block_delta 0 text_delta \n
+    content_block_delta 0 text_delta One.
     content_block_stop 0
+    content_block_start 1 text
+    content_block_delta 1 text_delta \n\nTwo.
+    content_block_delta 1 text_delta \n
+    content_block_stop 1
+    content_block_start 2 tool_use t1 Read
+    content_block_stop 2
+    content_block_start 3 text
+    content_block_delta 3 text_delta Three.
+    content_block_stop 3
     ");
+}
+
+#[test]
+fn interleaved_blocks_are_written_one_after_the_other() {
+    assert_snapshot!(translate(
+        "messageStart; start 0 tool t0 Read; delta 0 input {\"a\":; start 1 tool t1 Bash;
+         delta 1 input {\"b\":2}; delta 0 input 1}; stop 1; delta 2 text Hi; stop 0; stop 2;
+         messageStop tool_use; metadata in=1 out=1"), @r#"
+    message_start msg_test claude-opus-5-5
+    ping
+    content_block_start 0 tool_use t0 Read
+    content_block_delta 0 input_json_delta {"a":
+    content_block_delta 0 input_json_delta 1}
+    content_block_stop 0
+    content_block_start 1 tool_use t1 Bash
+    content_block_delta 1 input_json_delta {"b":2}
+    content_block_stop 1
+    content_block_start 2 text
+    content_block_delta 2 text_delta Hi
+    content_block_stop 2
+    message_delta tool_use in=1 out=1 read=0 write=0
+    message_stop
+    "#);
+}
+
+#[test]
+fn interleaved_blocks_that_never_stop_are_whole_at_the_end() {
+    let shown = translate(
+        "start 0 tool t0 Read; start 1 tool t1 Bash; delta 1 input {}; delta 0 input {\"a\":1};
+         messageStop tool_use; metadata in=1 out=1",
+    );
+    let blocks = "content_block_start 0 tool_use t0 Read\n\
+                  content_block_delta 0 input_json_delta {\"a\":1}\n\
+                  content_block_stop 0\n\
+                  content_block_start 1 tool_use t1 Bash\n\
+                  content_block_delta 1 input_json_delta {}\n\
+                  content_block_stop 1\n\
+                  message_delta tool_use";
+    assert!(shown.contains(blocks), "{shown}");
+}
+
+#[test]
+fn tool_input_without_its_call_ends_the_stream_with_an_error() {
+    for steps in [
+        "start 0 tool t0 Read; delta 0 input {\"a\":; stop 0; delta 0 input 1}",
+        "start 0 tool t0 Read; delta 0 input {\"a\":; delta 0 text Hi; delta 0 input 1}",
+        "start 0 tool t0 Read; start 1 tool t1 Bash; stop 1; delta 1 input {}; stop 0",
+        "delta 0 input {}",
+    ] {
+        let steps = format!("{steps}; messageStop tool_use; metadata in=1 out=1");
+        let shown = translate(&steps);
+        assert!(
+            shown.ends_with("error overloaded_error req_test\n"),
+            "{shown}"
+        );
+    }
 }
 
 #[test]
@@ -205,15 +271,27 @@ fn redacted_thinking_is_gathered_and_not_encoded_again() {
 }
 
 #[test]
-fn a_citation_is_added_to_its_text() {
-    assert_snapshot!(translate("messageStart; delta 0 cite early; delta 0 text Said; delta 0 cite so; stop 0"), @r#"
+fn citation_before_or_after_its_text_reaches_the_client() {
+    assert_snapshot!(translate("messageStart; start 0; delta 0 cite early; delta 0 text ; delta 0 text Said; delta 0 cite so; stop 0"), @r#"
     message_start msg_test claude-opus-5-5
     ping
-    content_block_start 0 text
+    content_block_start 0 text []
+    content_block_delta 0 citations_delta {"type":"page_location","cited_text":"early","document_index":0,"document_title":"Title of the client","file_id":null,"start_page_number":1,"end_page_number":2}
     content_block_delta 0 text_delta Said
-    content_block_delta 0 citations_delta {"type":"page_location","cited_text":"so","document_index":0,"document_title":"Title","file_id":null,"start_page_number":1,"end_page_number":2}
+    content_block_delta 0 citations_delta {"type":"page_location","cited_text":"so","document_index":0,"document_title":"Title of the client","file_id":null,"start_page_number":1,"end_page_number":2}
     content_block_stop 0
     "#);
+    let (translator, out) = run(
+        "messageStart; delta 0 cite lone; delta 0 text \\n; stop 0; delta 1 text Hi; stop 1",
+        context(),
+    );
+    assert!(!render(&out).contains("citations_delta"));
+    let losses: Vec<_> = translator.losses().iter().collect();
+    assert_eq!(
+        losses,
+        ["reply:citation"],
+        "text that is blank cannot be cited"
+    );
 }
 
 #[test]

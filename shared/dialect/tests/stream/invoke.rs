@@ -1,7 +1,8 @@
 //! `InvokeModelWithResponseStream`: what is changed, and that nothing else is.
 
-use dialect::ReplyContext;
+use dialect::error::{Cause, classify, refused};
 use dialect::stream::{InvokeTranslator, StreamEnd};
+use dialect::{Refused, ReplyContext};
 use domain::usage::TokenUsage;
 use insta::assert_snapshot;
 
@@ -129,12 +130,15 @@ fn requested_safeguards_are_told_to_be_unavailable() {
 
 #[test]
 fn events_out_of_order_end_the_stream_with_an_error() {
+    let another = START.replace(r#""id":"msg_"#, r#""id":"msg_other_"#);
+    assert_ne!(another, START);
     let inside = TEXT.replace(r#""index":0"#, r#""index":1"#);
     let other = HI.replace(r#""index":0"#, r#""index":1"#);
     let table: &[&[&str]] = &[
         &[TEXT],
         &[END],
-        &[START, START],
+        &[START, &another],
+        &[START, TEXT, START],
         &[START, HI],
         &[START, TEXT, &inside],
         &[START, TEXT, &other],
@@ -161,6 +165,47 @@ fn events_out_of_order_end_the_stream_with_an_error() {
         );
         assert!(!last.contains("arn:"), "{last}");
     }
+}
+
+#[test]
+fn message_start_sent_twice_is_written_once() {
+    let (translator, out) = run(&[START, START, TEXT, HI, STOP, DELTA, END], context());
+    assert_eq!(translator.end(), Some(StreamEnd::Complete));
+    assert_eq!(out.matches("event: message_start").count(), 1);
+}
+
+#[test]
+fn error_inside_a_stream_has_the_meaning_of_its_type_and_message() {
+    for (chunk, cause, error_type) in [
+        (
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited","details":null},"request_id":"req_1"}"#,
+            Cause::Throttled,
+            "overloaded_error",
+        ),
+        (
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+            Cause::ServiceError,
+            "overloaded_error",
+        ),
+        (
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 211055 tokens > 200000 maximum"}}"#,
+            Cause::PromptTooLong,
+            "invalid_request_error",
+        ),
+        ("not JSON", Cause::Unreadable, "overloaded_error"),
+    ] {
+        let (translator, out) = run(&[chunk], context());
+        assert!(out.contains(error_type), "{out}");
+        let failure = translator.failure().expect("it failed");
+        assert_eq!(classify(&failure).cause, cause, "{chunk}");
+    }
+    let message = "messages.1.content.0: Invalid `signature` in `thinking` block";
+    let chunk = format!(
+        r#"{{"type":"error","error":{{"type":"invalid_request_error","message":"{message}"}}}}"#
+    );
+    let (translator, _) = run(&[&chunk], context());
+    let refused = refused(&translator.failure().expect("it failed"));
+    assert_eq!(refused, [Refused::ThinkingHistory], "it can be repaired");
 }
 
 #[test]

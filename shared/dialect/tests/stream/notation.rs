@@ -25,6 +25,7 @@ use serde_json::Value;
 pub(crate) fn context() -> ReplyContext {
     ReplyContext {
         requested_model: "claude-opus-5-5".to_owned(),
+        document_titles: vec![Some("Title of the client".to_owned())],
         ..ReplyContext::default()
     }
 }
@@ -131,7 +132,7 @@ fn delta(kind: &str, text: String) -> BlockDelta<'static> {
         "redacted" => BlockDelta::Redacted(text.into_bytes().into()),
         "input" => BlockDelta::ToolInput(text.into()),
         "cite" => BlockDelta::Citation(Citation {
-            title: Some("Title".to_owned()),
+            title: Some("document-1".to_owned()),
             source: None,
             cited_text: text,
             location: Some(CitationLocation {
@@ -198,7 +199,7 @@ fn line(name: &str, data: &Value) -> String {
         "content_block_start" => {
             let block = &data["content_block"];
             let mut line = format!("content_block_start {index} {}", word(&block["type"]));
-            for member in ["id", "name", "data"] {
+            for member in ["id", "name", "data", "citations"] {
                 if let Some(value) = block.get(member) {
                     write!(line, " {}", word(value)).unwrap();
                 }
