@@ -240,13 +240,15 @@ class Family(NamedTuple):
     """`role: system` is accepted inside the conversation."""
     forced_tool: bool = True
     """A tool may be forced, at least without thinking."""
+    quiet_efforts: frozenset[str] | None = None
+    """The levels of effort that go along with thinking switched off; None: all of `efforts`."""
 
 
 BUDGET = frozenset({"enabled"})
 ADAPTIVE = frozenset({"adaptive", "disabled"})
 ALWAYS = frozenset({"adaptive", "between_tools"})
 TO_HIGH = frozenset({"low", "medium", "high"})
-TO_XHIGH = TO_HIGH | {"xhigh"}
+TO_MAX = TO_HIGH | {"xhigh", "max"}
 # Bedrock user guide, the pages of the Claude models and of adaptive thinking; platform.claude.com,
 # "Effort" and "Extended thinking"; the public model map of BerriAI/litellm.
 FAMILIES = (
@@ -254,11 +256,11 @@ FAMILIES = (
     Family(r"claude-opus-4-5", 64_000, BUDGET, TO_HIGH),
     Family(r"claude-sonnet-4-6", 64_000, BUDGET | {"adaptive"}, TO_HIGH | {"max"}, prefill=False),
     Family(r"claude-opus-4-6", 128_000, BUDGET | {"adaptive"}, TO_HIGH | {"max"}, prefill=False),
-    Family(r"claude-opus-4-7", 128_000, ADAPTIVE, TO_XHIGH, sampling=False, prefill=False),
-    Family(r"claude-opus-5-5", 128_000, ALWAYS, TO_XHIGH | {"max"}, False, False, True, forced_tool=False),
-    Family(r"claude-(sonnet-5-5|fable)", 128_000, ALWAYS, TO_XHIGH, False, False, True, forced_tool=False),
-    Family(r"claude-opus-5", 128_000, ADAPTIVE, TO_XHIGH | {"max"}, False, False, True),
-    Family(r"claude-(opus-4-8|sonnet-5|haiku-5)", 128_000, ADAPTIVE, TO_XHIGH, False, False, True),
+    Family(r"claude-opus-4-7", 128_000, ADAPTIVE, TO_MAX, sampling=False, prefill=False),
+    Family(r"claude-(opus-5-5|fable)", 128_000, ALWAYS, TO_MAX, False, False, True, forced_tool=False),
+    Family(r"claude-sonnet-5-5", 128_000, ALWAYS, TO_MAX, False, False, True, False, TO_HIGH),
+    Family(r"claude-(opus-5|haiku-5-5)", 128_000, ADAPTIVE, TO_MAX, False, False, True, True, TO_HIGH),
+    Family(r"claude-(opus-4-8|sonnet-5|haiku-5)", 128_000, ADAPTIVE, TO_MAX, False, False, True),
 )
 
 # One unknown value of anthropic_beta refuses the whole request ("invalid beta flag"). Sources: the
@@ -681,6 +683,9 @@ def family_rules(
         yield Finding("family", path, f"thinking {thinking.get('type')} is refused")
     if effort is not None and effort not in family.efforts:
         yield Finding("family", path, f"effort {effort} is refused")
+    off = thinking is not None and thinking.get("type") in {"disabled", "between_tools"}
+    if off and effort is not None and family.quiet_efforts is not None and effort not in family.quiet_efforts:
+        yield Finding("family", path, f"effort {effort} is refused while thinking is off")
     if forced and not family.forced_tool:
         yield Finding("family", path, "a forced tool is refused: this model always thinks")
     if sampled and not family.sampling:
@@ -698,6 +703,7 @@ def family_rules(
 SONNET_4_5 = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
 OPUS_4_6 = "us.anthropic.claude-opus-4-6-v1"
 SONNET_5 = "global.anthropic.claude-sonnet-5"
+OPUS_5 = "global.anthropic.claude-opus-5"
 OPUS_5_5 = "global.anthropic.claude-opus-5-5"
 PIXEL = base64.b64encode(b"\x89PNG").decode()
 
@@ -957,7 +963,13 @@ def cases() -> Iterator[Case]:
     yield native(
         "forced tool on 5.5", "family", lambda b: (b.pop("thinking"), b.update(tool_choice={"type": "any"}))
     )
-    yield native("effort above the model's", "family", lambda b: b["output_config"].update(effort="max"), SONNET_5)
+    yield native("effort above the model's", "family", lambda b: b["output_config"].update(effort="xhigh"), OPUS_4_6)
+    yield native(
+        "effort above what goes without thinking",
+        "family",
+        lambda b: (b["output_config"].update(effort="max"), b.update(thinking={"type": "disabled"})),
+        OPUS_5,
+    )
     yield native("for 4.5", "family", lambda b: None, SONNET_4_5)
 
     counted = {name: good_converse()[name] for name in ("messages", "system", "toolConfig")}

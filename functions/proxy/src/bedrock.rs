@@ -10,6 +10,7 @@ mod failure;
 mod frames;
 mod operation;
 mod pump;
+mod warned;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -39,6 +40,7 @@ use self::answer::{AnswerBody, Head};
 use self::failure::Failure;
 use self::operation::Output;
 use self::pump::{Pump, Translator};
+use self::warned::WarnedModels;
 use crate::config::Deadlines;
 use crate::record::Record;
 use crate::reply::Refusal;
@@ -52,6 +54,7 @@ pub(crate) struct Bedrock {
     deadlines: Deadlines,
     /// What each target model refused, for the life of the instance.
     learned: Mutex<HashMap<String, Learned>>,
+    warned: WarnedModels,
 }
 
 /// What is wanted of Bedrock.
@@ -111,6 +114,7 @@ impl Bedrock {
             dialect,
             deadlines,
             learned: Mutex::default(),
+            warned: WarnedModels::default(),
         }
     }
 
@@ -125,8 +129,15 @@ impl Bedrock {
         let request =
             MessagesRequest::parse(call.body, betas).map_err(|refusal| refused_by_us(&refusal))?;
         let target = dialect::model::resolve(request.model(), call.settings);
-        if let Some(warning) = &target.warning {
-            tracing::warn!(%warning, user.id = %call.owner.user, "Bedrock model");
+        if let Some(warning) = &target.warning
+            && self.warned.insert(&target.model_id)
+        {
+            tracing::warn!(
+                %warning,
+                model = loggable(&target.model_id),
+                user.id = %call.owner.user,
+                "Bedrock model"
+            );
         }
         record.note().bedrock_model = Some(loggable(&target.model_id));
 

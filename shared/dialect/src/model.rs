@@ -40,6 +40,11 @@ pub enum TargetWarning {
     /// A Claude model that has no row in the capability table.
     #[error("the model is not in the capability table: the nearest older model's rules apply")]
     NewModel,
+    /// A Claude model older than every row of its family.
+    #[error(
+        "the model is older than the capability table: only what every Claude takes is sent to it"
+    )]
+    OldModel,
     /// The rule names a Claude model that has no inference profile for the region.
     #[error("the model of the rule is not offered in the region: the default model serves instead")]
     NotOffered,
@@ -133,6 +138,7 @@ fn known(model_id: String, base_model: Option<&str>) -> Target {
     let name = ClaudeName::read(named);
     let warning = match name {
         Some(name) if table::row(name).is_some() => None,
+        Some(name) if *table::capabilities(name) == table::UNKNOWN => Some(TargetWarning::OldModel),
         Some(_) => Some(TargetWarning::NewModel),
         None if base_model.is_none() && model_id.starts_with("arn:") => {
             Some(TargetWarning::BaseModelMissing)

@@ -103,6 +103,9 @@ pub struct Capabilities {
     pub binds_thinking: bool,
     /// Levels of effort, ascending; empty when the model refuses the field.
     pub efforts: &'static [Effort],
+    /// The highest level that goes along with thinking switched off, where that is not the highest
+    /// of all: the model refuses the pair.
+    pub effort_without_thinking: Option<Effort>,
     /// Whether `temperature`, `top_p` and `top_k` are taken.
     pub sampling: bool,
     /// Whether the conversation may end in an assistant message.
@@ -164,6 +167,7 @@ pub(super) const UNKNOWN: Capabilities = Capabilities {
     thinking_off: ThinkingOff::Omit,
     binds_thinking: false,
     efforts: &[],
+    effort_without_thinking: None,
     sampling: false,
     prefill: false,
     forced_tool: ForcedTool::WithoutThinking,
@@ -242,10 +246,12 @@ const OPUS_4_6: Capabilities = Capabilities {
     ..SONNET_4_6
 };
 
+/// `max` is taken since 4.6, `xhigh` since 4.7 (Anthropic's page on effort; a recorded refusal of a
+/// 4.6 model names `high, low, max, medium`).
 const OPUS_4_7: Capabilities = Capabilities {
     thinking: ThinkingKinds::Adaptive,
     thinking_off: ThinkingOff::Disabled,
-    efforts: &[Low, Medium, High, Xhigh],
+    efforts: &[Low, Medium, High, Xhigh, Max],
     sampling: false,
     structured_output: false,
     count_tokens: false,
@@ -260,27 +266,42 @@ const OPUS_4_8: Capabilities = Capabilities {
 
 const SONNET_5: Capabilities = OPUS_4_8;
 
+/// Thinking is switched off at effort `high` and below only: the release notes of Opus 5.
 const OPUS_5: Capabilities = Capabilities {
-    efforts: &[Low, Medium, High, Xhigh, Max],
+    effort_without_thinking: Some(High),
     ..OPUS_4_8
 };
 
+// The 5.5 models and Fable 5.1 and later bind thinking to the conversation (Anthropic's page on
+// preserved thinking, which names Amazon Bedrock).
+
+/// That `between_tools` is refused with `xhigh` and `max`, as `disabled` is by Opus 5, stands in the
+/// release notes of another gateway only; no answer of AWS is recorded.
 const SONNET_5_5: Capabilities = Capabilities {
     thinking_off: ThinkingOff::BetweenTools,
+    binds_thinking: true,
+    effort_without_thinking: Some(High),
     forced_tool: ForcedTool::No,
     ..SONNET_5
 };
 
 const OPUS_5_5: Capabilities = Capabilities {
     thinking_off: ThinkingOff::AlwaysOn,
+    binds_thinking: true,
+    effort_without_thinking: None,
     forced_tool: ForcedTool::No,
     ..OPUS_5
 };
 
-const HAIKU_5_5: Capabilities = SONNET_5;
+/// For its `effort_without_thinking` there are secondary sources only, as for Sonnet 5.5.
+const HAIKU_5_5: Capabilities = Capabilities {
+    binds_thinking: true,
+    effort_without_thinking: Some(High),
+    ..SONNET_5
+};
 
 const FABLE_5: Capabilities = Capabilities {
-    efforts: SONNET_5.efforts,
+    binds_thinking: false,
     ..OPUS_5_5
 };
 
@@ -288,6 +309,9 @@ const FABLE_5_1: Capabilities = Capabilities {
     binds_thinking: true,
     ..FABLE_5
 };
+
+/// As 5.1: the Bedrock user guide's model card, and the release notes of `@ai-sdk/amazon-bedrock`.
+const FABLE_5_2: Capabilities = FABLE_5_1;
 
 /// One model: what it can do, what Bedrock calls it and where its profiles are.
 pub(super) struct Row {
@@ -328,7 +352,9 @@ const fn is(
     }
 }
 
-/// Within a family in ascending order of version.
+/// Within a family in ascending order of version. Models that AWS has retired since (3.5, 3.7) or
+/// calls legacy (4.0) stay, because a configured rule may name them and their row says what they
+/// took; AWS answers such a call with 404.
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     is(Sonnet, (3, 5), "anthropic.claude-3-5-sonnet-20241022-v2:0", US_APAC, V3_5),
@@ -351,6 +377,8 @@ pub(super) const ROWS: &[Row] = &[
     is(Haiku, (5, 5), "anthropic.claude-haiku-5-5", EVERYWHERE_AND_GOV, HAIKU_5_5),
     is(Fable, (5, 0), "anthropic.claude-fable-5", GLOBAL_US_EU_APAC_AU, FABLE_5),
     is(Fable, (5, 1), "anthropic.claude-fable-5-1", GLOBAL_US_EU_US_GOV, FABLE_5_1),
+    // Only the profile `us` is public; the others are taken over from 5.1.
+    is(Fable, (5, 2), "anthropic.claude-fable-5-2", GLOBAL_US_EU_US_GOV, FABLE_5_2),
 ];
 
 /// The row of exactly this model.

@@ -14,6 +14,10 @@ use super::read;
 /// A Messages (or `count_tokens`) request, read but not yet translated. Borrows the body: texts and
 /// opaque JSON stay where they are.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent field of the request"
+)]
 pub struct MessagesRequest<'a> {
     pub(super) model: Cow<'a, str>,
     pub(super) max_tokens: Option<u64>,

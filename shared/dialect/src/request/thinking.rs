@@ -241,8 +241,8 @@ fn field<'r>(
     })
 }
 
-/// The level for the target: the lowest of its own that is not below what was asked for, else its
-/// highest.
+/// The level for the target: the highest of its own that is not above what was asked for, so that
+/// nobody pays for more. Below all of them there is nothing to choose but the lowest.
 fn effort(plan: &Plan, terms: &Terms<'_>, losses: &mut Losses) -> Option<Effort> {
     let asked = plan.effort?;
     let refused = terms.learned.field("output_config.effort")
@@ -253,10 +253,19 @@ fn effort(plan: &Plan, terms: &Terms<'_>, losses: &mut Losses) -> Option<Effort>
     } else {
         terms.capabilities.efforts
     };
+    let thinking_off = matches!(
+        plan.kind,
+        Some(KindField::Disabled | KindField::BetweenTools)
+    );
+    let highest = terms
+        .capabilities
+        .effort_without_thinking
+        .filter(|_| thinking_off)
+        .map_or(asked, |limit| limit.min(asked));
     let level = levels
         .iter()
-        .find(|level| **level >= asked)
-        .or(levels.last())
+        .rfind(|level| **level <= highest)
+        .or(levels.first())
         .copied();
     if level != Some(asked) {
         losses.add("output_config.effort");

@@ -104,7 +104,7 @@ fn a_tool_loop_with_thinking_and_parallel_results() {
     system: You are an agent. | POINT | The rules. | POINT
     inferenceConfig: {"maxTokens":128000}
     tools: Bash | Read
-    additionalModelRequestFields: {"thinking":{"type":"adaptive","display":"updates"},"output_config":{"effort":"medium"},"anthropic_beta":["thinking-display-updates-2026-08-18"]}
+    additionalModelRequestFields: {"thinking":{"type":"adaptive","display":"updates","block_binding":{"prefix_mismatch_behavior":"drop_block"}},"output_config":{"effort":"medium"},"anthropic_beta":["thinking-display-updates-2026-08-18","thinking-binding-controls-2026-08-01"]}
     additionalModelResponseFieldPaths: ["/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system context_management beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24
     "#);

@@ -135,7 +135,10 @@ fn a_refused_beta_takes_its_field_along() {
     let (body, losses) = after(display, OPUS_5_5, Dialect::Converse, &everything());
     assert_eq!(
         body["additionalModelRequestFields"]["thinking"],
-        json!({"type": "adaptive"})
+        json!({
+            "type": "adaptive",
+            "block_binding": {"prefix_mismatch_behavior": "drop_block"},
+        })
     );
     assert!(
         losses.contains("thinking.display") && losses.contains("beta:thinking-display-updates")

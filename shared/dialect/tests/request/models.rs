@@ -270,8 +270,8 @@ fn a_model_newer_than_the_table_gets_the_rules_of_its_predecessor() {
             "us.anthropic.claude-haiku-4-5-20251001-v1:0",
         ),
         (
+            "us.anthropic.claude-fable-5-3",
             "us.anthropic.claude-fable-5-2",
-            "us.anthropic.claude-fable-5-1",
         ),
         (
             "us.anthropic.claude-parable-7-1",
@@ -286,6 +286,36 @@ fn a_model_newer_than_the_table_gets_the_rules_of_its_predecessor() {
         capabilities("amazon.nova-pro-v1:0").1,
         Some(TargetWarning::UnknownModel)
     );
+    // Older than every row: as little as for a model that is not known at all.
+    let oldest = capabilities("us.anthropic.claude-3-haiku-20240307-v1:0");
+    assert_eq!(oldest.0, capabilities("amazon.nova-pro-v1:0").0);
+    assert_eq!(oldest.1, Some(TargetWarning::OldModel));
+    assert_eq!(
+        capabilities("us.anthropic.claude-parable-1").1,
+        Some(TargetWarning::OldModel)
+    );
+}
+
+#[test]
+fn models_with_preserved_thinking_are_marked() {
+    let binds = |id: &str| {
+        let settings = settings("us-east-1", &[("*", BedrockModel::named(id))]);
+        let target = resolve("x", &settings);
+        assert_eq!(target.warning, None, "{id}");
+        target.capabilities.binds_thinking
+    };
+    for id in [
+        "fable-5-2",
+        "fable-5-1",
+        "opus-5-5",
+        "sonnet-5-5",
+        "haiku-5-5",
+    ] {
+        assert!(binds(&format!("us.anthropic.claude-{id}")), "{id}");
+    }
+    for id in ["fable-5", "opus-5", "opus-4-8", "sonnet-5", "sonnet-4-6"] {
+        assert!(!binds(&format!("us.anthropic.claude-{id}")), "{id}");
+    }
 }
 
 #[test]

@@ -398,7 +398,7 @@ fn a_budget_stays_below_max_tokens_and_above_the_least() {
 }
 
 #[test]
-fn effort_is_the_nearest_level_that_the_target_has() {
+fn effort_is_never_above_what_was_asked() {
     let told = |asked: &str, model: &str| {
         let body = converse_for(model, &request(json!({"output_config": {"effort": asked}})));
         body["additionalModelRequestFields"]["output_config"]["effort"]
@@ -418,7 +418,7 @@ fn effort_is_the_nearest_level_that_the_target_has() {
             "xhigh",
             None,
             Some("high"),
-            Some("max"),
+            Some("high"),
             Some("xhigh"),
             Some("xhigh"),
         ),
@@ -427,7 +427,7 @@ fn effort_is_the_nearest_level_that_the_target_has() {
             None,
             Some("high"),
             Some("max"),
-            Some("xhigh"),
+            Some("max"),
             Some("max"),
         ),
         ("ludicrous", None, None, None, None, None),
@@ -571,7 +571,8 @@ fn history_that_is_bound_elsewhere_is_dropped_and_not_refused() {
         ],
     }));
     assert_snapshot!(converse_for(FABLE_5_1, &body)["additionalModelRequestFields"], @r#"{"thinking":{"type":"adaptive","display":"omitted","block_binding":{"prefix_mismatch_behavior":"drop_block"}},"anthropic_beta":["thinking-binding-controls-2026-08-01"]}"#);
-    assert_snapshot!(converse_for(OPUS_5_5, &body)["additionalModelRequestFields"], @r#"{"thinking":{"type":"adaptive","display":"omitted"}}"#);
+    assert_snapshot!(converse_for("us.anthropic.claude-haiku-5-5", &body)["additionalModelRequestFields"], @r#"{"thinking":{"type":"adaptive","display":"omitted","block_binding":{"prefix_mismatch_behavior":"drop_block"}},"anthropic_beta":["thinking-binding-controls-2026-08-01"]}"#);
+    assert_snapshot!(converse_for("us.anthropic.claude-opus-5", &body)["additionalModelRequestFields"], @r#"{"thinking":{"type":"adaptive","display":"omitted"}}"#);
 }
 
 #[test]
@@ -727,4 +728,33 @@ fn document_titles_are_kept_in_the_order_of_the_document_names() {
             Some("facts.txt")
         ]
     );
+}
+
+#[test]
+fn effort_is_lowered_to_high_while_thinking_is_off() {
+    let body = |effort: &str| {
+        request(json!({
+            "thinking": {"type": "disabled"},
+            "output_config": {"effort": effort},
+        }))
+    };
+    for (model, effort, sent) in [
+        ("opus-5", "max", "high"),
+        ("opus-5", "xhigh", "high"),
+        ("opus-5", "medium", "medium"),
+        ("haiku-5-5", "max", "high"),
+        ("sonnet-5-5", "xhigh", "high"),
+        // These take the pair, or do not switch thinking off at all.
+        ("opus-4-8", "max", "max"),
+        ("opus-5-5", "max", "max"),
+    ] {
+        let ask = Ask {
+            model: &format!("us.anthropic.claude-{model}"),
+            ..Ask::default()
+        };
+        let fields = ask.body(&body(effort))["additionalModelRequestFields"].clone();
+        assert_eq!(fields["output_config"]["effort"], sent, "{model} {effort}");
+        let lost = ask.losses(&body(effort)).contains("output_config.effort");
+        assert_eq!(lost, sent != effort, "{model} {effort}");
+    }
 }

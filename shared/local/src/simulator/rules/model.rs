@@ -17,6 +17,8 @@ pub(in crate::simulator) struct Capabilities {
     pub(super) thinking: &'static [&'static str],
     /// `output_config.effort` values.
     pub(super) effort: &'static [&'static str],
+    /// The values of `effort` that go along with thinking switched off.
+    pub(super) effort_without_thinking: &'static [&'static str],
     /// Temperature, `top_p` and `top_k`.
     pub(super) sampling: bool,
     /// A conversation that ends with the assistant.
@@ -81,11 +83,15 @@ fn version(foundation: &str) -> Option<(&str, u32, u32)> {
     Some((family, major, parts.next().and_then(number).unwrap_or(0)))
 }
 
+const TO_HIGH: &[&str] = &["low", "medium", "high"];
+const TO_MAX: &[&str] = &["low", "medium", "high", "xhigh", "max"];
+
 fn capabilities(family: &str, major: u32, minor: u32) -> Option<Capabilities> {
     let older = Capabilities {
         output: 64_000,
         thinking: &["enabled", "disabled"],
         effort: &[],
+        effort_without_thinking: &[],
         sampling: true,
         prefill: true,
         system_role: false,
@@ -96,7 +102,8 @@ fn capabilities(family: &str, major: u32, minor: u32) -> Option<Capabilities> {
             ..older
         },
         ("opus", 4, 5) => Capabilities {
-            effort: &["low", "medium", "high"],
+            effort: TO_HIGH,
+            effort_without_thinking: TO_HIGH,
             ..older
         },
         ("sonnet" | "haiku", 4, 0..=5) => older,
@@ -104,6 +111,7 @@ fn capabilities(family: &str, major: u32, minor: u32) -> Option<Capabilities> {
             output: if family == "opus" { 128_000 } else { 64_000 },
             thinking: &["enabled", "adaptive", "disabled"],
             effort: &["low", "medium", "high", "max"],
+            effort_without_thinking: &["low", "medium", "high", "max"],
             sampling: true,
             prefill: false,
             system_role: false,
@@ -118,7 +126,11 @@ fn capabilities(family: &str, major: u32, minor: u32) -> Option<Capabilities> {
                     (true, "sonnet") => &["adaptive", "between_tools"],
                     (true, _) => &["adaptive"],
                 },
-                effort: &["low", "medium", "high", "xhigh", "max"],
+                effort: TO_MAX,
+                effort_without_thinking: match (family, major, minor) {
+                    ("opus", 5, 0) | ("haiku" | "sonnet", 5, 5) => TO_HIGH,
+                    _ => TO_MAX,
+                },
                 sampling: false,
                 prefill: false,
                 system_role: (major, minor) >= (4, 8),
@@ -197,6 +209,17 @@ impl Parameters<'_> {
                 return Refused::by_model(format!(
                     "output_config.effort: Input should be one of {:?}",
                     model.effort
+                ));
+            }
+            if matches!(kind, Some("disabled" | "between_tools"))
+                && !effort
+                    .as_str()
+                    .is_some_and(|effort| model.effort_without_thinking.contains(&effort))
+            {
+                return Refused::by_model(format!(
+                    "output_config.effort: with thinking.type {} this model supports {:?}",
+                    kind.unwrap_or_default(),
+                    model.effort_without_thinking
                 ));
             }
         }
