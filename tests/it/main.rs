@@ -9,6 +9,7 @@
 )]
 
 mod bedrock_leg;
+mod bedrock_refusals;
 mod both_legs;
 mod breaker;
 mod commit_point;

@@ -10,10 +10,8 @@ mod failure;
 mod frames;
 mod operation;
 mod pump;
+mod refusal_cache;
 mod warned;
-
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::retry::RetryConfig;
@@ -23,14 +21,15 @@ use aws_sdk_bedrockruntime::config::{
 };
 use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use dialect::error::Class;
+use dialect::Learned;
+use dialect::error::{Class, Repair, repairs, sent_betas};
 use dialect::model::Target;
 use dialect::request::{MessagesRequest, Operation, Translated};
 use dialect::stream::{InvokeTranslator, StreamTranslator};
-use dialect::{Learned, Refused};
 use domain::bedrock::{BedrockSettings, Dialect};
 use domain::bedrock_key::BedrockKey;
 use domain::id::RequestId;
+use domain::time::Timestamp;
 use http::{HeaderMap, StatusCode};
 use store::vault::Owner;
 use tokio::time::timeout;
@@ -40,8 +39,10 @@ use self::answer::{AnswerBody, Head};
 use self::failure::Failure;
 use self::operation::Output;
 use self::pump::{Pump, Translator};
+use self::refusal_cache::{RefusalCache, RequestTarget};
 use self::warned::WarnedModels;
 use crate::config::Deadlines;
+use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::reply::Refusal;
 
@@ -52,8 +53,8 @@ pub(crate) struct Bedrock {
     /// For users without one of their own.
     dialect: Dialect,
     deadlines: Deadlines,
-    /// What each target model refused, for the life of the instance.
-    learned: Mutex<HashMap<String, Learned>>,
+    /// What the target models refused.
+    refusals: RefusalCache,
     warned: WarnedModels,
 }
 
@@ -70,6 +71,9 @@ pub(crate) enum Purpose {
 pub(crate) struct BedrockCall<'a> {
     pub(crate) purpose: Purpose,
     pub(crate) request_id: RequestId,
+    /// The present moment.
+    pub(crate) now: Timestamp,
+    pub(crate) metrics: Metrics,
     pub(crate) settings: &'a BedrockSettings,
     pub(crate) owner: Owner<'a>,
     pub(crate) token: &'a BedrockKey,
@@ -113,7 +117,7 @@ impl Bedrock {
             client: Client::from_conf(config.build()),
             dialect,
             deadlines,
-            learned: Mutex::default(),
+            refusals: RefusalCache::default(),
             warned: WarnedModels::default(),
         }
     }
@@ -141,28 +145,33 @@ impl Bedrock {
         }
         record.note().bedrock_model = Some(loggable(&target.model_id));
 
-        let translated = self.translate(&request, &target, &call)?;
+        let cache_target = RequestTarget {
+            region: &call.settings.region,
+            model_id: &target.model_id,
+            key_id: call.owner.key,
+        };
+        let mut left_out = self.refusals.parts(cache_target, call.now);
+        let translated = self.translate(&request, &target, &left_out, &call)?;
         let failure = match self.attempt(&translated, &call, record).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        // One repair: what Bedrock named is left out, now and from now on. Another request may have
-        // learned the same meanwhile; what counts is whether this one can be said differently.
-        let refused = dialect::error::refused(&failure.as_failure());
-        if refused.is_empty() {
+        // One repair: the request without what Bedrock named, if that makes it another request.
+        let repairs = repairs(&failure.as_failure(), &sent_betas(&translated.body));
+        if repairs.is_empty() {
             return Err(failed(&failure, &call, record));
         }
-        tracing::warn!(
-            ?refused,
-            model = loggable(&target.model_id),
-            "Bedrock refused a part"
-        );
-        self.learn(&target, refused);
-        let repaired = self.translate(&request, &target, &call)?;
+        for repair in &repairs {
+            left_out.insert(repair.part.clone());
+        }
+        let repaired = self.translate(&request, &target, &left_out, &call)?;
         if repaired.body == translated.body {
             return Err(failed(&failure, &call, record));
         }
         let outcome = self.attempt(&repaired, &call, record).await;
+        if outcome.as_ref().is_ok_and(BedrockAnswer::is_accepted) {
+            self.cache_properties(cache_target, &repairs, &call);
+        }
         outcome.map_err(|failure| failed(&failure, &call, record))
     }
 
@@ -170,30 +179,40 @@ impl Bedrock {
         &self,
         request: &MessagesRequest<'_>,
         target: &Target,
+        left_out: &Learned,
         call: &BedrockCall<'_>,
     ) -> Result<Translated, Failed> {
-        let learned = {
-            let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-            learned.get(&target.model_id).cloned().unwrap_or_default()
-        };
         let labels = operation::labels(call);
         let dialect = call.settings.dialect.unwrap_or(self.dialect);
         match call.purpose {
             Purpose::Answer => {
-                dialect::request::translate(request, target, dialect, &learned, &labels)
+                dialect::request::translate(request, target, dialect, left_out, &labels)
             }
-            Purpose::Count => dialect::request::count_tokens(request, target, dialect, &learned),
+            Purpose::Count => dialect::request::count_tokens(request, target, dialect, left_out),
         }
         .map_err(|refusal| refused_by_us(&refusal))
     }
 
-    /// Remembers what a target refused.
-    fn learn(&self, target: &Target, refused: Vec<Refused>) {
-        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = learned.entry(target.model_id.clone()).or_default();
-        for part in refused {
-            known.insert(part);
+    /// Caches what an accepted repair has shown of the target, and reports it.
+    fn cache_properties(
+        &self,
+        target: RequestTarget<'_>,
+        repairs: &[Repair],
+        call: &BedrockCall<'_>,
+    ) {
+        let added = self.refusals.insert(target, repairs, call.now);
+        if added.is_empty() {
+            return;
         }
+        let model = loggable(target.model_id);
+        tracing::warn!(
+            request.id = %call.request_id,
+            key.id = %call.owner.key,
+            bedrock.model = model,
+            parts = ?added,
+            "Bedrock refused parts of a request; requests to this model leave them out for an hour"
+        );
+        call.metrics.refusals_cached(&model, added.len(), call.now);
     }
 
     /// One call of Bedrock, to the point where the client may have its answer.

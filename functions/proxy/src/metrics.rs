@@ -25,6 +25,12 @@ impl Metrics {
         self.count("BedrockLosses", count, ("BedrockModel", model), now);
     }
 
+    /// Counts the parts of requests that a Bedrock model has newly been found to refuse. Requests to
+    /// the model leave them out for an hour.
+    pub(crate) fn refusals_cached(self, model: &str, count: usize, now: Timestamp) {
+        self.count("BedrockRefusalsCached", count, ("BedrockModel", model), now);
+    }
+
     /// Counts a breaker that has been opened, by what opened it.
     pub(crate) fn breaker_opened(self, because: FallbackClass, now: Timestamp) {
         self.count("BreakerOpened", 1, ("Reason", because.as_str()), now);

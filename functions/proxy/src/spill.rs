@@ -51,6 +51,8 @@ impl Proxy {
         let call = BedrockCall {
             purpose,
             request_id: request.id.clone(),
+            now: self.clock.now(),
+            metrics: self.settings.metrics,
             settings: &key.bedrock,
             owner,
             token: &token,

@@ -1,21 +1,22 @@
 //! Bedrock's failures, told to Claude Code in the words it understands.
 //!
 //! [`classify`] reads one failure into one [`Cause`]; everything that the client and the log are told
-//! follows from the cause, by the table of [`Cause`]. [`refused`] reads which part of the request a
-//! validation message names, for the one repair on the server.
+//! follows from the cause, by the table of [`Cause`]. [`repairs`] reads which part of the request a
+//! validation message refuses, for the one repair on the server.
 //!
 //! Nothing that AWS wrote passes through: its messages hold ARNs and account ids. The few wordings
 //! that Claude Code recovers from by itself are written here anew, with only the numbers taken over.
 
 mod cause;
 mod envelope;
-mod refusal;
+mod repair;
 
 use crate::sse::error_body;
+use repair::Place;
 
-pub use cause::{Cause, Class};
+pub use cause::{Cause, Class, SetupStep};
 pub use envelope::AnthropicError;
-pub use refusal::refused;
+pub use repair::{Repair, Scope, repairs, sent_betas};
 
 /// A Bedrock call that did not bring an answer, as the transport tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,8 +150,8 @@ pub fn classify(failure: &BedrockFailure<'_>) -> BedrockError {
         BedrockFailure::Unreadable => return Cause::Unreadable.into(),
         BedrockFailure::MalformedOutput => return Cause::MalformedOutput.into(),
     };
-    let mut error = BedrockError::from(cause(status, code, message));
-    if let Some(exact) = refusal::with_numbers(error.cause, message) {
+    let mut error = BedrockError::from(Reason::read(message).cause(status, code));
+    if let Some(exact) = repair::with_numbers(error.cause, message) {
         error.message = exact;
     }
     error.retry_after_s = match error.class() {
@@ -166,14 +167,66 @@ fn exception_name(code: &str) -> &str {
     name.rsplit_once('#').map_or(name, |(_, name)| name)
 }
 
-fn cause(status: Option<u16>, code: &str, message: &str) -> Cause {
-    let name = exception_name(code).trim().to_ascii_lowercase();
-    let text = message.to_ascii_lowercase();
-    match name.as_str() {
+/// What an error's message says, without what AWS puts around it.
+struct Reason {
+    /// In lower case.
+    text: String,
+    /// Anthropic's error type, where the message is Anthropic's envelope.
+    error_type: Option<String>,
+}
+
+impl Reason {
+    /// Reads `TEXT`, `The model returned the following errors: TEXT`, or an envelope of Anthropic's in
+    /// place of the text.
+    fn read(message: &str) -> Self {
+        let message = inner_message(message);
+        let (text, error_type) = match AnthropicError::parse(message.as_bytes()) {
+            Some(error) => (
+                inner_message(&error.message).to_owned(),
+                Some(error.error_type),
+            ),
+            None => (message.to_owned(), None),
+        };
+        Self {
+            text: text.to_ascii_lowercase(),
+            error_type,
+        }
+    }
+
+    /// The cause: by the exception's name, else by the status. Where these say no more than that the
+    /// request is at fault, Anthropic's type decides.
+    fn cause(&self, status: Option<u16>, code: &str) -> Cause {
+        let text = self.text.as_str();
+        let of_aws = by_name(code, text).or_else(|| status.map(|status| by_status(status, text)));
+        let of_anthropic = self
+            .error_type
+            .as_deref()
+            .and_then(|error_type| by_name(error_type, text));
+        match of_aws {
+            Some(Cause::Refused) | None => of_anthropic.or(of_aws).unwrap_or(Cause::ServiceError),
+            Some(cause) => cause,
+        }
+    }
+}
+
+/// A message without AWS's introduction to the model's own errors.
+fn inner_message(message: &str) -> &str {
+    const INTRODUCTION: &str = "The model returned the following errors:";
+    let message = message.trim();
+    match message.split_at_checked(INTRODUCTION.len()) {
+        Some((head, rest)) if head.eq_ignore_ascii_case(INTRODUCTION) => rest.trim(),
+        _ => message,
+    }
+}
+
+/// The cause by the name of AWS's exception or Anthropic's error type, if it is a known one.
+fn by_name(name: &str, text: &str) -> Option<Cause> {
+    let name = exception_name(name).trim().to_ascii_lowercase();
+    Some(match name.as_str() {
         "throttlingexception"
         | "toomanyrequestsexception"
         | "throttledexception"
-        | "rate_limit_error" => throttle(&text),
+        | "rate_limit_error" => throttle(text),
         "servicequotaexceededexception" | "limitexceededexception" => Cause::ServiceQuota,
         "modelnotreadyexception" => Cause::ModelNotReady,
         "serviceunavailableexception"
@@ -189,26 +242,30 @@ fn cause(status: Option<u16>, code: &str, message: &str) -> Cause {
         | "incompletesignatureexception"
         | "missingauthenticationtokenexception"
         | "invalidclienttokenid"
-        | "authentication_error" => key_trouble(&text),
-        "accessdeniedexception"
-        | "notauthorizedexception"
-        | "permission_error"
-        | "billing_error" => access_trouble(&text),
-        "resourcenotfoundexception" | "not_found_error" => Cause::ModelUnavailable,
-        "validationexception" | "invalid_request_error" => validation(&text),
+        | "authentication_error" => key_trouble(text),
+        "accessdeniedexception" | "notauthorizedexception" | "permission_error" => {
+            access_trouble(text)
+        }
+        "billing_error" => Cause::AccountSetup(SetupStep::Payment),
+        "resourcenotfoundexception" | "not_found_error" => model_trouble(text),
         "request_too_large" => Cause::BodyTooLarge,
-        _ => match status {
-            Some(401) => key_trouble(&text),
-            Some(403) => access_trouble(&text),
-            Some(404) => Cause::ModelUnavailable,
-            Some(408) => Cause::TimedOut,
-            Some(413) => Cause::BodyTooLarge,
-            // 424 is a model's error passed on.
-            Some(424) => Cause::ServiceError,
-            Some(429) => throttle(&text),
-            Some(400..=499) => validation(&text),
-            Some(_) | None => Cause::ServiceError,
-        },
+        "validationexception" | "invalid_request_error" => validation(text),
+        _ => return None,
+    })
+}
+
+fn by_status(status: u16, text: &str) -> Cause {
+    match status {
+        401 => key_trouble(text),
+        403 => access_trouble(text),
+        404 => model_trouble(text),
+        408 => Cause::TimedOut,
+        413 => Cause::BodyTooLarge,
+        // 424 is a model's error passed on.
+        424 => Cause::ServiceError,
+        429 => throttle(text),
+        400..=499 => validation(text),
+        _ => Cause::ServiceError,
     }
 }
 
@@ -232,7 +289,41 @@ fn key_trouble(text: &str) -> Cause {
     }
 }
 
-/// AWS says `AccessDeniedException` for a bad key and for a good key without rights.
+/// The step of the AWS account's set-up that a text says is missing. AWS gives these texts as 400, 403
+/// or 404.
+fn missing_setup_step(text: &str) -> Option<SetupStep> {
+    const STEPS: &[(&[&str], SetupStep)] = &[
+        (
+            &[
+                "use case details have not been submitted",
+                "use-case form",
+                "use case details form",
+            ],
+            SetupStep::UseCaseForm,
+        ),
+        (&["data retention mode"], SetupStep::DataRetention),
+        (
+            &["aws-marketplace:", "aws marketplace actions"],
+            SetupStep::Marketplace,
+        ),
+        (&["invalid_payment_instrument"], SetupStep::Payment),
+        (
+            &["is not available for this account"],
+            SetupStep::ModelOffer,
+        ),
+    ];
+    if text.trim_end_matches('.') == "operation not allowed" {
+        return Some(SetupStep::Verification);
+    }
+    // Such texts name no place in the request; one that does may quote it.
+    if Place::of(text) != Place::Unnamed {
+        return None;
+    }
+    let found = STEPS.iter().find(|(words, _)| mentions(text, words));
+    found.map(|&(_, step)| step)
+}
+
+/// AWS says `AccessDeniedException` for a bad key, and for a good key without rights.
 fn access_trouble(text: &str) -> Cause {
     const OF_THE_KEY: &[&str] = &[
         "authentication failed",
@@ -242,18 +333,30 @@ fn access_trouble(text: &str) -> Cause {
         "expired",
     ];
     const OF_ITS_RIGHTS: &[&str] = &["not authorized to perform", "access to the model"];
-    if mentions(text, OF_THE_KEY) && !mentions(text, OF_ITS_RIGHTS) {
+    if let Some(step) = missing_setup_step(text) {
+        Cause::AccountSetup(step)
+    } else if mentions(text, RETIRED) {
+        Cause::ModelUnavailable
+    } else if mentions(text, OF_THE_KEY) && !mentions(text, OF_ITS_RIGHTS) {
         key_trouble(text)
     } else {
         Cause::AccessDenied
     }
 }
 
+/// AWS says `ResourceNotFoundException` for a model that is not there, and for an account that may not
+/// use it yet.
+fn model_trouble(text: &str) -> Cause {
+    missing_setup_step(text).map_or(Cause::ModelUnavailable, Cause::AccountSetup)
+}
+
+/// A model at the end of its life.
+const RETIRED: &[&str] = &["end of its life", "marked by provider as legacy"];
+
 fn validation(text: &str) -> Cause {
     const MODEL: &[&str] = &[
         "model identifier is invalid",
         "on-demand throughput isn",
-        "end of its life",
         "model is not supported in this region",
         "access to this model has been",
     ];
@@ -278,7 +381,9 @@ fn validation(text: &str) -> Cause {
         "too many documents",
         "document exceeds",
     ];
-    if mentions(text, MODEL) {
+    if let Some(step) = missing_setup_step(text) {
+        Cause::AccountSetup(step)
+    } else if mentions(text, MODEL) || mentions(text, RETIRED) {
         Cause::ModelUnavailable
     } else if mentions(text, &["exceed context limit"]) {
         Cause::ContextOverflow

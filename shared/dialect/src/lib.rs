@@ -83,7 +83,8 @@ pub(crate) fn token(name: &str) -> String {
         .collect()
 }
 
-/// One thing that a target model refused once, and that requests to it leave out from then on.
+/// One part of a request that a target refused, and that a repaired request leaves out. Which other
+/// requests leave it out too is its [`Scope`](error::Scope).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refused {
     /// A request field by its Anthropic name: `output_config.effort`, `thinking.display`, `top_k`,
@@ -102,29 +103,29 @@ pub enum Refused {
     SystemRole,
 }
 
-/// What a target model is known to refuse. Kept per model id for the life of the instance.
+/// The parts that a request leaves out: those of its own repair, and the properties of its target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned(std::collections::BTreeSet<Refused>);
 
 impl Learned {
-    /// Remembers one refusal; true when it was not known before.
+    /// Adds a part; true when it was not in it before.
     pub fn insert(&mut self, refused: Refused) -> bool {
         self.0.insert(refused)
     }
 
-    /// Whether this is known to be refused.
+    /// Whether this part is left out.
     pub fn contains(&self, refused: &Refused) -> bool {
         self.0.contains(refused)
     }
 
-    /// Whether the target refused this field before.
+    /// Whether this field is left out.
     pub fn field(&self, name: &str) -> bool {
         self.0
             .iter()
             .any(|known| matches!(known, Refused::Field(field) if field == name))
     }
 
-    /// Whether the target refused this beta before, by its name or with the whole list.
+    /// Whether this beta is left out, by its name or with the whole list.
     pub fn beta(&self, name: &str) -> bool {
         self.field("anthropic_beta")
             || self

@@ -1,8 +1,7 @@
 //! Bedrock's failures as the client is told them, row by row.
 
-use dialect::Refused;
 use dialect::error::{
-    AnthropicError, BedrockError, BedrockFailure, Cause, Class, classify, refused,
+    AnthropicError, BedrockError, BedrockFailure, Cause, Class, SetupStep, classify,
 };
 use dialect::reply::BrokenReply;
 use insta::assert_snapshot;
@@ -172,7 +171,7 @@ fn every_answer_has_its_class_status_and_type() {
     bedrock_auth_error key_expired | 403 permission_error retry=false after=-
     bedrock_auth_error access_denied | 403 permission_error retry=false after=-
     bedrock_auth_error access_denied | 403 permission_error retry=false after=-
-    bedrock_auth_error access_denied | 403 permission_error retry=false after=-
+    bedrock_auth_error account_setup | 403 permission_error retry=false after=-
     bedrock_auth_error access_denied | 403 permission_error retry=false after=-
     bedrock_quota_exceeded throttled | 429 rate_limit_error retry=- after=30
     bedrock_quota_exceeded throttled | 429 rate_limit_error retry=- after=30
@@ -259,7 +258,11 @@ fn an_error_inside_a_200_means_what_its_type_means_as_a_status() {
         ("timeout_error", "Request timed out", Cause::TimedOut),
         ("authentication_error", "invalid", Cause::KeyInvalid),
         ("permission_error", "not allowed", Cause::AccessDenied),
-        ("billing_error", "payment", Cause::AccessDenied),
+        (
+            "billing_error",
+            "payment",
+            Cause::AccountSetup(SetupStep::Payment),
+        ),
         ("not_found_error", "model: x", Cause::ModelUnavailable),
         ("request_too_large", "too large", Cause::BodyTooLarge),
         (
@@ -281,13 +284,6 @@ fn an_error_inside_a_200_means_what_its_type_means_as_a_status() {
             assert_eq!(classified.message, message);
         }
     }
-}
-
-#[test]
-fn an_error_inside_a_200_is_repaired_like_any_other() {
-    let chunk = br#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.1.content.0: Invalid `signature` in `thinking` block"}}"#;
-    let error = AnthropicError::parse(chunk).unwrap();
-    assert_eq!(refused(&error.as_failure()), [Refused::ThinkingHistory]);
 }
 
 #[test]
@@ -414,167 +410,4 @@ fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
 fn the_body_is_anthropics_error_envelope() {
     let body = BedrockError::from(Cause::ModelNotReady).body("req_1");
     assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"type":"error","error":{"type":"overloaded_error","message":"Amazon Bedrock is still loading the model; try again in a moment."},"request_id":"req_1"}"#);
-}
-
-fn field(name: &str) -> Vec<Refused> {
-    vec![Refused::Field(name.to_owned())]
-}
-
-fn beta(name: &str) -> Refused {
-    Refused::Beta(name.to_owned())
-}
-
-#[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn a_validation_message_names_what_one_repair_can_leave_out() {
-    let table: &[(&str, Vec<Refused>)] = &[
-        // Fields, as Anthropic's validator, Bedrock's schema and Converse name them.
-        (
-            "context_management: Extra inputs are not permitted",
-            field("context_management"),
-        ),
-        (
-            "Malformed input request: #: extraneous key [context_management] is not permitted, please reformat your input and try again.",
-            field("context_management"),
-        ),
-        (
-            "The model returned the following errors: output_config: Extra inputs are not permitted",
-            field("output_config.effort"),
-        ),
-        (
-            "This model does not support the effort parameter.",
-            field("output_config.effort"),
-        ),
-        (
-            "output_config.format: Extra inputs are not permitted",
-            field("output_config.format"),
-        ),
-        (
-            "thinking.display: Extra inputs are not permitted",
-            field("thinking.display"),
-        ),
-        (
-            "adaptive thinking is not supported on this model",
-            field("thinking"),
-        ),
-        (
-            "\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\" and \"output_config.effort\" to control thinking behavior.",
-            field("thinking"),
-        ),
-        (
-            "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`.",
-            field("thinking"),
-        ),
-        (
-            "`max_tokens` must be greater than `thinking.budget_tokens`.",
-            field("thinking"),
-        ),
-        (
-            "Thinking may not be enabled when tool_choice forces tool use.",
-            field("tool_choice"),
-        ),
-        (
-            "`temperature` may only be set to 1 when thinking is enabled.",
-            field("temperature"),
-        ),
-        (
-            "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
-            field("top_p"),
-        ),
-        (
-            "`top_k` must be unset when thinking is enabled.",
-            field("top_k"),
-        ),
-        (
-            "tools.0.custom.strict: Extra inputs are not permitted",
-            field("tools.strict"),
-        ),
-        (
-            "tools.11.custom.defer_loading: Extra inputs are not permitted",
-            field("tools.defer_loading"),
-        ),
-        (
-            "additionalModelResponseFieldPaths is not supported for this model",
-            field("additionalModelResponseFieldPaths"),
-        ),
-        // Betas.
-        ("invalid beta flag", field("anthropic_beta")),
-        (
-            "Unexpected value(s) `context-management-2025-06-27`, `effort-2025-11-24` for the `anthropic-beta` header. Please consult our documentation.",
-            vec![
-                beta("context-management-2025-06-27"),
-                beta("effort-2025-11-24"),
-            ],
-        ),
-        // Blocks.
-        (
-            "messages.3.content.0: Invalid `signature` in `thinking` block",
-            vec![Refused::ThinkingHistory],
-        ),
-        (
-            "messages.1.content.0.thinking.signature: Field required",
-            vec![Refused::ThinkingHistory],
-        ),
-        (
-            "messages.5.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
-            vec![Refused::ThinkingHistory],
-        ),
-        // The cache.
-        (
-            "messages.0.content.0.text.cache_control.ttl: Extra inputs are not permitted",
-            vec![Refused::CacheTtl],
-        ),
-        (
-            "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block",
-            vec![Refused::CacheTtl],
-        ),
-        (
-            "A maximum of 4 blocks with cache_control may be provided. Found 5.",
-            vec![Refused::CachePoints],
-        ),
-        // The system role.
-        (
-            "messages.1.role: Input should be 'user' or 'assistant'",
-            vec![Refused::SystemRole],
-        ),
-        (
-            "1 validation error detected: Value 'system' at 'messages.2.member.role' failed to satisfy constraint: Member must satisfy enum value set: [user, assistant]",
-            vec![Refused::SystemRole],
-        ),
-        // Nothing to leave out.
-        (
-            "tools.0.custom.input_schema: JSON schema is invalid",
-            vec![],
-        ),
-        ("messages: at least one message is required", vec![]),
-        ("", vec![]),
-    ];
-    for (message, expected) in table {
-        assert_eq!(
-            refused(&BedrockFailure::validation(message)),
-            *expected,
-            "{message}"
-        );
-    }
-}
-
-#[test]
-fn a_missing_right_to_cache_is_repaired_by_not_caching() {
-    let message = "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for more information.";
-    let failure = answered(403, "AccessDeniedException", message);
-    assert_eq!(refused(&failure), [Refused::CachePoints]);
-}
-
-#[test]
-fn what_claude_code_repairs_itself_and_what_no_omission_helps_is_not_repaired() {
-    for failure in [
-        BedrockFailure::validation("prompt is too long: 215000 tokens > 200000 maximum"),
-        BedrockFailure::validation("image exceeds 5 MB maximum; cache_control"),
-        answered(429, "ThrottlingException", "temperature"),
-        answered(403, "AccessDeniedException", "thinking"),
-        answered(500, "InternalServerException", "thinking"),
-        BedrockFailure::Cut,
-    ] {
-        assert_eq!(refused(&failure), [], "{failure:?}");
-    }
 }

@@ -13,7 +13,7 @@
 mod notation;
 
 use dialect::Refused;
-use dialect::error::{BedrockFailure, Cause, classify, refused};
+use dialect::error::{BedrockFailure, Cause, classify, repairs};
 use dialect::reply::{converse_reply, invoke_reply};
 use dialect::stream::{ConverseEvent, InvokeTranslator, StreamEnd, StreamTranslator};
 use notation::{context, render, run, translate};
@@ -303,12 +303,16 @@ fn neither_401_nor_a_raw_400_reaches_claude_code() {
 /// anthropics/claude-code#49370: one unknown beta refuses the whole request, and Bedrock does not
 /// say which.
 #[test]
-fn an_unnamed_beta_takes_all_betas_with_it() {
+fn an_unnamed_beta_takes_all_sent_betas_with_it() {
     let failure = BedrockFailure::validation("invalid beta flag");
-    assert_eq!(
-        refused(&failure),
-        [Refused::Field("anthropic_beta".to_owned())]
-    );
+    let sent = [
+        "context-1m-2025-08-07".to_owned(),
+        "new-2026-01-01".to_owned(),
+    ];
+    let parts = repairs(&failure, &sent)
+        .into_iter()
+        .map(|repair| repair.part);
+    assert!(parts.eq(sent.map(Refused::Beta)));
 }
 
 /// An ARN or an account id in a message tells developers what only administrators should see.

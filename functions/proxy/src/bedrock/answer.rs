@@ -59,6 +59,15 @@ impl Head {
 }
 
 impl BedrockAnswer {
+    /// Whether Bedrock has accepted the request. A stream that has sent only keep-alives does not
+    /// show it yet.
+    pub(super) fn is_accepted(&self) -> bool {
+        match &self.body {
+            AnswerBody::Whole(_) | AnswerBody::Counted(_) => true,
+            AnswerBody::Streaming { pump, .. } => pump.has_content(),
+        }
+    }
+
     /// How many things of the request were left out.
     pub(crate) fn losses(&self) -> usize {
         self.head.losses.len()

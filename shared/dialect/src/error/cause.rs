@@ -30,7 +30,7 @@ impl Class {
 ///
 /// | cause | class | HTTP status, error type | `x-should-retry` |
 /// |---|---|---|---|
-/// | key invalid, key expired, access denied | auth | 403 `permission_error` | false |
+/// | key invalid, key expired, access denied, account set-up | auth | 403 `permission_error` | false |
 /// | throttled | quota | 429 `rate_limit_error` | |
 /// | daily quota, service quota | quota | 429 `rate_limit_error` | false |
 /// | model not ready, service error, no connection, timed out, cut, unreadable, malformed output | unavailable | 529 `overloaded_error` | |
@@ -48,6 +48,8 @@ pub enum Cause {
     KeyExpired,
     /// The key is good, but its policy or the account's model access forbids the call.
     AccessDenied,
+    /// A step of the AWS account's set-up for the model is missing.
+    AccountSetup(SetupStep),
     /// Too many requests or tokens in a short time.
     Throttled,
     /// The day's tokens are used up.
@@ -84,6 +86,70 @@ pub enum Cause {
     Refused,
 }
 
+/// A step by which an AWS account gets the use of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SetupStep {
+    /// Anthropic's use case form, once for each account or organisation.
+    UseCaseForm,
+    /// The data retention mode that the model requires.
+    DataRetention,
+    /// The subscription in AWS Marketplace, which the first call makes.
+    Marketplace,
+    /// A valid payment method.
+    Payment,
+    /// AWS has not verified a new account.
+    Verification,
+    /// AWS does not offer the model to this account.
+    ModelOffer,
+}
+
+impl SetupStep {
+    /// The name in logs, such as `use_case_form`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UseCaseForm => "use_case_form",
+            Self::DataRetention => "data_retention",
+            Self::Marketplace => "marketplace",
+            Self::Payment => "payment",
+            Self::Verification => "verification",
+            Self::ModelOffer => "model_offer",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::UseCaseForm => {
+                "Your AWS account has not submitted Anthropic's use case form for Amazon Bedrock; \
+                 your AWS administrator must fill it out once in the Amazon Bedrock console, and it \
+                 takes effect after about 15 minutes."
+            }
+            Self::DataRetention => {
+                "The data retention mode of your AWS account does not permit this model on Amazon \
+                 Bedrock; your AWS administrator must select a mode that the model requires, or your \
+                 Spillway administrator can configure another model."
+            }
+            Self::Marketplace => {
+                "Your AWS account has no AWS Marketplace subscription to this model; your AWS \
+                 administrator must allow aws-marketplace:Subscribe and \
+                 aws-marketplace:ViewSubscriptions, or call the model once with an identity that \
+                 has them, and it takes effect after a few minutes."
+            }
+            Self::Payment => {
+                "Your AWS account has no valid payment method for this model on Amazon Bedrock; \
+                 your AWS administrator must add one in the AWS Billing console."
+            }
+            Self::Verification => {
+                "AWS does not allow your AWS account to use Amazon Bedrock yet; your AWS \
+                 administrator must have the account verified by AWS Support."
+            }
+            Self::ModelOffer => {
+                "AWS does not offer this model to your AWS account; your AWS administrator can ask \
+                 AWS Sales for access, or your Spillway administrator can configure another model."
+            }
+        }
+    }
+}
+
 impl Cause {
     /// The name in logs and metrics, such as `key_invalid`.
     pub fn as_str(self) -> &'static str {
@@ -91,6 +157,7 @@ impl Cause {
             Self::KeyInvalid => "key_invalid",
             Self::KeyExpired => "key_expired",
             Self::AccessDenied => "access_denied",
+            Self::AccountSetup(_) => "account_setup",
             Self::Throttled => "throttled",
             Self::DailyQuota => "daily_quota",
             Self::ServiceQuota => "service_quota",
@@ -114,7 +181,9 @@ impl Cause {
     /// The class it counts in.
     pub fn class(self) -> Class {
         match self {
-            Self::KeyInvalid | Self::KeyExpired | Self::AccessDenied => Class::AuthError,
+            Self::KeyInvalid | Self::KeyExpired | Self::AccessDenied | Self::AccountSetup(_) => {
+                Class::AuthError
+            }
             Self::Throttled | Self::DailyQuota | Self::ServiceQuota => Class::QuotaExceeded,
             Self::ModelNotReady
             | Self::ServiceError
@@ -179,6 +248,7 @@ impl Cause {
                  AWS administrator must allow bedrock:InvokeModel and bedrock:CallWithBearerToken \
                  for the key, and the account must have access to the model."
             }
+            Self::AccountSetup(step) => step.message(),
             Self::Throttled => {
                 "Amazon Bedrock is throttling your AWS account (too many requests or tokens per \
                  minute); wait a little, or ask your AWS administrator for a higher quota."

@@ -12,7 +12,7 @@ use super::BedrockFailure;
 /// `{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited","details":null},…}`
 /// (anthropics/anthropic-sdk-python#1472). [`AnthropicError::as_failure`] gives it the meaning that
 /// the matching HTTP status would have had; [`classify`](super::classify) and
-/// [`refused`](super::refused) then read it like any other failure:
+/// [`repairs`](super::repairs) then read it like any other failure:
 ///
 /// ```
 /// use dialect::error::{AnthropicError, Cause, classify};

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use dialect::error::{BedrockFailure, classify, refused};
+use dialect::error::{BedrockFailure, classify, repairs};
 use dialect::model::resolve;
 use dialect::reply::{
     CacheDetail, Citation, CitationLocation, CitationUnit, ConverseUsage, converse_reply,
@@ -605,7 +605,7 @@ pub fn failure(data: &[u8]) {
         !body.contains("arn:") && !body.contains("123456789012"),
         "{body}"
     );
-    if !refused(&failure).is_empty() {
+    if !repairs(&failure, &[]).is_empty() {
         assert_eq!(error.class().as_str(), "bedrock_rejected");
     }
 }

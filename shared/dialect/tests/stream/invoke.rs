@@ -1,6 +1,6 @@
 //! `InvokeModelWithResponseStream`: what is changed, and that nothing else is.
 
-use dialect::error::{Cause, classify, refused};
+use dialect::error::{Cause, classify, repairs};
 use dialect::stream::{InvokeTranslator, StreamEnd};
 use dialect::{Refused, ReplyContext};
 use domain::usage::TokenUsage;
@@ -204,8 +204,9 @@ fn error_inside_a_stream_has_the_meaning_of_its_type_and_message() {
         r#"{{"type":"error","error":{{"type":"invalid_request_error","message":"{message}"}}}}"#
     );
     let (translator, _) = run(&[&chunk], context());
-    let refused = refused(&translator.failure().expect("it failed"));
-    assert_eq!(refused, [Refused::ThinkingHistory], "it can be repaired");
+    let repairs = repairs(&translator.failure().expect("it failed"), &[]);
+    let parts: Vec<_> = repairs.iter().map(|repair| &repair.part).collect();
+    assert_eq!(parts, [&Refused::ThinkingHistory], "it can be repaired");
 }
 
 #[test]

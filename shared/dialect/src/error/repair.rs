@@ -1,0 +1,435 @@
+//! What a validation message refuses of the request, and whether the refusal is a property of the
+//! target.
+//!
+//! The texts come from Anthropic's validator (`thinking.display: Extra inputs are not permitted`),
+//! from Bedrock's JSON schema check (`#: extraneous key [context_management] is not permitted`) and
+//! from AWS' own validation (`Value 'system' at 'messages.2.member.role' failed to satisfy
+//! constraint`). Field paths appear with indexes and, for tools, with the member `custom` in between.
+//!
+//! Such texts can quote the request. So a part that is to be left out of other requests too is read
+//! only where the **whole** text has one of a few forms in which every name comes from a closed list.
+
+use serde::Deserialize;
+
+use super::{BedrockFailure, Cause, Reason, mentions};
+use crate::Refused;
+
+/// One part that the repaired request leaves out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repair {
+    /// The part.
+    pub part: Refused,
+    /// Which requests the refusal applies to.
+    pub scope: Scope,
+}
+
+/// Which requests a refusal applies to, provided that Bedrock accepts the repaired request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// This request only: the fault is in its content or in its combination of fields.
+    Request,
+    /// Requests of the same AWS account to the same model.
+    Account,
+    /// All requests to the same model.
+    Model,
+}
+
+/// What an error says the target does not accept, for the one repair. Empty when the message names
+/// nothing that can be left out.
+///
+/// `sent_betas` are the betas of the refused request, see [`sent_betas`]. Messages that Claude Code
+/// recovers from by itself (too long, images) are never repaired here.
+pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repair> {
+    let BedrockFailure::Answered {
+        status,
+        code,
+        message: Some(message),
+        ..
+    } = *failure
+    else {
+        return Vec::new();
+    };
+    let reason = Reason::read(message);
+    let text = reason.text.as_str();
+    // The one refusal that AWS gives as a missing right.
+    if mentions(text, &["did not allow prompt caching"]) {
+        let scope = if text.starts_with(NO_PROMPT_CACHING) {
+            Scope::Account
+        } else {
+            Scope::Request
+        };
+        return one(Refused::CachePoints, scope);
+    }
+    if reason.cause(status, code.unwrap_or_default()) != Cause::Refused {
+        return Vec::new();
+    }
+    let place = Place::of(text);
+    if let Place::Path(path) = place
+        && has_member(path, "anthropic_beta")
+    {
+        return betas(text, sent_betas);
+    }
+    if let Some(part) = capability(text) {
+        return one(part, Scope::Model);
+    }
+    if place == Place::Schema {
+        return Vec::new();
+    }
+    if let Some(part) = whole_parts(text) {
+        return one(part, Scope::Request);
+    }
+    let field = match place {
+        Place::Messages | Place::Schema => None,
+        Place::Path(path) => field_at(path),
+        Place::Unnamed if tokens(text).any(is_beta_word) => return betas(text, sent_betas),
+        Place::Unnamed => field_in_prose(text),
+    };
+    let part = field.map(|name| Refused::Field(name.to_owned()));
+    part.map_or_else(Vec::new, |part| one(part, Scope::Request))
+}
+
+fn one(part: Refused, scope: Scope) -> Vec<Repair> {
+    vec![Repair { part, scope }]
+}
+
+/// The betas that a translated request sends, from its body.
+pub fn sent_betas(body: &[u8]) -> Vec<String> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Fields {
+        anthropic_beta: Vec<String>,
+    }
+    /// `InvokeModel` has the list at the root, Converse among the additional fields.
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Body {
+        anthropic_beta: Vec<String>,
+        #[serde(rename = "additionalModelRequestFields")]
+        additional: Fields,
+    }
+    let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    [body.anthropic_beta, body.additional.anthropic_beta].concat()
+}
+
+const NO_PROMPT_CACHING: &str =
+    "you invoked an unsupported model or your request did not allow prompt caching";
+
+/// The part that a text declares unsupported by the model, whatever the request contains. `None`
+/// unless the whole text has one of these forms, with a field of ours for the name:
+///
+/// - `NAME: Extra inputs are not permitted`
+/// - `#: extraneous key [NAME] is not permitted`
+/// - `NAME is not supported for this model` (`deprecated`; `by`, `on`)
+/// - `This model does not support the NAME parameter`
+fn capability(text: &str) -> Option<Refused> {
+    let text = text.trim_end_matches('.');
+    let path = if let Some(path) = text.strip_suffix(": extra inputs are not permitted") {
+        if let Some(place) = path.strip_suffix(".cache_control.ttl") {
+            let is_ours = ["system.", "tools."].iter().any(|of| place.starts_with(of))
+                && Place::of(text) != Place::Schema
+                && place.chars().all(is_path_character);
+            return is_ours.then_some(Refused::CacheTtl);
+        }
+        path
+    } else if let Some(rest) = text
+        .strip_prefix("malformed input request: ")
+        .unwrap_or(text)
+        .strip_prefix("#: extraneous key [")
+    {
+        rest.trim_end_matches(", please reformat your input and try again")
+            .strip_suffix("] is not permitted")?
+    } else if let Some(rest) = text.strip_prefix("this model does not support the ") {
+        rest.strip_suffix(" parameter")?
+    } else {
+        let name = [" is not supported ", " is deprecated "]
+            .iter()
+            .find_map(|is| text.split_once(is))
+            .filter(|(_, of)| {
+                matches!(*of, "for this model" | "by this model" | "on this model")
+            })?;
+        name.0.trim_matches(['`', '"', '\''])
+    };
+    let path = tool_member(path).unwrap_or(path);
+    let (_, name) = FIELDS.iter().find(|(spelling, _)| *spelling == path)?;
+    Some(Refused::Field((*name).to_owned()))
+}
+
+/// What part of the request a text is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place<'t> {
+    /// The conversation.
+    Messages,
+    /// The input schema of a tool: any name in the text may be the client's.
+    Schema,
+    /// The field at this path.
+    Path(&'t str),
+    /// The text does not begin with a path.
+    Unnamed,
+}
+
+impl<'t> Place<'t> {
+    /// Reads a text in lower case.
+    pub(super) fn of(text: &'t str) -> Self {
+        const OF_A_SCHEMA: &[&str] = &["input_schema", "inputschema", "json schema"];
+        // AWS quotes the value first: `Value 'VALUE' at 'PATH' failed to satisfy constraint`.
+        let quoted = text
+            .rsplit_once("' at '")
+            .and_then(|(_, rest)| rest.split_once("' failed to satisfy"))
+            .map(|(path, _)| path);
+        let path = quoted.or_else(|| {
+            let (path, _) = text.split_once(": ")?;
+            let is_path = !path.is_empty() && path.chars().all(is_path_character);
+            is_path.then_some(path)
+        });
+        match path {
+            Some(path) if path == "messages" || path.starts_with("messages.") => Self::Messages,
+            Some(path) if mentions(path, OF_A_SCHEMA) => Self::Schema,
+            Some(path) => Self::Path(path),
+            None if mentions(text, OF_A_SCHEMA) => Self::Schema,
+            None => Self::Unnamed,
+        }
+    }
+}
+
+fn is_path_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._".contains(c)
+}
+
+/// The words of a text that can be names: `thinking.type.enabled`, `top_k`, `anthropic-beta`.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(is_path_character(c) || "$-".contains(c)))
+        .map(|token| token.trim_end_matches('.'))
+        .filter(|token| !token.is_empty())
+}
+
+fn is_beta_word(token: &str) -> bool {
+    matches!(
+        token,
+        "beta" | "betas" | "anthropic-beta" | "anthropic_beta"
+    )
+}
+
+/// Whether a member of this name is in a path.
+fn has_member(token: &str, name: &str) -> bool {
+    token.split('.').any(|member| member == name)
+}
+
+/// Refusals that mean more than one field.
+fn whole_parts(text: &str) -> Option<Refused> {
+    let of_history = mentions(text, &["thinking", "reasoning"])
+        && mentions(
+            text,
+            &[
+                "signature",
+                "cannot be modified",
+                "bound to a different conversation",
+            ],
+        );
+    let has = |name| tokens(text).any(|token| has_member(token, name));
+    let of_role = has("role")
+        && mentions(
+            text,
+            &[
+                "input should be 'user' or 'assistant'",
+                "unexpected role",
+                "'system'",
+            ],
+        );
+    let of_caching = has("cache_control")
+        || has("cachepoint")
+        || mentions(text, &["cache point", "prompt caching"]);
+    let of_thinking = mentions(text, &["expected `thinking` or `redacted_thinking`"]);
+    if of_history {
+        Some(Refused::ThinkingHistory)
+    } else if of_role {
+        Some(Refused::SystemRole)
+    } else if of_caching && has("ttl") {
+        Some(Refused::CacheTtl)
+    } else if of_caching {
+        Some(Refused::CachePoints)
+    } else if of_thinking {
+        Some(Refused::Field("thinking".to_owned()))
+    } else {
+        None
+    }
+}
+
+/// The betas that a text refuses: those that it names of the ones that were sent. Bedrock's short
+/// text (`invalid beta flag`) names none: then it is all that were sent, because any can be the one.
+fn betas(text: &str, sent: &[String]) -> Vec<Repair> {
+    let named: Vec<&str> = tokens(text).filter(|token| is_beta_name(token)).collect();
+    let is_capability = matches!(
+        text.trim_end_matches('.'),
+        "invalid beta flag" | "anthropic_beta: extra inputs are not permitted"
+    ) || (text.starts_with("unexpected value(s) `")
+        && text.contains("` for the `anthropic-beta` header"));
+    let scope = if is_capability {
+        Scope::Account
+    } else {
+        Scope::Request
+    };
+    let beta = |name: &str| Refused::Beta(name.to_owned());
+    if sent.is_empty() {
+        // Not known what was sent: this request only.
+        let all = Refused::Field("anthropic_beta".to_owned());
+        return match named.as_slice() {
+            [] => one(all, Scope::Request),
+            named => named
+                .iter()
+                .flat_map(|name| one(beta(name), Scope::Request))
+                .collect(),
+        };
+    }
+    sent.iter()
+        .filter(|name| named.is_empty() || named.contains(&name.as_str()))
+        .flat_map(|name| one(beta(name), scope))
+        .collect()
+}
+
+fn is_beta_name(word: &str) -> bool {
+    word.len() <= 64
+        && word.contains('-')
+        && word.bytes().any(|byte| byte.is_ascii_digit())
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}
+
+/// The fields that can be left out: each spelling, in lower case, and the name in [`Refused`]. Where a
+/// sentence has several, the first of this list is meant: a sentence about `temperature` may also say
+/// that thinking is on.
+const FIELDS: &[(&str, &str)] = &[
+    ("thinking.type", "thinking"),
+    ("temperature", "temperature"),
+    ("top_p", "top_p"),
+    ("topp", "top_p"),
+    ("top_k", "top_k"),
+    ("topk", "top_k"),
+    ("tool_choice", "tool_choice"),
+    ("toolchoice", "tool_choice"),
+    ("thinking.display", "thinking.display"),
+    ("thinking.block_binding", "thinking.block_binding"),
+    ("block_binding", "thinking.block_binding"),
+    ("output_config.format", "output_config.format"),
+    ("outputconfig.textformat", "output_config.format"),
+    ("textformat", "output_config.format"),
+    ("output_config.effort", "output_config.effort"),
+    ("output_config", "output_config.effort"),
+    ("effort", "output_config.effort"),
+    ("context_management", "context_management"),
+    ("tools.defer_loading", "tools.defer_loading"),
+    ("defer_loading", "tools.defer_loading"),
+    ("tools.strict", "tools.strict"),
+    ("stop_sequences", "stop_sequences"),
+    ("stopsequences", "stop_sequences"),
+    (
+        "additionalmodelresponsefieldpaths",
+        "additionalModelResponseFieldPaths",
+    ),
+    ("requestmetadata", "metadata"),
+    ("metadata", "metadata"),
+    ("thinking", "thinking"),
+    ("budget_tokens", "thinking"),
+];
+
+/// `tools.strict` for `tools.3.custom.strict`: a member of a tool that is a field of the API.
+fn tool_member(path: &str) -> Option<&'static str> {
+    let rest = path.strip_prefix("toolconfig.").unwrap_or(path);
+    let (index, rest) = rest.strip_prefix("tools.")?.split_once('.')?;
+    let rest = rest.strip_prefix("member.").unwrap_or(rest);
+    let name = ["custom.", "toolspec."]
+        .iter()
+        .find_map(|of| rest.strip_prefix(of))
+        .unwrap_or(rest);
+    let is_index = index.bytes().all(|byte| byte.is_ascii_digit());
+    match name {
+        "strict" if is_index => Some("tools.strict"),
+        "defer_loading" if is_index => Some("tools.defer_loading"),
+        _ => None,
+    }
+}
+
+/// The field at a path, or the one that the path leads into.
+fn field_at(path: &str) -> Option<&'static str> {
+    const AROUND: &[&str] = &[
+        "inferenceconfig.",
+        "additionalmodelrequestfields.",
+        "toolconfig.",
+    ];
+    if let Some(name) = tool_member(path) {
+        return Some(name);
+    }
+    if path.starts_with("tools.") || path.starts_with("toolconfig.tools.") {
+        return None;
+    }
+    let inner = AROUND.iter().find_map(|around| path.strip_prefix(around));
+    let mut path = inner.unwrap_or(path).to_owned();
+    // The validator puts the kind of thinking into the path.
+    for kind in ["enabled", "adaptive", "disabled", "between_tools"] {
+        path = path.replace(&format!("thinking.{kind}."), "thinking.");
+    }
+    let mut at = path.as_str();
+    loop {
+        if let Some((_, name)) = FIELDS.iter().find(|(spelling, _)| *spelling == at) {
+            return Some(name);
+        }
+        at = at.rsplit_once('.')?.0;
+    }
+}
+
+/// The field that a sentence is about.
+fn field_in_prose(text: &str) -> Option<&'static str> {
+    let is_named = |spelling: &str| {
+        let mut tokens = tokens(text);
+        tokens.any(|token| {
+            let rest = token.strip_prefix(spelling);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    };
+    if is_named("temperature") && (is_named("top_p") || is_named("topp")) {
+        // Only one of them may stand: the temperature stays.
+        return Some("top_p");
+    }
+    let named = FIELDS.iter().find(|(spelling, _)| is_named(spelling));
+    named.map(|&(_, name)| name)
+}
+
+/// The exact wording of Anthropic's own API for a refusal that has numbers: Claude Code computes
+/// with them. Only a text of exactly that form is taken, so that nothing else slips through.
+pub(super) fn with_numbers(cause: Cause, message: &str) -> Option<String> {
+    let message = message.to_ascii_lowercase();
+    match cause {
+        Cause::PromptTooLong => {
+            let (_, rest) = message.split_once("prompt is too long: ")?;
+            let (tokens, rest) = count(rest)?;
+            let (maximum, rest) = count(rest.strip_prefix(" tokens > ")?)?;
+            rest.strip_prefix(" maximum")?;
+            Some(format!(
+                "prompt is too long: {tokens} tokens > {maximum} maximum"
+            ))
+        }
+        Cause::ContextOverflow => {
+            let (_, rest) = message.split_once("exceed context limit: ")?;
+            let (input, rest) = count(rest)?;
+            let (output, rest) = count(rest.strip_prefix(" + ")?)?;
+            let (limit, _) = count(rest.strip_prefix(" > ")?)?;
+            Some(format!(
+                "input length and `max_tokens` exceed context limit: {input} + {output} > {limit}, \
+                 decrease input length or `max_tokens` and try again"
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// The number that a text begins with, and what follows it. Token counts have less than ten digits.
+fn count(text: &str) -> Option<(u32, &str)> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(end)?;
+    Some((
+        digits.parse().ok().filter(|count| *count < 1_000_000_000)?,
+        rest,
+    ))
+}
