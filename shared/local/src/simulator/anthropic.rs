@@ -1,6 +1,7 @@
 //! The answers of the Messages API: a message in one piece, its events, and its errors
 //! (<https://docs.claude.com/en/api/messages-streaming>, <https://docs.claude.com/en/api/errors>).
-//! `InvokeModel` on Bedrock answers with the same message and the same events.
+//! `InvokeModel` on Bedrock answers with nearly the same message and the same events: see
+//! [`Platform`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,20 +11,33 @@ use sha2::{Digest as _, Sha256};
 
 use super::delivery::Beat;
 use super::ids;
-use super::json::text;
-use super::script::{Content, Point, Usage};
+use super::json::{extend, text};
+use super::prompt_cache::output_tokens;
+use super::script::{Citation, Content, Frame, Point, ToolCall, Usage};
 
 /// About how many bytes of text or JSON go into one delta.
 const DELTA: usize = 14;
 
+/// Which service sends a message. Both send the same content; other members differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Platform {
+    /// Anthropic: members of its newest features, pings, and thinking deltas with token estimates.
+    Anthropic,
+    /// `InvokeModel` on Bedrock: no pings, and only the output tokens in `message_delta`.
+    Bedrock,
+}
+
 /// A message that is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Message {
+    pub(super) platform: Platform,
     pub(super) id: String,
     /// As the request named it.
     pub(super) model: String,
     pub(super) content: Vec<Content>,
     pub(super) stop_reason: String,
+    /// The stop sequence that was met.
+    pub(super) stop_sequence: Option<String>,
     pub(super) usage: Usage,
 }
 
@@ -33,17 +47,29 @@ pub(super) type Event = (Option<Point>, Value);
 impl Message {
     /// The message in one piece.
     pub(super) fn whole(&self) -> Value {
-        let blocks: Vec<_> = self.content.iter().map(whole_block).collect();
-        json!({
+        let blocks = self
+            .content
+            .iter()
+            .map(|block| self.platform.whole_block(block));
+        let mut message = json!({
+            "model": self.model,
             "id": self.id,
             "type": "message",
             "role": "assistant",
-            "model": self.model,
-            "content": blocks,
+            "content": blocks.collect::<Vec<_>>(),
             "stop_reason": self.stop_reason,
-            "stop_sequence": null,
-            "usage": usage(&self.usage, self.usage.output),
-        })
+            "stop_sequence": self.stop_sequence,
+            "stop_details": null,
+            "usage": self.usage(self.usage.output),
+        });
+        if self.platform == Platform::Anthropic {
+            let newest = json!({
+                "container": null,
+                "context_management": { "applied_edits": [] },
+            });
+            extend(&mut message, newest);
+        }
+        message
     }
 
     /// The message in events.
@@ -53,27 +79,28 @@ impl Message {
             json!({
                 "type": "message_start",
                 "message": {
+                    "model": self.model,
                     "id": self.id,
                     "type": "message",
                     "role": "assistant",
-                    "model": self.model,
                     "content": [],
                     "stop_reason": null,
                     "stop_sequence": null,
-                    "usage": usage(&self.usage, 1),
+                    "stop_details": null,
+                    "usage": self.usage(1),
                 },
             }),
         )];
         for (index, content) in self.content.iter().enumerate() {
             let (first, last) = (index == 0, index + 1 == self.content.len());
-            let (start, deltas) = streamed_block(content);
+            let (start, deltas) = self.platform.streamed_block(content);
             events.push((
                 Some(Point::MessageStart),
                 json!({
                     "type": "content_block_start", "index": index, "content_block": start,
                 }),
             ));
-            if first {
+            if first && self.platform == Platform::Anthropic {
                 events.push((Some(Point::MessageStart), json!({ "type": "ping" })));
             }
             let reached = if first {
@@ -94,24 +121,174 @@ impl Message {
             let stop = json!({ "type": "content_block_stop", "index": index });
             events.push((Some(reached), stop));
         }
-        events.push((
-            Some(Point::StopReason),
-            json!({
-                "type": "message_delta",
-                "delta": { "stop_reason": self.stop_reason, "stop_sequence": null },
-                "usage": usage(&self.usage, self.usage.output),
-            }),
-        ));
+        events.push((Some(Point::StopReason), self.message_delta()));
         events.push((None, json!({ "type": "message_stop" })));
         events
     }
+
+    fn message_delta(&self) -> Value {
+        let mut delta = json!({
+            "stop_reason": self.stop_reason,
+            "stop_sequence": self.stop_sequence,
+            "stop_details": null,
+        });
+        match self.platform {
+            Platform::Anthropic => {
+                extend(&mut delta, json!({ "container": null }));
+                json!({
+                    "type": "message_delta",
+                    "delta": delta,
+                    "usage": self.usage(self.usage.output),
+                    "context_management": { "applied_edits": [] },
+                })
+            }
+            Platform::Bedrock => json!({
+                "type": "message_delta",
+                "delta": delta,
+                "usage": { "output_tokens": self.usage.output },
+            }),
+        }
+    }
+
+    fn usage(&self, output: u64) -> Value {
+        let Usage {
+            input,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            ..
+        } = self.usage;
+        let is_thinking = |block: &&Content| matches!(block, Content::Thinking(_));
+        let thinking = self.content.iter().filter(is_thinking).map(output_tokens);
+        let mut usage = json!({
+            "input_tokens": input,
+            "cache_creation_input_tokens": cache_write_5m + cache_write_1h,
+            "cache_read_input_tokens": cache_read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": cache_write_5m,
+                "ephemeral_1h_input_tokens": cache_write_1h,
+            },
+            "output_tokens": output,
+        });
+        let mut iteration = json!({ "type": "message" });
+        extend(&mut iteration, usage.clone());
+        let further = json!({
+            "service_tier": "standard",
+            "output_tokens_details": { "thinking_tokens": thinking.sum::<u64>().min(output) },
+        });
+        extend(&mut usage, further);
+        if self.platform == Platform::Anthropic {
+            let newest = json!({
+                "iterations": [iteration],
+                "inference_geo": "global",
+                "server_tool_use": { "web_search_requests": 0, "web_fetch_requests": 0 },
+            });
+            extend(&mut usage, newest);
+        }
+        usage
+    }
 }
 
-/// Events as server-sent events.
+impl Platform {
+    fn whole_block(self, content: &Content) -> Value {
+        match content {
+            Content::Text(text) => json!({ "type": "text", "text": text }),
+            Content::Cited(cited) => json!({
+                "type": "text",
+                "text": cited.text,
+                "citations": cited.citations.iter().map(Citation::messages).collect::<Vec<_>>(),
+            }),
+            Content::Thinking(text) => {
+                json!({ "type": "thinking", "thinking": text, "signature": signature(text) })
+            }
+            Content::RedactedThinking(data) => {
+                json!({ "type": "redacted_thinking", "data": data })
+            }
+            Content::Tool(call) => self.tool_use(call, &call.input),
+        }
+    }
+
+    fn tool_use(self, call: &ToolCall, input: &Value) -> Value {
+        let mut block = json!({
+            "type": "tool_use", "id": ids::tool_use(), "name": call.name, "input": input,
+        });
+        if self == Self::Anthropic {
+            extend(&mut block, json!({ "caller": { "type": "direct" } }));
+        }
+        block
+    }
+
+    /// The block as it starts, and its deltas.
+    fn streamed_block(self, content: &Content) -> (Value, Vec<Value>) {
+        let text_deltas = |text| {
+            let deltas = pieces(text).into_iter();
+            deltas.map(|piece| json!({ "type": "text_delta", "text": piece }))
+        };
+        match content {
+            Content::Text(text) => (
+                json!({ "type": "text", "text": "" }),
+                text_deltas(text).collect(),
+            ),
+            Content::Cited(cited) => {
+                let citations = cited.citations.iter().map(|citation| {
+                    json!({ "type": "citations_delta", "citation": citation.messages() })
+                });
+                (
+                    json!({ "type": "text", "text": "", "citations": [] }),
+                    citations.chain(text_deltas(&cited.text)).collect(),
+                )
+            }
+            Content::Thinking(text) => {
+                let mut deltas = self.thinking_deltas(text);
+                deltas.push(json!({ "type": "signature_delta", "signature": signature(text) }));
+                (
+                    json!({ "type": "thinking", "thinking": "", "signature": "" }),
+                    deltas,
+                )
+            }
+            Content::RedactedThinking(data) => (
+                json!({ "type": "redacted_thinking", "data": data }),
+                Vec::new(),
+            ),
+            Content::Tool(call) => {
+                let delta = |piece| json!({ "type": "input_json_delta", "partial_json": piece });
+                let input = call.input.to_string();
+                let mut deltas = vec![delta("")];
+                if call.input.as_object().is_none_or(|input| !input.is_empty()) {
+                    deltas.extend(pieces(&input).into_iter().map(delta));
+                }
+                (self.tool_use(call, &json!({})), deltas)
+            }
+        }
+    }
+
+    /// Thinking whose text is left out shows its length alone, on Anthropic's own service.
+    fn thinking_deltas(self, text: &str) -> Vec<Value> {
+        let delta = |piece, tokens: Option<u64>| {
+            let mut delta = json!({ "type": "thinking_delta", "thinking": piece });
+            if self == Self::Anthropic {
+                extend(&mut delta, json!({ "estimated_tokens": tokens }));
+            }
+            delta
+        };
+        if text.is_empty() && self == Self::Anthropic {
+            return vec![delta("", Some(50))];
+        }
+        let pieces = pieces(text).into_iter();
+        pieces.map(|piece| delta(piece, None)).collect()
+    }
+}
+
+/// Events as server-sent events. All but pings are padded with blanks, so that their lengths do not
+/// tell what is said.
 pub(super) fn sse(events: Vec<Event>) -> Vec<Beat> {
     let beat = |(reaches, event): Event| Beat {
         reaches,
-        bytes: sse_event(&event),
+        bytes: if text(&event, "/type") == Some("ping") {
+            sse_event(&event)
+        } else {
+            padded_sse_event(&event)
+        },
     };
     events.into_iter().map(beat).collect()
 }
@@ -145,6 +322,24 @@ pub(super) fn sse_event(event: &Value) -> Bytes {
     format!("event: {kind}\ndata: {event}\n\n").into()
 }
 
+/// One server-sent event, padded with blanks before its last brace.
+fn padded_sse_event(event: &Value) -> Bytes {
+    let kind = text(event, "/type").unwrap_or_default();
+    let mut data = event.to_string();
+    let blanks = 1 + data.len() * 7 % 15;
+    data.insert_str(data.len().saturating_sub(1), &" ".repeat(blanks));
+    format!("event: {kind}\ndata: {data}\n\n").into()
+}
+
+/// Exactly this event.
+pub(super) fn scripted_sse_event(scripted: &Frame) -> Bytes {
+    let data = match &scripted.payload {
+        Value::String(text) => text.clone(),
+        payload => payload.to_string(),
+    };
+    format!("event: {}\ndata: {data}\n\n", scripted.kind).into()
+}
+
 /// An error in the envelope of the API.
 pub(super) fn error(kind: &str, message: &str, request_id: &str) -> Value {
     json!({
@@ -174,70 +369,4 @@ pub(super) fn pieces(text: &str) -> Vec<&str> {
         rest = after;
     }
     pieces
-}
-
-fn whole_block(content: &Content) -> Value {
-    match content {
-        Content::Text(text) => json!({ "type": "text", "text": text }),
-        Content::Thinking(text) => {
-            json!({ "type": "thinking", "thinking": text, "signature": signature(text) })
-        }
-        Content::RedactedThinking(data) => json!({ "type": "redacted_thinking", "data": data }),
-        Content::Tool(call) => json!({
-            "type": "tool_use", "id": ids::tool_use(), "name": call.name, "input": call.input,
-        }),
-    }
-}
-
-fn streamed_block(content: &Content) -> (Value, Vec<Value>) {
-    match content {
-        Content::Text(text) => (
-            json!({ "type": "text", "text": "" }),
-            pieces(text)
-                .iter()
-                .map(|p| json!({ "type": "text_delta", "text": p }))
-                .collect(),
-        ),
-        Content::Thinking(text) => {
-            let mut deltas: Vec<_> = pieces(text)
-                .iter()
-                .map(|piece| json!({ "type": "thinking_delta", "thinking": piece }))
-                .collect();
-            deltas.push(json!({ "type": "signature_delta", "signature": signature(text) }));
-            (
-                json!({ "type": "thinking", "thinking": "", "signature": "" }),
-                deltas,
-            )
-        }
-        Content::RedactedThinking(data) => (
-            json!({ "type": "redacted_thinking", "data": data }),
-            Vec::new(),
-        ),
-        Content::Tool(call) => {
-            let delta = |piece| json!({ "type": "input_json_delta", "partial_json": piece });
-            let input = call.input.to_string();
-            let mut deltas = vec![delta("")];
-            if call.input.as_object().is_none_or(|input| !input.is_empty()) {
-                deltas.extend(pieces(&input).into_iter().map(delta));
-            }
-            let start = json!({
-                "type": "tool_use", "id": ids::tool_use(), "name": call.name, "input": {},
-            });
-            (start, deltas)
-        }
-    }
-}
-
-fn usage(usage: &Usage, output: u64) -> Value {
-    json!({
-        "input_tokens": usage.input,
-        "cache_creation_input_tokens": usage.cache_write_5m + usage.cache_write_1h,
-        "cache_read_input_tokens": usage.cache_read,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": usage.cache_write_5m,
-            "ephemeral_1h_input_tokens": usage.cache_write_1h,
-        },
-        "output_tokens": output,
-        "service_tier": "standard",
-    })
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::json::{at, elements, text};
-use super::marker;
-use super::script::{Content, Step};
+use super::script::{Citation, Cited, Content, Step};
+use super::{citation, marker};
 
 /// The longest piece of a prompt or a tool's result that an answer repeats, in characters.
 const QUOTED: usize = 400;
@@ -21,6 +21,8 @@ pub(super) struct Conversation {
     thinking: Thinking,
     /// The JSON schema that the answer is to fit.
     schema: Option<Value>,
+    /// The passages that the answer is to cite.
+    passages: Vec<Citation>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,7 @@ impl Conversation {
             tools: names(at(body, "/tools"), |tool| at(tool, "/name")),
             thinking: thinking(at(body, "/thinking")),
             schema: body.pointer("/output_config/format/schema").cloned(),
+            passages: citation::of_messages(body),
             ..Self::default()
         };
         for message in newest_user_messages(at(body, "/messages")) {
@@ -73,6 +76,7 @@ impl Conversation {
             schema: schema
                 .and_then(Value::as_str)
                 .and_then(|text| serde_json::from_str(text).ok()),
+            passages: citation::of_converse(body),
             ..Self::default()
         };
         for message in newest_user_messages(at(body, "/messages")) {
@@ -144,6 +148,16 @@ impl Conversation {
                 quoted(prompt.trim())
             )
         }));
+        for (number, passage) in self.passages.iter().enumerate() {
+            // What stands between two cited sentences is a block of its own.
+            if number > 0 {
+                content.push(Content::Text(" ".to_owned()));
+            }
+            content.push(Content::Cited(Cited {
+                text: passage.cited_text.trim().to_owned(),
+                citations: vec![passage.clone()],
+            }));
+        }
         content
     }
 }

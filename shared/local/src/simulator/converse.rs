@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::anthropic::{pieces, signature};
 use super::delivery::Beat;
 use super::ids;
-use super::script::{Content, Point, Usage};
+use super::json::extend;
+use super::script::{Citation, Content, Frame, Point, Usage};
 
 /// The letters that the service pads its events with, in the member `p`, so that their lengths do
 /// not tell what is said.
@@ -26,8 +27,12 @@ pub(super) struct Output {
     pub(super) usage: Usage,
     /// Whether the request cached anything: only then the usage says so.
     pub(super) caching: bool,
-    /// Whether the request asked for `/stop_sequence` among the additional response fields.
-    pub(super) additional_fields: bool,
+    /// The stop sequence that was met.
+    pub(super) stop_sequence: Option<String>,
+    /// The request's `additionalModelResponseFieldPaths`.
+    pub(super) field_paths: Vec<String>,
+    /// Whether reasoning begins with an empty piece of text, as Haiku 4.5's does.
+    pub(super) empty_reasoning_text: bool,
 }
 
 impl Output {
@@ -40,7 +45,7 @@ impl Output {
             "usage": self.usage(),
             "metrics": { "latencyMs": 17 },
         });
-        self.add_fields(&mut output);
+        self.add_fields(&mut output, &["/stop_sequence", "/delta/stop_sequence"]);
         output
     }
 
@@ -74,7 +79,7 @@ impl Output {
             } else {
                 Point::FirstBlock
             };
-            beats.extend(deltas(content).into_iter().map(|delta| {
+            beats.extend(self.deltas(content).into_iter().map(|delta| {
                 let event = json!({ "contentBlockIndex": index, "delta": delta });
                 beat(Some(reached), "contentBlockDelta", event)
             }));
@@ -87,7 +92,7 @@ impl Output {
             beats.push(beat(Some(reached), "contentBlockStop", stop));
         }
         let mut stop = json!({ "stopReason": self.stop_reason });
-        self.add_fields(&mut stop);
+        self.add_fields(&mut stop, &["/delta/stop_sequence"]);
         beats.push(beat(Some(Point::StopReason), "messageStop", stop));
         beats.push(beat(
             None,
@@ -99,14 +104,60 @@ impl Output {
         beats
     }
 
-    fn add_fields(&self, output: &mut Value) {
-        if self.additional_fields
-            && let Some(output) = output.as_object_mut()
-        {
-            output.insert(
-                "additionalModelResponseFields".into(),
-                json!({ "stop_sequence": null }),
-            );
+    /// Adds the additional fields that were asked for and are there: each path is one into the
+    /// model's own answer, and the member is absent when none of them leads anywhere.
+    fn add_fields(&self, output: &mut Value, present: &[&str]) {
+        let asked = |path: &&str| self.field_paths.iter().any(|asked| asked == path);
+        let mut fields = json!({});
+        for path in present.iter().copied().filter(asked) {
+            let field = json!({ "stop_sequence": self.stop_sequence });
+            if path == "/stop_sequence" {
+                extend(&mut fields, field);
+            } else {
+                extend(&mut fields, json!({ "delta": field }));
+            }
+        }
+        if fields != json!({}) {
+            extend(output, json!({ "additionalModelResponseFields": fields }));
+        }
+    }
+
+    fn deltas(&self, content: &Content) -> Vec<Value> {
+        match content {
+            Content::Text(text) => text_deltas(text),
+            Content::Cited(cited) => {
+                let citations = cited.citations.iter();
+                let mut deltas: Vec<_> = citations
+                    .map(|citation| json!({ "citation": citation.converse() }))
+                    .collect();
+                deltas.extend(text_deltas(&cited.text));
+                deltas
+            }
+            Content::Thinking(text) => {
+                let empty = self.empty_reasoning_text.then_some("");
+                let mut deltas: Vec<_> = empty
+                    .into_iter()
+                    .chain(pieces(text))
+                    .map(|piece| json!({ "reasoningContent": { "text": piece } }))
+                    .collect();
+                deltas.push(json!({ "reasoningContent": { "signature": signature(text) } }));
+                deltas
+            }
+            Content::RedactedThinking(data) => {
+                vec![json!({ "reasoningContent": { "redactedContent": BASE64.encode(data) } })]
+            }
+            Content::Tool(call) => {
+                let input = call.input.to_string();
+                let empty = call
+                    .input
+                    .as_object()
+                    .is_some_and(serde_json::Map::is_empty);
+                let rest = if empty { Vec::new() } else { pieces(&input) };
+                std::iter::once("")
+                    .chain(rest)
+                    .map(|piece| json!({ "toolUse": { "input": piece } }))
+                    .collect()
+            }
         }
     }
 
@@ -160,7 +211,7 @@ pub(super) fn event_frame(kind: &str, mut event: Value) -> Bytes {
     if let Some(event) = event.as_object_mut() {
         event.insert("p".into(), PADDING.get(..length).unwrap_or_default().into());
     }
-    frame("event", ":event-type", kind, &event)
+    frame("event", ":event-type", kind, event.to_string())
 }
 
 /// An exception: what a stream says instead of going on.
@@ -169,8 +220,25 @@ pub(super) fn exception_frame(kind: &str, message: &str) -> Bytes {
         "exception",
         ":exception-type",
         kind,
-        &json!({ "message": message }),
+        json!({ "message": message }).to_string(),
     )
+}
+
+/// Exactly this frame. A chunk of `InvokeModelWithResponseStream` carries the event in base64.
+pub(super) fn scripted_frame(scripted: &Frame) -> Bytes {
+    let kind = scripted.kind.as_str();
+    let payload = match &scripted.payload {
+        Value::String(text) => text.clone(),
+        payload => payload.to_string(),
+    };
+    if kind.ends_with("Exception") {
+        frame("exception", ":exception-type", kind, payload)
+    } else if kind == "chunk" {
+        let chunk = json!({ "bytes": BASE64.encode(payload) });
+        frame("event", ":event-type", kind, chunk.to_string())
+    } else {
+        frame("event", ":event-type", kind, payload)
+    }
 }
 
 /// A frame whose last checksum is wrong.
@@ -188,9 +256,9 @@ pub(super) fn broken_frame() -> Bytes {
     bytes.into()
 }
 
-fn frame(message_type: &'static str, name: &'static str, kind: &str, payload: &Value) -> Bytes {
+fn frame(message_type: &'static str, name: &'static str, kind: &str, payload: String) -> Bytes {
     let text = |text: &str| HeaderValue::String(text.to_owned().into());
-    let message = Message::new(payload.to_string())
+    let message = Message::new(payload)
         .add_header(Header::new(name, text(kind)))
         .add_header(Header::new(":content-type", text("application/json")))
         .add_header(Header::new(":message-type", text(message_type)));
@@ -205,6 +273,10 @@ fn frame(message_type: &'static str, name: &'static str, kind: &str, payload: &V
 fn whole_block(content: &Content) -> Value {
     match content {
         Content::Text(text) => json!({ "text": text }),
+        Content::Cited(cited) => json!({ "citationsContent": {
+            "content": [{ "text": cited.text }],
+            "citations": cited.citations.iter().map(Citation::converse).collect::<Vec<_>>(),
+        }}),
         Content::Thinking(text) => json!({ "reasoningContent": { "reasoningText": {
             "text": text, "signature": signature(text),
         }}}),
@@ -218,40 +290,9 @@ fn whole_block(content: &Content) -> Value {
     }
 }
 
-fn deltas(content: &Content) -> Vec<Value> {
-    match content {
-        Content::Text(text) => pieces(text)
-            .iter()
-            .map(|piece| json!({ "text": piece }))
-            .collect(),
-        Content::Thinking(text) => {
-            let mut deltas: Vec<_> = pieces(text)
-                .iter()
-                .map(|piece| json!({ "reasoningContent": { "text": piece } }))
-                .collect();
-            // The service may cut a signature in two, and whoever reads it has to join it.
-            let signature = signature(text);
-            let (head, tail) = signature.split_at(signature.len() / 2);
-            deltas.push(json!({ "reasoningContent": { "signature": head } }));
-            deltas.push(json!({ "reasoningContent": { "signature": tail } }));
-            deltas
-        }
-        Content::RedactedThinking(data) => {
-            vec![json!({ "reasoningContent": { "redactedContent": BASE64.encode(data) } })]
-        }
-        Content::Tool(call) => {
-            if call
-                .input
-                .as_object()
-                .is_some_and(serde_json::Map::is_empty)
-            {
-                return Vec::new();
-            }
-            let input = call.input.to_string();
-            pieces(&input)
-                .iter()
-                .map(|piece| json!({ "toolUse": { "input": piece } }))
-                .collect()
-        }
-    }
+fn text_deltas(text: &str) -> Vec<Value> {
+    pieces(text)
+        .iter()
+        .map(|piece| json!({ "text": piece }))
+        .collect()
 }

@@ -18,3 +18,10 @@ pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
 pub(super) fn elements(list: &Value) -> &[Value] {
     list.as_array().map_or(&[], Vec::as_slice)
 }
+
+/// Adds the members of one object to another, in place of those of the same name.
+pub(super) fn extend(object: &mut Value, members: Value) {
+    if let (Some(object), Value::Object(members)) = (object.as_object_mut(), members) {
+        object.extend(members);
+    }
+}

@@ -159,6 +159,17 @@ fn answer_named(name: &str) -> Option<Step> {
         "ping_flood" => pings(31_000, 0),
         "long_ping" => pings(1, 1 << 20),
         "long_event" => Step::LongEvent { bytes: 10 << 20 },
+        "allowed_warning" => Step::Headers {
+            headers: [
+                ("status", "allowed_warning"),
+                ("5h-status", "allowed_warning"),
+                ("5h-utilization", "0.91"),
+                ("5h-surpassed-threshold", "0.9"),
+            ]
+            .map(|(name, value)| (format!("anthropic-ratelimit-unified-{name}"), value.into()))
+            .into(),
+            then: Box::default(),
+        },
         "overage" => Step::Headers {
             headers: [
                 ("status", "rejected"),

@@ -22,7 +22,7 @@
 //!
 //! | it means | names |
 //! |---|---|
-//! | good | none; `overage` (with the headers of a window that is used up) |
+//! | good | none; `allowed_warning` (a window is nearly used up); `overage` (with the headers of a window that is used up) |
 //! | a usage limit | `429` or `five_hour`, `seven_day`, `five_hour_and_seven_day` |
 //! | a usage limit of some models | `seven_day_opus`, `seven_day_sonnet`, `overage_included` |
 //! | not entitled | `entitlement` |
@@ -41,6 +41,7 @@
 
 mod anthropic;
 pub mod bedrock;
+mod citation;
 mod conversation;
 mod converse;
 mod delivery;
@@ -56,7 +57,7 @@ mod script;
 mod server;
 
 pub use journal::{Outcome, Received};
-pub use script::{Content, Point, Step, ToolCall, Usage, Window};
+pub use script::{Citation, Cited, Content, Frame, Location, Point, Step, ToolCall, Usage, Window};
 pub use server::Simulator;
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::delivery::{Delivery, Ending};
+use super::json::elements;
 use super::script::{Content, Point, Step, Usage};
 
 /// The most that a step adds to an answer, in bytes: whoever writes a prompt can ask for it.
@@ -168,6 +171,14 @@ impl Performance {
         } else {
             content
         }
+    }
+
+    /// The stop sequence that was met, of those that the request names: the first, if the answer
+    /// stops for one.
+    pub(super) fn stop_sequence_of(&self, named: &Value) -> Option<String> {
+        let stops = self.stop_reason.as_deref() == Some("stop_sequence");
+        let first = elements(named).first().filter(|_| stops)?;
+        first.as_str().map(str::to_owned)
     }
 
     /// The stop reason: as told, or what fits the content.

@@ -98,8 +98,9 @@ fn tokens(text: &str) -> u64 {
     u64::try_from(text.len() / 4).unwrap_or(u64::MAX) + 1
 }
 
-fn output_tokens(content: &Content) -> u64 {
+pub(super) fn output_tokens(content: &Content) -> u64 {
     match content {
+        Content::Cited(cited) => tokens(&cited.text),
         Content::Text(text) | Content::Thinking(text) | Content::RedactedThinking(text) => {
             tokens(text)
         }

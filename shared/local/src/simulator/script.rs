@@ -200,6 +200,12 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         content: Vec<Content>,
     },
+    /// A stream of exactly these events, in order, at the simulator's pace, and then its end.
+    /// Refused without streaming.
+    Frames {
+        /// The events.
+        events: Vec<Frame>,
+    },
     /// Exactly this.
     Raw {
         /// The HTTP status.
@@ -226,19 +232,101 @@ pub struct ToolCall {
     pub input: Value,
 }
 
-/// One block of an answer. As JSON: `{"text": "…"}`, `{"thinking": "…"}`,
-/// `{"redacted_thinking": "…"}` or `{"tool": {"name": "…", "input": {…}}}`.
+/// One event of a stream, as it goes over the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Frame {
+    /// Plan: the name after `event:`. Bedrock: `:event-type`, or `:exception-type` of what ends in
+    /// `Exception`; `chunk` is the only event type of `InvokeModelWithResponseStream`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The data as JSON; a string is sent as it is, without quotation marks. In a `chunk` it is the
+    /// event of the Messages API, which the simulator puts into base64.
+    pub payload: Value,
+}
+
+/// One block of an answer. As JSON: `{"text": "…"}`, `{"cited": {"text": "…", "citations": […]}}`,
+/// `{"thinking": "…"}`, `{"redacted_thinking": "…"}` or `{"tool": {"name": "…", "input": {…}}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     /// Text.
     Text(String),
+    /// Text with citations.
+    Cited(Cited),
     /// Thinking, signed by the simulator.
     Thinking(String),
     /// Thinking that nobody may read: Claude's opaque data string.
     RedactedThinking(String),
     /// A tool call.
     Tool(ToolCall),
+}
+
+/// Text that is supported by citations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cited {
+    /// The text.
+    pub text: String,
+    /// What it cites, in order.
+    pub citations: Vec<Citation>,
+}
+
+/// A cited passage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Citation {
+    /// The title of the document or of the search result, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The passage.
+    pub cited_text: String,
+    /// Where the passage stands.
+    pub location: Location,
+}
+
+/// Where a cited passage stands. `start` is included, `end` is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Location {
+    /// Characters of a plain text document, from 0.
+    Char {
+        /// The document's number among the documents of the request, from 0.
+        document: usize,
+        /// The first character.
+        start: usize,
+        /// The character after the last one.
+        end: usize,
+    },
+    /// Pages of a PDF, from 1.
+    Page {
+        /// The document's number among the documents of the request, from 0.
+        document: usize,
+        /// The first page.
+        start: usize,
+        /// The page after the last one.
+        end: usize,
+    },
+    /// Blocks of a document that is made of blocks, from 0.
+    Chunk {
+        /// The document's number among the documents of the request, from 0.
+        document: usize,
+        /// The first block.
+        start: usize,
+        /// The block after the last one.
+        end: usize,
+    },
+    /// Blocks of a search result, from 0.
+    SearchResult {
+        /// The number among the search results of the request, from 0.
+        result: usize,
+        /// `source` of the search result.
+        source: String,
+        /// The first block.
+        start: usize,
+        /// The block after the last one.
+        end: usize,
+    },
 }
 
 /// Token counts of an answer, cache reads and writes not included in `input`.

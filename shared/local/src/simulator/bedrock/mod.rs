@@ -21,17 +21,17 @@ use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::anthropic::Message;
+use super::anthropic::{Message, Platform};
 use super::conversation::Conversation;
-use super::converse::{Output, broken_frame, event_frame, exception_frame};
-use super::delivery::{Beat, Ending, Reply};
+use super::converse::{Output, broken_frame, event_frame, exception_frame, scripted_frame};
+use super::delivery::{Beat, Delivery, Ending, Reply};
 use super::ids;
 use super::json::{at, elements};
 use super::performance::{BreakIn, Performance};
 use super::prompt_cache::{Prompt, PromptCache};
 use super::rules::model::{self, Capabilities};
 use super::rules::{self, Refused};
-use super::script::{Point, Step};
+use super::script::{Frame, Point, Step};
 use super::server::{self, Request, Script, Service, Simulator};
 use refusal::{
     bad_key, broken, exception, invalid, json_reply, own_headers, refuse, refuse_untyped,
@@ -255,12 +255,16 @@ impl Bedrock {
             (None, None) => Step::Normal,
         };
         let (step, headers) = step.and_headers();
-        let reply = match step.performance().map_err(refusal::of_step) {
+        let reply = match step.performance() {
             Ok(performance) => match call.check() {
                 Ok(()) => self.perform(call, performance, &conversation),
                 Err(Refused(message)) => invalid(&message),
             },
-            Err(reply) => reply,
+            Err(Step::Frames { events }) => match call.check() {
+                Ok(()) => self.frames(call, &events),
+                Err(Refused(message)) => invalid(&message),
+            },
+            Err(step) => refusal::of_step(step),
         };
         reply.with_headers(headers)
     }
@@ -273,6 +277,10 @@ impl Bedrock {
     ) -> Reply {
         let content = performance.content_or(|| conversation.answer(NAME));
         let stop_reason = performance.stop_reason_for(&content);
+        let stop_sequences = ["/inferenceConfig/stopSequences", "/stop_sequences"]
+            .into_iter()
+            .find_map(|path| call.body.pointer(path));
+        let stop_sequence = stop_sequences.and_then(|named| performance.stop_sequence_of(named));
         if call.operation.is_converse() {
             let prompt = Prompt::of_converse(&call.body);
             let charged = self.cache.charge(&call.model_id, &prompt, &content);
@@ -282,7 +290,12 @@ impl Bedrock {
                 stop_reason,
                 usage: performance.usage.unwrap_or(charged),
                 caching: prompt.has_breakpoint(),
-                additional_fields: paths.iter().any(|path| path == "/stop_sequence"),
+                stop_sequence,
+                field_paths: paths
+                    .iter()
+                    .filter_map(|path| path.as_str().map(str::to_owned))
+                    .collect(),
+                empty_reasoning_text: call.model_id.contains("haiku-4-5"),
             };
             return if call.operation.streams() {
                 self.stream(output.beats(), performance)
@@ -294,18 +307,27 @@ impl Bedrock {
             .cache
             .charge(&call.model_id, &Prompt::of_messages(&call.body), &content);
         let message = Message {
+            platform: Platform::Bedrock,
             id: ids::bedrock_message(),
             model: call.model_name(),
             content,
             stop_reason,
+            stop_sequence,
             usage: performance.usage.unwrap_or(charged),
         };
         if call.operation.streams() {
             self.stream(chunks(&message), performance)
         } else {
+            let usage = message.usage;
+            let written = usage.cache_write_5m + usage.cache_write_1h;
             let counts = [
-                ("x-amzn-bedrock-input-token-count", message.usage.input),
-                ("x-amzn-bedrock-output-token-count", message.usage.output),
+                ("x-amzn-bedrock-input-token-count", usage.input),
+                ("x-amzn-bedrock-output-token-count", usage.output),
+                (
+                    "x-amzn-bedrock-cache-read-input-token-count",
+                    usage.cache_read,
+                ),
+                ("x-amzn-bedrock-cache-write-input-token-count", written),
                 ("x-amzn-bedrock-invocation-latency", 17),
             ];
             let headers = counts.map(|(name, count)| (name.to_owned(), count.to_string()));
@@ -329,12 +351,22 @@ impl Bedrock {
             }
             None => {}
         }
-        let mut headers = own_headers();
-        headers.push((
-            "content-type".into(),
-            "application/vnd.amazon.eventstream".into(),
-        ));
-        Reply::streamed(headers, beats, delivery)
+        Reply::streamed(event_stream_headers(), beats, delivery)
+    }
+
+    fn frames(&self, call: &Call, events: &[Frame]) -> Reply {
+        if !call.operation.streams() {
+            return invalid("The simulator sends frames in a stream only.");
+        }
+        let beats = events.iter().map(|event| Beat {
+            reaches: None,
+            bytes: scripted_frame(event),
+        });
+        let delivery = Delivery {
+            between_beats: Some(self.options.pace),
+            ..Delivery::default()
+        };
+        Reply::streamed(event_stream_headers(), beats.collect(), delivery)
     }
 
     /// Writes a body down for a validator outside. What cannot be written is told once in the log
@@ -436,6 +468,15 @@ fn count_tokens(call: &Call) -> Reply {
     )
 }
 
+fn event_stream_headers() -> Vec<(String, String)> {
+    let mut headers = own_headers();
+    headers.push((
+        "content-type".into(),
+        "application/vnd.amazon.eventstream".into(),
+    ));
+    headers
+}
+
 /// The events of a message as the chunks of `InvokeModelWithResponseStream`. The last one carries
 /// the service's own measurements.
 fn chunks(message: &Message) -> Vec<Beat> {
@@ -452,8 +493,6 @@ fn chunks(message: &Message) -> Vec<Beat> {
                 "outputTokenCount": usage.output,
                 "invocationLatency": 17,
                 "firstByteLatency": 5,
-                "cacheReadInputTokenCount": usage.cache_read,
-                "cacheWriteInputTokenCount": usage.cache_write_5m + usage.cache_write_1h,
             }),
         );
     }
@@ -463,11 +502,8 @@ fn chunks(message: &Message) -> Vec<Beat> {
             json!({ "bytes": BASE64.encode(event.to_string()) }),
         )
     };
-    // The service sends no pings.
-    let events = events
-        .into_iter()
-        .filter(|(_, event)| at(event, "/type") != "ping");
     events
+        .into_iter()
         .map(|(reaches, event)| Beat {
             reaches,
             bytes: chunk(event),

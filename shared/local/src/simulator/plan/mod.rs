@@ -4,6 +4,7 @@
 //! of the real API when they are used up. It checks that a credential is there and takes any: each
 //! credential is a subscription of its own.
 
+mod headers;
 mod refusal;
 
 use std::collections::HashMap;
@@ -18,18 +19,18 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
-use super::anthropic::{Event, Message, add_pings, sse, sse_event};
+use super::anthropic::{Event, Message, Platform, add_pings, scripted_sse_event, sse, sse_event};
 use super::conversation::Conversation;
-use super::delivery::{Ending, Reply};
+use super::delivery::{Beat, Delivery, Ending, Reply};
 use super::ids;
 use super::json::{at, text};
 use super::performance::{BreakIn, Performance};
 use super::prompt_cache::{Prompt, PromptCache};
 use super::rules;
-use super::script::{Point, Step, Window};
+use super::script::{Frame, Point, Step, Window};
 use super::server::{self, Request, Script, Service, Simulator};
 use crate::aws::files::lock;
-use refusal::{broken, error_event, json_reply, own_headers, refuse, unified, usage_limit};
+use refusal::{broken, error_event, json_reply, own_headers, refuse, usage_limit};
 
 /// How many requests a pretended subscription answers in a window by default.
 pub const DEFAULT_PLAN_REQUESTS: u64 = 2;
@@ -173,6 +174,10 @@ impl Plan {
                 Ok(headers) => self.perform(performance, headers, &body, &conversation),
                 Err(reply) => reply,
             },
+            Err(Step::Frames { events }) => match self.admit(credential, request.now_ms) {
+                Ok(headers) => self.frames(&body, headers, &events),
+                Err(reply) => reply,
+            },
             Err(step) => refusal::of_step(step, request.now_ms),
         };
         reply.with_headers(headers)
@@ -190,9 +195,11 @@ impl Plan {
         let prompt = Prompt::of_messages(body);
         let charged = self.cache.charge(model, &prompt, &content);
         let message = Message {
+            platform: Platform::Anthropic,
             id: ids::message(),
             model: model.to_owned(),
             stop_reason: performance.stop_reason_for(&content),
+            stop_sequence: performance.stop_sequence_of(at(body, "/stop_sequences")),
             usage: performance.usage.unwrap_or(charged),
             content,
         };
@@ -201,6 +208,23 @@ impl Plan {
         } else {
             single(&message.whole(), headers, performance)
         }
+    }
+
+    fn frames(&self, body: &Value, mut headers: Headers, events: &[Frame]) -> Reply {
+        if at(body, "/stream") != true {
+            let message = "The simulator sends frames in a stream only.";
+            return refuse(400, "invalid_request_error", message);
+        }
+        let beats = events.iter().map(|event| Beat {
+            reaches: None,
+            bytes: scripted_sse_event(event),
+        });
+        let delivery = Delivery {
+            between_beats: Some(self.options.pace),
+            ..Delivery::default()
+        };
+        headers.extend(headers::of_event_stream());
+        Reply::streamed(headers, beats.collect(), delivery)
     }
 
     fn stream(&self, events: Vec<Event>, mut headers: Headers, performance: Performance) -> Reply {
@@ -222,11 +246,7 @@ impl Plan {
             }
             None => {}
         }
-        headers.push((
-            "content-type".into(),
-            "text/event-stream; charset=utf-8".into(),
-        ));
-        headers.push(("cache-control".into(), "no-cache".into()));
+        headers.extend(headers::of_event_stream());
         Reply::streamed(headers, beats, delivery)
     }
 
@@ -255,9 +275,8 @@ impl Plan {
             Some(requests) => hundredths(window.used, requests),
             None => "0.01".to_owned(),
         };
-        let mut headers = own_headers();
-        headers.extend(unified(None, window.ends_ms / 1000, &utilization, now_ms));
-        Ok(headers)
+        let reset_s = window.ends_ms / 1000;
+        Ok(headers::of_good_answer(reset_s, &utilization, now_ms))
     }
 }
 

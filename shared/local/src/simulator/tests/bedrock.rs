@@ -22,7 +22,7 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
 use super::super::bedrock::{AcceptedKeys, BedrockOptions, DEMO_BEDROCK_API_KEY};
-use super::super::{Content, Point, Step, ToolCall, Usage};
+use super::super::{Content, Frame, Point, Step, ToolCall, Usage};
 use super::{Running, bedrock, start_bedrock};
 
 const MODEL: &str = "global.anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -336,7 +336,7 @@ async fn thinking_comes_as_reasoning() {
         json!({ "thinking": { "type": "enabled", "budget_tokens": 2048 } });
     let (streamed, _) = told(converse_stream(&sdk(&bedrock), &body).await.unwrap()).await;
     assert!(
-        streamed.contains("(signed)(signed) | stop | Simulated Amazon"),
+        streamed.contains(")(signed) | stop | Simulated Amazon"),
         "{streamed}"
     );
     let output = converse(&sdk(&bedrock), &body)
@@ -763,4 +763,85 @@ async fn what_is_no_operation_is_not_found() {
         .bearer_auth(DEMO_BEDROCK_API_KEY)
         .body("not json");
     assert_eq!(call.send().await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn citations_come_before_the_text_they_support() {
+    let bedrock = bedrock().await;
+    let mut body = prompt("what is there?");
+    let document = json!({ "document": {
+        "name": "facts", "format": "txt", "source": { "text": "One fact." },
+        "citations": { "enabled": true }, "context": "a title",
+    }});
+    let content = body["messages"][0]["content"].as_array_mut().unwrap();
+    content.push(document);
+    let mut stream = converse_stream(&sdk(&bedrock), &body).await.unwrap().stream;
+    let mut deltas = Vec::new();
+    while let Some(event) = stream.recv().await.unwrap() {
+        if let Event::ContentBlockDelta(part) = event
+            && part.content_block_index == 1
+        {
+            deltas.push(part.delta.unwrap());
+        }
+    }
+    let [
+        ContentBlockDelta::Citation(citation),
+        ContentBlockDelta::Text(text),
+    ] = deltas.as_slice()
+    else {
+        panic!("{deltas:?}")
+    };
+    assert_eq!(text, "One fact.");
+    assert_eq!(citation.title(), Some("facts"));
+    let location = citation.location().unwrap().as_document_char().unwrap();
+    assert_eq!((location.start(), location.end()), (Some(0), Some(9)));
+
+    let output = converse(&sdk(&bedrock), &body)
+        .await
+        .unwrap()
+        .output
+        .unwrap();
+    let cited = output.as_message().unwrap().content[1]
+        .as_citations_content()
+        .unwrap();
+    assert_eq!(cited.citations()[0].title(), Some("facts"));
+}
+
+#[tokio::test]
+async fn scripted_frames_are_the_stream() {
+    let bedrock = bedrock().await;
+    let event = |kind: &str, payload: Value| Frame {
+        kind: kind.to_owned(),
+        payload,
+    };
+    let events = vec![
+        event("messageStart", json!({ "role": "assistant" })),
+        event(
+            "contentBlockDelta",
+            json!({ "contentBlockIndex": 0, "delta": { "text": "hi" } }),
+        ),
+        event("throttlingException", json!({ "message": "slow down" })),
+    ];
+    bedrock.simulator.script([Step::Frames { events }]);
+    let output = converse_stream(&sdk(&bedrock), &prompt("x")).await.unwrap();
+    let (told, ended) = told(output).await;
+    assert_eq!(
+        (told.as_str(), ended),
+        ("start | hi", Err("throttling".into()))
+    );
+
+    let payload = json!({ "type": "message_stop" });
+    bedrock.simulator.script([Step::Frames {
+        events: vec![event("chunk", payload.clone())],
+    }]);
+    let call = sdk(&bedrock)
+        .invoke_model_with_response_stream()
+        .model_id(MODEL)
+        .body(Blob::new(anthropic("x").to_string()));
+    let mut stream = call.send().await.unwrap().body;
+    let Some(ResponseStream::Chunk(chunk)) = stream.recv().await.unwrap() else {
+        panic!()
+    };
+    let sent: Value = serde_json::from_slice(chunk.bytes.unwrap().as_ref()).unwrap();
+    assert_eq!(sent, payload);
 }

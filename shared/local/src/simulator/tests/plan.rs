@@ -677,3 +677,91 @@ async fn a_mark_in_the_prompt_is_a_step_and_a_wrong_mark_is_told() {
         );
     }
 }
+
+#[tokio::test]
+async fn good_answers_carry_the_headers_and_members_of_a_subscription() {
+    let plan = plan().await;
+    let (status, headers, text) = super::ask(&plan, "allowed_warning").await;
+    assert_eq!(status, 200);
+    for (name, value) in [
+        ("status", "allowed_warning"),
+        ("5h-status", "allowed_warning"),
+        ("5h-surpassed-threshold", "0.9"),
+        ("7d-status", "allowed"),
+        ("upgrade-paths", "upgrade_plan,overage"),
+        ("overage-in-use", "false"),
+        ("overage-utilization", "0.0"),
+    ] {
+        let name = format!("anthropic-ratelimit-unified-{name}");
+        assert_eq!(headers[&name], value, "{name}");
+    }
+    for name in [
+        "anthropic-organization-id",
+        "anthropic-workspace-id",
+        "traceresponse",
+        "cf-ray",
+        "content-security-policy",
+        "server-timing",
+        "anthropic-ratelimit-unified-overage-reset",
+    ] {
+        assert!(headers.contains_key(name), "{name}");
+    }
+    assert!(text.contains(" }\n\n"), "padded with blanks: {text}");
+    let events = events(&text);
+    let usage = &events[0]["message"]["usage"];
+    assert_eq!(
+        usage["output_tokens_details"],
+        json!({ "thinking_tokens": 0 })
+    );
+    assert_eq!(usage["iterations"][0]["type"], "message");
+    let delta = events.iter().find(|event| event["type"] == "message_delta");
+    let delta = delta.unwrap();
+    assert_eq!(delta["delta"]["stop_details"], Value::Null);
+    assert_eq!(delta["context_management"], json!({ "applied_edits": [] }));
+    assert!(delta["usage"]["input_tokens"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn documents_with_citations_are_cited() {
+    let plan = plan().await;
+    let mut body = prompt("");
+    body["messages"][0]["content"] = json!([
+        {
+            "type": "document", "title": "facts.txt", "citations": { "enabled": true },
+            "source": { "type": "text", "media_type": "text/plain", "data": "One. Two." },
+        },
+        { "type": "text", "text": "what is there?" },
+    ]);
+    let (text, _) = read(plan.messages(&streamed(body)).await.unwrap()).await;
+    let events = events(&text);
+    let shown = told(&events);
+    assert!(
+        shown.contains("| start text | One. | stop | start text |   | stop | start text | Two. |"),
+        "{shown}"
+    );
+    let deltas: Vec<_> = events
+        .iter()
+        .filter(|event| event["index"] == 1 && event["type"] == "content_block_delta")
+        .map(|event| event["delta"]["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(deltas, ["citations_delta", "text_delta"]);
+}
+
+#[tokio::test]
+async fn scripted_frames_go_out_as_they_are() {
+    let plan = plan().await;
+    let frames = json!({ "step": "frames", "events": [
+        { "type": "ping", "payload": { "type": "ping", "later": 1 } },
+        { "type": "odd", "payload": "{\"cut" },
+    ]});
+    plan.simulator
+        .script([serde_json::from_value(frames.clone()).unwrap()]);
+    let (text, _) = read(plan.messages(&streamed(prompt("x"))).await.unwrap()).await;
+    assert_eq!(
+        text,
+        "event: ping\ndata: {\"type\":\"ping\",\"later\":1}\n\nevent: odd\ndata: {\"cut\n\n"
+    );
+    plan.simulator
+        .script([serde_json::from_value(frames).unwrap()]);
+    assert_eq!(plan.messages(&prompt("x")).await.unwrap().status(), 400);
+}

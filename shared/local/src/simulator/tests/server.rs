@@ -223,10 +223,8 @@ async fn it_stops_when_told_and_lets_what_is_going_out_end() {
     response.chunk().await.unwrap().unwrap();
     plan.simulator.stop();
     let (text, ended) = super::read(response).await;
-    assert!(
-        ended && text.ends_with("data: {\"type\":\"message_stop\"}\n\n"),
-        "{text}"
-    );
+    let told = super::told(&super::events(&text));
+    assert!(ended && told.ends_with("| message_stop"), "{text}");
     (&mut plan.serving).await.unwrap();
     assert!(plan.messages(&prompt("x")).await.is_err());
 }

@@ -1,0 +1,56 @@
+//! The headers of a pretended plan's good answers.
+
+use super::Headers;
+use super::refusal::{own_headers, unified};
+
+/// From this utilization on a window names the threshold that it has passed.
+const THRESHOLD: &str = "0.75";
+
+/// What the API sends with a good answer to a subscription's credential: the state of its windows
+/// and of its paid overage (shape seen in the public issues anthropics/claude-code#41506 and
+/// anthropics/claude-code#12829), and what stands before the service adds.
+/// `utilization` is a decimal fraction with two places.
+pub(super) fn of_good_answer(reset_s: u64, utilization: &str, now_ms: u64) -> Headers {
+    let mut headers = own_headers();
+    headers.extend(unified(None, reset_s, utilization, now_ms));
+    let mut add = |name: &str, value: String| {
+        headers.push((format!("anthropic-ratelimit-unified-{name}"), value));
+    };
+    // Fractions with as many places compare as texts.
+    if utilization >= THRESHOLD {
+        add("5h-surpassed-threshold", THRESHOLD.to_owned());
+    }
+    add("upgrade-paths", "upgrade_plan,overage".to_owned());
+    add("overage-in-use", "false".to_owned());
+    add("overage-utilization", "0.0".to_owned());
+    add(
+        "overage-reset",
+        (now_ms / 1000 + 9 * 24 * 60 * 60).to_string(),
+    );
+    for (name, value) in [
+        ("anthropic-workspace-id", "wrkspc_01SimulatedWorkspace"),
+        (
+            "traceresponse",
+            "00-00000000000000000000000000000001-0000000000000001-01",
+        ),
+        ("cf-ray", "0000000000000000-SIM"),
+        (
+            "content-security-policy",
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        ("server-timing", "x-originResponse;dur=17"),
+        ("server", "cloudflare"),
+    ] {
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+    headers
+}
+
+pub(super) fn of_event_stream() -> Headers {
+    [
+        ("content-type", "text/event-stream; charset=utf-8"),
+        ("cache-control", "no-cache"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
