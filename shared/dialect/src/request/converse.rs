@@ -23,6 +23,10 @@ use super::tools::{Custom, Spec, Toolbox, Use};
 use super::turns::Turn;
 use crate::Losses;
 
+/// Where the model says which stop sequence it was: in a whole answer and, as another gateway saw it
+/// on AWS in both APIs, in the `message_delta` event.
+const STOP_SEQUENCE_PATHS: [&str; 2] = ["/stop_sequence", "/delta/stop_sequence"];
+
 /// The body as JSON.
 pub(super) fn write(
     content: &Content<'_>,
@@ -32,8 +36,6 @@ pub(super) fn write(
 ) -> Result<Vec<u8>, serde_json::Error> {
     let answer = terms.purpose == Purpose::Answer;
     let options = &content.options;
-    // The only way to hear which stop sequence it was.
-    let stop_path = "/stop_sequence";
     let asks_path = answer && !terms.learned.field("additionalModelResponseFieldPaths");
     let (tool_choice, model_choice) = tool_choices(&content.tool_use, terms, losses);
     let mut system = interleave(
@@ -75,7 +77,7 @@ pub(super) fn write(
             tool_choice: model_choice,
             anthropic_beta: &content.betas,
         },
-        additional_model_response_field_paths: asks_path.then_some([stop_path]),
+        additional_model_response_field_paths: asks_path.then_some(STOP_SEQUENCE_PATHS),
         request_metadata: labels,
     };
     match terms.purpose {

@@ -47,7 +47,7 @@ fn the_first_turn_of_a_session() {
     inferenceConfig: {"maxTokens":64000}
     tools: Bash | ToolSearch
     additionalModelRequestFields: {"thinking":{"type":"enabled","budget_tokens":8192},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system max_tokens thinking.adaptive thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == us.anthropic.claude-opus-4-6-v1
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder> | POINT
@@ -55,7 +55,7 @@ fn the_first_turn_of_a_session() {
     inferenceConfig: {"maxTokens":128000}
     tools: Bash | ToolSearch
     additionalModelRequestFields: {"thinking":{"type":"adaptive"},"output_config":{"effort":"medium"},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == global.anthropic.claude-opus-5-5
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder> | POINT
@@ -63,7 +63,7 @@ fn the_first_turn_of_a_session() {
     inferenceConfig: {"maxTokens":128000}
     tools: Bash | ToolSearch
     additionalModelRequestFields: {"thinking":{"type":"adaptive","display":"updates"},"output_config":{"effort":"medium"},"anthropic_beta":["thinking-display-updates-2026-08-18"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system context_management beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24
     "#);
 }
@@ -81,7 +81,7 @@ fn a_tool_loop_with_thinking_and_parallel_results() {
     inferenceConfig: {"maxTokens":64000}
     tools: Bash | Read
     additionalModelRequestFields: {"thinking":{"type":"enabled","budget_tokens":8192},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system max_tokens thinking.adaptive thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == us.anthropic.claude-opus-4-6-v1
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder>
@@ -93,7 +93,7 @@ fn a_tool_loop_with_thinking_and_parallel_results() {
     inferenceConfig: {"maxTokens":128000}
     tools: Bash | Read
     additionalModelRequestFields: {"thinking":{"type":"adaptive"},"output_config":{"effort":"medium"},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == global.anthropic.claude-opus-5-5
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder>
@@ -105,7 +105,7 @@ fn a_tool_loop_with_thinking_and_parallel_results() {
     inferenceConfig: {"maxTokens":128000}
     tools: Bash | Read
     additionalModelRequestFields: {"thinking":{"type":"adaptive","display":"updates","block_binding":{"prefix_mismatch_behavior":"drop_block"}},"output_config":{"effort":"medium"},"anthropic_beta":["thinking-display-updates-2026-08-18","thinking-binding-controls-2026-08-01"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system context_management beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24
     "#);
 }
@@ -120,7 +120,7 @@ fn a_tool_that_was_searched_for() {
     system: You are an agent. | POINT | The rules. | POINT
     inferenceConfig: {"maxTokens":64000}
     tools: ToolSearch | WebFetch
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system max_tokens thinking.adaptive thinking thinking.display context_management beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == us.anthropic.claude-opus-4-6-v1
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder>
@@ -130,7 +130,7 @@ fn a_tool_that_was_searched_for() {
     inferenceConfig: {"maxTokens":128000}
     tools: ToolSearch | WebFetch
     additionalModelRequestFields: {"thinking":{"type":"adaptive"},"output_config":{"effort":"medium"},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == global.anthropic.claude-opus-5-5
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder>
@@ -140,7 +140,7 @@ fn a_tool_that_was_searched_for() {
     inferenceConfig: {"maxTokens":128000}
     tools: ToolSearch | WebFetch
     additionalModelRequestFields: {"thinking":{"type":"adaptive","display":"updates"},"output_config":{"effort":"medium"},"anthropic_beta":["thinking-display-updates-2026-08-18"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header messages.output_config messages.system context_management beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24
     "#);
 }
@@ -153,7 +153,7 @@ fn a_title_in_a_json_schema() {
     system: You name things.
     inferenceConfig: {"maxTokens":64000}
     outputConfig: {"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\",\"properties\":{\"title\":{\"type\":\"string\"}},\"required\":[\"title\"],\"additionalProperties\":false}"}}}}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id system.billing_header max_tokens output_config.effort beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18 beta:structured-outputs-2025-12-15
     == us.anthropic.claude-opus-4-6-v1
     user: Name this.
@@ -161,14 +161,14 @@ fn a_title_in_a_json_schema() {
     inferenceConfig: {"maxTokens":128000}
     outputConfig: {"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\",\"properties\":{\"title\":{\"type\":\"string\"}},\"required\":[\"title\"],\"additionalProperties\":false}"}}}}
     additionalModelRequestFields: {"output_config":{"effort":"medium"}}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id system.billing_header beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18 beta:structured-outputs-2025-12-15
     == global.anthropic.claude-opus-5-5
     user: Name this.
     system: You name things.
     inferenceConfig: {"maxTokens":128000}
     additionalModelRequestFields: {"output_config":{"effort":"medium"}}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id system.billing_header output_config.format beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18 beta:structured-outputs-2025-12-15
     "#);
 }
@@ -186,7 +186,7 @@ fn a_compaction_under_safeguards() {
     inferenceConfig: {"maxTokens":64000}
     tools: Bash
     additionalModelRequestFields: {"thinking":{"type":"enabled","budget_tokens":8192},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: safeguards metadata.user_id system.billing_header messages.output_config messages.system max_tokens thinking.adaptive thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == us.anthropic.claude-opus-4-6-v1
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder>
@@ -198,7 +198,7 @@ fn a_compaction_under_safeguards() {
     inferenceConfig: {"maxTokens":128000}
     tools: Bash
     additionalModelRequestFields: {"thinking":{"type":"adaptive"},"output_config":{"effort":"medium"},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: safeguards metadata.user_id system.billing_header messages.output_config messages.system thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == global.anthropic.claude-opus-5-5
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder>
@@ -210,7 +210,7 @@ fn a_compaction_under_safeguards() {
     inferenceConfig: {"maxTokens":128000}
     tools: Bash
     additionalModelRequestFields: {"thinking":{"type":"adaptive","display":"updates"},"output_config":{"effort":"medium"},"anthropic_beta":["thinking-display-updates-2026-08-18"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: safeguards metadata.user_id system.billing_header messages.output_config messages.system context_management beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24
     "#);
 }
@@ -224,7 +224,7 @@ fn an_hour_of_cache_as_a_plan_login_asks_for_it() {
     inferenceConfig: {"maxTokens":64000}
     tools: Bash
     additionalModelRequestFields: {"thinking":{"type":"enabled","budget_tokens":8192},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id system.billing_header messages.output_config messages.system max_tokens thinking.adaptive thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18 beta:oauth-2025-04-20 beta:extended-cache-ttl-2025-04-11
     == us.anthropic.claude-opus-4-6-v1
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder> | POINT 1h
@@ -232,7 +232,7 @@ fn an_hour_of_cache_as_a_plan_login_asks_for_it() {
     inferenceConfig: {"maxTokens":128000}
     tools: Bash
     additionalModelRequestFields: {"thinking":{"type":"adaptive"},"output_config":{"effort":"medium"},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id system.billing_header messages.output_config messages.system thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18 beta:oauth-2025-04-20 beta:extended-cache-ttl-2025-04-11
     == global.anthropic.claude-opus-5-5
     user: Context. | Do the thing | <system-reminder>⏎The state of the project.⏎</system-reminder> | POINT 1h
@@ -240,7 +240,7 @@ fn an_hour_of_cache_as_a_plan_login_asks_for_it() {
     inferenceConfig: {"maxTokens":128000}
     tools: Bash
     additionalModelRequestFields: {"thinking":{"type":"adaptive","display":"updates"},"output_config":{"effort":"medium"},"anthropic_beta":["thinking-display-updates-2026-08-18"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id system.billing_header messages.output_config messages.system context_management beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:oauth-2025-04-20 beta:extended-cache-ttl-2025-04-11
     "#);
 }
@@ -254,7 +254,7 @@ fn thinking_with_a_budget() {
     inferenceConfig: {"maxTokens":32000}
     tools: Bash
     additionalModelRequestFields: {"thinking":{"type":"enabled","budget_tokens":31999},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == us.anthropic.claude-opus-4-6-v1
     user: Context. | Say hello | POINT
@@ -262,7 +262,7 @@ fn thinking_with_a_budget() {
     inferenceConfig: {"maxTokens":32000}
     tools: Bash
     additionalModelRequestFields: {"thinking":{"type":"enabled","budget_tokens":31999},"anthropic_beta":["interleaved-thinking-2025-05-14"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header thinking.display context_management beta:claude-code-20250219 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18
     == global.anthropic.claude-opus-5-5
     user: Context. | Say hello | POINT
@@ -270,7 +270,7 @@ fn thinking_with_a_budget() {
     inferenceConfig: {"maxTokens":32000}
     tools: Bash
     additionalModelRequestFields: {"thinking":{"type":"adaptive","display":"updates"},"output_config":{"effort":"xhigh"},"anthropic_beta":["thinking-display-updates-2026-08-18"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     dropped: metadata.user_id tools.defer_loading system.billing_header thinking.budget_tokens context_management beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24
     "#);
 }
@@ -307,6 +307,6 @@ fn the_whole_body_byte_for_byte() {
     {"cachePoint":{"type":"default"}},
     {"text":"The rules."},
     {"cachePoint":{"type":"default"}}],"inferenceConfig":{"maxTokens":64000},"toolConfig":{"tools":[{"toolSpec":{"name":"ToolSearch","description":"ToolSearch does it.","inputSchema":{"json":{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"z":{"type":"string"},"a":{"type":"number","exclusiveMinimum":0}},"additionalProperties":false}}}},
-    {"toolSpec":{"name":"WebFetch","description":"WebFetch does it.","inputSchema":{"json":{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"z":{"type":"string"},"a":{"type":"number","exclusiveMinimum":0}},"additionalProperties":false}}}}]},"additionalModelResponseFieldPaths":["/stop_sequence"],"requestMetadata":{"spillway_user":"ada","spillway_request":"req_1"}}
+    {"toolSpec":{"name":"WebFetch","description":"WebFetch does it.","inputSchema":{"json":{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"z":{"type":"string"},"a":{"type":"number","exclusiveMinimum":0}},"additionalProperties":false}}}}]},"additionalModelResponseFieldPaths":["/stop_sequence","/delta/stop_sequence"],"requestMetadata":{"spillway_user":"ada","spillway_request":"req_1"}}
     "#);
 }

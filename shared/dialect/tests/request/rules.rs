@@ -14,7 +14,7 @@ const DOT: &str = "iVBORw0KGgo=";
 fn the_smallest_request_is_the_smallest_body() {
     let translated = Ask::default().ask(&request(json!({}))).unwrap();
     let body = std::str::from_utf8(&translated.body).unwrap();
-    assert_snapshot!(body, @r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":32000},"additionalModelResponseFieldPaths":["/stop_sequence"]}"#);
+    assert_snapshot!(body, @r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":32000},"additionalModelResponseFieldPaths":["/stop_sequence","/delta/stop_sequence"]}"#);
     assert_snapshot!(translated.losses.iter().count(), @"0");
     assert_eq!(translated.reply.requested_model, "claude-opus-5-5");
 }
@@ -43,7 +43,7 @@ fn system_keeps_its_borders_and_loses_what_is_blank() {
     user: hi
     system: one | two | POINT
     inferenceConfig: {"maxTokens":32000}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     "#);
     assert_eq!(
         converse(&request(json!({"system": "  "}))).get("system"),
@@ -170,7 +170,7 @@ fn ids_and_names_that_bedrock_refuses_are_replaced_alike_on_every_turn() {
     user: result call__1_fecfd6781cb3323370a8 [ok]
     inferenceConfig: {"maxTokens":32000}
     tools: mcp__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_66d9c770f666e456c8ac choice {"tool":{"name":"mcp__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_66d9c770f666e456c8ac"}}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     "#);
     let [(sent, known)] = translated.reply.renamed_tools.as_slice() else {
         panic!("one name")
@@ -528,7 +528,7 @@ fn stop_sequences_that_are_blank_go() {
     assert_eq!(body["inferenceConfig"]["stopSequences"], json!(["END"]));
     assert_eq!(
         body["additionalModelResponseFieldPaths"],
-        json!(["/stop_sequence"])
+        json!(["/stop_sequence", "/delta/stop_sequence"])
     );
 }
 
@@ -595,7 +595,7 @@ fn fields_without_a_place_are_named_and_never_sent() {
     assert_snapshot!(outline(&ask.body(&body)), @r#"
     user: hi
     inferenceConfig: {"maxTokens":32000}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     "#);
     assert!(ask.ask(&body).unwrap().reply.safeguards_requested);
 }

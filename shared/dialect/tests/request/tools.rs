@@ -147,7 +147,7 @@ fn tools_that_anthropic_defines_and_the_client_runs_go_to_the_model_itself() {
     inferenceConfig: {"maxTokens":32000}
     tools: unavailable
     additionalModelRequestFields: {"tools":[{"type":"bash_20250124","name":"bash"},{"type":"computer_20251124","name":"computer","display_width_px":1280,"display_height_px":800}],"anthropic_beta":["computer-use-2025-01-24","computer-use-2025-11-24"]}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     "#);
 }
 
@@ -195,7 +195,7 @@ fn deferred_tools_are_told_once_they_were_found_called_or_demanded() {
     user: result a [Tool loaded: Found] | result b [ok]
     inferenceConfig: {"maxTokens":32000}
     tools: ToolSearch | Found | Called | Demanded choice {"tool":{"name":"Demanded"}}
-    additionalModelResponseFieldPaths: ["/stop_sequence"]
+    additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     "#);
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Body<'b> {
     #[serde(skip_serializing_if = "ModelFields::is_empty")]
     pub(super) additional_model_request_fields: ModelFields<'b>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) additional_model_response_field_paths: Option<[&'static str; 1]>,
+    pub(super) additional_model_response_field_paths: Option<[&'static str; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request_metadata: Option<&'b RequestLabels>,
 }
