@@ -36,12 +36,14 @@ pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
         "server_tool_use" | "mcp_tool_use" => {
             let name = block.text("name").ok().flatten().unwrap_or_default();
             let input = parsed(block, "input").unwrap_or_default();
+            let name = name.replace('_', " ");
             let subject = ["query", "url", "pattern"]
                 .iter()
-                .find_map(|key| input.get(key)?.as_str())
-                .unwrap_or_default();
-            let separator = if subject.is_empty() { "" } else { ": " };
-            format!("[{}{separator}{subject}]", name.replace('_', " "))
+                .find_map(|key| input.get(key)?.as_str());
+            match subject {
+                Some(subject) => format!("[{name}: {subject}]"),
+                None => format!("[{name}]\n{}", members(&input)),
+            }
         }
         "web_search_tool_result" => match content.as_ref().and_then(Value::as_array) {
             Some(pages) => {
@@ -51,8 +53,10 @@ pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
             None => "[web search failed]".to_owned(),
         },
         "web_fetch_tool_result" => {
-            let page = content.as_ref().and_then(page).unwrap_or_default();
-            format!("[web page fetched]\n{page}")
+            let content = content.as_ref();
+            let page = content.and_then(page).unwrap_or_default();
+            let text = content.map(output).unwrap_or_default();
+            format!("[web page fetched]\n{page}\n{text}")
         }
         "tool_search_tool_result" => {
             let lines: Vec<_> = found_tools(block)
@@ -65,14 +69,8 @@ pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
         "compaction" | "mcp_tool_result" => texts(content.as_ref()?),
         "container_upload" => "[file omitted]".to_owned(),
         _ => {
-            let output = content
-                .as_ref()
-                .and_then(|content| content.get("stdout")?.as_str());
-            format!(
-                "[{}]\n{}",
-                kind.replace('_', " "),
-                output.unwrap_or_default()
-            )
+            let output = content.as_ref().map(output).unwrap_or_default();
+            format!("[{}]\n{output}", kind.replace('_', " "))
         }
     };
     let said = said.trim_end();
@@ -90,6 +88,52 @@ fn page(result: &Value) -> Option<String> {
         .and_then(Value::as_str)
         .unwrap_or_default();
     Some(format!("{title} {url}").trim_start().to_owned())
+}
+
+/// The members of an input, one a line, in the order of the source.
+fn members(input: &Value) -> String {
+    let members = input.as_object().into_iter().flatten();
+    let lines: Vec<_> = members
+        .map(|(key, value)| match value.as_str() {
+            Some(text) => format!("{key}: {text}"),
+            None => format!("{key}: {value}"),
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// All that a result holds in readable form: its text, what a command wrote and returned, the text
+/// of a fetched document, the code of an error. Wire shapes: Anthropic's pages on the server tools.
+fn output(content: &Value) -> String {
+    let text = |pointer: &str| content.pointer(pointer).and_then(Value::as_str);
+    let mut parts: Vec<String> = ["/text", "/stdout", "/content", "/content/source/data"]
+        .iter()
+        .filter_map(|pointer| text(pointer))
+        .filter(|found| !is_blank(found))
+        .map(str::to_owned)
+        .collect();
+    // The bytes of a PDF are no text.
+    if text("/content/source/type") == Some("base64") {
+        parts.clear();
+    }
+    if parts.is_empty() {
+        parts.push(texts(content));
+    }
+    if let Some(lines) = content.get("lines").and_then(Value::as_array) {
+        parts.extend(lines.iter().filter_map(Value::as_str).map(str::to_owned));
+    }
+    for (name, label) in [("stderr", "stderr"), ("error_code", "error")] {
+        let said = content.get(name).and_then(Value::as_str);
+        parts.extend(
+            said.filter(|said| !is_blank(said))
+                .map(|said| format!("{label}: {said}")),
+        );
+    }
+    if let Some(code) = content.get("return_code").and_then(Value::as_i64) {
+        parts.push(format!("return code: {code}"));
+    }
+    parts.retain(|part| !is_blank(part));
+    parts.join("\n")
 }
 
 /// A string, or the texts of a list of blocks.

@@ -14,6 +14,9 @@ use super::parts::{Part, Place, Reader, is_space};
 use super::terms::{Purpose, Terms, Wire};
 use crate::{Losses, Refused};
 
+/// What the user says in a turn that only the order of turns needs.
+const EMPTY_TURN: &str = "(empty)";
+
 /// One turn of the conversation.
 #[derive(Debug)]
 pub(super) struct Turn<'r> {
@@ -77,12 +80,18 @@ pub(super) fn turns<'r>(
         }
     }
     let mut turns = pair_tools(spoken, losses).map_err(|fault| fault.within("messages"))?;
-    match turns.iter().find(|turn| turn.role != Role::System) {
-        None => return Err(Fault::new("at least one message is required").within("messages")),
-        Some(first) if first.role == Role::Assistant => {
-            return Err(Fault::new("first message must use the \"user\" role").within("messages"));
-        }
-        Some(_) => {}
+    let first = turns.iter().find(|turn| turn.role != Role::System);
+    let Some(first) = first.map(|turn| turn.role) else {
+        return Err(Fault::new("at least one message is required").within("messages"));
+    };
+    if first == Role::Assistant {
+        // Anthropic takes a conversation that the assistant begins; Bedrock wants the user first.
+        losses.add("messages.first_user");
+        let placeholder = Turn {
+            role: Role::User,
+            parts: vec![Part::text(EMPTY_TURN).into()],
+        };
+        turns.insert(0, placeholder);
     }
     close_final_assistant(&mut turns, terms)?;
     for turn in &mut turns {
@@ -241,7 +250,7 @@ fn finish_user_turn(turn: &mut Turn<'_>, wire: Wire) {
     }
     if turn.parts.is_empty() {
         // Without it two turns of the assistant would meet.
-        turn.parts.push(Part::text("(empty)").into());
+        turn.parts.push(Part::text(EMPTY_TURN).into());
     }
     let holds = |wanted: fn(&Part<'_>) -> bool| turn.parts.iter().any(|part| wanted(&part.item));
     if wire == Wire::Converse

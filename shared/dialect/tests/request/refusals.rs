@@ -28,7 +28,7 @@ fn what_is_not_a_messages_request_is_told_where_and_why() {
         r#"{"model":"m","max_tokens":1,"messages":[5]}"#,
         r#"{"model":"m","max_tokens":1,"messages":[{"role":"user"}]}"#,
         r#"{"model":"m","max_tokens":1,"messages":[{"role":"king","content":"x"}]}"#,
-        r#"{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":"x"}]}"#,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"system","content":" "}]}"#,
         r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"text":"x"}]}]}"#,
         r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text"}]}]}"#,
         r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"tool_use","id":"a","name":"b","input":{}}]}]}"#,
@@ -65,7 +65,7 @@ fn what_is_not_a_messages_request_is_told_where_and_why() {
     messages.0: Input should be a valid object
     messages.0.content: Field required
     messages.0.role: Input should be 'user' or 'assistant'
-    messages: first message must use the "user" role
+    messages: at least one message is required
     messages.0.content.0.type: Field required
     messages.0.content.0.text: Field required
     messages.0.content.0: `tool_use` blocks can only be in `assistant` messages

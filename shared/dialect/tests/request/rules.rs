@@ -1,5 +1,6 @@
 //! Rules of the translation to Converse, each by the smallest request that shows it.
 
+use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -236,6 +237,71 @@ fn search_results_stay_search_results() {
     assistant: use a Find {}
     user: result a [searchResult {"source":"s","title":"t","content":[{"text":"found"}],"citations":{"enabled":true}}]
     "#);
+}
+
+#[test]
+fn readable_parts_of_server_tool_results_are_kept() {
+    let result =
+        |kind: &str, content: Value| json!({"type": kind, "tool_use_id": "s", "content": content});
+    let call = |name: &str, input: Value| json!({"type": "server_tool_use", "id": "s", "name": name, "input": input});
+    let fetched = |source: Value| {
+        json!({"type": "web_fetch_result", "url": "https://a.example",
+            "content": {"type": "document", "source": source, "title": "A"}})
+    };
+    let body = converse(&messages(json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [
+            call("advisor", json!({})),
+            result("advisor_tool_result", json!({"type": "advisor_result", "text": "Use a queue, not a lock."})),
+            result("web_fetch_tool_result", fetched(json!({"type": "text", "media_type": "text/plain", "data": "The page."}))),
+            result("web_fetch_tool_result", fetched(json!({"type": "base64", "media_type": "application/pdf", "data": "aGk="}))),
+            result("web_fetch_tool_result", json!({"type": "web_fetch_tool_result_error", "error_code": "url_not_accessible"})),
+            call("bash_code_execution", json!({"command": "ls -l"})),
+            result("bash_code_execution_tool_result", json!({"type": "bash_code_execution_result",
+                "stdout": "a.txt\n", "stderr": "warning", "return_code": 1, "content": []})),
+            call("text_editor_code_execution", json!({"command": "view", "path": "a.txt"})),
+            result("text_editor_code_execution_tool_result", json!({"type": "text_editor_code_execution_view_result",
+                "file_type": "text", "content": "line one", "num_lines": 1})),
+            result("text_editor_code_execution_tool_result", json!({"type": "text_editor_code_execution_str_replace_result",
+                "lines": ["-old", "+new"]})),
+            call("code_execution", json!({"code": "print(1)"})),
+        ]},
+        {"role": "user", "content": "thanks"},
+    ])));
+    assert_snapshot!(turns(&body).replace(" | ", "\n| "), @r#"
+    user: go
+    assistant: [advisor]
+    | [advisor tool result]⏎Use a queue, not a lock.
+    | [web page fetched]⏎https://a.example⏎The page.
+    | [web page fetched]⏎https://a.example
+    | [web page fetched]⏎⏎error: url_not_accessible
+    | [bash code execution]⏎command: ls -l
+    | [bash code execution tool result]⏎a.txt⏎⏎stderr: warning⏎return code: 1
+    | [text editor code execution]⏎command: view⏎path: a.txt
+    | [text editor code execution tool result]⏎line one
+    | [text editor code execution tool result]⏎-old⏎+new
+    | [code execution]⏎code: print(1)
+    user: thanks
+    "#);
+}
+
+#[test]
+fn conversation_that_the_assistant_begins_is_answered() {
+    let body = messages(json!([
+        {"role": "assistant", "content": "summary so far"},
+        {"role": "user", "content": "go on"},
+    ]));
+    assert_snapshot!(turns(&converse(&body)), @r#"
+    user: (empty)
+    assistant: summary so far
+    user: go on
+    "#);
+    assert_eq!(Ask::default().losses(&body), "messages.first_user");
+    let native = Ask {
+        dialect: Dialect::Invoke,
+        ..Ask::default()
+    };
+    assert_snapshot!(native.body(&body)["messages"], @r#"[{"role":"user","content":[{"type":"text","text":"(empty)"}]},{"role":"assistant","content":[{"type":"text","text":"summary so far"}]},{"role":"user","content":[{"type":"text","text":"go on"}]}]"#);
 }
 
 #[test]
