@@ -14,7 +14,8 @@ use proxy::{Parts, Proxy};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use store::access::AccessTable;
 use store::layout;
-use store::secrets::{ensure_server_secret, server_secret};
+use store::secrets::ensure_server_secret;
+use store::server_secret::CachedServerSecret;
 use store::vault::{Opener, Sealer};
 
 /// What the server secret is called on one machine.
@@ -53,7 +54,7 @@ impl House {
             .map_err(|_| anyhow::anyhow!("no random bytes from the operating system"))?;
         let secrets = aws.secrets_manager();
         let for_admin = ensure_server_secret(&secrets, SERVER_SECRET, &random).await?;
-        let for_proxy = server_secret(&secrets, SERVER_SECRET).await?;
+        let for_proxy = CachedServerSecret::read(secrets, SERVER_SECRET, clock.now()).await?;
         let access = AccessTable::new(dynamodb, layout::ACCESS.default_name);
         let admin = Admin {
             access: access.clone(),

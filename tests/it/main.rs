@@ -19,5 +19,6 @@ mod fallback;
 mod fleet;
 mod plan_leg;
 mod policy;
+mod server_secret;
 mod storage;
 mod store_down;

@@ -4,11 +4,8 @@ use admin::{AdminError, Command, NewUser, Outcome, Settings};
 use domain::bedrock::{BedrockModel, ModelRule};
 use domain::bedrock_key::BedrockKey;
 use domain::id::{KeyId, UserId};
-use domain::key::AccessKey;
 use domain::time::Timestamp;
 use local::{Fault, LocalAws};
-use store::access::AccessTable;
-use store::directory::{CachePolicy, Directory};
 use store::vault::{Opener, Owner, Sealer, VaultError};
 use tests::{BEDROCK_KEY, World, world};
 
@@ -274,38 +271,6 @@ async fn kms_itself_ties_a_data_key_to_the_key_and_the_user() {
         assert!(decrypt(incomplete).await.is_err(), "{incomplete:?}");
     }
     assert!(decrypt(&[of_key, of_user]).await.is_ok());
-}
-
-#[tokio::test]
-async fn a_rotated_server_secret_still_serves_the_keys_of_the_version_before() {
-    let world = world().await;
-    let aws = world.house.aws();
-    let secrets = aws.secrets_manager();
-    let id = spillway::house::SERVER_SECRET;
-    let before = secrets
-        .get_secret_value()
-        .secret_id(id)
-        .send()
-        .await
-        .unwrap();
-    let mut versions: serde_json::Value =
-        serde_json::from_str(before.secret_string().unwrap()).unwrap();
-    versions["v2"] = "another-random-string-of-32-or-more-characters".into();
-    let put = secrets
-        .put_secret_value()
-        .secret_id(id)
-        .secret_string(versions.to_string());
-    put.send().await.unwrap();
-
-    let secret = store::secrets::server_secret(&secrets, id).await.unwrap();
-    let access = AccessTable::new(aws.dynamodb(), "spillway-access");
-    let directory = Directory::new(access, secret, CachePolicy::default());
-    let key = AccessKey::parse(&world.key.access_key).unwrap();
-    let found = directory
-        .resolve(&key, world.house.clock().now())
-        .await
-        .unwrap();
-    assert_eq!(found.unwrap().key.record.key_id, world.key.key_id);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use store::access::AccessTable;
 use store::directory::{Directory, Known};
+use store::server_secret::CachedServerSecret;
 use store::session::BedrockSession;
 use store::vault::Opener;
 use tokio::time::{Instant, timeout};
@@ -50,7 +51,7 @@ pub struct Parts {
     /// Users, keys and bindings.
     pub access: AccessTable,
     /// Hashes access keys.
-    pub server_secret: domain::key::ServerSecret,
+    pub server_secret: CachedServerSecret,
     /// Opens Bedrock keys.
     pub opener: Opener,
     /// Sent to Plan for clients without a credential of their own (requirement R1.6).

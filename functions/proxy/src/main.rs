@@ -12,6 +12,7 @@ use proxy::config::Deployment;
 use proxy::{Parts, Proxy};
 use store::access::AccessTable;
 use store::aws::Aws;
+use store::server_secret::CachedServerSecret;
 use store::vault::Opener;
 
 #[tokio::main]
@@ -28,13 +29,16 @@ async fn main() -> Result<(), lambda_http::Error> {
         Some(id) => Some(store::secrets::value(&secrets, id).await?),
         None => None,
     };
+    let clock = Clock::system();
+    let server_secret =
+        CachedServerSecret::read(secrets, deployment.server_secret, clock.now()).await?;
     let parts = Parts {
         access: AccessTable::new(aws.dynamodb(), deployment.access_table),
-        server_secret: store::secrets::server_secret(&secrets, &deployment.server_secret).await?,
+        server_secret,
         opener: Opener::new(aws.kms()),
         plan_key,
         aws_http: aws.http(),
-        clock: Clock::system(),
+        clock,
     };
     let proxy = Proxy::new(deployment.settings, parts)?;
     let router = proxy::router(Arc::new(proxy)).layer(map_response(for_api_gateway));

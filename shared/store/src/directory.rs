@@ -14,6 +14,7 @@ use crate::StoreError;
 use crate::access::{AccessTable, Binding};
 use crate::breaker::{BreakerPlace, StoredBreaker};
 use crate::layout::key_pk;
+use crate::server_secret::CachedServerSecret;
 use crate::session::BedrockSession;
 
 /// How long answers are kept in memory.
@@ -44,11 +45,12 @@ impl Default for CachePolicy {
     }
 }
 
-/// Resolves access keys: no read for a key in the cache, one Query for any other.
+/// Resolves access keys: no read for a key in the cache; one Query for any other, and one more for each
+/// newer version of the server secret when an old key is read for the first time.
 #[derive(Debug)]
 pub struct Directory {
     table: AccessTable,
-    secret: ServerSecret,
+    secret: CachedServerSecret,
     policy: CachePolicy,
     present: Mutex<LruCache<KeyHash, Known>>,
     // Apart from the present ones, so that a flood of made-up keys cannot push them out.
@@ -120,7 +122,7 @@ impl Known {
 
 impl Directory {
     /// A directory over `table`, whose keys are hashed under `secret`.
-    pub fn new(table: AccessTable, secret: ServerSecret, policy: CachePolicy) -> Self {
+    pub fn new(table: AccessTable, secret: CachedServerSecret, policy: CachePolicy) -> Self {
         Self {
             table,
             secret,
@@ -145,13 +147,39 @@ impl Directory {
         key: &AccessKey,
         now: Timestamp,
     ) -> Result<Option<Known>, StoreError> {
-        // The current version of the server secret first: nearly every key is under it.
-        for hash in self.secret.hashes(key) {
-            if let Some(known) = self.known(&hash)
-                && is_fresh(known.read_at, now, self.policy.revocation_bound)
-            {
-                return Ok(Some(known));
-            }
+        let secret = self.secret.current();
+        if let Some(known) = self.fresh(&secret, key, now) {
+            return Ok(Some(known));
+        }
+        let secret = self.secret.refresh_when_old(now).await;
+        if let Some(known) = self.read_any(&secret, key, now).await? {
+            return Ok(Some(known));
+        }
+        match self.secret.refresh_for_unknown_key(now).await {
+            Some(secret) => self.read_any(&secret, key, now).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What the cache holds of a key under any version of the secret, where it need not be read again.
+    fn fresh(&self, secret: &ServerSecret, key: &AccessKey, now: Timestamp) -> Option<Known> {
+        let cached = secret.hashes(key).filter_map(|hash| self.known(&hash));
+        let mut fresh =
+            cached.filter(|known| is_fresh(known.read_at, now, self.policy.revocation_bound));
+        fresh.next()
+    }
+
+    /// Reads a key under each version of the secret until it is found: first under the version under
+    /// which it was found before, then under the current one, then under the older ones.
+    async fn read_any(
+        &self,
+        secret: &ServerSecret,
+        key: &AccessKey,
+        now: Timestamp,
+    ) -> Result<Option<Known>, StoreError> {
+        let mut hashes: Vec<KeyHash> = secret.hashes(key).collect();
+        hashes.sort_by_key(|hash| self.known(hash).is_none());
+        for hash in hashes {
             let absent_since = lock(&self.absent).get(&hash).copied();
             if absent_since.is_some_and(|since| is_fresh(since, now, self.policy.negative)) {
                 continue;

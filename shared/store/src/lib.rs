@@ -24,6 +24,7 @@ pub mod directory;
 pub mod layout;
 mod row;
 pub mod secrets;
+pub mod server_secret;
 pub mod session;
 pub mod vault;
 

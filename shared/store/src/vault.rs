@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_kms::Client;
@@ -25,8 +25,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::code;
 
-/// How long an opened token stays in memory at most (requirement R4.5).
-pub const OPENED_LIFETIME: Duration = Duration::from_mins(5);
+/// How long an opened token is used; with [`PURGE_INTERVAL`] it leaves memory within five minutes
+/// (requirement R4.5), as long as tokens are opened or used at all.
+const OPENED_LIFETIME: Duration = Duration::from_secs(270);
+
+/// Tokens past their lifetime are removed at most this much later.
+const PURGE_INTERVAL: Duration = Duration::from_secs(30);
 
 const OPENED_CAPACITY: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 
@@ -154,12 +158,18 @@ impl Sealer {
     }
 }
 
-/// Opens, and keeps what it opened for at most [`OPENED_LIFETIME`]. Needs `kms:Decrypt` and nothing
-/// else.
+/// Opens, and keeps what it opened for less than five minutes. Needs `kms:Decrypt` and nothing else.
 #[derive(Debug)]
 pub struct Opener {
     kms: Client,
-    opened: Mutex<LruCache<KeyId, Opened>>,
+    opened: Mutex<OpenedTokens>,
+}
+
+/// Tokens in memory.
+#[derive(Debug)]
+struct OpenedTokens {
+    tokens: LruCache<KeyId, Opened>,
+    purged_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -169,12 +179,59 @@ struct Opened {
     at: Timestamp,
 }
 
+impl Opened {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.at <= now && now.since(self.at) < OPENED_LIFETIME
+    }
+}
+
+impl OpenedTokens {
+    fn get(&mut self, key: &KeyId, version: &str, now: Timestamp) -> Option<BedrockKey> {
+        self.purge(now);
+        let opened = self.tokens.get(key)?;
+        if opened.version == version && opened.is_fresh(now) {
+            return Some(opened.token.clone());
+        }
+        self.tokens.pop(key);
+        None
+    }
+
+    fn put(&mut self, key: &KeyId, version: &str, token: &BedrockKey, now: Timestamp) {
+        self.purge(now);
+        let opened = Opened {
+            version: version.to_owned(),
+            token: token.clone(),
+            at: now,
+        };
+        self.tokens.put(key.clone(), opened);
+    }
+
+    fn purge(&mut self, now: Timestamp) {
+        if self.purged_at <= now && now.since(self.purged_at) < PURGE_INTERVAL {
+            return;
+        }
+        self.purged_at = now;
+        let expired: Vec<KeyId> = self
+            .tokens
+            .iter()
+            .filter(|(_, opened)| !opened.is_fresh(now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in expired {
+            self.tokens.pop(&key);
+        }
+    }
+}
+
 impl Opener {
     /// An opener that has opened nothing yet.
     pub fn new(kms: Client) -> Self {
         Self {
             kms,
-            opened: Mutex::new(LruCache::new(OPENED_CAPACITY)),
+            opened: Mutex::new(OpenedTokens {
+                tokens: LruCache::new(OPENED_CAPACITY),
+                purged_at: Timestamp::from_millis(0),
+            }),
         }
     }
 
@@ -188,7 +245,7 @@ impl Opener {
         sealed: &Sealed,
         now: Timestamp,
     ) -> Result<BedrockKey, VaultError> {
-        if let Some(token) = self.kept(owner.key, &sealed.version, now) {
+        if let Some(token) = self.opened().get(owner.key, &sealed.version, now) {
             return Ok(token);
         }
         let answer = self
@@ -215,29 +272,12 @@ impl Opener {
             .and_then(|plain| std::str::from_utf8(plain).ok())
             .and_then(|text| BedrockKey::parse(text).ok())
             .ok_or(VaultError::Refused)?;
-        self.keep(owner.key, &sealed.version, &token, now);
+        self.opened().put(owner.key, &sealed.version, &token, now);
         Ok(token)
     }
 
-    fn kept(&self, key: &KeyId, version: &str, now: Timestamp) -> Option<BedrockKey> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = opened.get(key)?;
-        let is_fresh = kept.at <= now && now.since(kept.at) < OPENED_LIFETIME;
-        if kept.version == version && is_fresh {
-            return Some(kept.token.clone());
-        }
-        opened.pop(key);
-        None
-    }
-
-    fn keep(&self, key: &KeyId, version: &str, token: &BedrockKey, now: Timestamp) {
-        let opened = Opened {
-            version: version.to_owned(),
-            token: token.clone(),
-            at: now,
-        };
-        let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        all.put(key.clone(), opened);
+    fn opened(&self) -> MutexGuard<'_, OpenedTokens> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -249,4 +289,30 @@ fn aead_key(data_key: Blob) -> Result<LessSafeKey, VaultError> {
     )
     .map_err(|_| VaultError::Refused)?;
     Ok(LessSafeKey::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opened_token_leaves_memory_within_five_minutes_while_others_are_used() {
+        let mut opened = OpenedTokens {
+            tokens: LruCache::new(OPENED_CAPACITY),
+            purged_at: Timestamp::from_millis(0),
+        };
+        let start = Timestamp::from_millis(1_795_000_000_000);
+        let token = BedrockKey::parse("ABSKdGhpcy1pcy1ub3QtYS1yZWFsLWtleS1hdC1hbGw=").unwrap();
+        let revoked: KeyId = "key_01890000000070008000000000000001".parse().unwrap();
+        let used: KeyId = "key_01890000000070008000000000000002".parse().unwrap();
+        opened.put(&revoked, "1", &token, start);
+        for second in 0..=300 {
+            let now = start.plus(Duration::from_secs(second));
+            if opened.get(&used, "1", now).is_none() {
+                opened.put(&used, "1", &token, now);
+            }
+        }
+        assert!(opened.tokens.peek(&revoked).is_none());
+        assert!(opened.tokens.peek(&used).is_some());
+    }
 }

@@ -28,7 +28,8 @@ use store::access::AccessTable;
 use store::aws::Aws;
 use store::breaker::StoredBreaker;
 use store::layout;
-use store::secrets::{ensure_server_secret, server_secret};
+use store::secrets::ensure_server_secret;
+use store::server_secret::CachedServerSecret;
 use store::vault::{Opener, Sealer};
 use tests::{Answer, BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, client, loopback, message, read};
 use tokio::sync::{Barrier, mpsc, oneshot};
@@ -137,15 +138,18 @@ impl Fleet {
         for worker in 0..WORKERS {
             let time_ms = Arc::clone(&time_ms);
             let skew_ms = skew_ms(worker);
+            let clock = Clock::from_fn(move || {
+                Timestamp::from_millis(time_ms.load(Ordering::SeqCst) + skew_ms)
+            });
+            let server_secret =
+                CachedServerSecret::read(secrets.clone(), "fleet", clock.now()).await;
             let parts = Parts {
                 access: table.clone(),
-                server_secret: server_secret(&secrets, "fleet").await.unwrap(),
+                server_secret: server_secret.unwrap(),
                 opener: Opener::new(aws.kms()),
                 plan_key: None,
                 aws_http: aws_http.clone(),
-                clock: Clock::from_fn(move || {
-                    Timestamp::from_millis(time_ms.load(Ordering::SeqCst) + skew_ms)
-                }),
+                clock,
             };
             let proxy = Arc::new(Proxy::new(settings.clone(), parts).unwrap());
             workers.push(serve_on_loopback(&mut running, proxy::router(proxy)).await);
