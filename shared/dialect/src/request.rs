@@ -20,6 +20,7 @@ mod read;
 mod server;
 mod terms;
 mod thinking;
+mod tool_changes;
 mod tools;
 mod turns;
 

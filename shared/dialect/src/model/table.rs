@@ -120,6 +120,10 @@ pub struct Capabilities {
     pub native_system_role: bool,
     /// Whether tool search (`defer_loading`, `tool_reference`) is taken by `InvokeModel`.
     pub tool_search: bool,
+    /// Whether `tool_addition` and `tool_removal` are taken by `InvokeModel`. Anthropic's pages name
+    /// Bedrock for Opus 5; no answer of `InvokeModel` is recorded, and a refusal is repaired. No
+    /// model takes them by Converse ("doesn't support the toolRemoval field", measured in 2026-09).
+    pub tool_changes: bool,
     /// Whether `CountTokens` works for it.
     pub count_tokens: bool,
     /// Betas that only some models take.
@@ -175,6 +179,7 @@ pub(super) const UNKNOWN: Capabilities = Capabilities {
     structured_output: false,
     native_system_role: false,
     tool_search: false,
+    tool_changes: false,
     count_tokens: false,
     betas: NO_BETAS,
 };
@@ -268,6 +273,7 @@ const SONNET_5: Capabilities = OPUS_4_8;
 
 /// Thinking is switched off at effort `high` and below only: the release notes of Opus 5.
 const OPUS_5: Capabilities = Capabilities {
+    tool_changes: true,
     effort_without_thinking: Some(High),
     ..OPUS_4_8
 };

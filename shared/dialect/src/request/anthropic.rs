@@ -114,6 +114,12 @@ pub(super) enum Kind<'a> {
         data: Cow<'a, str>,
     },
     SearchResult(SearchResult<'a>),
+    /// `tool_addition` or `tool_removal` (beta `mid-conversation-tool-changes-2026-07-01`).
+    ToolChange(ToolChange<'a>),
+    /// `mid_conv_system`: a system message as a block of another turn.
+    MidConversationSystem {
+        content: Vec<Block<'a>>,
+    },
     /// A call or result of a tool that Anthropic's servers ran, or a server-made block.
     Server {
         name: Cow<'a, str>,
@@ -121,6 +127,19 @@ pub(super) enum Kind<'a> {
     Unknown {
         name: Cow<'a, str>,
     },
+}
+
+/// A change of the tools from one point of the conversation on.
+#[derive(Debug)]
+pub(super) enum ToolChange<'a> {
+    /// A tool of `tools`, by name.
+    Add(Cow<'a, str>),
+    /// A tool with its definition (beta `inline-tools-2026-09-15`), which may replace one of `tools`.
+    Define(Box<Tool<'a>>),
+    /// A tool of `tools`, or one defined before, by name.
+    Remove(Cow<'a, str>),
+    /// Tools of an MCP server, or something newer.
+    Unknown { addition: bool },
 }
 
 #[derive(Debug)]
@@ -245,6 +264,18 @@ impl<'a> MessagesRequest<'a> {
             }
         }
         Ok(request)
+    }
+
+    /// All blocks of the messages, those inside `mid_conv_system` blocks after the block itself.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &Block<'a>> {
+        let blocks = self.messages.iter().flat_map(|message| &message.blocks);
+        blocks.flat_map(|block| {
+            let inner = match &block.kind {
+                Kind::MidConversationSystem { content } => content.as_slice(),
+                _ => &[],
+            };
+            std::iter::once(block).chain(inner)
+        })
     }
 
     /// The model as the client named it.

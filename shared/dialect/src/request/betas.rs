@@ -4,7 +4,7 @@ use super::anthropic::MessagesRequest;
 use super::options::Options;
 use super::terms::{TOOL_SEARCH_ALIAS, TOOL_SEARCH_BETA, Terms};
 use super::tools::Toolbox;
-use crate::Losses;
+use crate::{Learned, Losses};
 
 pub(super) const INTERLEAVED: &str = "interleaved-thinking-2025-05-14";
 pub(super) const CONTEXT_1M: &str = "context-1m-2025-08-07";
@@ -13,11 +13,12 @@ pub(super) const EFFORT: &str = "effort-2025-11-24";
 pub(super) const DISPLAY_UPDATES: &str = "thinking-display-updates-2026-08-18";
 pub(super) const BLOCK_BINDING: &str = "thinking-binding-controls-2026-08-01";
 pub(super) const CONTEXT_MANAGEMENT: &str = "context-management-2025-06-27";
+pub(super) const TOOL_CHANGES: &str = "mid-conversation-tool-changes-2026-07-01";
 pub(super) const COMPACT: &str = "compact-2026-01-12";
 
 /// Whether the client asked for a beta that the target has not refused.
-pub(super) fn may_go(name: &str, request: &MessagesRequest<'_>, terms: &Terms<'_>) -> bool {
-    request.betas.iter().any(|beta| beta == name) && !terms.learned.beta(name)
+pub(super) fn may_go(name: &str, request: &MessagesRequest<'_>, learned: &Learned) -> bool {
+    request.betas.iter().any(|beta| beta == name) && !learned.beta(name)
 }
 
 /// The betas of the request that the target takes and this body needs, in the client's order,
@@ -64,6 +65,7 @@ pub(super) fn betas(
         (DISPLAY_UPDATES, updates, false),
         (BLOCK_BINDING, binds, true),
         (TOOL_SEARCH_BETA, terms.tool_search && has_tools, true),
+        (TOOL_CHANGES, terms.tool_changes, false),
         (
             CONTEXT_MANAGEMENT,
             edits || toolbox.betas.contains(&CONTEXT_MANAGEMENT),

@@ -158,7 +158,7 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
             content: result.texts.iter().map(|text| TextOnly { text }).collect(),
             citations: result.citations.then_some(Citations { enabled: true }),
         }),
-        Part::Native(_) => return None,
+        Part::Native(_) | Part::ToolChange { .. } => return None,
     })
 }
 

@@ -122,6 +122,12 @@ enum OwnKind<'b> {
     RedactedThinking {
         data: &'b str,
     },
+    ToolAddition {
+        tool: ToolReference<'b>,
+    },
+    ToolRemoval {
+        tool: ToolReference<'b>,
+    },
     SearchResult {
         source: &'b str,
         title: &'b str,
@@ -129,6 +135,12 @@ enum OwnKind<'b> {
         #[serde(skip_serializing_if = "Option::is_none")]
         citations: Option<Citations>,
     },
+}
+
+#[derive(Serialize)]
+struct ToolReference<'b> {
+    r#type: &'static str,
+    name: &'b str,
 }
 
 #[derive(Serialize)]
@@ -399,6 +411,15 @@ fn part<'b>(part: &'b Part<'_>, cache: Option<Ttl>) -> Block<'b> {
                 .collect(),
             citations: result.citations.then_some(Citations { enabled: true }),
         },
+        Part::ToolChange { addition, name } => {
+            let r#type = "tool_reference";
+            let tool = ToolReference { r#type, name };
+            if *addition {
+                OwnKind::ToolAddition { tool }
+            } else {
+                OwnKind::ToolRemoval { tool }
+            }
+        }
         Part::Native(object) => {
             return Block {
                 kind: Kind::Native(object),

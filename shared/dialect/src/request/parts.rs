@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::anthropic::{
-    Block, Document, Image, Kind, Message, MessagesRequest, Role, SearchResult, Source,
+    Block, Document, Image, Kind, Message, MessagesRequest, Role, SearchResult, Source, ToolChange,
 };
 use super::cache::{self, Marked};
 use super::json::{Fault, Object};
@@ -44,6 +44,11 @@ pub(super) enum Part<'r> {
         data: &'r str,
     },
     SearchResult(&'r SearchResult<'r>),
+    /// A tool that comes or goes here; only `InvokeModel` takes it.
+    ToolChange {
+        addition: bool,
+        name: Cow<'r, str>,
+    },
     /// A block that only `InvokeModel` takes, as it came, without `cache_control`.
     Native(Object<'r>),
 }
@@ -129,10 +134,40 @@ impl<'r> Reader<'r, '_> {
     fn reminder(&mut self, block: &'r Block<'_>) {
         match &block.kind {
             Kind::Text(text) if is_blank(text) => {}
-            Kind::Text(text) => self.push(Part::text(format!(
-                "<system-reminder>\n{text}\n</system-reminder>"
-            ))),
+            Kind::Text(text) => self.push(Part::text(reminder_text(text))),
+            Kind::ToolChange(change) => self.tool_change(change),
             other => self.losses.add(format!("block:{}", block_name(other))),
+        }
+    }
+
+    /// A change of the tools: as it is where the target takes it, else in words, because the tools
+    /// of the whole request are those of its end.
+    fn tool_change(&mut self, change: &'r ToolChange<'_>) {
+        let (addition, name) = match change {
+            ToolChange::Add(name) => (true, name),
+            ToolChange::Define(tool) => (true, &tool.name),
+            ToolChange::Remove(name) => (false, name),
+            ToolChange::Unknown { addition } => {
+                let name = if *addition {
+                    "tool_addition"
+                } else {
+                    "tool_removal"
+                };
+                self.losses.add(format!("block:{name}"));
+                return;
+            }
+        };
+        let name = self.names.tool(name);
+        if self.terms.tool_changes {
+            self.push(Part::ToolChange { addition, name });
+        } else if addition {
+            self.losses.add("block:tool_addition");
+            self.push(Part::text(reminder_text(&format!("Tool added: {name}"))));
+        } else {
+            self.losses.add("block:tool_removal");
+            self.push(Part::text(reminder_text(&format!(
+                "Tool removed: {name}. Do not call it any more."
+            ))));
         }
     }
 
@@ -188,6 +223,19 @@ impl<'r> Reader<'r, '_> {
             Kind::Document(document) => self.document(document, place)?,
             Kind::SearchResult(result) => self.search_result(result),
             Kind::ToolReference { name } => self.reference(name, block),
+            Kind::MidConversationSystem { content } => {
+                self.losses.add("block:mid_conv_system");
+                for block in content {
+                    self.reminder(block);
+                }
+            }
+            Kind::ToolChange(change) if place.role == Role::System => self.tool_change(change),
+            Kind::ToolChange(_) => {
+                return Err(Fault::new(format!(
+                    "`{}` blocks can only be in `system` messages",
+                    block_name(&block.kind)
+                )));
+            }
             Kind::Server { .. } if self.terms.wire == Wire::Invoke && self.native(block) => {
                 self.push(Part::Native(
                     block.source.clone().without(&["cache_control"]),
@@ -386,6 +434,10 @@ impl<'r> Reader<'r, '_> {
     }
 }
 
+fn reminder_text(text: &str) -> String {
+    format!("<system-reminder>\n{text}\n</system-reminder>")
+}
+
 fn block_name<'r>(kind: &'r Kind<'_>) -> &'r str {
     match kind {
         Kind::Text(_) => "text",
@@ -397,6 +449,11 @@ fn block_name<'r>(kind: &'r Kind<'_>) -> &'r str {
         Kind::Thinking { .. } => "thinking",
         Kind::RedactedThinking { .. } => "redacted_thinking",
         Kind::SearchResult(_) => "search_result",
+        Kind::ToolChange(ToolChange::Remove(_) | ToolChange::Unknown { addition: false }) => {
+            "tool_removal"
+        }
+        Kind::ToolChange(_) => "tool_addition",
+        Kind::MidConversationSystem { .. } => "mid_conv_system",
         Kind::Server { name } | Kind::Unknown { name } => name,
     }
 }

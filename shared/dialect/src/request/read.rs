@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 
 use super::anthropic::{
     Block, CacheControl, Choice, ContextEdit, Document, Image, Kind, Message, MessagesRequest,
-    Number, Role, SearchResult, Source, Thinking, ThinkingKind, Tool, ToolChoice, ToolKind, Ttl,
+    Number, Role, SearchResult, Source, Thinking, ThinkingKind, Tool, ToolChange, ToolChoice,
+    ToolKind, Ttl,
 };
 use super::json::{self, Fault, Object};
 
@@ -204,6 +205,13 @@ fn block(raw: &RawValue, level: Level) -> Result<Block<'_>, Fault> {
             texts: source.list("content", |raw| Object::read(raw)?.required_text("text"))?,
             citations: citations(&source)?,
         }),
+        "tool_addition" if level < Level::Document => Kind::ToolChange(tool_change(&source, true)?),
+        "tool_removal" if level < Level::Document => Kind::ToolChange(tool_change(&source, false)?),
+        "mid_conv_system" if level == Level::Message => Kind::MidConversationSystem {
+            content: source
+                .with("content", |raw| content(raw, Level::Result))?
+                .ok_or_else(|| Fault::required("content"))?,
+        },
         "server_tool_use" | "mcp_tool_use" | "mcp_tool_result" | "container_upload"
         | "compaction" => Kind::Server { name },
         other if other.ends_with("_tool_result") => Kind::Server { name },
@@ -214,6 +222,26 @@ fn block(raw: &RawValue, level: Level) -> Result<Block<'_>, Fault> {
         cache: source.with("cache_control", cache_control)?,
         source,
     })
+}
+
+fn tool_change<'a>(block: &Object<'a>, addition: bool) -> Result<ToolChange<'a>, Fault> {
+    let read = |raw: &'a RawValue| {
+        let target = Object::read(raw)?;
+        Ok(match target.required_text("type")?.as_ref() {
+            "tool_reference" if addition => ToolChange::Add(target.required_text("name")?),
+            "tool_reference" => ToolChange::Remove(target.required_text("name")?),
+            "tool_definition" if addition => {
+                let definition = target
+                    .with("definition", tool)?
+                    .ok_or_else(|| Fault::required("definition"))?;
+                ToolChange::Define(Box::new(definition))
+            }
+            _ => ToolChange::Unknown { addition },
+        })
+    };
+    block
+        .with("tool", read)?
+        .ok_or_else(|| Fault::required("tool"))
 }
 
 /// Absent and empty inputs are read as `{}`, which is what a call without arguments means.

@@ -1,8 +1,10 @@
 //! What a translation goes by besides the request itself.
 
 use super::anthropic::{Choice, Kind, MessagesRequest};
-use crate::Learned;
+use super::betas;
+use super::tool_changes::only_names_tools;
 use crate::model::{Capabilities, Target};
+use crate::{Learned, Refused};
 use domain::bedrock::Dialect;
 
 /// The API that will carry the body.
@@ -29,6 +31,8 @@ pub(super) struct Terms<'t> {
     pub(super) long_context: bool,
     /// Deferred tools and tool references go as they are.
     pub(super) tool_search: bool,
+    /// Additions and removals of tools go as they are.
+    pub(super) tool_changes: bool,
 }
 
 /// The beta that tool search needs at Bedrock, and what Anthropic's own API calls it.
@@ -43,17 +47,27 @@ impl<'t> Terms<'t> {
         learned: &'t Learned,
         purpose: Purpose,
     ) -> Self {
+        let asked = |name: &str| request.betas.iter().any(|beta| beta == name);
+        let capabilities = target.capabilities;
+        let searches = capabilities.tool_search
+            && (asked(TOOL_SEARCH_BETA) || asked(TOOL_SEARCH_ALIAS))
+            && !learned.beta(TOOL_SEARCH_BETA)
+            && !learned.field("tools.defer_loading");
         let wire = match dialect {
             Dialect::Invoke => Wire::Invoke,
             Dialect::Auto if needs_invoke(request) => Wire::Invoke,
             Dialect::Converse | Dialect::Auto => Wire::Converse,
         };
-        let asked = |name: &str| request.betas.iter().any(|beta| beta == name);
-        let tool_search = wire == Wire::Invoke
-            && target.capabilities.tool_search
-            && (asked(TOOL_SEARCH_BETA) || asked(TOOL_SEARCH_ALIAS))
-            && !learned.beta(TOOL_SEARCH_BETA)
-            && !learned.field("tools.defer_loading");
+        let tool_search = wire == Wire::Invoke && searches;
+        // A definition inside the conversation is known to Anthropic's own API only, and a deferred
+        // tool to the search only.
+        let tool_changes = wire == Wire::Invoke
+            && capabilities.tool_changes
+            && capabilities.native_system_role
+            && !learned.contains(&Refused::SystemRole)
+            && betas::may_go(betas::TOOL_CHANGES, request, learned)
+            && only_names_tools(request)
+            && (tool_search || request.tools.iter().all(|tool| !tool.deferred));
         Self {
             wire,
             purpose,
@@ -61,6 +75,7 @@ impl<'t> Terms<'t> {
             learned,
             long_context: target.long_context,
             tool_search,
+            tool_changes,
         }
     }
 }

@@ -204,7 +204,7 @@ fn field<'r>(
         .filter(|display| {
             let known = match *display {
                 "omitted" | "summarized" => true,
-                "updates" => betas::may_go(betas::DISPLAY_UPDATES, request, terms),
+                "updates" => betas::may_go(betas::DISPLAY_UPDATES, request, terms.learned),
                 _ => false,
             };
             let goes = known && adaptive_only && thinks && !terms.learned.field("thinking.display");

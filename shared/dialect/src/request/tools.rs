@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::anthropic::{Block, Choice, Kind, MessagesRequest, Tool, ToolKind};
+use super::anthropic::{Block, Choice, Kind, MessagesRequest, Tool, ToolChange, ToolKind};
 use super::cache::{self, Marked};
 use super::json::{Fault, Object};
 use super::names::Names;
 use super::parts::{Part, is_blank};
 use super::server;
 use super::terms::{Terms, Wire};
+use super::tool_changes::{ToolChanges, called};
 use super::turns::Turn;
 use crate::model::ForcedTool;
 use crate::{Losses, token};
@@ -60,18 +61,31 @@ pub(super) fn toolbox<'r>(
     losses: &mut Losses,
 ) -> Result<Toolbox<'r>, Fault> {
     refuse_only_server_tools(&request.tools)?;
+    let changes = ToolChanges::of(request)?;
     let wanted = wanted_tools(request);
     // Without a search that finds them, deferred tools would never be seen.
     let searched = request.tools.iter().any(|tool| is_search(tool));
     let mut toolbox = Toolbox::default();
     let mut seen = BTreeSet::new();
-    for (nth, tool) in request.tools.iter().enumerate() {
+    for (nth, tool) in changes.tools(request).into_iter().enumerate() {
+        if !terms.tool_changes && changes.removed(&tool.name) {
+            // Its calls in the conversation must stay described.
+            if called(request, &tool.name) && seen.insert(names.tool(&tool.name)) {
+                toolbox
+                    .specs
+                    .push(unavailable(names.tool(&tool.name)).into());
+            }
+            cache::mark(&mut toolbox.specs, tool.cache, losses);
+            continue;
+        }
+        let added = !terms.tool_changes && changes.added(&tool.name);
         let at = |fault: Fault| fault.within(nth).within("tools");
         match &tool.kind {
             ToolKind::Custom { .. }
                 if tool.deferred
                     && !terms.tool_search
                     && !searched
+                    && !added
                     && !wanted.contains(tool.name.as_ref()) =>
             {
                 losses.add("tools.defer_loading");
@@ -90,7 +104,7 @@ pub(super) fn toolbox<'r>(
                     description: description.as_deref().filter(|text| !is_blank(text)),
                     schema: object_schema(schema).map_err(at)?,
                     strict: strict.filter(|_| strict_goes(terms, losses)),
-                    deferred: tool.deferred && terms.tool_search,
+                    deferred: tool.deferred && terms.tool_search && !added,
                 };
                 if tool.deferred && !terms.tool_search {
                     losses.add("tools.defer_loading");
@@ -173,17 +187,20 @@ impl<'r> Toolbox<'r> {
         }
         self.specs = gone
             .into_iter()
-            .map(|name| {
-                Marked::from(Spec::Custom(Custom {
-                    name,
-                    description: Some("Not available in this turn."),
-                    schema: empty_schema(),
-                    strict: None,
-                    deferred: false,
-                }))
-            })
+            .map(|name| Marked::from(unavailable(name)))
             .collect();
     }
+}
+
+/// A tool that the conversation called and that is there no longer.
+fn unavailable(name: Cow<'_, str>) -> Spec<'_> {
+    Spec::Custom(Custom {
+        name,
+        description: Some("Not available in this turn."),
+        schema: empty_schema(),
+        strict: None,
+        deferred: false,
+    })
 }
 
 fn empty_schema() -> Cow<'static, RawValue> {
@@ -191,11 +208,13 @@ fn empty_schema() -> Cow<'static, RawValue> {
     Cow::Owned(RawValue::from_string(EMPTY_SCHEMA.to_owned()).unwrap_or_default())
 }
 
-/// Names of deferred tools that the conversation has found, called or demands.
+/// Names of tools that the conversation has found, called or demands.
 fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
     let mut wanted = BTreeSet::new();
     let mut see = |block: &'r Block<'_>| match &block.kind {
-        Kind::ToolReference { name } | Kind::ToolUse { name, .. } => {
+        Kind::ToolReference { name }
+        | Kind::ToolUse { name, .. }
+        | Kind::ToolChange(ToolChange::Add(name)) => {
             wanted.insert(Cow::Borrowed(name.as_ref()));
         }
         Kind::Server { .. } => {
@@ -207,7 +226,7 @@ fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> 
         }
         _ => {}
     };
-    for block in request.messages.iter().flat_map(|message| &message.blocks) {
+    for block in request.blocks() {
         see(block);
         if let Kind::ToolResult { content, .. } = &block.kind {
             content.iter().for_each(&mut see);

@@ -203,7 +203,7 @@ fn orphan<'r>(result: Marked<Part<'r>>, losses: &mut Losses) -> Vec<Marked<Part<
     told.extend(
         parts
             .into_iter()
-            .filter(|part| !matches!(part, Part::Native(_)))
+            .filter(|part| !matches!(part, Part::Native(_) | Part::ToolChange { .. }))
             .map(Marked::from),
     );
     if let Some(last) = told.last_mut() {

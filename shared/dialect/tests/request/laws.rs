@@ -107,6 +107,9 @@ fn user_block() -> impl Strategy<Value = Value> {
     let results = prop::collection::vec(media(), 0..3);
     let block = prop_oneof![
         3 => media(),
+        1 => prop::collection::vec(system_block(), 0..3).prop_map(|content| {
+            json!({"type": "mid_conv_system", "content": content})
+        }),
         2 => (id(), results, prop::option::of(any::<bool>())).prop_map(|(id, content, is_error)| {
             json!({"type": "tool_result", "tool_use_id": id, "content": content, "is_error": is_error})
         }),
@@ -121,7 +124,27 @@ fn assistant_block() -> impl Strategy<Value = Value> {
         1 => (text(), text()).prop_map(|(text, signature)| json!({"type": "thinking", "thinking": text, "signature": signature})),
         1 => text().prop_map(|data| json!({"type": "redacted_thinking", "data": data})),
         1 => Just(json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}})),
+        1 => Just(json!({"type": "advisor_tool_result", "tool_use_id": "s", "content": {"type": "advisor_result", "text": "t"}})),
         1 => Just(json!({"type": "hologram"})),
+    ];
+    marked(block)
+}
+
+fn system_block() -> impl Strategy<Value = Value> {
+    let change = |kind: &'static str| {
+        name().prop_map(
+            move |name| json!({"type": kind, "tool": {"type": "tool_reference", "name": name}}),
+        )
+    };
+    let definition = name().prop_map(|name| {
+        json!({"type": "tool_addition", "tool": {"type": "tool_definition", "definition":
+            {"name": name, "input_schema": {"type": "object"}}}})
+    });
+    let block = prop_oneof![
+        3 => text().prop_map(|text| json!({"type": "text", "text": text})),
+        1 => change("tool_addition"),
+        1 => change("tool_removal"),
+        1 => definition,
     ];
     marked(block)
 }
@@ -138,6 +161,7 @@ fn message() -> impl Strategy<Value = Value> {
     prop_oneof![
         3 => blocks(user_block().boxed()).prop_map(|content| json!({"role": "user", "content": content})),
         3 => blocks(assistant_block().boxed()).prop_map(|content| json!({"role": "assistant", "content": content})),
+        1 => blocks(system_block().boxed()).prop_map(|content| json!({"role": "system", "content": content})),
         1 => text().prop_map(|text| json!({"role": "system", "content": text, "output_config": {"effort": "max"}})),
         1 => text().prop_map(|text| json!({"role": "user", "content": text})),
     ]
@@ -170,8 +194,11 @@ fn conversation() -> impl Strategy<Value = Value> {
         json!({"type": "tool", "name": "Bash", "disable_parallel_tool_use": true}),
     ]);
     let messages = prop::collection::vec(message(), 0..8);
-    (messages, system, tools, thinking, choice).prop_map(|(mut messages, system, tools, thinking, choice)| {
-        messages.insert(0, json!({"role": "user", "content": "start"}));
+    let start = any::<bool>();
+    (messages, system, tools, thinking, choice, start).prop_map(|(mut messages, system, tools, thinking, choice, start)| {
+        if start {
+            messages.insert(0, json!({"role": "user", "content": "start"}));
+        }
         messages.push(json!({"role": "user", "content": "end"}));
         json!({"model": "claude-opus-5-5", "max_tokens": 20000, "messages": messages, "system": system,
                "tools": tools, "thinking": thinking, "tool_choice": choice, "temperature": 0.5})

@@ -16,5 +16,6 @@ mod learned;
 mod models;
 mod refusals;
 mod rules;
+mod tool_changes;
 mod tools;
 mod traps;
