@@ -141,7 +141,8 @@ impl From<Fault> for Refusal {
 /// Translates a Messages request for its target.
 ///
 /// [`Dialect::Auto`] is Converse, unless the request says something that only `InvokeModel` can
-/// say: blocks of server tools in its history, citations, `tool_choice: none`, context edits.
+/// say: blocks of server tools in its history, citations, `tool_choice: none`, context edits, deferred
+/// tools that a search has found.
 /// `learned` is what the target refused before; it is left out from the start.
 ///
 /// # Errors

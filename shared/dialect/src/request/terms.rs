@@ -3,6 +3,7 @@
 use super::anthropic::{Choice, Kind, MessagesRequest};
 use super::betas;
 use super::tool_changes::only_names_tools;
+use super::tools::wanted_tools;
 use crate::model::{Capabilities, Target};
 use crate::{Learned, Refused};
 use domain::bedrock::Dialect;
@@ -56,6 +57,7 @@ impl<'t> Terms<'t> {
         let wire = match dialect {
             Dialect::Invoke => Wire::Invoke,
             Dialect::Auto if needs_invoke(request) => Wire::Invoke,
+            Dialect::Auto if searches && finds_deferred_tools(request) => Wire::Invoke,
             Dialect::Converse | Dialect::Auto => Wire::Converse,
         };
         let tool_search = wire == Wire::Invoke && searches;
@@ -102,6 +104,15 @@ fn needs_invoke(request: &MessagesRequest<'_>) -> bool {
             .context_edits
             .iter()
             .any(|edit| invoke_edits(&edit.kind))
+}
+
+/// Whether deferred tools are in use. Converse must be told of each in full when it is found, which
+/// changes the very front of the prompt and so everything that is cached; `InvokeModel` keeps them
+/// out of it.
+fn finds_deferred_tools(request: &MessagesRequest<'_>) -> bool {
+    let wanted = wanted_tools(request);
+    let mut tools = request.tools.iter();
+    tools.any(|tool| tool.deferred && wanted.contains(tool.name.as_ref()))
 }
 
 /// Context edits that `InvokeModel` takes.

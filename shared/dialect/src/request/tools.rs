@@ -209,7 +209,7 @@ fn empty_schema() -> Cow<'static, RawValue> {
 }
 
 /// Names of tools that the conversation has found, called or demands.
-fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
+pub(super) fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
     let mut wanted = BTreeSet::new();
     let mut see = |block: &'r Block<'_>| match &block.kind {
         Kind::ToolReference { name }

@@ -164,6 +164,17 @@ fn auto_is_converse_until_only_the_native_body_can_say_it() {
             {"role": "user", "content": "b"},
         ]})
     };
+    let deferred = json!([
+        {"name": "T", "input_schema": {"type": "object"}},
+        {"name": "D", "input_schema": {"type": "object"}, "defer_loading": true},
+    ]);
+    let found = json!([
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "T", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [
+            {"type": "tool_reference", "tool_name": "D"},
+        ]}]},
+    ]);
     for (name, parts, native) in [
         ("plain", json!({}), false),
         ("tools", json!({"tools": tool}), false),
@@ -193,6 +204,25 @@ fn auto_is_converse_until_only_the_native_body_can_say_it() {
                 json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}),
             ),
             true,
+        ),
+        (
+            "a deferred tool in use",
+            json!({
+                "anthropic_beta": ["advanced-tool-use-2025-11-20"],
+                "tools": deferred,
+                "messages": found,
+            }),
+            true,
+        ),
+        (
+            "a deferred tool that nobody uses",
+            json!({"anthropic_beta": ["advanced-tool-use-2025-11-20"], "tools": deferred}),
+            false,
+        ),
+        (
+            "a deferred tool in use without the beta",
+            json!({"tools": deferred, "messages": found}),
+            false,
         ),
         (
             "thinking",
