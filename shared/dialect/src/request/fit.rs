@@ -48,10 +48,13 @@ pub(super) fn fit<'r>(
     let mut system = system(&request.system, losses);
     let mut turns = turns::turns(request, terms, names, losses)?;
     toolbox.cover_history(&turns, terms.wire);
-    let options = match terms.purpose {
+    let mut options = match terms.purpose {
         Purpose::Answer => options::options(request, &turns, terms, losses)?,
         Purpose::Count => Options::default(),
     };
+    // Behind the last cache point, so that what is cached stays the same.
+    let instruction = options.format_instruction.take();
+    system.extend(instruction.map(|text| Marked::from(Cow::Owned(text))));
     let tool_use = tools::tool_use(request, &toolbox, options.thinks(), terms, names, losses);
     let betas = betas::betas(request, &options, &toolbox, terms, losses);
 

@@ -27,6 +27,8 @@ pub(super) struct Options<'r> {
     pub(super) thinking: Option<ThinkingField<'r>>,
     pub(super) effort: Option<Effort>,
     pub(super) format: Option<Format<'r>>,
+    /// The format in words, for a target that takes no format.
+    pub(super) format_instruction: Option<String>,
     pub(super) context_edits: Vec<&'r RawValue>,
 }
 
@@ -61,11 +63,13 @@ pub(super) fn options<'r>(
         losses.add("max_tokens");
     }
     let (thinking, effort) = thinking::decide(request, turns, max_tokens, terms, losses);
+    let (format, format_instruction) = format(request, terms, losses)?;
     let mut options = Options {
         max_tokens,
         thinking,
         effort,
-        format: format(request, terms, losses)?,
+        format,
+        format_instruction,
         stop_sequences: stop_sequences(request, terms, losses),
         context_edits: context_edits(request, terms, losses),
         ..Options::default()
@@ -74,18 +78,21 @@ pub(super) fn options<'r>(
     Ok(options)
 }
 
+/// The format as the target takes it, or an instruction in its place. An instruction binds the
+/// model less, so that it is a loss; AWS's samples for Claude Opus 5 recommend it. A forced tool
+/// would bind it more, but excludes thinking, which these models do by default, and other tools.
 fn format<'r>(
     request: &'r MessagesRequest<'_>,
     terms: &Terms<'_>,
     losses: &mut Losses,
-) -> Result<Option<Format<'r>>, Fault> {
+) -> Result<(Option<Format<'r>>, Option<String>), Fault> {
     let Some(asked) = &request.format else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let at = |fault: Fault| fault.within("format").within("output_config");
     if asked.required_text("type").map_err(at)? != "json_schema" {
         losses.add("output_config.format");
-        return Ok(None);
+        return Ok((None, None));
     }
     let schema = asked
         .get("schema")
@@ -94,10 +101,15 @@ fn format<'r>(
     let goes = terms.capabilities.structured_output
         && !terms.learned.field("output_config.format")
         && !terms.learned.field("output_config");
-    if !goes {
-        losses.add("output_config.format");
+    if goes {
+        return Ok((Some(Format { schema }), None));
     }
-    Ok(goes.then_some(Format { schema }))
+    losses.add("output_config.format");
+    let instruction = format!(
+        "Answer with one JSON value that fits this JSON schema, without any other text and without \
+         a code fence:\n{schema}"
+    );
+    Ok((None, Some(instruction)))
 }
 
 fn stop_sequences<'r>(

@@ -165,7 +165,7 @@ fn a_title_in_a_json_schema() {
     dropped: metadata.user_id system.billing_header beta:claude-code-20250219 beta:interleaved-thinking-2025-05-14 beta:context-management-2025-06-27 beta:per-turn-control-2026-07-01 beta:mid-conversation-tool-changes-2026-07-01 beta:thinking-token-count-2026-05-13 beta:advanced-tool-use-2025-11-20 beta:effort-2025-11-24 beta:thinking-display-updates-2026-08-18 beta:structured-outputs-2025-12-15
     == global.anthropic.claude-opus-5-5
     user: Name this.
-    system: You name things.
+    system: You name things. | Answer with one JSON value that fits this JSON schema, without any other text and without a code fence:⏎{"type":"object","properties":{"title":{"type":"string"}},"required":["title"],"additionalProperties":false}
     inferenceConfig: {"maxTokens":128000}
     additionalModelRequestFields: {"output_config":{"effort":"medium"}}
     additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]

@@ -615,6 +615,23 @@ fn a_json_schema_is_told_as_text_to_the_families_that_take_it() {
 }
 
 #[test]
+fn json_schema_is_an_instruction_where_the_model_takes_no_format() {
+    let asked = request(json!({
+        "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+        "output_config": {"format": {"type": "json_schema", "schema": {"type": "object", "required": ["b", "a"]}}},
+    }));
+    let native = Ask {
+        model: OPUS_4_7,
+        dialect: Dialect::Invoke,
+        ..Ask::default()
+    };
+    let native = native.body(&asked);
+    assert_snapshot!(converse_for(OPUS_4_7, &asked)["system"], @r#"[{"text":"s"},{"cachePoint":{"type":"default"}},{"text":"Answer with one JSON value that fits this JSON schema, without any other text and without a code fence:\n{\"type\":\"object\",\"required\":[\"b\",\"a\"]}"}]"#);
+    assert_snapshot!(native["system"], @r#"[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}},{"type":"text","text":"Answer with one JSON value that fits this JSON schema, without any other text and without a code fence:\n{\"type\":\"object\",\"required\":[\"b\",\"a\"]}"}]"#);
+    assert_eq!(native.get("output_config"), None);
+}
+
+#[test]
 fn automatic_caching_marks_the_end_of_the_conversation() {
     let body = request(json!({
         "cache_control": {"type": "ephemeral", "ttl": "1h"},
