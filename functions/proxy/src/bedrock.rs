@@ -22,7 +22,7 @@ use aws_sdk_bedrockruntime::config::{
 use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use dialect::Learned;
-use dialect::error::{Class, Repair, repairs, sent_betas};
+use dialect::error::{Class, FailureDetail, Repair, SetupStep, repairs, sent_betas};
 use dialect::model::Target;
 use dialect::request::{MessagesRequest, Operation, Translated};
 use dialect::stream::{InvokeTranslator, StreamTranslator};
@@ -161,6 +161,16 @@ impl Bedrock {
         if repairs.is_empty() {
             return Err(failed(&failure, &call, record));
         }
+        let detail = FailureDetail::of(&failure.as_failure());
+        tracing::warn!(
+            request.id = %call.request_id,
+            key.id = %call.owner.key,
+            parts = ?repairs,
+            aws.status = detail.status,
+            aws.code = detail.code,
+            aws.reason = detail.reason,
+            "Bedrock refused parts of the request; it is sent once more without them"
+        );
         for repair in &repairs {
             left_out.insert(repair.part.clone());
         }
@@ -294,11 +304,17 @@ impl Bedrock {
 fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Failed {
     let error = dialect::error::classify(&failure.as_failure());
     record.note().bedrock_request_id = failure.aws_request_id().map(str::to_owned);
+    let detail = FailureDetail::of(&failure.as_failure());
     tracing::warn!(
         request.id = %call.request_id,
         key.id = %call.owner.key,
         class = error.class().as_str(),
         cause = error.cause.as_str(),
+        step = error.cause.setup_step().map(SetupStep::as_str),
+        aws.status = detail.status,
+        aws.code = detail.code,
+        aws.reason = detail.reason,
+        aws.request_id = failure.aws_request_id(),
         "Bedrock did not answer"
     );
     if call.purpose == Purpose::Count && error.class() == Class::Rejected {
@@ -333,15 +349,13 @@ fn refused_by_us(refusal: &dialect::request::Refusal) -> Failed {
     })
 }
 
-/// A model id without the account that an ARN names.
+/// A model id without the account that an ARN names, of at most 100 characters: clients choose it.
 fn loggable(model_id: &str) -> String {
-    match model_id
+    let resource = model_id
         .strip_prefix("arn:")
-        .and_then(|arn| arn.rsplit(':').next())
-    {
-        Some(resource) => resource.to_owned(),
-        None => model_id.to_owned(),
-    }
+        .and_then(|arn| arn.rsplit(':').next());
+    let named = resource.unwrap_or(model_id);
+    named.chars().take(100).collect()
 }
 
 #[cfg(test)]
@@ -373,5 +387,7 @@ mod tests {
             loggable("global.anthropic.claude-opus-5-5"),
             "global.anthropic.claude-opus-5-5"
         );
+        let long = format!("anthropic.{}", "a".repeat(100_000));
+        assert_eq!(loggable(&long).len(), 100);
     }
 }

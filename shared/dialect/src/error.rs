@@ -4,10 +4,12 @@
 //! follows from the cause, by the table of [`Cause`]. [`repairs`] reads which part of the request a
 //! validation message refuses, for the one repair on the server.
 //!
-//! Nothing that AWS wrote passes through: its messages hold ARNs and account ids. The few wordings
-//! that Claude Code recovers from by itself are written here anew, with only the numbers taken over.
+//! Nothing that AWS wrote passes through to the client: its messages hold ARNs and account ids. The few
+//! wordings that Claude Code recovers from by itself are written here anew, with only the numbers taken
+//! over. The log gets AWS's reason, masked: [`FailureDetail`].
 
 mod cause;
+mod detail;
 mod envelope;
 mod repair;
 
@@ -15,6 +17,7 @@ use crate::sse::error_body;
 use repair::Place;
 
 pub use cause::{Cause, Class, SetupStep};
+pub use detail::FailureDetail;
 pub use envelope::AnthropicError;
 pub use repair::{Repair, Scope, repairs, sent_betas};
 

@@ -368,6 +368,12 @@ fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
         Cause::KeyInvalid,
         Cause::KeyExpired,
         Cause::AccessDenied,
+        Cause::AccountSetup(SetupStep::UseCaseForm),
+        Cause::AccountSetup(SetupStep::DataRetention),
+        Cause::AccountSetup(SetupStep::Marketplace),
+        Cause::AccountSetup(SetupStep::Payment),
+        Cause::AccountSetup(SetupStep::Verification),
+        Cause::AccountSetup(SetupStep::ModelOffer),
         Cause::Throttled,
         Cause::DailyQuota,
         Cause::ServiceQuota,
@@ -390,6 +396,12 @@ fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
     Amazon Bedrock did not accept your Bedrock API key: it is mistyped or deleted, or it was made in another AWS region than the one Spillway uses for you; give your Spillway administrator a current key and the region it was made in.
     Your Bedrock API key has expired (short-term keys live 12 hours at most); create a new one in the AWS console and give it to your Spillway administrator.
     Amazon Bedrock knows your API key but does not allow it to use this model: your AWS administrator must allow bedrock:InvokeModel and bedrock:CallWithBearerToken for the key, and the account must have access to the model.
+    Your AWS account has not submitted Anthropic's use case form for Amazon Bedrock; your AWS administrator must fill it out once in the Amazon Bedrock console, and it takes effect after about 15 minutes.
+    The data retention mode of your AWS account does not permit this model on Amazon Bedrock; your AWS administrator must select a mode that the model requires, or your Spillway administrator can configure another model.
+    Your AWS account has no AWS Marketplace subscription to this model; your AWS administrator must allow aws-marketplace:Subscribe and aws-marketplace:ViewSubscriptions, or call the model once with an identity that has them, and it takes effect after a few minutes.
+    Your AWS account has no valid payment method for this model on Amazon Bedrock; your AWS administrator must add one in the AWS Billing console.
+    AWS does not allow your AWS account to use Amazon Bedrock yet; your AWS administrator must have the account verified by AWS Support.
+    AWS does not offer this model to your AWS account; your AWS administrator can ask AWS Sales for access, or your Spillway administrator can configure another model.
     Amazon Bedrock is throttling your AWS account (too many requests or tokens per minute); wait a little, or ask your AWS administrator for a higher quota.
     Your AWS account has used up its daily token quota for this model on Amazon Bedrock; wait until it is renewed, or ask your AWS administrator for a higher quota.
     A quota of your AWS account on Amazon Bedrock is used up; your AWS administrator can raise it under Service Quotas.

@@ -178,6 +178,14 @@ impl Cause {
         }
     }
 
+    /// The missing step of the AWS account's set-up, where that is the cause.
+    pub fn setup_step(self) -> Option<SetupStep> {
+        match self {
+            Self::AccountSetup(step) => Some(step),
+            _ => None,
+        }
+    }
+
     /// The class it counts in.
     pub fn class(self) -> Class {
         match self {
