@@ -96,9 +96,16 @@ pub(super) fn undated(name: &str) -> &str {
     }
 }
 
-/// Whether the name is already what Bedrock calls a model, and so needs no lookup.
+/// The longest model id that Bedrock takes, in characters.
+const LONGEST_ID: usize = 2048;
+
+/// Whether the name is already what Bedrock calls a model, and so needs no lookup. No id is longer
+/// than 2048 characters, and the AWS SDK panics on one that makes no URL.
+/// Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>.
 pub(super) fn is_bedrock_id(name: &str) -> bool {
-    name.starts_with("arn:") || name.contains("anthropic.")
+    (name.starts_with("arn:") || name.contains("anthropic."))
+        && name.len() <= LONGEST_ID
+        && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Whether `name` fits `pattern`, in which each `*` stands for any run of characters.
