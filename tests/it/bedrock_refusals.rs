@@ -1,7 +1,9 @@
 //! What Bedrock refuses of one request, and what becomes of other requests.
 
 use admin::{IssuedKey, Settings};
+use domain::bedrock::Dialect;
 use local::simulator::Step;
+use local::simulator::bedrock::RecordedError;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Answer, Streaming, World, message, read, world};
@@ -134,4 +136,86 @@ async fn a_refused_beta_is_left_out_of_the_requests_of_its_key_only() {
     assert!(!last_body(&world).contains(BETA));
     ask(&world, &other, &conversation()).await;
     assert!(last_body(&world).contains(BETA));
+}
+
+#[tokio::test]
+async fn a_missing_step_of_the_accounts_setup_is_named_with_403() {
+    for (error, words) in [
+        (RecordedError::UseCaseForm, "use case form"),
+        (RecordedError::DataRetention, "data retention mode"),
+        (RecordedError::Marketplace, "aws-marketplace:Subscribe"),
+        (RecordedError::NotVerified, "verified by AWS Support"),
+        (RecordedError::NotOffered, "does not offer this model"),
+    ] {
+        // Behind an open breaker there is no answer of Plan's.
+        let world = world().await;
+        assert_eq!(ask(&world, &world.key, &conversation()).await.status, 200);
+        world.bedrock.script([error.step()]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.status, 403, "{error:?}: {}", answer.text());
+        assert_eq!(answer.header("x-spillway-error"), "bedrock_auth_error");
+        assert_eq!(answer.header("x-should-retry"), "false");
+        let (kind, sentence) = answer.error();
+        assert_eq!(kind, "permission_error");
+        assert!(sentence.contains(words), "{sentence}");
+    }
+}
+
+#[tokio::test]
+async fn anthropics_envelope_in_bedrocks_error_is_read_like_any_error() {
+    for dialect in [Dialect::Converse, Dialect::Invoke] {
+        let world = world().await;
+        let key = world
+            .key_of(Settings {
+                dialect: Some(dialect),
+                ..Settings::default()
+            })
+            .await;
+        for error in [
+            RecordedError::PromptTooLongInJson,
+            RecordedError::PromptTooLongAsBody,
+        ] {
+            world.bedrock.script([error.step()]);
+            let answer = ask(&world, &key, &message("hello", Streaming::Yes)).await;
+            let (kind, sentence) = answer.error();
+            assert_eq!(
+                (answer.status, kind.as_str()),
+                (400, "invalid_request_error")
+            );
+            assert_eq!(
+                sentence,
+                "prompt is too long: 211055 tokens > 200000 maximum"
+            );
+        }
+        world.bedrock.script([Step::Raw {
+            status: 400,
+            headers: [].into(),
+            body: r#"{"type":"error","error":{"type":"invalid_request_error","message":"invalid beta flag"}}"#.to_owned(),
+        }]);
+        let answer = ask(&world, &key, &conversation()).await;
+        assert_eq!(answer.status, 200, "the repair: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_model_name_that_is_no_model_id_is_served_by_the_default_model() {
+    let world = world().await;
+    for model in [
+        format!("anthropic.{}", "a".repeat(100_000)),
+        format!("arn:{}", "a".repeat(3000)),
+        "anthropic.claude\u{1}".to_owned(),
+        "anthropic.claude \u{e9}".to_owned(),
+    ] {
+        let mut body = message("hello", Streaming::No);
+        body["model"] = json!(model);
+        let answer = ask(&world, &world.key, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    for request in world.bedrock.requests() {
+        assert!(
+            request.path.contains("claude-sonnet-4-5"),
+            "{}",
+            request.path
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use dialect::error::BedrockFailure;
+use dialect::error::{AnthropicError, BedrockFailure};
 use serde::Deserialize;
 
 /// [`BedrockFailure`] that owns its texts.
@@ -97,11 +97,13 @@ pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> 
 
 fn answered<E: ProvideErrorMetadata>(raw: &HttpResponse, error: Option<&E>) -> Failure {
     let header = |name| raw.headers().get(name);
-    let body: ErrorBody = raw
-        .body()
-        .bytes()
-        .and_then(|body| serde_json::from_slice(body).ok())
-        .unwrap_or_default();
+    let bytes = raw.body().bytes().unwrap_or_default();
+    let body: ErrorBody = serde_json::from_slice(bytes).unwrap_or_default();
+    // Anthropic's own envelope in place of AWS's: the dialect reads its type and its message.
+    let envelope = || {
+        AnthropicError::parse(bytes)?;
+        std::str::from_utf8(bytes).ok().map(str::to_owned)
+    };
     // `UnrecognizedClientException:http://…` and `com.amazon#UnrecognizedClientException` are one.
     let typed = header("x-amzn-errortype").or(body.r#type.as_deref());
     let typed = typed.map(|name| {
@@ -120,7 +122,8 @@ fn answered<E: ProvideErrorMetadata>(raw: &HttpResponse, error: Option<&E>) -> F
         message: message
             .map(str::to_owned)
             .or(body.message)
-            .or(body.capital_message),
+            .or(body.capital_message)
+            .or_else(envelope),
         retry_after_s: header("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
         aws_request_id: header("x-amzn-requestid").map(str::to_owned),
     }

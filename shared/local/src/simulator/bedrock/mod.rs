@@ -4,7 +4,10 @@
 //! It takes Bedrock API keys and nothing else, and refuses what the service and its Claude models
 //! refuse, so that a request which passes here has a good chance there.
 
+mod recorded;
 mod refusal;
+
+pub use recorded::RecordedError;
 
 use std::collections::HashSet;
 use std::future::Future;

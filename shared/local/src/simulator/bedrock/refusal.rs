@@ -132,7 +132,15 @@ pub(super) fn json_reply(status: u16, mut headers: Vec<(String, String)>, body: 
 
 pub(super) fn refuse(status: u16, name: &str, message: &str) -> Reply {
     let mut headers = own_headers();
-    let kind = format!("{name}:http://internal.amazon.com/coral/com.amazon.bedrock/");
+    // What checks credentials stands before the service and has a name of its own.
+    let of = match name {
+        "UnrecognizedClientException"
+        | "ExpiredTokenException"
+        | "InvalidSignatureException"
+        | "MissingAuthenticationTokenException" => "com.amazon.coral.service",
+        _ => "com.amazon.bedrock",
+    };
+    let kind = format!("{name}:http://internal.amazon.com/coral/{of}/");
     headers.push(("x-amzn-errortype".into(), kind));
     json_reply(status, headers, &json!({ "message": message }))
 }
