@@ -38,7 +38,7 @@ pub struct Played {
     /// What it is about.
     pub about: &'static str,
     /// The row of the failure taxonomy.
-    pub row: Option<u8>,
+    pub row: Option<&'static str>,
     /// Whether all of it went as expected.
     pub as_expected: bool,
     /// Why it could not be played to its end.

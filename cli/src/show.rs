@@ -149,6 +149,7 @@ fn breaker_table(breakers: &[BreakerView], now: Timestamp) -> String {
                 since,
                 until,
                 trips,
+                ..
             } => [
                 if *until > now {
                     "open"

@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use spillway::drill::{Act, Played, Scenario, Seen, play, play_all, scenarios, table};
 
 /// Of each row of the failure taxonomy.
-const VERDICTS: [(u8, &str); 10] = [
-    (1, "good"),
-    (2, "usage_limit"),
-    (3, "usage_limit"),
-    (4, "entitlement"),
-    (5, "usage_limit"),
-    (6, "rate_limited"),
-    (7, "overloaded"),
-    (8, "broken"),
-    (9, "login"),
-    (10, "client_fault"),
+const VERDICTS: [(&str, &str); 11] = [
+    ("1", "good"),
+    ("2", "usage_limit"),
+    ("3", "usage_limit"),
+    ("4", "entitlement"),
+    ("5", "usage_limit"),
+    ("6", "rate_limited"),
+    // A burst falls back under this name.
+    ("6b", "rate_limited"),
+    ("7", "overloaded"),
+    ("8", "broken"),
+    ("9", "login"),
+    ("10", "client_fault"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::breaker::BreakerState;
+use domain::policy::FallbackClass;
 use domain::time::Timestamp;
 use local::simulator::{Step, Window};
 
@@ -227,4 +228,81 @@ async fn a_limit_of_the_opus_models_stops_these_in_the_whole_fleet_and_no_others
         .iter()
         .map(|breaker| breaker.place.circuit().to_string());
     assert_eq!(circuits.collect::<Vec<_>>(), ["opus"]);
+}
+
+/// The clocks of these six differ by some 3 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn six_agents_refused_at_once_leave_nobody_on_bedrock() {
+    let fleet = Fleet::new().await;
+    fleet.all_ask(OPUS).await;
+    fleet.plan.script(std::iter::repeat_n(burst(), 6));
+    let mut agents = fleet.some_start(0..6, OPUS);
+    for answer in finished(&mut agents, 6).await {
+        assert_eq!(upstream(&answer), "bedrock; reason=rate_limited");
+    }
+    assert_eq!(counted(&fleet.breaker().await).len(), 1);
+
+    for later in [Duration::from_secs(8), Duration::from_mins(1)] {
+        fleet.pass(later);
+        let before = fleet.came();
+        assert!(fleet.all_ask(OPUS).await.iter().all(is_from_plan));
+        assert_eq!(fleet.came() - before, WORKERS, "{later:?} later");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn three_bursts_send_the_fleet_to_bedrock_for_a_minute_and_no_longer() {
+    let mut fleet = Fleet::with(|settings| settings.policy.breaker.jitter = Duration::ZERO).await;
+    for _ in 0..3 {
+        fleet.plan.script([burst()]);
+        let met = fleet.ask(0, OPUS).await;
+        assert_eq!(upstream(&met), "bedrock; reason=rate_limited");
+        fleet.pass(Duration::from_secs(11));
+    }
+    let breaker = fleet.breaker().await;
+    let BreakerState::Open {
+        because,
+        since,
+        until,
+        burst_trips: 1,
+        ..
+    } = breaker.state
+    else {
+        panic!("{breaker:?}");
+    };
+    assert_eq!(because, FallbackClass::RateLimited);
+    assert_eq!(until.since(since), Duration::from_mins(1));
+    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
+
+    // The probe meets another burst: two minutes.
+    fleet.all_clocks_reach(until);
+    fleet.plan.script([burst()]);
+    assert!(
+        fleet
+            .all_ask_through(Door::Shut)
+            .await
+            .iter()
+            .all(is_from_bedrock)
+    );
+    let breaker = fleet.breaker().await;
+    let BreakerState::Open { since, until, .. } = breaker.state else {
+        panic!("{breaker:?}");
+    };
+    assert_eq!(until.since(since), Duration::from_mins(2));
+
+    fleet.all_clocks_reach(until);
+    fleet.all_ask_through(Door::Shut).await;
+    assert_eq!(fleet.breaker().await.state, BreakerState::CLOSED);
+    fleet.pass(CACHE_BOUND);
+    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_plan));
+}
+
+/// 429 without any header about limits.
+fn burst() -> Step {
+    Step::Error {
+        status: 429,
+        kind: "rate_limit_error".to_owned(),
+        message: "Rate limited".to_owned(),
+        headers: [("x-should-retry".to_owned(), "true".to_owned())].into(),
+    }
 }

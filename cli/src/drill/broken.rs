@@ -40,6 +40,29 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             502,
             "text/html",
         ),
+        broken_once(
+            "challenge-page",
+            "403, a web page of what stands before Plan: no matter of the developer's login",
+            Step::Raw {
+                status: 403,
+                headers: [("content-type".to_owned(), "text/html".to_owned())].into(),
+                body: "<html><head><title>Just a moment...</title></head></html>".to_owned(),
+            },
+            403,
+            "text/html",
+        ),
+        broken_once(
+            "forbidden-place",
+            "403 `forbidden`, which is about an address or a country and not about the login",
+            Step::Raw {
+                status: 403,
+                headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+                body: r#"{"error":{"type":"forbidden","message":"Request not allowed"}}"#
+                    .to_owned(),
+            },
+            403,
+            "neither message nor error",
+        ),
         unreachable(
             "connection-cut",
             "The connection breaks before any answer",

@@ -74,7 +74,7 @@ fn row(played: &Played, line: &Line) -> [String; 8] {
     let as_expected = line.differences.is_empty();
     [
         played.name.to_owned(),
-        played.row.map(|row| row.to_string()).unwrap_or_default(),
+        played.row.unwrap_or_default().to_owned(),
         client,
         seen.leg.clone(),
         format!("{}{probe}", seen.reason),

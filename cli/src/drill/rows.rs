@@ -1,5 +1,7 @@
 //! The rows of the failure taxonomy: what Plan answers, and what follows from it.
 
+use std::time::Duration;
+
 use local::simulator::{Point, Step, Window};
 
 use super::broken;
@@ -12,15 +14,16 @@ const DAY_S: u64 = 24 * 60 * 60;
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut all = good();
     for (row, scenarios) in [
-        (2, plan_limits()),
-        (3, family_limits()),
-        (4, entitlement()),
-        (5, spend_limits()),
-        (6, rate_limits()),
-        (7, overload()),
-        (8, broken::scenarios()),
-        (9, login()),
-        (10, client_fault()),
+        ("2", plan_limits()),
+        ("3", family_limits()),
+        ("4", entitlement()),
+        ("5", spend_limits()),
+        ("6", rate_limits()),
+        ("6b", bursts()),
+        ("7", overload()),
+        ("8", broken::scenarios()),
+        ("9", login()),
+        ("10", client_fault()),
     ] {
         all.extend(scenarios.into_iter().map(|scenario| scenario.row(row)));
     }
@@ -70,7 +73,7 @@ fn good() -> Vec<Scenario> {
             ],
         ),
     ];
-    all.map(|scenario| scenario.row(1)).into()
+    all.map(|scenario| scenario.row("1")).into()
 }
 
 fn overloaded(before: &str, after: &str) -> Request {
@@ -175,11 +178,122 @@ fn family_limits() -> Vec<Scenario> {
 
 fn entitlement() -> Vec<Scenario> {
     let refused = || plan_says(Step::Entitlement).spills("entitlement").into();
-    vec![Scenario::new(
-        "entitlement",
-        "The plan does not include long context: this request goes to Bedrock, the next to Plan",
-        vec![refused(), refused(), refused(), ask().into()],
-    )]
+    let out_of_extra_usage = plan_error(
+        400,
+        "invalid_request_error",
+        "You're out of extra usage. Add more at claude.ai/settings/usage and keep going.",
+    );
+    let overage_is_off = Step::Headers {
+        headers: [(
+            "anthropic-ratelimit-unified-overage-disabled-reason".to_owned(),
+            "out_of_credits".to_owned(),
+        )]
+        .into(),
+        then: Box::new(burst()),
+    };
+    vec![
+        Scenario::new(
+            "entitlement",
+            "The plan does not include long context: this request goes to Bedrock, the next to Plan",
+            vec![refused(), refused(), refused(), ask().into()],
+        ),
+        Scenario::new(
+            "out-of-extra-usage",
+            "400: extra usage is used up; Plan's own answer is delivered when Bedrock fails too",
+            vec![
+                plan_says(out_of_extra_usage.clone())
+                    .spills("entitlement")
+                    .into(),
+                plan_says(out_of_extra_usage)
+                    .bedrock_says(Step::Unauthorized)
+                    .delivers(400, "invalid_request_error", "entitlement")
+                    .bedrock_fails("bedrock_auth_error")
+                    .into(),
+                ask().into(),
+            ],
+        ),
+        Scenario::new(
+            "overage-off",
+            "429 whose only header about limits is why extra usage is off: nothing is counted",
+            vec![
+                plan_says(overage_is_off.clone())
+                    .spills("entitlement")
+                    .into(),
+                plan_says(overage_is_off).spills("entitlement").into(),
+                ask().into(),
+            ],
+        ),
+    ]
+}
+
+/// An error of Plan's that no other step is.
+fn plan_error(status: u16, kind: &str, message: &str) -> Step {
+    Step::Error {
+        status,
+        kind: kind.to_owned(),
+        message: message.to_owned(),
+        headers: [].into(),
+    }
+}
+
+/// A 429 without any header about limits.
+fn burst() -> Step {
+    Step::Error {
+        status: 429,
+        kind: "rate_limit_error".to_owned(),
+        message: "Rate limited".to_owned(),
+        headers: [("x-should-retry".to_owned(), "true".to_owned())].into(),
+    }
+}
+
+fn bursts() -> Vec<Scenario> {
+    let refused = |before: &str, after: &str| {
+        plan_says(burst())
+            .spills("rate_limited")
+            .breaker(before, after)
+    };
+    let mut six_at_once = vec![refused("closed", "closed 1/3").into()];
+    six_at_once.extend((0..5).map(|_| refused("closed 1/3", "closed 1/3").into()));
+    six_at_once.extend([
+        pass(Duration::from_secs(8)),
+        ask().breaker("closed 1/3", "closed").into(),
+        pass(A_MINUTE),
+        ask().into(),
+    ]);
+    let apart = || pass(Duration::from_secs(15));
+    let open = |state| {
+        ask()
+            .skips_plan("rate_limited", state)
+            .breaker_stays(match state {
+                "1m" => "open 1m",
+                _ => "open 2m",
+            })
+            .into()
+    };
+    vec![
+        Scenario::new(
+            "burst",
+            "Six agents at once are refused, and Plan is well 8 s later: the breaker does not open",
+            six_at_once,
+        ),
+        Scenario::new(
+            "bursts-in-a-row",
+            "Three bursts in a minute open the breaker for a minute, and for two when the probe fails",
+            vec![
+                refused("closed", "closed 1/3").into(),
+                apart(),
+                refused("closed 1/3", "closed 2/3").into(),
+                apart(),
+                refused("closed 2/3", "open 1m").into(),
+                open("1m"),
+                pass(A_MINUTE),
+                refused("probe due", "open 2m").into(),
+                open("2m"),
+                pass(2 * A_MINUTE),
+                ask().probes().breaker("probe due", "closed").into(),
+            ],
+        ),
+    ]
 }
 
 fn spend_limits() -> Vec<Scenario> {
@@ -266,6 +380,15 @@ fn rate_limits() -> Vec<Scenario> {
             99_999_999,
             "60m",
         ),
+        third_opens(
+            "rate-limit-without-time",
+            "A throttle that names its limit and no time, as for a request that is too large alone",
+            &Step::RateLimit {
+                retry_after_s: None,
+            },
+            "rate_limited",
+            "30m",
+        ),
     ]
 }
 
@@ -282,6 +405,11 @@ fn overload() -> Vec<Scenario> {
             "overload",
             "529, three times: Anthropic has no capacity",
             Step::Overloaded,
+        ),
+        scenario(
+            "overload-as-api-error",
+            "500 whose api_error says Overloaded, three times",
+            plan_error(500, "api_error", "Overloaded"),
         ),
         scenario(
             "overload-first-event",

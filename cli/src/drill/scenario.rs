@@ -16,7 +16,7 @@ pub struct Scenario {
     pub about: &'static str,
     /// The row of the failure taxonomy that it rehearses; none for what happens around the breaker and
     /// when both legs fail.
-    pub row: Option<u8>,
+    pub row: Option<&'static str>,
     /// In what house.
     pub setup: Setup,
     /// What happens, in this order.
@@ -116,7 +116,7 @@ impl Scenario {
         }
     }
 
-    pub(super) fn row(mut self, row: u8) -> Self {
+    pub(super) fn row(mut self, row: &'static str) -> Self {
         self.row = Some(row);
         self
     }

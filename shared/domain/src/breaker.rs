@@ -12,15 +12,19 @@
 //!
 //! `n` is [`BreakerPolicy::failures`], `ƒ` the failures within [`BreakerPolicy::window`].
 //!
-//! | state | asked | [`Success`] | [`LimitUntil`] | [`Failure`] | [`Answered`] | [`Nothing`] |
-//! |---|---|---|---|---|---|---|
-//! | no `ƒ` | allow | – | open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | – | – |
-//! | `ƒ` < `n` | allow | no `ƒ` | open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | – | – |
-//! | open, before `until` | deny | – | – | – | – | – |
-//! | open, after `until` | half-open, probe | – | – | – | – | – |
-//! | half-open, another's probe | deny | – | – | – | – | – |
-//! | half-open, another's probe, lease over | half-open, probe | – | – | – | – | – |
-//! | half-open, own probe | probe | closed | open | open | closed | open until now |
+//! | state | asked | [`Success`] | [`LimitUntil`] | [`Failure`] | [`Burst`] | [`Answered`] | [`Nothing`] |
+//! |---|---|---|---|---|---|---|---|
+//! | no `ƒ` | allow | – | open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | – | – |
+//! | `ƒ` < `n` | allow | no `ƒ` | open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | – | – |
+//! | `ƒ` < `n`, with a burst in the last 10 s | allow | no `ƒ` | open | `ƒ` + 1 < `n`: `ƒ` + 1, else open | – | – | – |
+//! | open, before `until` | deny | – | – | – | – | – | – |
+//! | open, after `until` | half-open, probe | – | – | – | – | – | – |
+//! | half-open, another's probe | deny | – | – | – | – | – | – |
+//! | half-open, another's probe, lease over | half-open, probe | – | – | – | – | – | – |
+//! | half-open, own probe | probe | closed | open | open | open | closed | open until now |
+//!
+//! Of bursts, one per 10 s is counted. A burst opens the breaker for 60 s, and for twice as long each time
+//! that the probe meets a burst again, up to [`BreakerPolicy::open_for`].
 //!
 //! A dash writes nothing. Who is not the probe changes nothing that is not closed, however late its
 //! answer comes, and telling the same answer twice is telling it once.
@@ -28,75 +32,19 @@
 //! [`Success`]: Signal::Success
 //! [`LimitUntil`]: Signal::LimitUntil
 //! [`Failure`]: Signal::Failure
+//! [`Burst`]: Signal::Burst
 //! [`Answered`]: Signal::Answered
 //! [`Nothing`]: Signal::Nothing
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::circuit::{Circuit, UnknownCircuit};
 use crate::id::RequestId;
-use crate::model_family::ModelFamily;
 use crate::policy::{BreakerPolicy, BreakerScope, FallbackClass};
 use crate::time::Timestamp;
 use crate::verdict::{LimitOf, Verdict};
-
-/// What one breaker guards.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Circuit {
-    /// The plan behind an access key.
-    Key,
-    /// What that plan includes of one model family.
-    Family(ModelFamily),
-    /// Anthropic itself, for all keys of the deployment.
-    Deployment,
-}
-
-/// A text was not the name of a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a circuit is `key`, `deployment` or a model family such as `opus`")]
-pub struct UnknownCircuit;
-
-impl fmt::Display for Circuit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Key => "key",
-            Self::Deployment => "deployment",
-            Self::Family(family) => family.as_str(),
-        })
-    }
-}
-
-impl FromStr for Circuit {
-    type Err = UnknownCircuit;
-
-    fn from_str(text: &str) -> Result<Self, UnknownCircuit> {
-        match text {
-            "key" => Ok(Self::Key),
-            "deployment" => Ok(Self::Deployment),
-            family => ModelFamily::try_from(family.to_owned())
-                .map(Self::Family)
-                .map_err(|_| UnknownCircuit),
-        }
-    }
-}
-
-impl TryFrom<String> for Circuit {
-    type Error = UnknownCircuit;
-
-    fn try_from(text: String) -> Result<Self, UnknownCircuit> {
-        text.parse()
-    }
-}
-
-impl From<Circuit> for String {
-    fn from(circuit: Circuit) -> Self {
-        circuit.to_string()
-    }
-}
 
 /// The state of one breaker. Each is written with the clock of the instance that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -118,6 +66,10 @@ pub enum BreakerState {
         until: Timestamp,
         /// How often it was opened since it was closed last.
         trips: u32,
+        /// How many of these openings, counted back from the last one, were due to a burst without
+        /// another reason in between. Zero in items that were written without this field.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        burst_trips: u32,
     },
     /// One request has been sent to see whether Plan is back.
     HalfOpen {
@@ -131,6 +83,10 @@ pub enum BreakerState {
         lease_until: Timestamp,
         /// How often it was opened since it was closed last.
         trips: u32,
+        /// How many of these openings, counted back from the last one, were due to a burst without
+        /// another reason in between. Zero in items that were written without this field.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        burst_trips: u32,
     },
 }
 
@@ -141,6 +97,25 @@ pub struct CountedFailure {
     pub at: Timestamp,
     /// Whose answer it was, so that none counts twice.
     pub request: RequestId,
+    /// It was a burst. False in items that were written without this field.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_burst: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Default for BreakerState {
@@ -188,6 +163,8 @@ pub enum Signal {
         /// Another try is not welcome before.
         not_before: Option<Timestamp>,
     },
+    /// It refuses requests that come close together, and says nothing about when it accepts them again.
+    Burst,
     /// It answered; the answer was about the request.
     Answered,
     /// The answer says nothing about what this breaker guards.
@@ -213,7 +190,8 @@ impl Signal {
                 (_, Circuit::Family(_)) => Self::Nothing,
             },
             (Verdict::RateLimited { retry_at }, Circuit::Key) => failure(*retry_at),
-            (Verdict::RateLimited { .. }, Circuit::Family(_)) => Self::Nothing,
+            (Verdict::Burst, Circuit::Key) => Self::Burst,
+            (Verdict::RateLimited { .. } | Verdict::Burst, Circuit::Family(_)) => Self::Nothing,
             (Verdict::Overloaded { retry_at } | Verdict::Broken { retry_at }, circuit) => {
                 match (circuit, scope) {
                     (Circuit::Key, BreakerScope::Key)
@@ -221,7 +199,7 @@ impl Signal {
                     _ => Self::Nothing,
                 }
             }
-            (Verdict::RateLimited { .. }, Circuit::Deployment)
+            (Verdict::RateLimited { .. } | Verdict::Burst, Circuit::Deployment)
             | (Verdict::Entitlement | Verdict::Login | Verdict::ClientFault, _) => Self::Answered,
         }
     }
@@ -230,6 +208,14 @@ impl Signal {
 /// A clock of another instance may be wrong by this much and still be believed. Beyond it, what was
 /// written under a wild clock counts as over, so that it cannot keep a breaker open for ever.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+
+/// Bursts within this time of one that was counted are the same burst: several agents that start at once
+/// are refused within some 8 s (anthropics/claude-code#68968, #53922, #42947).
+const BURST_WINDOW: Duration = Duration::from_secs(10);
+
+/// How long a burst opens the breaker for at first. The plan itself is well, and agents that start one
+/// after the other are served.
+const FIRST_BURST_OPEN: Duration = Duration::from_mins(1);
 
 impl BreakerState {
     /// Traffic flows, and nothing has failed.
@@ -248,7 +234,7 @@ impl BreakerState {
 
     /// May the request `who` ask Plan at `now`?
     pub fn ask(&self, who: &RequestId, now: Timestamp, policy: &BreakerPolicy) -> Asked {
-        let (because, since, trips) = match self {
+        let (because, since, trips, burst_trips) = match self {
             Self::Closed { .. } => {
                 return Asked {
                     admission: Admission::Allow,
@@ -287,14 +273,16 @@ impl BreakerState {
                 because,
                 since,
                 trips,
+                burst_trips,
                 ..
             }
             | Self::HalfOpen {
                 because,
                 since,
                 trips,
+                burst_trips,
                 ..
-            } => (*because, *since, *trips),
+            } => (*because, *since, *trips, *burst_trips),
         };
         Asked {
             admission: Admission::Probe,
@@ -304,6 +292,7 @@ impl BreakerState {
                 probe: who.clone(),
                 lease_until: now.plus(policy.lease),
                 trips,
+                burst_trips,
             }),
         }
     }
@@ -325,16 +314,19 @@ impl BreakerState {
                 since,
                 probe,
                 trips,
+                burst_trips,
                 ..
             } if probe == who => Some(match signal {
                 Signal::Success | Signal::Answered => Self::CLOSED,
                 Signal::LimitUntil(until) => telling.limit(until, *trips),
                 Signal::Failure { class, not_before } => telling.failed(class, not_before, *trips),
+                Signal::Burst => telling.burst(*trips, *burst_trips),
                 Signal::Nothing => Self::Open {
                     because: *because,
                     since: *since,
                     until: now,
                     trips: *trips,
+                    burst_trips: *burst_trips,
                 },
             }),
             Self::Open { .. } | Self::HalfOpen { .. } => None,
@@ -356,31 +348,55 @@ impl Telling<'_> {
         let counts = |failure: &&CountedFailure| {
             now.since(failure.at) <= window && failure.at.since(now) <= window
         };
-        let mut counted: Vec<CountedFailure> = failures.iter().filter(counts).cloned().collect();
+        let counted: Vec<CountedFailure> = failures.iter().filter(counts).cloned().collect();
         match signal {
             Signal::Success => (!counted.is_empty()).then_some(BreakerState::CLOSED),
             Signal::Answered | Signal::Nothing => None,
             Signal::LimitUntil(until) => Some(self.limit(until, 0)),
-            Signal::Failure { class, not_before } => {
-                if failures.iter().any(|failure| failure.request == *self.who) {
+            Signal::Failure { class, not_before } => self.count(failures, counted, false, || {
+                self.failed(class, not_before, 0)
+            }),
+            Signal::Burst => {
+                let is_same = |failure: &CountedFailure| {
+                    failure.is_burst
+                        && now.since(failure.at) < BURST_WINDOW
+                        && failure.at.since(now) < BURST_WINDOW
+                };
+                if failures.iter().any(is_same) {
                     return None;
                 }
-                counted.push(CountedFailure {
-                    at: now,
-                    request: self.who.clone(),
-                });
-                let enough = usize::try_from(self.policy.failures).unwrap_or(usize::MAX);
-                Some(if counted.len() >= enough {
-                    self.failed(class, not_before, 0)
-                } else {
-                    BreakerState::Closed { failures: counted }
-                })
+                self.count(failures, counted, true, || self.burst(0, 0))
             }
         }
     }
 
+    /// One more failure, unless the request has failed before. `counted` are those of `failures` that
+    /// still count.
+    fn count(
+        &self,
+        failures: &[CountedFailure],
+        mut counted: Vec<CountedFailure>,
+        is_burst: bool,
+        opened: impl FnOnce() -> BreakerState,
+    ) -> Option<BreakerState> {
+        if failures.iter().any(|failure| failure.request == *self.who) {
+            return None;
+        }
+        counted.push(CountedFailure {
+            at: self.now,
+            request: self.who.clone(),
+            is_burst,
+        });
+        let enough = usize::try_from(self.policy.failures).unwrap_or(usize::MAX);
+        Some(if counted.len() >= enough {
+            opened()
+        } else {
+            BreakerState::Closed { failures: counted }
+        })
+    }
+
     fn limit(&self, until: Timestamp, trips: u32) -> BreakerState {
-        self.open(FallbackClass::UsageLimit, until, trips)
+        self.open(FallbackClass::UsageLimit, until, trips, 0)
     }
 
     fn failed(
@@ -390,20 +406,34 @@ impl Telling<'_> {
         trips: u32,
     ) -> BreakerState {
         let usual = self.now.plus(self.policy.open_for);
+        let until = not_before.map_or(usual, |named| named.max(usual));
+        self.open(class, until, trips, 0)
+    }
+
+    fn burst(&self, trips: u32, burst_trips: u32) -> BreakerState {
+        let doubled = FIRST_BURST_OPEN.saturating_mul(2_u32.saturating_pow(burst_trips));
         self.open(
-            class,
-            not_before.map_or(usual, |named| named.max(usual)),
+            FallbackClass::RateLimited,
+            self.now.plus(doubled.min(self.policy.open_for)),
             trips,
+            burst_trips.saturating_add(1),
         )
     }
 
-    fn open(&self, because: FallbackClass, until: Timestamp, trips: u32) -> BreakerState {
+    fn open(
+        &self,
+        because: FallbackClass,
+        until: Timestamp,
+        trips: u32,
+        burst_trips: u32,
+    ) -> BreakerState {
         let until = until.plus(jitter(self.who, self.policy.jitter));
         BreakerState::Open {
             because,
             since: self.now,
             until: until.min(self.now.plus(self.policy.max_open)),
             trips: trips.saturating_add(1),
+            burst_trips,
         }
     }
 }

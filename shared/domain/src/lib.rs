@@ -20,6 +20,7 @@
 pub mod bedrock;
 pub mod bedrock_key;
 pub mod breaker;
+mod circuit;
 pub mod grant;
 pub mod id;
 pub mod key;

@@ -33,6 +33,15 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// The moment in UTC to the second, rounded up, for people: `2026-11-18 11:06:40 UTC`.
+    pub fn in_utc(self) -> String {
+        let seconds = self.0.div_euclid(1000) + i64::from(self.0.rem_euclid(1000) > 0);
+        match jiff::Timestamp::from_second(seconds) {
+            Ok(time) => time.strftime("%F %T UTC").to_string(),
+            Err(_) => format!("{} ms", self.0),
+        }
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -62,6 +71,19 @@ mod tests {
             Timestamp::from_millis(1_500).to_string(),
             "1970-01-01T00:00:01.5Z"
         );
+    }
+
+    #[test]
+    fn a_moment_for_people_is_rounded_up_to_the_second() {
+        for (millis, expected) in [
+            (1_795_000_000_000, "2026-11-18 11:06:40 UTC"),
+            (1_794_999_999_001, "2026-11-18 11:06:40 UTC"),
+            (-1, "1970-01-01 00:00:00 UTC"),
+            (i64::MAX, "9223372036854775807 ms"),
+            (i64::MIN, "-9223372036854775808 ms"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).in_utc(), expected);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! cannot drift apart. The table of `docs/failure-taxonomy.md` is made from the cases that prove this
 //! module.
 
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
@@ -30,6 +31,11 @@ pub enum Opening<'a> {
     Content,
     /// All of a body that is no event stream.
     Whole(&'a [u8]),
+    /// What came of the body of an error before it broke off or fell silent.
+    Part(&'a [u8]),
+    /// An event stream that is alive but has not come to its content in the time for which it is held.
+    /// It counts as good: Plan has accepted the request.
+    Pending,
     /// An event stream whose first telling event is `error`: that event's data.
     ErrorEvent(&'a [u8]),
     /// An event stream that ended, broke off or fell silent before it came to any content.
@@ -56,6 +62,10 @@ pub enum Verdict {
         /// When another try is welcome, where the answer says so.
         retry_at: Option<Timestamp>,
     },
+    /// Plan refuses a request that came close to others, or whose shape it takes for another client's:
+    /// a 429 that says neither when another try is welcome nor anything about a limit. It comes on plans
+    /// that have most of their limits left.
+    Burst,
     /// Anthropic has no capacity.
     Overloaded {
         /// When another try is welcome, where the answer says so.
@@ -66,7 +76,7 @@ pub enum Verdict {
         /// When another try is welcome, where the answer says so.
         retry_at: Option<Timestamp>,
     },
-    /// The developer's own login. It never falls back, or a logged-out developer would be billed on
+    /// The developer's own login, as Anthropic's `authentication_error` or `permission_error` says. It never falls back, or a logged-out developer would be billed on
     /// Bedrock.
     Login,
     /// The request itself was refused. Another upstream would refuse it too.
@@ -90,13 +100,14 @@ impl Verdict {
     /// plan first, because both say `anthropic-ratelimit-unified-status: rejected`.
     pub fn read(reply: PlanReply<'_>, requested: Option<&ModelFamily>, now: Timestamp) -> Self {
         let error = match reply.opening {
-            Opening::Content => {
+            Opening::Content | Opening::Pending => {
                 return Self::of_status(reply, &ErrorSaid::default(), requested, now);
             }
-            Opening::Nothing if reply.status.is_success() => {
+            Opening::Nothing | Opening::Part(_) if reply.status.is_success() => {
                 return Self::Broken { retry_at: None };
             }
-            Opening::Nothing => ErrorSaid::default(),
+            Opening::Nothing => ErrorSaid::unread(),
+            Opening::Part(body) => ErrorSaid::read_part(body),
             Opening::Whole(body) if reply.status.is_success() => {
                 match ErrorSaid::in_success(body) {
                     Body::Answer => return Self::Good,
@@ -134,22 +145,33 @@ impl Verdict {
             429 => {
                 if let Some(limit) = unified_limit(headers, requested, now) {
                     limit
-                } else if error.is_about_entitlement() {
+                } else if error.is_about_entitlement() || tells_only_that_overage_is_off(headers) {
                     Self::Entitlement
                 } else if error.is_spend_limit() {
                     limit_without_end()
+                } else if !tells_of_a_limit(headers) {
+                    Self::Burst
                 } else {
                     Self::RateLimited {
                         retry_at: retry_at(),
                     }
                 }
             }
+            400 if error.is_out_of_extra_usage() => Self::Entitlement,
             400 if error.is_self_set_limit() || error.is_out_of_credit() => limit_without_end(),
             402 => limit_without_end(),
             529 => Self::Overloaded {
                 retry_at: retry_at(),
             },
-            401 | 403 => Self::Login,
+            500 if error.is_overload() => Self::Overloaded {
+                retry_at: retry_at(),
+            },
+            401 | 403 if error.is_about_the_login() => Self::Login,
+            // Something in front of Anthropic's API has answered: a challenge page, or a refusal of the
+            // address or country that the request came from.
+            401 | 403 => Self::Broken {
+                retry_at: retry_at(),
+            },
             400..=499 => Self::ClientFault,
             _ => Self::Broken {
                 retry_at: retry_at(),
@@ -162,7 +184,7 @@ impl Verdict {
         match self {
             Self::UsageLimit { .. } => Some(FallbackClass::UsageLimit),
             Self::Entitlement => Some(FallbackClass::Entitlement),
-            Self::RateLimited { .. } => Some(FallbackClass::RateLimited),
+            Self::RateLimited { .. } | Self::Burst => Some(FallbackClass::RateLimited),
             Self::Overloaded { .. } => Some(FallbackClass::Overloaded),
             Self::Broken { .. } => Some(FallbackClass::Broken),
             Self::Good | Self::Login | Self::ClientFault => None,
@@ -176,6 +198,7 @@ impl Verdict {
             Self::UsageLimit { .. } => "usage_limit",
             Self::Entitlement => "entitlement",
             Self::RateLimited { .. } => "rate_limited",
+            Self::Burst => "burst",
             Self::Overloaded { .. } => "overloaded",
             Self::Broken { .. } => "broken",
             Self::Login => "login",
@@ -191,7 +214,27 @@ fn limit_without_end() -> Verdict {
     }
 }
 
+const RATE_LIMIT: &str = "anthropic-ratelimit-";
 const UNIFIED: &str = "anthropic-ratelimit-unified-";
+
+/// Whether an answer tells anything about a limit or about when another try is welcome, readable or not.
+fn tells_of_a_limit(headers: &HeaderMap) -> bool {
+    headers.contains_key(RETRY_AFTER)
+        || headers
+            .keys()
+            .any(|name| name.as_str().starts_with(RATE_LIMIT))
+}
+
+/// Whether all that an answer tells of limits is why extra usage is off: one model or beta is not
+/// included, while the plan serves other requests (tombii/better-ccflare#261).
+fn tells_only_that_overage_is_off(headers: &HeaderMap) -> bool {
+    const REASON: &str = "anthropic-ratelimit-unified-overage-disabled-reason";
+    headers.contains_key(REASON)
+        && !headers.contains_key(RETRY_AFTER)
+        && headers
+            .keys()
+            .all(|name| name == REASON || !name.as_str().starts_with(RATE_LIMIT))
+}
 
 /// The limit that the `anthropic-ratelimit-unified-*` headers of a subscription tell of, if any is
 /// reached.
@@ -296,6 +339,8 @@ struct ErrorSaid {
     kind: String,
     message: String,
     code: String,
+    /// The body has not arrived, or not all of it.
+    is_unread: bool,
 }
 
 enum Body {
@@ -323,6 +368,24 @@ impl ErrorSaid {
             kind: word("/error/type"),
             message: word("/error/message"),
             code: word("/error/details/error_code"),
+            is_unread: false,
+        }
+    }
+
+    fn unread() -> Self {
+        Self {
+            is_unread: true,
+            ..Self::default()
+        }
+    }
+
+    /// What broke off may still be the whole envelope.
+    fn read_part(body: &[u8]) -> Self {
+        let error = Self::read(body);
+        if error.kind.is_empty() {
+            Self::unread()
+        } else {
+            error
         }
     }
 
@@ -362,9 +425,29 @@ impl ErrorSaid {
 
     fn is_about_entitlement(&self) -> bool {
         self.code == "credits_required"
-            || ["extra usage", "long context", "usage credits are required"]
+            || ["extra usage", "usage credits", "long context"]
                 .iter()
                 .any(|words| self.message.contains(words))
+    }
+
+    /// "You're out of extra usage. …" and "Third-party apps now draw from your extra usage, …", which
+    /// come as a 400.
+    fn is_out_of_extra_usage(&self) -> bool {
+        self.kind == "invalid_request_error" && self.message.contains("extra usage")
+    }
+
+    /// An overload that comes as a 500 (anthropics/claude-code#8107).
+    fn is_overload(&self) -> bool {
+        self.kind == "api_error" && self.message.starts_with("overloaded")
+    }
+
+    /// An answer whose body did not arrive may be about the login, and must not be billed on Bedrock.
+    fn is_about_the_login(&self) -> bool {
+        self.is_unread
+            || matches!(
+                self.kind.as_str(),
+                "authentication_error" | "permission_error"
+            )
     }
 
     fn is_spend_limit(&self) -> bool {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -259,9 +260,14 @@ impl Fleet {
 
     /// All workers are asked at the same moment.
     pub(super) fn all_start(&self, model: &str) -> JoinSet<Answer> {
-        let together = Arc::new(Barrier::new(WORKERS));
+        self.some_start(0..WORKERS, model)
+    }
+
+    /// These workers are asked at the same moment.
+    pub(super) fn some_start(&self, workers: Range<usize>, model: &str) -> JoinSet<Answer> {
+        let together = Arc::new(Barrier::new(workers.len()));
         let mut asking = JoinSet::new();
-        for worker in 0..WORKERS {
+        for worker in workers {
             let (request, together) = (self.request(worker, model), Arc::clone(&together));
             asking.spawn(async move {
                 together.wait().await;

@@ -102,11 +102,14 @@ pub(crate) enum Answer {
     /// Until long after the cap.
     Limit,
     Failure,
+    Burst,
     Answered,
 }
 
 impl Answer {
-    pub(crate) const ALL: [Self; 4] = [Self::Good, Self::Limit, Self::Failure, Self::Answered];
+    /// All but bursts, which differ from failures only in how they are counted and for how long they
+    /// open.
+    pub(crate) const COMMON: &[Self] = &[Self::Good, Self::Limit, Self::Failure, Self::Answered];
 
     fn signal(self) -> Signal {
         match self {
@@ -116,6 +119,7 @@ impl Answer {
                 class: FallbackClass::Overloaded,
                 not_before: None,
             },
+            Self::Burst => Signal::Burst,
             Self::Answered => Signal::Answered,
         }
     }

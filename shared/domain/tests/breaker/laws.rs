@@ -84,6 +84,7 @@ fn signals() -> impl Strategy<Value = Signal> {
     prop_oneof![
         2 => Just(Signal::Success),
         2 => wild().prop_map(Signal::LimitUntil),
+        2 => Just(Signal::Burst),
         3 => failure.prop_map(|(class, not_before)| Signal::Failure { class, not_before }),
         1 => Just(Signal::Answered),
         1 => Just(Signal::Nothing),
@@ -92,10 +93,11 @@ fn signals() -> impl Strategy<Value = Signal> {
 
 prop_compose! {
     fn failures()(
-        counted in vec((requests(), wild()), 0..5),
+        counted in vec((requests(), wild(), any::<bool>()), 0..5),
     ) -> BreakerState {
         let counted = counted.into_iter();
-        let failures = counted.map(|(request, at)| CountedFailure { at, request }).collect();
+        let failure = |(request, at, is_burst)| CountedFailure { at, request, is_burst };
+        let failures = counted.map(failure).collect();
         BreakerState::Closed { failures }
     }
 }
@@ -106,8 +108,9 @@ prop_compose! {
         since in wild(),
         until in wild(),
         trips in prop_oneof![0..9_u32, Just(u32::MAX)],
+        burst_trips in prop_oneof![0..9_u32, Just(u32::MAX)],
     ) -> BreakerState {
-        BreakerState::Open { because, since, until, trips }
+        BreakerState::Open { because, since, until, trips, burst_trips }
     }
 }
 
@@ -118,8 +121,9 @@ prop_compose! {
         probe in requests(),
         lease_until in wild(),
         trips in prop_oneof![0..9_u32, Just(u32::MAX)],
+        burst_trips in prop_oneof![0..9_u32, Just(u32::MAX)],
     ) -> BreakerState {
-        BreakerState::HalfOpen { because, since, probe, lease_until, trips }
+        BreakerState::HalfOpen { because, since, probe, lease_until, trips, burst_trips }
     }
 }
 
@@ -338,6 +342,37 @@ proptest! {
     }
 
     #[test]
+    fn bursts_within_ten_seconds_of_the_first_count_once(
+        policy in policies(),
+        bursts in vec(("req_[a-z0-9-]{1,40}", 0..10_000_i64), 1..9),
+    ) {
+        let policy = BreakerPolicy { failures: 2, ..policy };
+        let mut bursts = bursts;
+        bursts.sort_by_key(|(_, ms)| *ms);
+        let first = bursts[0].1;
+        let mut state = BreakerState::CLOSED;
+        for (who, ms) in bursts {
+            let now = Timestamp::from_millis(TODAY.as_millis() + ms - first);
+            state = after(state, &(who.parse().unwrap(), now, Event::Told(Signal::Burst)), &policy);
+        }
+        let is_one = matches!(&state, BreakerState::Closed { failures } if failures.len() == 1);
+        prop_assert!(is_one, "{state:?}");
+    }
+
+    #[test]
+    fn a_burst_opens_for_no_longer_than_a_failure(
+        policy in policies(),
+        state in states(),
+        who in requests(),
+        now in sane(),
+    ) {
+        let next = after(state.clone(), &(who, now, Event::Told(Signal::Burst)), &policy);
+        if next != state && let BreakerState::Open { until, .. } = next {
+            prop_assert!(until <= now.plus(policy.open_for + policy.jitter));
+        }
+    }
+
+    #[test]
     fn asking_again_is_answered_the_same_and_writes_nothing_more(
         policy in policies(),
         state in states(),
@@ -435,33 +470,64 @@ fn the_jitter_spreads_requests_over_all_of_it() {
 fn a_state_is_written_in_words_that_stay() {
     let at = Timestamp::from_millis(1);
     let (because, since, until, trips) = (FallbackClass::UsageLimit, at, at, 2);
+    let open = |burst_trips| BreakerState::Open {
+        because,
+        since,
+        until,
+        trips,
+        burst_trips,
+    };
+    let half_open = |burst_trips| BreakerState::HalfOpen {
+        because,
+        since,
+        probe: request('a'),
+        lease_until: at,
+        trips,
+        burst_trips,
+    };
     let states = [
         BreakerState::CLOSED,
         BreakerState::Closed {
             failures: vec![CountedFailure {
                 at,
                 request: request('a'),
+                is_burst: false,
             }],
         },
-        BreakerState::Open {
-            because,
-            since,
-            until,
-            trips,
-        },
-        BreakerState::HalfOpen {
-            because,
-            since,
-            probe: request('a'),
-            lease_until: at,
-            trips,
-        },
+        open(0),
+        half_open(0),
     ];
-    let written = states.map(|state| serde_json::to_string(&state).unwrap());
+    let write = |state: &BreakerState| serde_json::to_string(state).unwrap();
+    let written: Vec<String> = states.iter().map(write).collect();
     assert_snapshot!(written.join("\n"), @r#"
     {"state":"closed"}
     {"state":"closed","failures":[{"at":1,"request":"req_a"}]}
     {"state":"open","because":"usage_limit","since":1,"until":1,"trips":2}
     {"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2}
+    "#);
+    // Items that were written before bursts were told apart are these.
+    for (state, written) in states.into_iter().zip(&written) {
+        assert_eq!(
+            serde_json::from_str::<BreakerState>(written).unwrap(),
+            state
+        );
+    }
+    let burst = CountedFailure {
+        at,
+        request: request('a'),
+        is_burst: true,
+    };
+    let states = [
+        BreakerState::Closed {
+            failures: vec![burst],
+        },
+        open(3),
+        half_open(3),
+    ];
+    let written: Vec<String> = states.iter().map(write).collect();
+    assert_snapshot!(written.join("\n"), @r#"
+    {"state":"closed","failures":[{"at":1,"request":"req_a","is_burst":true}]}
+    {"state":"open","because":"usage_limit","since":1,"until":1,"trips":2,"burst_trips":3}
+    {"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2,"burst_trips":3}
     "#);
 }

@@ -19,6 +19,8 @@ use crate::fleet::{
 struct Fleet {
     starts: Vec<Item>,
     rules: Rules,
+    /// What Plan can answer.
+    answers: &'static [Answer],
     pace: Pace,
     /// So many steps of true time.
     steps: i64,
@@ -85,7 +87,8 @@ impl Model for Fleet {
                 ),
                 Doing::Writing(..) => actions.push(Action::GivesUp(instance)),
                 Doing::Asking(_) => {
-                    actions.extend(Answer::ALL.map(|answer| Action::Answers(instance, answer)));
+                    let answers = self.answers.iter();
+                    actions.extend(answers.map(|answer| Action::Answers(instance, *answer)));
                 }
             }
         }
@@ -269,6 +272,7 @@ fn failed_once() -> BreakerState {
     let failures = vec![CountedFailure {
         at: at(-1),
         request: gone(),
+        is_burst: false,
     }];
     BreakerState::Closed { failures }
 }
@@ -280,6 +284,7 @@ fn open() -> BreakerState {
         since: at(-2),
         until: at(0),
         trips: 1,
+        burst_trips: 0,
     }
 }
 
@@ -291,6 +296,7 @@ fn half_open() -> BreakerState {
         probe: gone(),
         lease_until: at(0),
         trips: 1,
+        burst_trips: 0,
     }
 }
 
@@ -302,6 +308,7 @@ fn fleet(starts: &[Option<BreakerState>], steps: i64, faults: u8) -> Fleet {
             policy: policy(2 * SKEW + 1),
             store: Store::Conditional,
         },
+        answers: Answer::COMMON,
         pace: Pace::Any,
         steps,
         faults,
@@ -342,6 +349,30 @@ fn a_lease_longer_than_an_answer_and_twice_the_skew_is_never_over_before_the_ans
     assert!(states > 100_000, "only {states} states");
     fleet.rules.policy = policy(2 * SKEW);
     fleet.explored().assert_any_discovery(ONE_PROBE);
+}
+
+/// A burst was counted, and another has opened the breaker.
+#[test]
+fn bursts_never_make_two_probe_nor_leave_the_breaker_stuck() {
+    let failures = vec![CountedFailure {
+        at: at(-1),
+        request: gone(),
+        is_burst: true,
+    }];
+    let mut opened = open();
+    if let BreakerState::Open { burst_trips, .. } = &mut opened {
+        *burst_trips = 1;
+    }
+    let mut fleet = fleet(
+        &[Some(BreakerState::Closed { failures }), Some(opened)],
+        2,
+        1,
+    );
+    fleet.answers = &[Answer::Good, Answer::Burst];
+    let checked = fleet.explored();
+    checked.assert_properties();
+    let states = checked.unique_state_count();
+    assert!(states > 10_000, "only {states} states");
 }
 
 #[test]

@@ -12,12 +12,13 @@ use domain::verdict::{LimitOf, Verdict};
 use insta::assert_snapshot;
 
 const DOCUMENTED: &str = include_str!("../../src/breaker.rs");
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; 8] = [
     "state",
     "asked",
     "[`Success`]",
     "[`LimitUntil`]",
     "[`Failure`]",
+    "[`Burst`]",
     "[`Answered`]",
     "[`Nothing`]",
 ];
@@ -54,10 +55,24 @@ fn closed(minutes_ago: &[i64]) -> BreakerState {
     let failure = |ago: &i64| CountedFailure {
         at: minute(-ago),
         request: request(&format!("failed-{ago}")),
+        is_burst: false,
     };
     BreakerState::Closed {
         failures: minutes_ago.iter().map(failure).collect(),
     }
+}
+
+/// The latest of these failures was a burst, so many seconds ago.
+fn closed_with_burst(minutes_ago: &[i64], seconds_ago: i64) -> BreakerState {
+    let BreakerState::Closed { mut failures } = closed(minutes_ago) else {
+        panic!("closed");
+    };
+    failures.push(CountedFailure {
+        at: Timestamp::from_millis(minute(NOW).as_millis() - seconds_ago * 1000),
+        request: request("burst"),
+        is_burst: true,
+    });
+    BreakerState::Closed { failures }
 }
 
 fn open(until: i64) -> BreakerState {
@@ -66,6 +81,7 @@ fn open(until: i64) -> BreakerState {
         since: minute(-30),
         until: minute(until),
         trips: 4,
+        burst_trips: 0,
     }
 }
 
@@ -76,6 +92,7 @@ fn half_open(probe: &RequestId, lease_until: i64) -> BreakerState {
         probe: probe.clone(),
         lease_until: minute(lease_until),
         trips: 4,
+        burst_trips: 0,
     }
 }
 
@@ -108,6 +125,20 @@ fn rows() -> Vec<Row> {
                 (closed(&[2, 1, 0, -1]), 4),
                 // The policy was another when they were counted.
                 (closed(&[1, 0]), 1),
+                (closed_with_burst(&[0], 10), 3),
+            ],
+        },
+        Row {
+            name: "`ƒ` < `n`, with a burst in the last 10 s",
+            room: vec![
+                (closed_with_burst(&[], 0), 3),
+                (closed_with_burst(&[0], 9), 4),
+                (closed_with_burst(&[], -9), 3),
+            ],
+            full: vec![
+                (closed_with_burst(&[], 0), 2),
+                (closed_with_burst(&[0], 9), 3),
+                (closed_with_burst(&[0], 9), 1),
             ],
         },
         any("open, before `until`", &[open(1), open(60)]),
@@ -157,7 +188,7 @@ fn asked(state: &BreakerState, policy: &BreakerPolicy) -> String {
 /// A signal, and the state that opens by it.
 type Opening = (Signal, FallbackClass, i64);
 
-fn signals() -> [Vec<Opening>; 5] {
+fn signals() -> [Vec<Opening>; 6] {
     let limit = |until: i64| {
         let capped = until.min(60);
         let signal = Signal::LimitUntil(minute(until));
@@ -183,6 +214,7 @@ fn signals() -> [Vec<Opening>; 5] {
         other(Signal::Success),
         [-5, 0, 10, 60, 61, 1_000_000].map(limit).into(),
         failures,
+        vec![(Signal::Burst, FallbackClass::RateLimited, 1)],
         other(Signal::Answered),
         other(Signal::Nothing),
     ]
@@ -193,10 +225,11 @@ fn told(state: &BreakerState, (signal, because, until): Opening, policy: &Breake
         return "–".to_owned();
     };
     let counted = |mut failures: Vec<CountedFailure>| {
-        failures.retain(|failure| [minute(-1), minute(0), minute(1)].contains(&failure.at));
+        failures.retain(|failure| (minute(-1)..=minute(1)).contains(&failure.at));
         failures.push(CountedFailure {
             at: minute(NOW),
             request: me(),
+            is_burst: signal == Signal::Burst,
         });
         BreakerState::Closed { failures }
     };
@@ -211,6 +244,7 @@ fn told(state: &BreakerState, (signal, because, until): Opening, policy: &Breake
         since: minute(NOW),
         until: minute(until),
         trips: trips + 1,
+        burst_trips: u32::from(signal == Signal::Burst),
     };
     let word = match state {
         BreakerState::Closed { .. } if next == BreakerState::CLOSED => "no `ƒ`",
@@ -285,6 +319,7 @@ fn verdicts() -> Vec<(&'static str, Verdict)> {
             Verdict::RateLimited { retry_at: later },
         ),
         ("rate limited", Verdict::RateLimited { retry_at: None }),
+        ("burst", Verdict::Burst),
         (
             "overloaded until t",
             Verdict::Overloaded { retry_at: later },
@@ -310,6 +345,7 @@ fn signal(verdict: &Verdict, circuit: &Circuit, scope: BreakerScope) -> String {
             let until = not_before.map_or("", until);
             format!("failure {until}").trim().to_owned()
         }
+        Signal::Burst => "burst".to_owned(),
         Signal::Answered => "answered".to_owned(),
         Signal::Nothing => "–".to_owned(),
     }
@@ -354,6 +390,7 @@ fn each_verdict_says_to_each_breaker_what_it_knows_of_it() {
     entitlement          | answered            | answered      | answered | answered
     rate limited until t | failure until t     | –             | –        | answered
     rate limited         | failure             | –             | –        | answered
+    burst                | burst               | –             | –        | answered
     overloaded until t   | failure until t / – | –             | –        | – / failure until t
     overloaded           | failure / –         | –             | –        | – / failure
     broken until t       | failure until t / – | –             | –        | – / failure until t
@@ -361,4 +398,112 @@ fn each_verdict_says_to_each_breaker_what_it_knows_of_it() {
     login                | answered            | answered      | answered | answered
     client fault         | answered            | answered      | answered | answered
     ");
+}
+
+/// The state after the request `who` met a burst so many seconds from now.
+fn met_burst(
+    state: &BreakerState,
+    who: &str,
+    seconds: i64,
+    policy: &BreakerPolicy,
+) -> BreakerState {
+    let at = Timestamp::from_millis(minute(NOW).as_millis() + seconds * 1000);
+    let next = state.tell(&request(who), Signal::Burst, at, policy);
+    next.unwrap_or_else(|| state.clone())
+}
+
+#[test]
+fn one_burst_counts_once_and_three_bursts_open_for_a_minute() {
+    let policy = policy(3);
+    let mut state = BreakerState::CLOSED;
+    for (agent, seconds) in ["a", "b", "c", "d", "e", "f"]
+        .into_iter()
+        .zip([0, 0, 1, 3, 8, 9])
+    {
+        state = met_burst(&state, agent, seconds, &policy);
+    }
+    let counted = |state: &BreakerState| match state {
+        BreakerState::Closed { failures } => failures.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(counted(&state), 1, "six agents at once");
+    state = met_burst(&state, "g", 10, &policy);
+    state = met_burst(&state, "h", 19, &policy);
+    assert_eq!(counted(&state), 2, "another burst");
+    state = met_burst(&state, "i", 20, &policy);
+    let BreakerState::Open {
+        because,
+        since,
+        until,
+        trips: 1,
+        burst_trips: 1,
+    } = state
+    else {
+        panic!("{state:?}");
+    };
+    assert_eq!(because, FallbackClass::RateLimited);
+    assert_eq!(until.since(since), Duration::from_mins(1));
+}
+
+#[test]
+fn a_probe_that_meets_bursts_again_doubles_the_time_up_to_the_policys() {
+    let long = policy(1);
+    let short = BreakerPolicy {
+        open_for: Duration::from_secs(40),
+        ..policy(1)
+    };
+    for (policy, minutes_and_seconds) in [
+        (long, [60, 120, 240, 480, 960, 1800, 1800]),
+        (short, [40; 7]),
+    ] {
+        let mut state = BreakerState::CLOSED;
+        let mut now = 0;
+        let open = minutes_and_seconds.map(|_| {
+            state = met_burst(&state, "probe", now, &policy);
+            let BreakerState::Open { since, until, .. } = &state else {
+                panic!("{state:?}");
+            };
+            let (open, until) = (until.since(*since).as_secs(), *until);
+            state = state.ask(&request("probe"), until, &policy).next.unwrap();
+            now = (until.as_millis() - minute(NOW).as_millis()) / 1000;
+            open
+        });
+        assert_eq!(open, minutes_and_seconds);
+    }
+}
+
+#[test]
+fn another_reason_between_bursts_starts_the_doubling_anew() {
+    let policy = policy(1);
+    let probing = |burst_trips| BreakerState::HalfOpen {
+        because: FallbackClass::RateLimited,
+        since: minute(-30),
+        probe: me(),
+        lease_until: minute(2),
+        trips: 9,
+        burst_trips,
+    };
+    let burst_trips = |signal: Signal, before: u32| match probing(before).tell(
+        &me(),
+        signal,
+        minute(NOW),
+        &policy,
+    ) {
+        Some(BreakerState::Open { burst_trips, .. }) => Some(burst_trips),
+        _ => None,
+    };
+    let failure = Signal::Failure {
+        class: FallbackClass::Overloaded,
+        not_before: None,
+    };
+    assert_eq!(burst_trips(Signal::Burst, 3), Some(4));
+    assert_eq!(burst_trips(Signal::Burst, u32::MAX), Some(u32::MAX));
+    assert_eq!(
+        burst_trips(Signal::Nothing, 3),
+        Some(3),
+        "the probe says nothing"
+    );
+    assert_eq!(burst_trips(failure, 3), Some(0));
+    assert_eq!(burst_trips(Signal::LimitUntil(minute(9)), 3), Some(0));
+    assert_eq!(burst_trips(Signal::Success, 3), None);
 }

@@ -195,11 +195,13 @@ fn what_only_looks_like_a_window_is_none() {
         "anthropic-ratelimit-unified-status-5h",
         "x-anthropic-ratelimit-unified-5h-status",
     ] {
-        assert_eq!(
-            limited(&[(name, "rejected")]).as_str(),
-            "rate_limited",
-            "{name}"
-        );
+        let is_of_a_limit = name.starts_with("anthropic-ratelimit-");
+        let verdict = if is_of_a_limit {
+            "rate_limited"
+        } else {
+            "burst"
+        };
+        assert_eq!(limited(&[(name, "rejected")]).as_str(), verdict, "{name}");
     }
 }
 
@@ -299,8 +301,9 @@ fn a_body_of_wrong_types_is_no_reason_to_panic_or_to_fall_back() {
         let whole = Opening::Whole(body.as_bytes());
         let start = &body[..body.len().min(80)];
         assert_eq!(read(400, &[], whole), Verdict::ClientFault, "{start}");
-        assert_eq!(read(429, &[], whole).as_str(), "rate_limited", "{start}");
-        assert_eq!(read(401, &[], whole), Verdict::Login, "{start}");
+        assert_eq!(read(429, &[], whole), Verdict::Burst, "{start}");
+        let broken = Verdict::Broken { retry_at: None };
+        assert_eq!(read(401, &[], whole), broken, "{start}");
         let event = Opening::ErrorEvent(body.as_bytes());
         assert_eq!(read(200, &[], event).as_str(), "broken", "{start}");
     }
@@ -309,10 +312,7 @@ fn a_body_of_wrong_types_is_no_reason_to_panic_or_to_fall_back() {
         b"{\"error\":{\"message\":\"credit balance is too low \xff\"}}",
     ] {
         assert_eq!(read(400, &[], Opening::Whole(bytes)), Verdict::ClientFault);
-        assert_eq!(
-            read(429, &[], Opening::Whole(bytes)).as_str(),
-            "rate_limited"
-        );
+        assert_eq!(read(429, &[], Opening::Whole(bytes)), Verdict::Burst);
         assert_eq!(
             read(200, &[], Opening::ErrorEvent(bytes)).as_str(),
             "broken"
@@ -387,7 +387,7 @@ fn no_status_is_unread() {
     for status in 100..=999 {
         let verdict = read(status, &[], Opening::Nothing);
         let expected = match status {
-            429 => "rate_limited",
+            429 => "burst",
             402 => "usage_limit",
             401 | 403 => "login",
             400..=499 => "client_fault",

@@ -26,6 +26,8 @@ struct Answer {
 enum Begins {
     Content,
     Whole,
+    Part,
+    Pending,
     ErrorEvent,
     Nothing,
 }
@@ -46,6 +48,8 @@ impl Answer {
             opening: match self.begins {
                 Begins::Content => Opening::Content,
                 Begins::Whole => Opening::Whole(&self.body),
+                Begins::Part => Opening::Part(&self.body),
+                Begins::Pending => Opening::Pending,
                 Begins::ErrorEvent => Opening::ErrorEvent(&self.body),
                 Begins::Nothing => Opening::Nothing,
             },
@@ -60,6 +64,7 @@ impl Answer {
         [
             "credit balance is too low",
             "you have reached your specified",
+            "extra usage",
         ]
         .iter()
         .any(|words| text.contains(words))
@@ -67,9 +72,11 @@ impl Answer {
 }
 
 fn answer(statuses: impl Strategy<Value = u16>) -> impl Strategy<Value = Answer> {
-    const BEGINS: [Begins; 4] = [
+    const BEGINS: [Begins; 6] = [
         Begins::Content,
         Begins::Whole,
+        Begins::Part,
+        Begins::Pending,
         Begins::ErrorEvent,
         Begins::Nothing,
     ];
@@ -227,8 +234,14 @@ proptest! {
 
     #[test]
     fn the_login_never_falls_back_under_any_policy(
-        answer in answer(select(&[401_u16, 403][..])), policy in any_policy(),
+        answer in answer(select(&[401_u16, 403][..])),
+        kind in select(&["authentication_error", "permission_error"][..]),
+        message in ".{0,40}",
+        begins in select(&[Begins::Whole, Begins::ErrorEvent][..]),
+        policy in any_policy(),
     ) {
+        let body = json!({"type": "error", "error": {"type": kind, "message": message}});
+        let answer = Answer { begins, body: body.to_string().into_bytes(), ..answer };
         prop_assert_eq!(policy.next(&answer.verdict()), Next::Deliver);
     }
 
@@ -236,7 +249,7 @@ proptest! {
     fn the_clients_fault_never_falls_back_under_any_policy(
         answer in answer(400..=499_u16), policy in any_policy(),
     ) {
-        prop_assume!(!matches!(answer.status, 402 | 429));
+        prop_assume!(!matches!(answer.status, 401 | 402 | 403 | 429));
         prop_assume!(answer.status != 400 || !answer.says_it_is_a_limit());
         prop_assert_eq!(policy.next(&answer.verdict()), Next::Deliver);
     }

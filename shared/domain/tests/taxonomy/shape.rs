@@ -33,17 +33,55 @@ enum Began {
     Content,
     Nothing,
     Body(String),
+    Part(String),
+    Pending,
     ErrorEvent(String),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expected {
-    pub(crate) row: u8,
+    pub(crate) row: RowNumber,
     pub(crate) verdict: String,
     /// `plan` or a model family; of a usage limit only.
     pub(crate) of: Option<String>,
     until: Until,
+}
+
+/// The number of a row of the table, such as 6 or 6b.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(from = "NumberOrText")]
+pub(crate) struct RowNumber {
+    number: u8,
+    letter: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(u8),
+    Text(String),
+}
+
+impl From<NumberOrText> for RowNumber {
+    fn from(row: NumberOrText) -> Self {
+        let text = match row {
+            NumberOrText::Number(number) => number.to_string(),
+            NumberOrText::Text(text) => text,
+        };
+        let letter = text.trim_start_matches(|it: char| it.is_ascii_digit());
+        let number = text.strip_suffix(letter).unwrap_or_default();
+        Self {
+            number: number.parse().expect("a row begins with its number"),
+            letter: letter.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for RowNumber {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}{}", self.number, self.letter)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,6 +143,8 @@ impl Shape {
             opening: match &self.opening {
                 Began::Content => Opening::Content,
                 Began::Nothing => Opening::Nothing,
+                Began::Pending => Opening::Pending,
+                Began::Part(body) => Opening::Part(body.as_bytes()),
                 Began::Body(body) => Opening::Whole(body.as_bytes()),
                 Began::ErrorEvent(data) => Opening::ErrorEvent(data.as_bytes()),
             },
@@ -138,7 +178,11 @@ pub(crate) fn moment(verdict: &Verdict) -> Option<Timestamp> {
         Verdict::RateLimited { retry_at }
         | Verdict::Overloaded { retry_at }
         | Verdict::Broken { retry_at } => *retry_at,
-        Verdict::Good | Verdict::Entitlement | Verdict::Login | Verdict::ClientFault => None,
+        Verdict::Good
+        | Verdict::Entitlement
+        | Verdict::Burst
+        | Verdict::Login
+        | Verdict::ClientFault => None,
     }
 }
 
@@ -152,6 +196,7 @@ pub(crate) fn limited(verdict: &Verdict) -> Option<&str> {
         Verdict::Good
         | Verdict::Entitlement
         | Verdict::RateLimited { .. }
+        | Verdict::Burst
         | Verdict::Overloaded { .. }
         | Verdict::Broken { .. }
         | Verdict::Login

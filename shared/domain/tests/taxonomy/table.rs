@@ -10,28 +10,32 @@ use domain::model_family::ModelFamily;
 use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass, Next, Policy, PolicyChange};
 use domain::verdict::{LimitOf, Verdict};
 
-use crate::shape::{NOW, Shape, limited, moment};
+use crate::shape::{NOW, RowNumber, Shape, limited, moment};
 
 /// What Plan answered, row by row, in words. The only part of the table that is not found by reading
 /// the fixtures.
-pub(crate) const PLAN_ANSWERED: [&str; 10] = [
-    "2xx with content: a stream that has come to its first content event, or a message in one piece. \
-     Also one that was paid from extra usage (`anthropic-ratelimit-unified-status: rejected` under a 200)",
+pub(crate) const PLAN_ANSWERED: [&str; 11] = [
+    "2xx with content: a stream that has come to its first content event or is alive after 15 s without one, \
+     or a message in one piece. Also one that was paid from extra usage (`anthropic-ratelimit-unified-status: rejected` under a 200)",
     "429 with `anthropic-ratelimit-unified-status: rejected`, or with the window `5h` or `7d` \
      `rejected`; a reset to come or `retry-after` says when the plan is back",
     "429 as in row 2, but the only window `rejected` is one of a model family (`7d_opus`, `7d_sonnet`; \
      `7d_oi` and any other: the family of the requested model), or, when no window is `rejected`, the \
      claim is of one (`seven_day_opus`)",
-    "429 whose message is about extra usage, usage credits or long context, or whose `error_code` is `credits_required`; or as in row 3, for a model \
-     whose name tells no family",
+    "429 whose message is about extra usage, usage credits or long context, whose `error_code` is `credits_required`, or \
+     of whose `anthropic-ratelimit-*` headers and `retry-after` only `anthropic-ratelimit-unified-overage-disabled-reason` is \
+     there; 400 `invalid_request_error` whose message is about extra usage; or as in row 3, for a model whose name \
+     tells no family",
     "429 with an `error_code` that ends in `spend_limit_reached`, or a message with it; 400 “You have reached your specified \
      (workspace) API usage limits”; 400 “credit balance is too low”; 402; or as in row 2, without a \
      moment to come",
-    "any other 429",
-    "529",
+    "any other 429 with a `retry-after` or an `anthropic-ratelimit-*` header",
+    "429 with neither: several agents have started at once, or the request does not look like Claude Code's",
+    "529; 500 `api_error` “Overloaded”; a stream whose first event is `overloaded_error`",
     "any other 5xx; no connection, no TLS, no first byte in time, a redirect; a stream that is empty, is \
-     cut or falls silent before its first content event; a 200 whose body is no JSON object",
-    "401, 403",
+     cut or falls silent before its first content event; a 200 whose body is no JSON object; any other 401 or 403, \
+     such as a challenge page or `forbidden`",
+    "401, 403 with Anthropic's `authentication_error` or `permission_error`, or whose body does not arrive",
     "any other 4xx",
 ];
 
@@ -52,6 +56,7 @@ enum Breaker {
     /// The family's only; the key's has seen Plan answer.
     OpensForFamilyAtOnce,
     Counted,
+    CountedOncePerBurst,
     NotCounted,
 }
 
@@ -83,6 +88,7 @@ impl Row {
             Verdict::Good
             | Verdict::Entitlement
             | Verdict::RateLimited { .. }
+            | Verdict::Burst
             | Verdict::Overloaded { .. }
             | Verdict::Broken { .. }
             | Verdict::Login
@@ -117,6 +123,10 @@ impl Row {
             Breaker::OpensAtOnce => "opens at once, until then",
             Breaker::OpensForFamilyAtOnce => "opens at once, until then, for that family only",
             Breaker::Counted => "counted",
+            Breaker::CountedOncePerBurst => {
+                "one per 10 s is counted; opens for 60 s at first, and for twice as long each time that the \
+                 probe meets a burst again, up to `breaker_open_s`"
+            }
             Breaker::NotCounted => "not counted",
         };
         let verdict = format!("`{}`{limit}", self.verdict);
@@ -148,6 +158,7 @@ impl Breaker {
             (Signal::Success, None) => Self::Success,
             (Signal::LimitUntil(_), None) => Self::OpensAtOnce,
             (Signal::Failure { .. }, None) => Self::Counted,
+            (Signal::Burst, None) => Self::CountedOncePerBurst,
             (Signal::Answered, None) => Self::NotCounted,
             (Signal::Answered, Some(Signal::LimitUntil(_))) => Self::OpensForFamilyAtOnce,
             other => panic!("no cell for {other:?}"),
@@ -164,8 +175,8 @@ fn everything() -> Policy {
 }
 
 /// The rows, each as all its shapes agree.
-pub(crate) fn rows() -> BTreeMap<u8, Row> {
-    let mut rows: BTreeMap<u8, (Row, String)> = BTreeMap::new();
+pub(crate) fn rows() -> BTreeMap<RowNumber, Row> {
+    let mut rows: BTreeMap<RowNumber, (Row, String)> = BTreeMap::new();
     for shape in Shape::all() {
         let row = Row::of(&shape.verdict());
         let (first, of) = rows
@@ -192,11 +203,13 @@ fn every_shape_has_its_verdict() {
 
 #[test]
 fn every_row_has_at_least_three_shapes_which_agree() {
-    let mut shapes: BTreeMap<u8, usize> = BTreeMap::new();
+    let mut shapes: BTreeMap<RowNumber, usize> = BTreeMap::new();
     for shape in Shape::all() {
         *shapes.entry(shape.expect.row).or_default() += 1;
     }
-    assert!(rows().into_keys().eq(1..=10), "rows 1 to 10");
+    let numbers: Vec<String> = rows().keys().map(ToString::to_string).collect();
+    let expected = ["1", "2", "3", "4", "5", "6", "6b", "7", "8", "9", "10"];
+    assert_eq!(numbers, expected);
     assert!(shapes.values().all(|&count| count >= 3), "{shapes:?}");
 }
 
@@ -231,7 +244,7 @@ fn with_a_deployment_wide_breaker_only_anthropics_own_trouble_counts_there_and_n
         } else {
             let counts = matches!(
                 signal(&Circuit::Deployment),
-                Signal::Failure { .. } | Signal::LimitUntil(_)
+                Signal::Failure { .. } | Signal::LimitUntil(_) | Signal::Burst
             );
             assert!(!counts, "{name}");
             assert_eq!(signal(&Circuit::Key), of_key, "{name}");
@@ -273,6 +286,18 @@ fn the_keys_breaker_does_what_the_table_says() {
                 let at_least = named.max(policy.open_for).min(policy.max_open);
                 assert_lasts(open_for(tell(&two), name), at_least, &policy, name);
             }
+            Breaker::CountedOncePerBurst => {
+                let one = BreakerState::Closed {
+                    failures: vec![CountedFailure {
+                        is_burst: true,
+                        ..failure("req_3")
+                    }],
+                };
+                assert_eq!(tell(&BreakerState::CLOSED), Some(one.clone()), "{name}");
+                assert_eq!(tell(&one), None, "{name}");
+                let open = open_for(tell(&two), name);
+                assert_lasts(open, Duration::from_mins(1), &policy, name);
+            }
         }
     }
 }
@@ -285,6 +310,7 @@ fn failure(id: &str) -> CountedFailure {
     CountedFailure {
         at: NOW,
         request: request(id),
+        is_burst: false,
     }
 }
 
