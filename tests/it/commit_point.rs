@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use domain::breaker::BreakerState;
 use domain::policy::{FallbackClass, PolicyChange};
 use local::simulator::{Point, Step};
 use reqwest::Method;
-use tests::{Answer, Streaming, World, message, read, world};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::task::JoinSet;
+use tests::Afterwards::IsSilent;
+use tests::{Answer, Streaming, World, message, raw_plan, read, world};
+use tokio::time::timeout;
 
 /// Falls back on broken answers too, and does not wait for long.
 fn on_everything(settings: &mut proxy::config::Settings) {
@@ -201,27 +202,12 @@ async fn a_megabyte_of_pings_and_a_first_event_of_ten_are_passed_on_byte_for_byt
     }
 }
 
-/// A server that answers one request with these bytes, and then stays silent.
-async fn silent_after(bytes: Vec<u8>) -> (String, JoinSet<()>) {
-    let listener = tests::loopback().await;
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let mut serving = JoinSet::new();
-    serving.spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut request = [0; 16 * 1024];
-        assert_ne!(stream.read(&mut request).await.unwrap(), 0);
-        stream.write_all(&bytes).await.unwrap();
-        std::future::pending::<()>().await;
-    });
-    (url, serving)
-}
-
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
 
 #[tokio::test]
 async fn a_plan_that_only_pings_is_held_for_no_more_than_its_bounds() {
     let pings = "event: ping\ndata: {}\n\n".repeat(64);
-    let (plan_url, _open) = silent_after(format!("{HEAD}\r\n{pings}").into_bytes()).await;
+    let (plan_url, _open) = raw_plan(format!("{HEAD}\r\n{pings}").into_bytes(), IsSilent).await;
     let world = World::with(|settings| settings.plan_url = plan_url).await;
     let body = message("hello", Streaming::Yes).to_string();
     let mut answer = world
@@ -243,7 +229,7 @@ async fn header_values_that_are_no_text_are_passed_on_and_mean_nothing() {
     let bytes = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\nretry-after: \xff\xfe\r\n\
                       anthropic-ratelimit-unified-status: \xe9\r\nx-odd: \xff\r\n\r\n{}"
         .to_vec();
-    let (plan_url, _open) = silent_after(bytes).await;
+    let (plan_url, _open) = raw_plan(bytes, IsSilent).await;
     let world = World::with(|settings| settings.plan_url = plan_url).await;
     let key = world.key_without_bedrock().await;
     let request = world
@@ -252,4 +238,68 @@ async fn header_values_that_are_no_text_are_passed_on_and_mean_nothing() {
     let answer = read(request).await;
     assert_eq!(answer.status, 503, "a throttle like any other");
     assert_eq!(answer.headers["retry-after"].as_bytes(), b"\xff\xfe");
+}
+
+const START: &str =
+    "event: message_start\ndata: {\"type\":\"message_start\"}\n\nevent: ping\ndata: {}\n\n";
+
+#[tokio::test]
+async fn a_stream_without_content_is_let_go_when_a_ping_is_due() {
+    for held in ["", START] {
+        let (plan_url, _open) = raw_plan(format!("{HEAD}\r\n{held}").into_bytes(), IsSilent).await;
+        let world = World::with(|settings| {
+            on_everything(settings);
+            settings.plan_url = plan_url;
+            settings.deadlines.first_byte = Duration::from_secs(290);
+            settings.deadlines.idle = Duration::from_secs(290);
+            settings.deadlines.ping = Duration::from_millis(50);
+        })
+        .await;
+        let body = message("hello", Streaming::Yes).to_string();
+        let sent = world
+            .request(Method::POST, "/v1/messages")
+            .body(body)
+            .send();
+        let answer = timeout(Duration::from_secs(20), sent).await;
+        let mut answer = answer.expect("the status line leaves").unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["x-spillway-upstream"], "plan; reason=good");
+        let mut seen = String::new();
+        while seen.len() < held.len() {
+            let piece = answer.chunk().await.unwrap().expect("the stream goes on");
+            seen.push_str(std::str::from_utf8(&piece).unwrap());
+        }
+        assert_eq!(seen, held);
+        assert!(world.bedrock.requests().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_a_stream_becomes_after_it_was_let_go_is_passed_on_as_it_is() {
+    for (after, told) in [
+        (
+            error_event(Point::MessageStart, "overloaded_error"),
+            "overloaded_error",
+        ),
+        (
+            Step::Cut {
+                after: Point::MessageStart,
+                content: vec![],
+            },
+            "api_error",
+        ),
+    ] {
+        let world = World::with(|settings| {
+            settings.deadlines.ping = Duration::ZERO;
+        })
+        .await;
+        world.plan.script([after]);
+        let answer = hello(&world).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
+        assert_eq!(answer.error().0, told);
+        assert_eq!(answer.text().matches("event: error").count(), 1);
+        assert!(world.bedrock.requests().is_empty());
+        assert_eq!(world.breaker().await, BreakerState::CLOSED);
+    }
 }

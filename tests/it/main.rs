@@ -17,6 +17,7 @@ mod doors;
 mod drill;
 mod fallback;
 mod fleet;
+mod plan_bodies;
 mod plan_leg;
 mod policy;
 mod server_secret;

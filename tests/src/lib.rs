@@ -29,6 +29,7 @@ use proxy::clock::Clock;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use spillway::house::House;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -400,6 +401,35 @@ pub fn client() -> reqwest::Client {
 /// A listener on a free port of the loopback interface.
 pub async fn loopback() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+}
+
+/// What a [`raw_plan`] does after its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It closes the connection.
+    Closes,
+    /// It sends nothing more.
+    IsSilent,
+}
+
+/// A Plan that answers every request with these bytes; its address, and the task that it is.
+pub async fn raw_plan(bytes: Vec<u8>, afterwards: Afterwards) -> (String, JoinSet<()>) {
+    let listener = loopback().await;
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut open = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 16 * 1024];
+            assert_ne!(stream.read(&mut request).await.unwrap(), 0);
+            stream.write_all(&bytes).await.unwrap();
+            if afterwards == Afterwards::IsSilent {
+                open.push(stream);
+            }
+        }
+    });
+    (url, serving)
 }
 
 async fn carry_out(house: &House, command: Command, key: Option<BedrockKey>) -> Outcome {

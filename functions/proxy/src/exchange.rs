@@ -12,6 +12,7 @@ use domain::key::AccessKey;
 use domain::model_family::ModelFamily;
 use domain::policy::{FallbackReason, Next, Policy};
 use domain::verdict::Verdict;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -27,9 +28,11 @@ use crate::bedrock::{Bedrock, BedrockAnswer, Purpose};
 use crate::breaker::{Breaker, Question};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::plan::{Plan, PlanAnswer, PlanBody, PlanFailure, PlanRequest, RequestKind, http_client};
+use crate::plan::{
+    Plan, PlanAnswer, PlanBody, PlanFailure, PlanRequest, RequestKind, http_client, is_event_stream,
+};
 use crate::record::{Outcome, Record};
-use crate::reply::{Body, Refusal, UPSTREAM, header, whole};
+use crate::reply::{Body, Refusal, UPSTREAM, header, incomplete_error, whole};
 use crate::route::Endpoint;
 use crate::streaming::{Ending, Patience, pass_through};
 
@@ -384,17 +387,27 @@ impl Proxy {
         record.note().upstream = Some("plan");
         record.note().status = Some(answer.status.as_u16());
         record.first_byte();
+        let mut headers = answer.headers;
         let mut response = match answer.body {
             PlanBody::Whole(bytes) => {
                 record.write(Outcome::Complete);
                 Response::new(whole(bytes))
+            }
+            PlanBody::Part(_) => {
+                let envelope = incomplete_error(answer.status, record.request_id());
+                for ends_with_body in [CONTENT_LENGTH, CONTENT_ENCODING, ETAG] {
+                    headers.remove(ends_with_body);
+                }
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                record.write(Outcome::UpstreamFailed);
+                Response::new(whole(envelope))
             }
             PlanBody::Streaming { held, rest, .. } => {
                 let patience = Patience {
                     idle: self.settings.deadlines.idle,
                     until,
                 };
-                let ending = if answer.status == StatusCode::OK {
+                let ending = if answer.status == StatusCode::OK && is_event_stream(&headers) {
                     ending
                 } else {
                     Ending::Any
@@ -403,7 +416,7 @@ impl Proxy {
             }
         };
         *response.status_mut() = answer.status;
-        *response.headers_mut() = answer.headers;
+        *response.headers_mut() = headers;
         response
     }
 }

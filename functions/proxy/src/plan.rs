@@ -1,26 +1,30 @@
 //! The Plan leg: the developer's own request, byte for byte, to Anthropic's API, and its answer byte
 //! for byte back (requirement R1.5). Nothing here parses or re-serialises a body.
 
+mod headers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use dialect::opening::{Opened, OpeningWatch};
 use domain::verdict::{Opening, PlanReply};
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED,
-    HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub(crate) use self::headers::is_event_stream;
+use self::headers::{end_to_end_request_headers, end_to_end_response_headers};
 use crate::StartError;
 use crate::config::Deadlines;
 
 /// An answer that is not a stream is read whole before it is passed on, up to this size, so that one
 /// that breaks off becomes an error and not half an answer.
 const HELD_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long the body of an error is waited for. Status and headers say most of what it means.
+const ERROR_BODY: Duration = Duration::from_secs(5);
 
 /// Plan did not answer, or not to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,8 @@ pub(crate) struct PlanAnswer {
 pub(crate) enum PlanBody {
     /// All of it.
     Whole(Bytes),
+    /// The beginning of an error's body, of which the rest did not arrive.
+    Part(Bytes),
     /// A stream, of which the beginning may have been read.
     Streaming {
         opened: StreamOpened,
@@ -105,6 +111,8 @@ pub(crate) enum PlanBody {
 pub(crate) enum StreamOpened {
     /// Content, as far as one knows.
     Content,
+    /// Nothing yet, and it is not held any longer.
+    Pending,
     /// An error event, whose data this is.
     Error(Vec<u8>),
     /// Nothing: it ended, broke off or fell silent.
@@ -126,8 +134,10 @@ impl PlanAnswer {
     pub(crate) fn reply(&self) -> PlanReply<'_> {
         let opening = match &self.body {
             PlanBody::Whole(bytes) => Opening::Whole(bytes),
+            PlanBody::Part(bytes) => Opening::Part(bytes),
             PlanBody::Streaming { opened, .. } => match opened {
                 StreamOpened::Content => Opening::Content,
+                StreamOpened::Pending => Opening::Pending,
                 StreamOpened::Error(data) => Opening::ErrorEvent(data),
                 StreamOpened::Nothing => Opening::Nothing,
             },
@@ -180,16 +190,27 @@ impl Plan {
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             return Err(PlanFailure::Redirect);
         }
-        let headers = end_to_end_response_headers(answer.headers());
+        let mut headers = end_to_end_response_headers(answer.headers());
         let body = match (is_event_stream(&headers), request.kind) {
             (true, RequestKind::Unknown) => PlanBody::Streaming {
                 opened: StreamOpened::Content,
                 held: Vec::new(),
                 rest: Rest::Open(answer),
             },
-            (true, _) if status.is_success() => hold(answer, first_byte_by).await,
+            (true, _) if status.is_success() => {
+                let until = Instant::now() + self.deadlines.ping;
+                hold(answer, first_byte_by, until).await
+            }
+            _ if status.as_u16() >= 400 => {
+                let until = first_byte_by.min(Instant::now() + ERROR_BODY);
+                error_body(answer, until).await
+            }
             _ => self.whole(answer).await?,
         };
+        if matches!(body, PlanBody::Streaming { .. }) && is_event_stream(&headers) {
+            // An `error` event may be added to it.
+            headers.remove(CONTENT_LENGTH);
+        }
         Ok(PlanAnswer {
             status,
             headers,
@@ -231,14 +252,38 @@ enum Complete {
     No,
 }
 
-/// Holds a stream back until it has opened. What was read is kept as it came.
-async fn hold(mut answer: reqwest::Response, until: Instant) -> PlanBody {
+/// Reads the body of an error, or as much of it as comes in time.
+async fn error_body(mut answer: reqwest::Response, until: Instant) -> PlanBody {
+    let mut read = BytesMut::new();
+    loop {
+        match timeout_at(until, answer.chunk()).await {
+            Ok(Ok(Some(piece))) => {
+                read.extend_from_slice(&piece);
+                if read.len() >= HELD_BYTES {
+                    return PlanBody::Streaming {
+                        opened: StreamOpened::Content,
+                        held: vec![read.freeze()],
+                        rest: Rest::Open(answer),
+                    };
+                }
+            }
+            Ok(Ok(None)) => return PlanBody::Whole(read.freeze()),
+            Ok(Err(_)) | Err(_) => return PlanBody::Part(read.freeze()),
+        }
+    }
+}
+
+/// Holds a stream back until it has opened, and lets it go at `let_go_at` even if it has not: the client
+/// must not wait longer without a byte. After `until`, the first-byte deadline, it is given up. What was
+/// read is kept as it came.
+async fn hold(mut answer: reqwest::Response, until: Instant, let_go_at: Instant) -> PlanBody {
     let mut watch = OpeningWatch::default();
     let mut held = Vec::new();
     let (opened, rest) = loop {
-        let piece = match timeout_at(until, answer.chunk()).await {
+        let piece = match timeout_at(until.min(let_go_at), answer.chunk()).await {
             Ok(Ok(Some(piece))) => piece,
             Ok(Ok(None)) => break (StreamOpened::Nothing, Rest::Ended),
+            Err(_) if let_go_at < until => break (StreamOpened::Pending, Rest::Open(answer)),
             Ok(Err(_)) | Err(_) => break (StreamOpened::Nothing, Rest::Broken),
         };
         let opened = watch.see(&piece);
@@ -301,156 +346,10 @@ pub(crate) fn http_client(connect: Duration) -> Result<reqwest::Client, StartErr
         .map_err(|_| StartError::Http)
 }
 
-pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|value| value.trim_start().starts_with("text/event-stream"))
-}
-
-/// What ends at this hop (RFC 9110 §7.6.1), and what the server side of this hop added.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    [
-        CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ]
-    .contains(name)
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
-}
-
-/// What a proxy in front of Spillway adds: API Gateway, CloudFront, a load balancer.
-fn is_added_by_a_proxy(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    [FORWARDED, VIA].iter().any(|known| known == name)
-        || name == "x-real-ip"
-        || ["x-forwarded-", "x-amzn-", "x-amz-cf-", "cloudfront-"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-}
-
-fn is_spillways_own(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-spillway-")
-}
-
-fn end_to_end_request_headers(headers: &HeaderMap) -> HeaderMap {
-    keep(headers, |name| {
-        ![HOST, CONTENT_LENGTH, EXPECT].contains(name)
-            && !is_added_by_a_proxy(name)
-            && !is_spillways_own(name)
-    })
-}
-
-fn end_to_end_response_headers(headers: &HeaderMap) -> HeaderMap {
-    keep(headers, |name| !is_spillways_own(name))
-}
-
-fn keep(headers: &HeaderMap, wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let named_by_connection: Vec<String> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers {
-        let ends_here = is_hop_by_hop(name)
-            || named_by_connection
-                .iter()
-                .any(|named| named == name.as_str());
-        if !ends_here && wanted(name) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
+    use super::headers::tests::{headers, names};
     use super::*;
-
-    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(
-                HeaderName::try_from(*name).unwrap(),
-                HeaderValue::try_from(*value).unwrap(),
-            );
-        }
-        headers
-    }
-
-    fn names(headers: &HeaderMap) -> Vec<String> {
-        headers
-            .iter()
-            .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()))
-            .collect()
-    }
-
-    #[test]
-    fn every_end_to_end_request_header_goes_to_plan_and_nothing_else() {
-        let sent = headers(&[
-            ("host", "spillway"),
-            ("content-length", "3"),
-            ("connection", "keep-alive, X-Hop"),
-            ("x-hop", "1"),
-            ("keep-alive", "timeout=5"),
-            ("transfer-encoding", "chunked"),
-            ("te", "trailers"),
-            ("upgrade", "h2c"),
-            ("expect", "100-continue"),
-            ("via", "1.1 gateway"),
-            ("x-forwarded-for", "10.0.0.1"),
-            ("x-amzn-trace-id", "Root=1"),
-            ("x-spillway-key", "ak_secret"),
-            ("authorization", "Bearer sk-ant-oat01-x"),
-            ("anthropic-beta", "a,b"),
-            ("anthropic-beta", "c"),
-            ("anthropic-future", "x"),
-            ("x-claude-code-anything", "y"),
-            ("user-agent", "claude-cli/2"),
-            ("x-stainless-timeout", "600"),
-        ]);
-        insta::assert_snapshot!(names(&end_to_end_request_headers(&sent)).join("\n"), @r"
-        authorization: Bearer sk-ant-oat01-x
-        anthropic-beta: a,b
-        anthropic-beta: c
-        anthropic-future: x
-        x-claude-code-anything: y
-        user-agent: claude-cli/2
-        x-stainless-timeout: 600
-        ");
-    }
-
-    #[test]
-    fn plans_answer_headers_come_back_as_they_are() {
-        let answered = headers(&[
-            ("content-type", "text/event-stream"),
-            ("request-id", "req_1"),
-            ("anthropic-ratelimit-unified-status", "allowed"),
-            ("retry-after", "3"),
-            ("x-should-retry", "true"),
-            ("set-cookie", "a=1"),
-            ("set-cookie", "b=2"),
-            ("connection", "close"),
-            ("transfer-encoding", "chunked"),
-            ("x-spillway-upstream", "forged"),
-        ]);
-        insta::assert_snapshot!(names(&end_to_end_response_headers(&answered)).join("\n"), @r"
-        content-type: text/event-stream
-        request-id: req_1
-        anthropic-ratelimit-unified-status: allowed
-        retry-after: 3
-        x-should-retry: true
-        set-cookie: a=1
-        set-cookie: b=2
-        ");
-    }
 
     #[test]
     fn the_default_plan_key_serves_only_clients_without_a_credential() {

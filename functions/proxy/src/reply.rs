@@ -61,6 +61,28 @@ impl From<BedrockError> for Refusal {
     }
 }
 
+/// The body of an error of Plan's whose own body did not arrive. Its type follows from the status
+/// (<https://platform.claude.com/docs/en/api/errors>).
+pub(crate) fn incomplete_error(status: StatusCode, id: &RequestId) -> Bytes {
+    let error_type = match status.as_u16() {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        504 => "timeout_error",
+        529 => "overloaded_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    };
+    let message = format!(
+        "Anthropic answered with status {}, and the rest of its answer did not arrive.",
+        status.as_u16()
+    );
+    error_body(error_type, &message, id.as_str()).into()
+}
+
 impl Refusal {
     /// The one answer to every key that is not served. It must not depend on why.
     pub(crate) fn unknown_key(setting: UnknownKey) -> Self {
