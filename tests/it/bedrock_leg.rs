@@ -252,7 +252,7 @@ async fn a_bedrock_that_takes_long_to_answer_at_all_is_pinged_over_too() {
 }
 
 #[tokio::test]
-async fn a_bedrock_that_never_answers_leaves_plans_answer() {
+async fn a_bedrock_that_never_answers_is_an_error_that_the_client_retries() {
     let world = World::with(|settings| {
         settings.deadlines.first_byte = Duration::from_millis(700);
         settings.deadlines.whole_answer = Duration::from_secs(5);
@@ -264,7 +264,7 @@ async fn a_bedrock_that_never_answers_leaves_plans_answer() {
         content: vec![],
     }]);
     let answer = world.ask(&message("hello", Streaming::Yes)).await;
-    assert_eq!(answer.status, 429);
+    assert_eq!(answer.status, 529);
     assert_eq!(answer.header("x-spillway-error"), "bedrock_unavailable");
 }
 

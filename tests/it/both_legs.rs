@@ -10,10 +10,20 @@ struct PlanCase {
     name: &'static str,
     step: Step,
     own: Option<(u16, &'static str)>,
+    /// Claude Code does not send the request again.
+    ends_the_turn: bool,
 }
 
 fn plan_cases() -> Vec<PlanCase> {
-    let case = |name, step, own| PlanCase { name, step, own };
+    let case = |name, step, own| PlanCase {
+        name,
+        step,
+        own,
+        ends_the_turn: matches!(
+            name,
+            "usage limit" | "family limit" | "entitlement" | "spend limit"
+        ),
+    };
     let limit = |window| Step::UsageLimit {
         window,
         reset_after_s: 3600,
@@ -72,6 +82,22 @@ fn plan_cases() -> Vec<PlanCase> {
         case(
             "throttled",
             error(429, "rate_limit_error", "Slow down"),
+            Some((429, "rate_limit_error")),
+        ),
+        case(
+            "throttled for good",
+            Step::Headers {
+                headers: [("x-should-retry".to_owned(), "false".to_owned())].into(),
+                then: Box::new(error(429, "rate_limit_error", "This request is too large")),
+            },
+            Some((429, "rate_limit_error")),
+        ),
+        case(
+            "burst",
+            Step::Headers {
+                headers: [("x-should-retry".to_owned(), "true".to_owned())].into(),
+                then: Box::new(Step::Status { status: 429 }),
+            },
             Some((429, "rate_limit_error")),
         ),
         case(
@@ -148,22 +174,29 @@ async fn plans_answer_wins_with_its_headers_and_bedrocks_is_told_when_plan_said_
             world.bedrock.script([step]);
             let answer = world.ask(&message("hello", Streaming::Yes)).await;
             check_told(&answer, class, &what);
+            // A turn that Plan's limit would end goes on when Bedrock fails for a moment only.
+            let heals =
+                plan.ends_the_turn && matches!(status, 429 | 529) && class != "bedrock_rejected";
             let (expected, leg) = match plan.own {
-                Some(own) => (own, "plan; "),
-                None => ((status, kind), "bedrock; "),
+                Some(own) if !heals => (own, "plan; "),
+                _ => ((status, kind), "bedrock; "),
             };
             let told = (answer.status, answer.error().0);
             assert_eq!(told, (expected.0, expected.1.to_owned()), "{what}");
             let upstream = answer.header("x-spillway-upstream");
             assert!(upstream.starts_with(leg), "{what}: {upstream}");
-            if plan.own.is_some() {
+            if plan.own.is_some() && !heals {
                 let sent_by_plan =
                     answer.header("request-id") != answer.header("x-spillway-request-id");
                 assert!(sent_by_plan, "{what}: Plan's own headers are kept");
             } else if class == "bedrock_quota_exceeded" {
                 assert_eq!(answer.header("retry-after"), "30", "{what}");
             }
-            if plan.name.ends_with("limit") && plan.own.is_some_and(|own| own.0 == 429) {
+            if heals {
+                assert!(answer.text().contains("Your Claude plan "), "{what}");
+                assert!(!answer.header("retry-after").is_empty(), "{what}");
+                assert_eq!(answer.header("x-should-retry"), "", "{what}");
+            } else if plan.name.ends_with("limit") && plan.own.is_some_and(|own| own.0 == 429) {
                 let limits = answer
                     .headers
                     .keys()
@@ -231,16 +264,39 @@ async fn without_a_bedrock_key_a_limit_says_so_and_all_else_is_plans_own_answer(
             .request_as(&key.access_key, Method::POST, "/v1/messages")
             .body(body);
         let answer = read(request).await;
-        let is_limit =
-            matches!(plan.name, "throttled" | "no credit") || plan.name.ends_with("limit");
+        let is_throttle = ["throttled", "throttled for good", "burst"].contains(&plan.name);
+        let is_limit = is_throttle || plan.name == "no credit" || plan.name.ends_with("limit");
         if is_limit {
             let told = (answer.status, answer.error().0);
             assert_eq!(told, (503, "api_error".to_owned()), "{}", plan.name);
             check_told(&answer, "no_bedrock_key", plan.name);
-            // A throttle is soon over; for a limit, retries would only keep the developer waiting.
-            let no_retry = answer.header("x-should-retry") == "false";
-            assert_eq!(no_retry, plan.name != "throttled", "{}", plan.name);
-            if matches!(plan.name, "throttled" | "no credit") {
+            // For a throttle, what Plan said; for a limit, retries would only keep the developer waiting.
+            let should_retry = match plan.name {
+                "throttled" => "",
+                "burst" => "true",
+                _ => "false",
+            };
+            assert_eq!(
+                answer.header("x-should-retry"),
+                should_retry,
+                "{}",
+                plan.name
+            );
+            let sentence = answer.error().1;
+            let begins = match plan.name {
+                "burst" => "Your Claude plan is throttling requests, and no Amazon",
+                _ if is_throttle => "Your Claude plan is throttling requests until 20",
+                "usage limit" => "Your Claude plan has reached its limit until 20",
+                "family limit" => "Your Claude plan has reached its limit for opus models until 20",
+                _ => "Your Claude plan has reached its limit, and no Amazon",
+            };
+            assert!(sentence.starts_with(begins), "{}: {sentence}", plan.name);
+            assert_eq!(
+                sentence.contains(" UTC, and no Amazon"),
+                begins.ends_with("20"),
+                "{sentence}"
+            );
+            if matches!(plan.name, "throttled" | "throttled for good" | "no credit") {
                 assert_eq!(answer.header("retry-after"), "7");
             }
         } else if let Some((status, kind)) = plan.own {

@@ -6,7 +6,7 @@ use reqwest::Method;
 use tests::{BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, World, message, read, world};
 
 #[tokio::test]
-async fn every_kind_of_429_goes_to_bedrock_and_the_reason_is_told() {
+async fn every_kind_of_limit_goes_to_bedrock_and_the_reason_is_told() {
     let cases = [
         (limit(Window::FiveHour), "usage_limit"),
         (limit(Window::SevenDay), "usage_limit"),
@@ -19,6 +19,13 @@ async fn every_kind_of_429_goes_to_bedrock_and_the_reason_is_told() {
         ),
         (Step::SpendLimit, "usage_limit"),
         (Step::Entitlement, "entitlement"),
+        (Step::Status { status: 429 }, "rate_limited"),
+        (
+            error(429, "rate_limit_error", "Fast mode requires usage credits."),
+            "entitlement",
+        ),
+        (out_of_extra_usage(), "entitlement"),
+        (error(500, "api_error", "Overloaded"), "overloaded"),
     ];
     for (step, reason) in cases {
         let world = world().await;
@@ -41,6 +48,44 @@ async fn every_kind_of_429_goes_to_bedrock_and_the_reason_is_told() {
             0,
             "Plan's limits do not describe this answer"
         );
+    }
+}
+
+fn error(status: u16, kind: &str, message: &str) -> Step {
+    Step::Error {
+        status,
+        kind: kind.to_owned(),
+        message: message.to_owned(),
+        headers: [("x-should-retry".to_owned(), "false".to_owned())].into(),
+    }
+}
+
+const OUT_OF_EXTRA_USAGE: &str =
+    "You're out of extra usage. Add more at claude.ai/settings/usage and keep going.";
+
+fn out_of_extra_usage() -> Step {
+    error(400, "invalid_request_error", OUT_OF_EXTRA_USAGE)
+}
+
+#[tokio::test]
+async fn a_400_about_extra_usage_is_unchanged_when_bedrock_fails_too() {
+    for step in [Step::Unauthorized, Step::Overloaded] {
+        let world = world().await;
+        world.plan.script([out_of_extra_usage()]);
+        world.bedrock.script([step]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.status, 400);
+        let expected = (
+            "invalid_request_error".to_owned(),
+            OUT_OF_EXTRA_USAGE.to_owned(),
+        );
+        assert_eq!(answer.error(), expected);
+        assert_eq!(answer.header("x-should-retry"), "false");
+        assert_eq!(
+            answer.header("x-spillway-upstream"),
+            "plan; reason=entitlement"
+        );
+        assert_eq!(world.bedrock.requests().len(), 1);
     }
 }
 
@@ -129,52 +174,10 @@ async fn without_a_bedrock_key_the_limit_becomes_a_503_that_keeps_what_plan_told
 
 #[tokio::test]
 async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
-    let first_event = |kind: &str| Step::StreamError {
-        after: Point::Headers,
-        kind: Some(kind.to_owned()),
-        message: Some("arn:aws:bedrock:eu-central-1:123456789012:x".to_owned()),
-        content: vec![],
-    };
     let cases = [
-        (
-            Step::RateLimit {
-                retry_after_s: None,
-            },
-            "bedrock_quota_exceeded",
-        ),
         (Step::SpendLimit, "bedrock_quota_exceeded"),
         (Step::Unauthorized, "bedrock_auth_error"),
         (Step::Forbidden, "bedrock_auth_error"),
-        (Step::Overloaded, "bedrock_unavailable"),
-        (Step::NotReady, "bedrock_unavailable"),
-        (Step::ServerError, "bedrock_unavailable"),
-        (
-            Step::Cut {
-                after: Point::Connect,
-                content: vec![],
-            },
-            "bedrock_unavailable",
-        ),
-        (
-            Step::Cut {
-                after: Point::MessageStart,
-                content: vec![],
-            },
-            "bedrock_unavailable",
-        ),
-        (
-            Step::End {
-                after: Point::MessageStart,
-                content: vec![],
-            },
-            "bedrock_unavailable",
-        ),
-        (
-            first_event("internalServerException"),
-            "bedrock_unavailable",
-        ),
-        (first_event("throttlingException"), "bedrock_quota_exceeded"),
-        (Step::Html, "bedrock_unavailable"),
     ];
     for (step, class) in cases {
         let world = world().await;
@@ -196,21 +199,79 @@ async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
 }
 
 #[tokio::test]
-async fn a_bedrock_key_that_kms_does_not_open_leaves_plans_answer() {
+async fn a_passing_error_of_bedrock_is_one_that_the_client_retries() {
+    let first_event = |kind: &str| Step::StreamError {
+        after: Point::Headers,
+        kind: Some(kind.to_owned()),
+        message: Some("arn:aws:bedrock:eu-central-1:123456789012:x".to_owned()),
+        content: vec![],
+    };
+    let cut = |after| Step::Cut {
+        after,
+        content: vec![],
+    };
+    let throttle = Step::RateLimit {
+        retry_after_s: None,
+    };
+    let end = Step::End {
+        after: Point::MessageStart,
+        content: vec![],
+    };
+    let throttled = (429, "rate_limit_error", "30", "bedrock_quota_exceeded");
+    let unavailable = (529, "overloaded_error", "5", "bedrock_unavailable");
+    for (step, (status, kind, retry_after, class)) in [
+        (throttle, throttled),
+        (Step::Overloaded, unavailable),
+        (Step::NotReady, unavailable),
+        (Step::ServerError, unavailable),
+        (cut(Point::Connect), unavailable),
+        (cut(Point::MessageStart), unavailable),
+        (end, unavailable),
+        (first_event("internalServerException"), unavailable),
+        (first_event("throttlingException"), throttled),
+        (Step::Html, unavailable),
+    ] {
+        let world = world().await;
+        world.exhaust_plan(1);
+        world.bedrock.script([step.clone()]);
+        let answer = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(answer.status, status, "{step:?}: {}", answer.text());
+        let (told, sentence) = answer.error();
+        assert_eq!(told, kind, "{step:?}");
+        assert!(sentence.contains("Your Claude plan has reached its limit until 20"));
+        assert!(!sentence.contains("arn:"), "{sentence}");
+        assert_eq!(answer.header("retry-after"), retry_after, "{step:?}");
+        assert_eq!(answer.header("x-should-retry"), "", "{step:?}");
+        // Beside these headers Claude Code would end the turn at a 429.
+        assert_eq!(answer.header("anthropic-ratelimit-unified-status"), "");
+        let upstream = answer.header("x-spillway-upstream");
+        assert_eq!(upstream, "bedrock; reason=usage_limit");
+        assert_eq!(answer.header("x-spillway-error"), class, "{step:?}");
+
+        let retry = world.ask(&message("hello", Streaming::Yes)).await;
+        assert_eq!(retry.status, 200, "{step:?}");
+        assert!(retry.said().contains("Simulated Amazon Bedrock"));
+        assert_eq!(world.plan.requests().len(), 1, "Plan is asked once");
+    }
+}
+
+#[tokio::test]
+async fn a_bedrock_key_that_kms_refuses_to_open_leaves_plans_answer() {
     let refused = Fault::Error {
         status: 400,
         name: "InvalidCiphertextException",
         message: String::new(),
     };
-    for (fault, class) in [
-        (refused, "bedrock_auth_error"),
-        (Fault::InternalServerError, "bedrock_unavailable"),
+    for (fault, status, class) in [
+        (refused, 429, "bedrock_auth_error"),
+        // KMS may work again in a moment.
+        (Fault::InternalServerError, 529, "bedrock_unavailable"),
     ] {
         let world = world().await;
         world.exhaust_plan(1);
         world.house.aws().faults().fail_next("Decrypt", 9, fault);
         let answer = world.ask(&message("hello", Streaming::Yes)).await;
-        assert_eq!(answer.status, 429);
+        assert_eq!(answer.status, status);
         assert_eq!(answer.header("x-spillway-error"), class);
         assert!(world.bedrock.requests().is_empty());
     }

@@ -165,22 +165,27 @@ fn counting() -> Vec<Scenario> {
     ]
 }
 
-/// Plan's answer wins while there is one; without one, Bedrock's failure is told.
+/// Both legs fail, first with Plan's answer and then without, because the breaker is open. `told` is what
+/// the client gets in the first case: Plan's answer, or what Bedrock's passing failure becomes.
 fn both_fail(
     name: &'static str,
     about: &'static str,
     step: Step,
     class: &str,
+    told: BothFail,
     alone: (u16, &str),
 ) -> Scenario {
     let (status, kind) = alone;
+    let first = plan_is_used_up()
+        .bedrock_says(step.clone())
+        .bedrock_fails(class)
+        .breaker("closed", "open 30m");
+    let first = match told {
+        BothFail::PlansAnswer => first.delivers(429, "rate_limit_error", "usage_limit"),
+        BothFail::BedrocksError => first.spills("usage_limit").tells(status, kind),
+    };
     let acts = vec![
-        plan_is_used_up()
-            .bedrock_says(step.clone())
-            .delivers(429, "rate_limit_error", "usage_limit")
-            .bedrock_fails(class)
-            .breaker("closed", "open 30m")
-            .into(),
+        first.into(),
         ask()
             .bedrock_says(step)
             .skips_plan("usage_limit", "30m")
@@ -190,6 +195,14 @@ fn both_fail(
             .into(),
     ];
     Scenario::new(name, about, acts)
+}
+
+/// What the client gets when Plan's limit and a failure of Bedrock meet.
+#[derive(Clone, Copy)]
+enum BothFail {
+    PlansAnswer,
+    /// The failure passes, so that the client is to try again.
+    BedrocksError,
 }
 
 fn bedrock() -> Vec<Scenario> {
@@ -208,6 +221,7 @@ fn bedrock() -> Vec<Scenario> {
             "The plan is used up, and Bedrock answers 503",
             Step::Overloaded,
             "bedrock_unavailable",
+            BothFail::BedrocksError,
             (529, "overloaded_error"),
         ),
         both_fail(
@@ -217,6 +231,7 @@ fn bedrock() -> Vec<Scenario> {
                 retry_after_s: None,
             },
             "bedrock_quota_exceeded",
+            BothFail::BedrocksError,
             (429, "rate_limit_error"),
         ),
         both_fail(
@@ -224,6 +239,7 @@ fn bedrock() -> Vec<Scenario> {
             "The plan is used up, and Bedrock does not take the key; never a 401",
             Step::Unauthorized,
             "bedrock_auth_error",
+            BothFail::PlansAnswer,
             (403, "permission_error"),
         ),
         both_fail(
@@ -231,6 +247,7 @@ fn bedrock() -> Vec<Scenario> {
             "The plan is used up, and Bedrock refuses the request without saying what is wrong with it",
             Step::Status { status: 400 },
             "bedrock_rejected",
+            BothFail::PlansAnswer,
             (529, "overloaded_error"),
         ),
         Scenario::new(
@@ -278,6 +295,14 @@ fn no_bedrock_key() -> Scenario {
                 .breaker_stays("open 30m")
                 .into(),
             ask().breaker_stays("open 30m").into(),
+            refused(
+                plan_says(Step::RateLimit {
+                    retry_after_s: Some(20),
+                }),
+                "rate_limited",
+            )
+            .breaker_stays("open 30m")
+            .into(),
             plan_says(Step::Overloaded)
                 .delivers(529, "overloaded_error", "overloaded")
                 .class("no_bedrock_key")

@@ -2,7 +2,8 @@
 //! client is told when that does not work either (requirements R1.9 to R1.11).
 
 use dialect::error::Class;
-use domain::verdict::Verdict;
+use domain::time::Timestamp;
+use domain::verdict::{LimitOf, Verdict};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use store::vault::{Owner, VaultError};
@@ -11,7 +12,7 @@ use crate::bedrock::{BedrockAnswer, BedrockCall, Failed, Purpose};
 use crate::exchange::{Answer, Proxy, Request, Stop, deliver, plan_because};
 use crate::plan::{PlanAnswer, PlanBody, PlanFailure, StreamOpened};
 use crate::record::Record;
-use crate::reply::{ERROR, Refusal, UPSTREAM, header};
+use crate::reply::{ERROR, Refusal, SHOULD_RETRY, UPSTREAM, header};
 use crate::streaming::Ending;
 
 /// The class in `x-spillway-error` when a fallback had no Bedrock key to use.
@@ -77,7 +78,7 @@ impl Unspilled {
     /// What the client is told when Plan was not asked.
     pub(crate) fn alone(self, why: &str) -> Stop {
         let refusal = match self {
-            Self::NoKey => no_bedrock_key(),
+            Self::NoKey => no_bedrock_key("No"),
             Self::Request(refusal) | Self::Bedrock(refusal) => refusal,
         };
         let upstream = header(&format!("bedrock; reason={why}"));
@@ -86,7 +87,8 @@ impl Unspilled {
     }
 
     /// What the client is told when Plan was asked: Plan's answer with its headers, which is the more
-    /// useful one; unless the client can mend what Bedrock does not take, or Plan said nothing.
+    /// useful one; unless the client can mend what Bedrock does not take, Plan said nothing, or a retry
+    /// will soon be served by Bedrock.
     pub(crate) fn beside(
         self,
         plan: Result<PlanAnswer, PlanFailure>,
@@ -103,9 +105,19 @@ impl Unspilled {
                 let mut headers = told_of_the_limit(&answer.headers);
                 headers.insert(UPSTREAM, plan_because(verdict.as_str()));
                 Err(Stop::Refused(
-                    limit_without_bedrock_key(verdict),
+                    limit_without_bedrock_key(verdict, &answer.headers),
                     Box::new(headers),
                 ))
+            }
+            (Self::Bedrock(refusal), Ok(answer))
+                if is_passing(&refusal) && ends_the_turn(&answer, verdict) =>
+            {
+                let refusal = Refusal {
+                    message: format!("{} {}.", refusal.message, plan_state(verdict)),
+                    retry_after_s: refusal.retry_after_s.or(Some(PASSING_S)),
+                    ..refusal
+                };
+                Err(Self::Bedrock(refusal).alone(verdict.as_str()))
             }
             (Self::Bedrock(_) | Self::NoKey, Ok(mut answer))
                 if says_something(&answer, verdict) =>
@@ -125,8 +137,52 @@ impl Unspilled {
 fn is_limit(verdict: &Verdict) -> bool {
     matches!(
         verdict,
-        Verdict::UsageLimit { .. } | Verdict::RateLimited { .. }
+        Verdict::UsageLimit { .. } | Verdict::RateLimited { .. } | Verdict::Burst
     )
+}
+
+/// When to send a request again that met a passing failure of Bedrock, in seconds. With a time named,
+/// Claude Code waits that long, once; without one it sends a 529 three times within 3 s and gives up when
+/// it is signed in with an API key.
+const PASSING_S: u32 = 5;
+
+/// Bedrock throttles or is unavailable, and a retry may be served.
+fn is_passing(refusal: &Refusal) -> bool {
+    let classes = [Class::QuotaExceeded, Class::Unavailable].map(Class::as_str);
+    classes.contains(&refusal.class) && refusal.should_retry != Some(false)
+}
+
+/// Whether Claude Code ends the turn at this answer of Plan's, without a retry.
+fn ends_the_turn(answer: &PlanAnswer, verdict: &Verdict) -> bool {
+    answer.status == StatusCode::TOO_MANY_REQUESTS
+        && matches!(verdict, Verdict::UsageLimit { .. } | Verdict::Entitlement)
+}
+
+/// What Plan says about a limit, as a sentence without its full stop.
+fn plan_state(verdict: &Verdict) -> String {
+    let until = |moment: Option<Timestamp>| {
+        moment.map_or_else(String::new, |moment| format!(" until {}", moment.in_utc()))
+    };
+    match verdict {
+        Verdict::UsageLimit { of, until: end } => {
+            let models = match of {
+                LimitOf::Plan => String::new(),
+                LimitOf::Family(family) => format!(" for {family} models"),
+            };
+            format!(
+                "Your Claude plan has reached its limit{models}{}",
+                until(*end)
+            )
+        }
+        Verdict::RateLimited { retry_at } => {
+            format!(
+                "Your Claude plan is throttling requests{}",
+                until(*retry_at)
+            )
+        }
+        Verdict::Burst => "Your Claude plan is throttling requests".to_owned(),
+        _ => "Your Claude plan does not include this request".to_owned(),
+    }
 }
 
 /// Whether an answer of Plan's tells the client anything: a 200 that came to nothing does not.
@@ -143,15 +199,20 @@ fn says_something(answer: &PlanAnswer, verdict: &Verdict) -> bool {
 }
 
 /// There is nowhere to fall back to (requirement R1.9): 503 that says so. A throttle is soon over, so
-/// the client may try again when Plan said.
-fn limit_without_bedrock_key(verdict: &Verdict) -> Refusal {
+/// there the client goes by what Plan said about another try.
+fn limit_without_bedrock_key(verdict: &Verdict, headers: &HeaderMap) -> Refusal {
     let should_retry = match verdict {
-        Verdict::RateLimited { .. } => None,
+        Verdict::RateLimited { .. } | Verdict::Burst => {
+            let said = headers
+                .get(SHOULD_RETRY)
+                .and_then(|said| said.to_str().ok());
+            said.and_then(|said| said.parse().ok())
+        }
         _ => Some(false),
     };
     Refusal {
         should_retry,
-        ..no_bedrock_key()
+        ..no_bedrock_key(&format!("{}, and no", plan_state(verdict)))
     }
 }
 
@@ -165,15 +226,16 @@ fn told_of_the_limit(headers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-fn no_bedrock_key() -> Refusal {
+/// `begins` ends in "no".
+fn no_bedrock_key(begins: &str) -> Refusal {
     Refusal {
         status: StatusCode::SERVICE_UNAVAILABLE,
         error_type: "api_error",
         class: NO_BEDROCK_KEY,
-        message:
-            "Your Claude plan has reached its limit, and no Amazon Bedrock API key is registered \
-                  for your access key. Ask whoever runs Spillway for your team to register one."
-                .to_owned(),
+        message: format!(
+            "{begins} Amazon Bedrock API key is registered for your access key. Ask whoever runs \
+             Spillway for your team to register one."
+        ),
         error_code: None,
         should_retry: Some(false),
         retry_after_s: None,
