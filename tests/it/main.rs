@@ -20,6 +20,7 @@ mod fleet;
 mod plan_bodies;
 mod plan_leg;
 mod policy;
+mod recorded;
 mod server_secret;
 mod storage;
 mod store_down;

@@ -87,10 +87,19 @@ pub async fn world() -> World {
 impl World {
     /// A world whose settings are changed first.
     pub async fn with(change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
+        Self::at_pace(PACE, change).await
+    }
+
+    /// A world whose simulators send all of a stream at once, for many short answers.
+    pub async fn without_pace(change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
+        Self::at_pace(Duration::ZERO, change).await
+    }
+
+    async fn at_pace(pace: Duration, change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
         let mut running = JoinSet::new();
         let plan_options = PlanOptions {
             requests: None,
-            pace: PACE,
+            pace,
             ..PlanOptions::default()
         };
         let (plan, serve) = simulator::plan::serve(loopback().await, plan_options).unwrap();
@@ -100,7 +109,7 @@ impl World {
         let options = BedrockOptions {
             accepts,
             dump_dir,
-            pace: PACE,
+            pace,
         };
         let (bedrock, serve) = simulator::bedrock::serve(loopback().await, options).unwrap();
         running.spawn(serve);
@@ -351,11 +360,23 @@ pub enum Streaming {
 }
 
 /// Sends a request and reads the whole answer.
-pub async fn read(request: RequestBuilder) -> Answer {
+pub async fn read_unjudged(request: RequestBuilder) -> Answer {
     let answer = request.send().await.unwrap();
-    let status = answer.status().as_u16();
-    let headers = answer.headers().clone();
-    let body = answer.bytes().await.expect("the answer is whole").to_vec();
+    Answer {
+        status: answer.status().as_u16(),
+        headers: answer.headers().clone(),
+        body: answer.bytes().await.expect("the answer is whole").to_vec(),
+    }
+}
+
+/// Sends a request, reads the whole answer, and keeps it for the outside judges.
+pub async fn read(request: RequestBuilder) -> Answer {
+    let answer = read_unjudged(request).await;
+    let Answer {
+        status,
+        headers,
+        body,
+    } = &answer;
     // What Spillway wrote; of Plan's streams, those that are a message.
     let upstream = headers
         .get("x-spillway-upstream")
@@ -365,19 +386,22 @@ pub async fn read(request: RequestBuilder) -> Answer {
         .get("content-type")
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     if is_stream && (is_ours || body.starts_with(b"event: message_start\ndata: ")) {
-        keep_for_judges(&body);
+        keep_for_judges(body, "answer.sse");
+    } else if *status == 200 && is_ours && is_message(body) {
+        keep_for_judges(body, "answer.message");
     }
-    Answer {
-        status,
-        headers,
-        body,
-    }
+    answer
 }
 
-fn keep_for_judges(stream: &[u8]) {
+/// Whether a body is a whole message.
+fn is_message(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|body| body["type"] == "message")
+}
+
+fn keep_for_judges(answer: &[u8], name: &str) {
     if let Some(folder) = judged("sse") {
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("answer.sse"), stream).unwrap();
+        std::fs::write(folder.join(name), answer).unwrap();
     }
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use dialect::error::BedrockError;
-use dialect::sse::error_body_with_code;
+use dialect::sse::{error_body, error_body_with_code};
 use domain::id::RequestId;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
