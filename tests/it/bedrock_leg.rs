@@ -545,6 +545,7 @@ async fn the_users_own_model_serves_and_its_arn_is_not_told() {
     };
     let key = world
         .key_of(Settings {
+            region: Some("eu-central-1".to_owned()),
             model: Some(model),
             ..Settings::default()
         })

@@ -3,7 +3,7 @@
 //! Secrets are not part of a command: a Bedrock key travels beside it, and the one secret in an
 //! outcome is a new access key, in full for the only time.
 
-use domain::bedrock::{BedrockModel, Dialect, ModelRule};
+use domain::bedrock::{BedrockModel, Dialect, ModelPreset, ModelRule};
 use domain::breaker::{BreakerState, Circuit};
 use domain::grant::KeyStatus;
 use domain::id::{KeyId, UserId};
@@ -80,10 +80,10 @@ pub enum BreakersOf {
 pub struct NewUser {
     /// For people to read: 1 to 100 characters.
     pub name: String,
-    /// Free text.
+    /// Free text: 1 to 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What usage is summed by, besides the user.
+    /// What usage is summed by, besides the user: 1 to 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
     /// The user's settings, as far as they differ from the deployment's defaults.
@@ -100,6 +100,9 @@ pub struct Settings {
     /// The Bedrock model that serves whatever no rule names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<BedrockModel>,
+    /// What serves the requests that no rule names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelPreset>,
     /// Which model serves which requested one; they replace all rules that hold otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<ModelRule>,

@@ -2,12 +2,11 @@
 
 use std::str::FromStr;
 
-use domain::bedrock::{BedrockModel, BedrockSettings};
+use domain::bedrock::BedrockSettings;
 use domain::bedrock_key::BedrockKey;
 use domain::grant::{KeyRecord, KeyStatus};
 use domain::id::{KeyId, UserId};
 use domain::key::{AccessKey, ServerSecret};
-use domain::policy::PolicyChange;
 use domain::time::Timestamp;
 use domain::user::{User, UserStatus};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -15,7 +14,13 @@ use store::StoreError;
 use store::access::{AccessTable, Binding, BindingSummary, ListedKey, Written};
 use store::vault::{Owner, Sealer, VaultError};
 
+use crate::settings::{
+    change_settings, check_bedrock_key, check_settings, checked_policy, checked_text,
+};
 use crate::{Command, IssuedKey, NewUser, Outcome, Settings};
+
+/// What fingerprints of Bedrock API keys are made for.
+const FINGERPRINT: &str = "bedrock key";
 
 /// What an admin works with.
 #[derive(Debug)]
@@ -92,19 +97,39 @@ impl Admin {
         }
     }
 
+    /// Whether this Bedrock API key is the one that is registered for an access key.
+    ///
+    /// # Errors
+    /// [`AdminError::NoSuchKey`], or [`AdminError::Store`] when the table cannot be read.
+    pub async fn is_registered(
+        &self,
+        key_id: &KeyId,
+        bedrock_key: &BedrockKey,
+    ) -> Result<bool, AdminError> {
+        let resolved = self.access.key(key_id).await?;
+        let resolved = resolved.ok_or_else(|| AdminError::NoSuchKey(key_id.clone()))?;
+        Ok(resolved.binding.is_some_and(|binding| {
+            self.server_secret.matches_fingerprint(
+                FINGERPRINT,
+                bedrock_key.expose(),
+                &binding.fingerprint,
+            )
+        }))
+    }
+
     async fn create_user(&self, new: NewUser, now: Timestamp) -> Result<Outcome, AdminError> {
-        let name = new.name.trim();
-        if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-            let text = "a user's name must be 1 to 100 printable characters";
-            return Err(AdminError::Invalid(text.to_owned()));
-        }
+        let name = checked_text("a user's name", &new.name, 100)?;
+        let description = new
+            .description
+            .map(|text| checked_text("a description", &text, 500));
+        let team = new.team.map(|text| checked_text("a team", &text, 64));
         let policy = checked_policy(new.settings.policy.clone())?;
-        let bedrock = changed(BedrockSettings::default(), new.settings)?;
+        let bedrock = change_settings(BedrockSettings::default(), new.settings)?;
         let user = User {
             id: new_id(UserId::PREFIX),
-            name: name.to_owned(),
-            description: new.description,
-            team: new.team,
+            name,
+            description: description.transpose()?,
+            team: team.transpose()?,
             status: UserStatus::Active,
             bedrock,
             policy,
@@ -147,6 +172,7 @@ impl Admin {
         let record = KeyRecord {
             key_id: new_id(KeyId::PREFIX),
             user_id: user.id,
+            user_name: Some(user.name),
             team: user.team,
             masked: key.masked(),
             status: KeyStatus::Active,
@@ -154,7 +180,7 @@ impl Admin {
             expires_at: None,
             created_at: now,
             policy: checked_policy(settings.policy.clone())?.or(user.policy),
-            bedrock: changed(user.bedrock, settings)?,
+            bedrock: change_settings(user.bedrock, settings)?,
         };
         let mut hashes = self.server_secret.hashes(&key);
         let hash = hashes.next().ok_or(AdminError::NoEntropy)?;
@@ -213,30 +239,19 @@ impl Admin {
         bedrock_key: &BedrockKey,
         now: Timestamp,
     ) -> Result<Outcome, AdminError> {
-        let presigned = bedrock_key.presigned();
+        let presigned = check_bedrock_key(bedrock_key, region.as_deref(), now)?;
         let own_region = presigned.as_ref().map(|presigned| presigned.region.clone());
-        if let (Some(region), Some(own)) = (&region, &own_region)
-            && region != own
-        {
-            return Err(AdminError::Invalid(format!(
-                "this short-term Bedrock API key works in {own} only, not in {region}"
-            )));
-        }
-        if let Some(end) = presigned.as_ref().map(|presigned| presigned.expires_at)
-            && end <= now
-        {
-            return Err(AdminError::Invalid(format!(
-                "this short-term Bedrock API key expired at {end}; generate a new one"
-            )));
-        }
         let resolved = self.access.key(&key_id).await?;
         let record = resolved
             .ok_or_else(|| AdminError::NoSuchKey(key_id.clone()))?
             .record;
-        let region = region
-            .or(own_region.clone())
-            .map(checked_region)
-            .transpose()?;
+        let region = region.or_else(|| own_region.clone());
+        if let Some(region) = &region {
+            check_settings(&BedrockSettings {
+                region: region.clone(),
+                ..record.bedrock.clone()
+            })?;
+        }
         let owner = Owner {
             key: &key_id,
             user: &record.user_id,
@@ -252,7 +267,7 @@ impl Admin {
             sealed: self.sealer.seal(owner, bedrock_key, new_uuid()).await?,
             fingerprint: self
                 .server_secret
-                .fingerprint("bedrock key", bedrock_key.expose()),
+                .fingerprint(FINGERPRINT, bedrock_key.expose()),
             summary: summary.clone(),
         };
         match self
@@ -267,65 +282,6 @@ impl Admin {
             }),
             Written::ConditionFailed => Err(AdminError::KeyRevoked(key_id)),
         }
-    }
-}
-
-fn checked_policy(policy: PolicyChange) -> Result<PolicyChange, AdminError> {
-    policy
-        .checked()
-        .map_err(|error| AdminError::Invalid(error.to_string()))
-}
-
-fn changed(mut settings: BedrockSettings, change: Settings) -> Result<BedrockSettings, AdminError> {
-    if let Some(region) = change.region {
-        settings.region = checked_region(region)?;
-    }
-    if let Some(model) = change.model {
-        settings.models.default = checked_model(model)?;
-    }
-    if !change.rules.is_empty() {
-        settings.models.rules = change.rules;
-        for rule in &settings.models.rules {
-            checked_model(rule.serve.clone())?;
-        }
-    }
-    settings.dialect = change.dialect.or(settings.dialect);
-    Ok(settings)
-}
-
-/// A model that the request's URL can name. An application inference profile's ARN does not say what
-/// is behind it, so that must be said.
-fn checked_model(model: BedrockModel) -> Result<BedrockModel, AdminError> {
-    let is_visible = |text: &str| {
-        (1..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    if !is_visible(&model.id) || !model.base_model.as_deref().is_none_or(is_visible) {
-        let text = "a model must be a Bedrock model id, an inference profile id or an ARN";
-        return Err(AdminError::Invalid(text.to_owned()));
-    }
-    if model.id.contains(":application-inference-profile/") && model.base_model.is_none() {
-        return Err(AdminError::Invalid(
-            "the ARN of an application inference profile does not name its model: give the \
-             foundation model too, such as anthropic.claude-sonnet-4-5-20250929-v1:0"
-                .to_owned(),
-        ));
-    }
-    Ok(model)
-}
-
-fn checked_region(region: String) -> Result<String, AdminError> {
-    let is_label = (5..=32).contains(&region.len())
-        && region
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && region.starts_with(|first: char| first.is_ascii_lowercase())
-        && region.contains('-');
-    if is_label {
-        Ok(region)
-    } else {
-        Err(AdminError::Invalid(format!(
-            "`{region}` is not an AWS region; give one such as eu-central-1"
-        )))
     }
 }
 

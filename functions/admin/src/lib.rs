@@ -7,6 +7,8 @@
 mod breakers;
 mod command;
 mod execute;
+mod settings;
 
 pub use command::{BreakerView, BreakersOf, Command, IssuedKey, NewUser, Outcome, Settings};
 pub use execute::{Admin, AdminError};
+pub use settings::check_bedrock_key;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::bedrock::Dialect;
+use domain::bedrock::{Dialect, ModelPreset};
 use domain::policy::{BreakerScope, OutOfRange, Policy, PolicyChange};
 use http::StatusCode;
 use store::directory::CachePolicy;
@@ -19,6 +19,8 @@ pub struct Settings {
     pub bedrock_url: Option<String>,
     /// Which Bedrock API carries the requests of users without a dialect of their own.
     pub dialect: Dialect,
+    /// What serves requests on Bedrock for users without a preset of their own.
+    pub models: ModelPreset,
     /// Where metrics go.
     pub metrics: Metrics,
     /// What an unknown, malformed, revoked or expired key is answered with (requirement R1.4).
@@ -40,6 +42,26 @@ pub enum UnknownKey {
     NotFound,
     /// 401 `authentication_error`, whose message Claude Code shows to its user.
     Unauthorized,
+}
+
+/// The variable that says what an unknown key is answered with.
+pub const UNKNOWN_KEY_STATUS: &str = "SPILLWAY_UNKNOWN_KEY_STATUS";
+
+/// A text was not one of the two statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 404 or 401")]
+pub struct MalformedStatus;
+
+impl std::str::FromStr for UnknownKey {
+    type Err = MalformedStatus;
+
+    fn from_str(text: &str) -> Result<Self, MalformedStatus> {
+        match text {
+            "404" => Ok(Self::NotFound),
+            "401" => Ok(Self::Unauthorized),
+            _ => Err(MalformedStatus),
+        }
+    }
 }
 
 impl UnknownKey {
@@ -98,6 +120,7 @@ impl Default for Settings {
             plan_url: PLAN_URL.to_owned(),
             bedrock_url: None,
             dialect: Dialect::default(),
+            models: ModelPreset::default(),
             metrics: Metrics::Off,
             unknown_key: UnknownKey::default(),
             keys: CachePolicy::default(),
@@ -166,17 +189,8 @@ impl Deployment {
         let defaults = Settings::default();
         let plan_url = base_url(&variable, "SPILLWAY_PLAN_URL")?.unwrap_or(defaults.plan_url);
         let bedrock_url = base_url(&variable, "SPILLWAY_BEDROCK_URL")?;
-        let unknown_key = match variable("SPILLWAY_UNKNOWN_KEY_STATUS").as_deref() {
-            None | Some("404") => UnknownKey::NotFound,
-            Some("401") => UnknownKey::Unauthorized,
-            Some(_) => {
-                let name = "SPILLWAY_UNKNOWN_KEY_STATUS";
-                return Err(ConfigError::Invalid {
-                    name,
-                    expected: "404 or 401",
-                });
-            }
-        };
+        let unknown_key = word(&variable, UNKNOWN_KEY_STATUS, "404 or 401")?;
+        let models = word(&variable, "SPILLWAY_MODELS", "one or family")?;
         let dialect = match variable("SPILLWAY_DIALECT").as_deref() {
             None | Some("converse") => Dialect::Converse,
             Some("invoke") => Dialect::Invoke,
@@ -217,8 +231,9 @@ impl Deployment {
                 plan_url,
                 bedrock_url,
                 dialect,
+                models: models.unwrap_or(defaults.models),
                 metrics: Metrics::EmbeddedInLog,
-                unknown_key,
+                unknown_key: unknown_key.unwrap_or(defaults.unknown_key),
                 keys,
                 policy,
                 deadlines: defaults.deadlines,
@@ -231,6 +246,19 @@ impl Deployment {
             credentials,
             endpoint_url: base_url(&variable, "AWS_ENDPOINT_URL")?,
         })
+    }
+}
+
+/// A variable that is one of several words.
+fn word<T: std::str::FromStr>(
+    variable: impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, ConfigError> {
+    match variable(name).map(|text| text.parse()) {
+        None => Ok(None),
+        Some(Ok(value)) => Ok(Some(value)),
+        Some(Err(_)) => Err(ConfigError::Invalid { name, expected }),
     }
 }
 
@@ -356,6 +384,11 @@ mod tests {
                 "61",
                 "the environment variable SPILLWAY_REVOCATION_SECONDS must be a whole number of \
                  seconds from 1 to 60",
+            ),
+            (
+                "SPILLWAY_MODELS",
+                "best",
+                "the environment variable SPILLWAY_MODELS must be one or family",
             ),
             (
                 "SPILLWAY_DIALECT",

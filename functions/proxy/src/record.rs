@@ -143,6 +143,7 @@ impl Record {
             request.id = %facts.request_id,
             endpoint = facts.endpoint,
             user.id = key.map(|key| key.user_id.as_str()),
+            user.name = key.and_then(|key| key.user_name.as_deref()),
             key.id = key.map(|key| key.key_id.as_str()),
             team = key.and_then(|key| key.team.as_deref()),
             key.denial = facts.denial.map(Denial::as_str),

@@ -2,6 +2,7 @@
 //! client is told when that does not work either (requirements R1.9 to R1.11).
 
 use dialect::error::Class;
+use domain::bedrock::BedrockSettings;
 use domain::time::Timestamp;
 use domain::verdict::{LimitOf, Verdict};
 use http::header::RETRY_AFTER;
@@ -49,12 +50,16 @@ impl Proxy {
             tracing::error!(%error, key.id = %owner.key, "the Bedrock key does not open");
             Unspilled::Bedrock(sealed(&error))
         })?;
+        let settings = BedrockSettings {
+            preset: key.bedrock.preset.or(Some(self.settings.models)),
+            ..key.bedrock.clone()
+        };
         let call = BedrockCall {
             purpose,
             request_id: request.id.clone(),
             now: self.clock.now(),
             metrics: self.settings.metrics,
-            settings: &key.bedrock,
+            settings: &settings,
             owner,
             token: &token,
             why,

@@ -4,12 +4,16 @@
 //! that a model newer than the table gets the rules of its predecessor instead of a failure. Knows
 //! nothing of requests.
 
+mod check;
 mod name;
+mod preset;
 mod table;
 
-use domain::bedrock::{BedrockModel, BedrockSettings, DEFAULT_MODEL_ID};
+use domain::bedrock::{BedrockModel, BedrockSettings, DEFAULT_MODEL_ID, ModelPreset};
 
+pub use self::check::{UnusableModel, check};
 pub use self::name::{ClaudeName, Family};
+pub use self::preset::CURRENT_MODELS;
 pub use self::table::{Betas, Capabilities, Effort, ForcedTool, ThinkingKinds, ThinkingOff};
 
 /// The model that serves a request.
@@ -51,7 +55,7 @@ pub enum TargetWarning {
 }
 
 /// Finds the model that serves `requested`: the first rule that fits, else a Bedrock id or ARN
-/// just as it was requested, else the default of the settings.
+/// just as it was requested, else what the preset names, else the default of the settings.
 ///
 /// A rule fits the name with or without its date and in any case, so that `claude-opus-4-5` also
 /// serves `claude-opus-4-5-20251101` and `Claude-Opus-4-5[1m]`.
@@ -65,7 +69,10 @@ pub fn resolve(requested: &str, settings: &BedrockSettings) -> Target {
     let target = match rule {
         Some(rule) => serve(&rule.serve, &settings.region),
         None if name::is_bedrock_id(&name) => serve(&BedrockModel::named(name), &settings.region),
-        None => serve(&settings.models.default, &settings.region),
+        None => match settings.preset.and_then(|preset| current(preset, &name)) {
+            Some(model) => serve(&model, &settings.region),
+            None => serve(&settings.models.default, &settings.region),
+        },
     };
     let target = target.unwrap_or_else(|| Target {
         warning: Some(TargetWarning::NotOffered),
@@ -76,6 +83,14 @@ pub fn resolve(requested: &str, settings: &BedrockSettings) -> Target {
     Target {
         long_context,
         ..target
+    }
+}
+
+/// The model that a preset names for a requested one.
+fn current(preset: ModelPreset, requested: &str) -> Option<BedrockModel> {
+    match preset {
+        ModelPreset::One => None,
+        ModelPreset::Family => preset::current_model(requested).map(BedrockModel::named),
     }
 }
 

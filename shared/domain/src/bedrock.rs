@@ -74,6 +74,35 @@ impl Default for ModelMap {
     }
 }
 
+/// Which models serve the requests that no rule of the model map names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelPreset {
+    /// The model map's default serves all of them.
+    #[default]
+    One,
+    /// A request for a Haiku, Sonnet or Opus of any generation is served by that family's current
+    /// model, and any other by the model map's default.
+    Family,
+}
+
+/// A text was not the name of a preset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be one or family")]
+pub struct UnknownPreset;
+
+impl std::str::FromStr for ModelPreset {
+    type Err = UnknownPreset;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPreset> {
+        match text {
+            "one" => Ok(Self::One),
+            "family" => Ok(Self::Family),
+            _ => Err(UnknownPreset),
+        }
+    }
+}
+
 /// A user's Bedrock settings; a key may override them as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BedrockSettings {
@@ -82,6 +111,9 @@ pub struct BedrockSettings {
     /// Which model serves which.
     #[serde(default)]
     pub models: ModelMap,
+    /// What serves the requests that no rule names; the deployment's preset when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<ModelPreset>,
     /// Which API carries the request; the deployment's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
@@ -92,6 +124,7 @@ impl Default for BedrockSettings {
         Self {
             region: DEFAULT_REGION.to_owned(),
             models: ModelMap::default(),
+            preset: None,
             dialect: None,
         }
     }

@@ -11,12 +11,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::time::Timestamp;
 
 const LONG_TERM_PREFIX: &str = "ABSK";
 const SHORT_TERM_PREFIX: &str = "bedrock-api-key-";
-const SHOWN_CHARS: usize = 8;
+/// How many characters of a long-term key's end are shown.
+const SHOWN_CHARS: usize = 4;
+/// How many bytes of a short-term key's SHA-256 are shown.
+const SHOWN_BYTES: usize = 3;
 
 /// A Bedrock API key in full. It cannot be printed, serialised or compared; its memory is
 /// overwritten when it is dropped.
@@ -85,19 +89,24 @@ impl BedrockKey {
         }
     }
 
-    /// What may be shown of the key (requirement R4.6).
+    /// What may be shown of the key (requirement R4.6), such that two keys differ: the kind's prefix, and
+    /// the last four characters of a long-term key or the first six digits of a short-term key's SHA-256.
+    /// All long-term keys of an account begin alike, and all short-term keys end alike.
     pub fn masked(&self) -> String {
-        let prefix = match self.kind() {
-            BedrockKeyKind::LongTerm => LONG_TERM_PREFIX,
-            BedrockKeyKind::ShortTerm => SHORT_TERM_PREFIX,
-        };
-        let shown = match self.kind() {
-            // The characters after `ABSK` encode a fixed text and then the account id.
-            BedrockKeyKind::LongTerm => SHOWN_CHARS - LONG_TERM_PREFIX.len(),
-            BedrockKeyKind::ShortTerm => 0,
-        };
-        let rest = self.expose().strip_prefix(prefix).unwrap_or_default();
-        format!("{prefix}{}…", rest.chars().take(shown).collect::<String>())
+        match self.kind() {
+            BedrockKeyKind::LongTerm => {
+                let key = self.expose();
+                let end = key.get(key.len().saturating_sub(SHOWN_CHARS)..);
+                format!("{LONG_TERM_PREFIX}…{}", end.unwrap_or_default())
+            }
+            BedrockKeyKind::ShortTerm => {
+                let digest = Sha256::digest(self.expose());
+                let shown = digest.iter().take(SHOWN_BYTES);
+                shown.fold(format!("{SHORT_TERM_PREFIX}…"), |mask, byte| {
+                    format!("{mask}{byte:02x}")
+                })
+            }
+        }
     }
 
     /// What a short-term key says of itself. `None` for long-term keys, and when the token has
@@ -154,13 +163,30 @@ mod tests {
     fn both_kinds_parse_and_are_told_apart() {
         let long = BedrockKey::parse("  ABSKQmVkcm9ja0FQSUtleS1hYmNkLWF0LTEyMzQ6eA==\n").unwrap();
         assert_eq!(long.kind(), BedrockKeyKind::LongTerm);
-        assert_eq!(long.masked(), "ABSKQmVk…");
+        assert_eq!(long.masked(), "ABSK…eA==");
         assert_eq!(long.presigned(), None);
         let short = BedrockKey::parse("bedrock-api-key-bm90IGEgdXJs").unwrap();
         assert_eq!(short.kind(), BedrockKeyKind::ShortTerm);
-        assert_eq!(short.masked(), "bedrock-api-key-…");
+        assert_eq!(short.masked(), "bedrock-api-key-…d540f8");
         assert_eq!(short.presigned(), None);
         assert_eq!(format!("{long:?} {short:?}"), "BedrockKey(…) BedrockKey(…)");
+    }
+
+    #[test]
+    fn masks_of_two_keys_of_one_account_differ() {
+        let begin = "ABSKQmVkcm9ja0FQSUtleS1hYmNkLWF0LTEyMzQ1Njc4OTAxMjpz";
+        let masks: Vec<_> = [
+            format!("{begin}ZWNyZXQtb25l"),
+            format!("{begin}ZWNyZXQtdHdv"),
+            "bedrock-api-key-YmVkcm9jay5vbmUmVmVyc2lvbj0x".to_owned(),
+            "bedrock-api-key-YmVkcm9jay50d28mVmVyc2lvbj0x".to_owned(),
+        ]
+        .iter()
+        .map(|key| BedrockKey::parse(key).unwrap().masked())
+        .collect();
+        for (at, mask) in masks.iter().enumerate() {
+            assert!(!masks[at + 1..].contains(mask), "{masks:?}");
+        }
     }
 
     #[test]

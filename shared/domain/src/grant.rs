@@ -17,6 +17,9 @@ pub struct KeyRecord {
     pub key_id: KeyId,
     /// Whose key it is.
     pub user_id: UserId,
+    /// The user's name, for people who read logs. Absent in records made before it was copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
     /// The user's team, for attribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
@@ -122,6 +125,7 @@ mod tests {
         KeyRecord {
             key_id: "key_1".parse().unwrap(),
             user_id: "usr_1".parse().unwrap(),
+            user_name: None,
             team: None,
             masked: AccessKey::from_entropy(&[0; 32]).masked(),
             status,

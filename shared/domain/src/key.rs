@@ -216,15 +216,29 @@ impl ServerSecret {
     /// secrets are equal without opening either (requirement R4.5). `purpose` keeps fingerprints
     /// of different kinds of secret apart.
     pub fn fingerprint(&self, purpose: &str, secret: &str) -> String {
-        let hash = self.versions.first().map(|version| KeyHash {
-            version: version.number,
+        let current = self.versions.first();
+        let hash = current.map(|version| version.fingerprint(purpose, secret));
+        hash.map(|hash| hash.to_string()).unwrap_or_default()
+    }
+
+    /// Whether [`ServerSecret::fingerprint`] returned `fingerprint` for this secret, under any version.
+    pub fn matches_fingerprint(&self, purpose: &str, secret: &str, fingerprint: &str) -> bool {
+        self.versions
+            .iter()
+            .any(|version| version.fingerprint(purpose, secret).to_string() == fingerprint)
+    }
+}
+
+impl SecretVersion {
+    fn fingerprint(&self, purpose: &str, secret: &str) -> KeyHash {
+        KeyHash {
+            version: self.number,
             mac: mac(
-                version.bytes.expose_secret(),
+                self.bytes.expose_secret(),
                 format!("{purpose}\0").as_bytes(),
                 secret.as_bytes(),
             ),
-        });
-        hash.map(|hash| hash.to_string()).unwrap_or_default()
+        }
     }
 }
 
@@ -341,6 +355,10 @@ mod tests {
         assert_eq!(fingerprint, secret.fingerprint("bedrock key", "ABSKa"));
         assert_ne!(fingerprint, secret.fingerprint("bedrock key", "ABSKb"));
         assert_ne!(fingerprint, secret.fingerprint("other", "ABSKa"));
+        let rotated = ServerSecret::new([(1, vec![1; 32]), (2, vec![2; 32])]).unwrap();
+        assert_ne!(fingerprint, rotated.fingerprint("bedrock key", "ABSKa"));
+        assert!(rotated.matches_fingerprint("bedrock key", "ABSKa", &fingerprint));
+        assert!(!rotated.matches_fingerprint("bedrock key", "ABSKb", &fingerprint));
     }
 
     proptest! {

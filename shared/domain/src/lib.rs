@@ -10,6 +10,7 @@
 //! | [`user`] | users and their status |
 //! | [`grant`] | may this key be served now? The record a key resolves to, and the witness that it may |
 //! | [`bedrock`] | a developer's Bedrock settings: region, models, dialect |
+//! | [`region`] | AWS region names |
 //! | [`verdict`] | what an answer from Plan means |
 //! | [`policy`] | what is done about it: defaults, and what a deployment, user or key sets |
 //! | [`breaker`] | when Plan is not asked at all, as a pure transition function |
@@ -26,6 +27,7 @@ pub mod id;
 pub mod key;
 pub mod model_family;
 pub mod policy;
+pub mod region;
 pub mod time;
 pub mod usage;
 pub mod user;

@@ -3,7 +3,7 @@
 use dialect::model::{
     ClaudeName, Effort, Family, TargetWarning, ThinkingKinds, bedrock_id, foundation_id, resolve,
 };
-use domain::bedrock::{BedrockModel, BedrockSettings, ModelMap, ModelRule};
+use domain::bedrock::{BedrockModel, BedrockSettings, ModelMap, ModelPreset, ModelRule};
 
 const ARN: &str =
     "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/abcdefgh1234";
@@ -359,4 +359,145 @@ fn efforts_are_known_by_name_and_ordered() {
         names
     );
     assert_eq!(Effort::read("ludicrous"), None);
+}
+
+#[test]
+fn family_preset_serves_each_family_with_its_current_model() {
+    let family = |region: &str| BedrockSettings {
+        preset: Some(ModelPreset::Family),
+        ..settings(region, &[])
+    };
+    let default = BedrockSettings::default().models.default.id;
+    for (requested, region, served) in [
+        (
+            "claude-opus-5-5",
+            "eu-west-1",
+            "eu.anthropic.claude-opus-5-5",
+        ),
+        (
+            "claude-3-opus-20240229",
+            "us-east-1",
+            "us.anthropic.claude-opus-5-5",
+        ),
+        (
+            "claude-sonnet-4-5[1m]",
+            "us-gov-west-1",
+            "us-gov.anthropic.claude-sonnet-5-5",
+        ),
+        (
+            "Claude-Haiku-latest",
+            "sa-east-1",
+            "global.anthropic.claude-haiku-5-5",
+        ),
+        ("claude-fable-5-2", "us-east-1", default.as_str()),
+        ("gpt-5", "us-east-1", default.as_str()),
+        // What is a Bedrock id already is served as it was requested.
+        (
+            "us.anthropic.claude-opus-4-6-v1",
+            "us-east-1",
+            "us.anthropic.claude-opus-4-6-v1",
+        ),
+    ] {
+        let target = resolve(requested, &family(region));
+        assert_eq!(target.model_id, served, "{requested} in {region}");
+    }
+    assert!(resolve("claude-sonnet-4-5[1m]", &family("eu-west-1")).long_context);
+    // A rule is nearer than the preset.
+    let rule = BedrockSettings {
+        preset: Some(ModelPreset::Family),
+        ..settings(
+            "eu-west-1",
+            &[("claude-opus-*", BedrockModel::named("claude-opus-4-6"))],
+        )
+    };
+    assert_eq!(
+        resolve("claude-opus-5-5", &rule).model_id,
+        "eu.anthropic.claude-opus-4-6-v1"
+    );
+}
+
+#[test]
+fn each_familys_current_model_is_in_the_capability_table() {
+    for (family, model) in dialect::model::CURRENT_MODELS {
+        let rules = [("*", BedrockModel::named(*model))];
+        let target = resolve("x", &settings("eu-west-1", &rules));
+        assert_eq!(target.warning, None, "{family}");
+        assert!(model.contains(family), "{model}");
+    }
+}
+
+#[test]
+fn a_configured_model_is_checked_when_it_is_set() {
+    let check = |id: &str, base_model: Option<&str>| {
+        let model = BedrockModel {
+            id: id.to_owned(),
+            base_model: base_model.map(str::to_owned),
+        };
+        dialect::model::check(&model, "us-west-2").map_err(|error| error.to_string())
+    };
+    let base = Some("anthropic.claude-opus-5-5");
+    for (id, base_model) in [
+        ("claude-opus-5-5", None),
+        ("claude-sonnet-4-5-20250929", None),
+        ("claude-opus-6", None),
+        ("anthropic.claude-sonnet-4-5-20250929-v1:0", None),
+        ("anthropic.claude-3-5-sonnet-20240620-v1:0", None),
+        ("anthropic.claude-3-5-sonnet-20241022-v2:0:51k", None),
+        ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", None),
+        ("us-gov.anthropic.claude-opus-5-5", None),
+        ("us.anthropic.claude-opus-7-1", None),
+        ("in.anthropic.claude-saga-1", base),
+        (
+            "arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-opus-5-5",
+            None,
+        ),
+        (
+            "arn:aws:bedrock:us-west-2:123456789012:application-inference-profile/a1b2",
+            base,
+        ),
+        (
+            "arn:aws-us-gov:bedrock:us-west-2:123456789012:inference-profile/us.anthropic.claude-opus-5-5",
+            None,
+        ),
+    ] {
+        assert_eq!(check(id, base_model), Ok(()), "{id}");
+    }
+    let profile = "arn:aws:bedrock:us-west-2:123456789012:application-inference-profile/a1b2";
+    let elsewhere =
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-5-5";
+    for (id, base_model, expected) in [
+        ("", None, "visible ASCII"),
+        ("claude opus", None, "visible ASCII"),
+        ("amazon.nova-pro-v1:0", None, "not a Claude model"),
+        ("claude-opsu-5-5", None, "not a Claude model"),
+        (
+            "globl.anthropic.claude-opus-5-5",
+            None,
+            "not a Claude model",
+        ),
+        ("usanthropic.claude-opus-5-5", None, "not a Claude model"),
+        (
+            "global.anthropic.claude-sonnet-4-5",
+            None,
+            "did you mean global.anthropic.claude-sonnet-4-5-20250929-v1:0?",
+        ),
+        (
+            "anthropic.claude-opus-5-5-v1",
+            None,
+            "did you mean anthropic.claude-opus-5-5?",
+        ),
+        ("arn:aws:s3:::bucket", None, "not that of a Bedrock model"),
+        (
+            "arn:aws:bedrock:us-west-2:123456789012:guardrail/x",
+            None,
+            "not that of a Bedrock model",
+        ),
+        (elsewhere, None, "is of us-east-1, not of us-west-2"),
+        (profile, None, "does not name its model"),
+        (profile, Some("opus"), "not a Claude model"),
+    ] {
+        let error = check(id, base_model).expect_err(id);
+        assert!(error.contains(expected), "{id}: {error}");
+        assert!(!error.contains("123456789012"), "{error}");
+    }
 }
