@@ -5,7 +5,8 @@
 //! [/STAGE]/v1/messages                      the key in `x-spillway-key`
 //! ```
 //!
-//! The query never matters for routing, and no route redirects.
+//! A base URL that ends in `/v1` works too: `/v1/v1/messages` is `/v1/messages`. The query never matters
+//! for routing, and no route redirects.
 
 use http::{HeaderMap, Method};
 
@@ -76,7 +77,16 @@ fn front<'a>(method: &Method) -> Route<'a> {
 }
 
 fn api<'a>(method: &Method, key: &'a str, plan_path: &'a str) -> Route<'a> {
-    let is_api = plan_path.len() > "/v1/".len() && plan_path.starts_with("/v1/");
+    // A client that appends `/v1/…` to a base URL that ends in `/v1`.
+    let plan_path = match plan_path.strip_prefix("/v1/v1") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            plan_path.get("/v1".len()..).unwrap_or(plan_path)
+        }
+        _ => plan_path,
+    };
+    let is_api = plan_path.len() > "/v1/".len()
+        && plan_path.starts_with("/v1/")
+        && plan_path.bytes().all(is_path_byte);
     // A dot segment would leave /v1/ once the URL is normalised.
     let leaves = plan_path.split('/').any(|segment| {
         matches!(
@@ -99,6 +109,12 @@ fn api<'a>(method: &Method, key: &'a str, plan_path: &'a str) -> Route<'a> {
     }
 }
 
+/// Whether RFC 3986 allows the byte in a path. Any other one, such as a backslash, would be changed when
+/// the URL of the Plan request is made, and the path would no longer be the one that was checked.
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&byte)
+}
+
 /// Splits `/STAGE/ak/KEY/rest` into `KEY` and `/rest`. The stage of API Gateway, or any other
 /// prefix that a proxy in front adds, may come before.
 fn split_at_key(path: &str) -> Option<(&str, &str)> {
@@ -112,14 +128,10 @@ fn split_at_key(path: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// The path from `/v1/` on: `/live/v1/messages` and `/v1/messages` are the same.
+/// The path from the first `/v1/` on: `/live/base/v1/messages` and `/v1/messages` are the same.
 fn after_stage(path: &str) -> &str {
-    if path.starts_with("/v1/") {
-        return path;
-    }
-    let stage_end = path.strip_prefix('/').and_then(|path| path.find('/'));
-    stage_end
-        .and_then(|end| path.get(end + 1..))
+    path.find("/v1/")
+        .and_then(|begin| path.get(begin..))
         .unwrap_or(path)
 }
 
@@ -173,6 +185,33 @@ mod tests {
             ),
             ("GET /ak/K/v1/messages", "PlanOnly K /v1/messages"),
             ("GET /ak/K/v1/models", "PlanOnly K /v1/models"),
+            // A base URL that ends in /v1.
+            ("POST /ak/K/v1/v1/messages", "Messages K /v1/messages"),
+            (
+                "POST /live/ak/K/v1/v1/messages/count_tokens",
+                "CountTokens K /v1/messages/count_tokens",
+            ),
+            ("POST /v1/v1/messages", "Messages HEADER /v1/messages"),
+            ("GET /ak/K/v1/v1", "Nothing"),
+            ("GET /ak/K/v1/v1x/models", "PlanOnly K /v1/v1x/models"),
+            ("POST /ak/K/v1/v1/v1/messages", "PlanOnly K /v1/v1/messages"),
+            // The header with a base path, behind a stage.
+            (
+                "POST /live/base/v1/messages",
+                "Messages HEADER /v1/messages",
+            ),
+            ("GET /live/v1/files/v1/x", "PlanOnly HEADER /v1/files/v1/x"),
+            // What making the URL of the Plan request would change.
+            ("GET /ak/K/v1/..\\..\\api\\oauth\\usage", "Nothing"),
+            ("GET /ak/K/v1/%2e%2e\\x", "Nothing"),
+            ("GET /ak/K/v1/models/{x}", "Nothing"),
+            ("GET /ak/K/v1/models/\"x\"", "Nothing"),
+            ("GET /ak/K/v1/models/a|b^c", "Nothing"),
+            ("GET /ak/K/v1/models/caf\u{e9}", "Nothing"),
+            (
+                "GET /ak/K/v1/models/it's:@a%2Fb",
+                "PlanOnly K /v1/models/it's:@a%2Fb",
+            ),
             ("DELETE /ak/K/v1/files/a%2Fb", "PlanOnly K /v1/files/a%2Fb"),
             ("HEAD /ak/K/api/hello", "Front"),
             ("HEAD /ak/K/", "Front"),
