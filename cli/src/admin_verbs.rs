@@ -1,18 +1,25 @@
 //! `spillway user`, `spillway key`, `spillway bedrock-key` and `spillway breaker`.
 
 use std::io::{IsTerminal as _, Read as _};
-use std::path::Path;
+use std::time::Duration;
 
-use admin::{BreakersOf, Command, NewUser, Outcome};
+use admin::{BreakersOf, Command, NewUser};
 use anyhow::{Context as _, bail};
 use domain::bedrock_key::BedrockKey;
 use local::{LocalAws, LocalError};
 use proxy::clock::Clock;
 use proxy::config::Settings;
 
-use crate::args::{BedrockKeyVerb, BreakerVerb, Common, KeyVerb, UserVerb};
+use crate::args::{self, BedrockKeyVerb, BreakerVerb, Common, KeyVerb, UserVerb};
+use crate::control::Done;
+use crate::folder::Folder;
 use crate::house::House;
-use crate::{control, environment, show};
+use crate::{control, show};
+
+/// How long another command may hold the data folder.
+const IN_USE_FOR: Duration = Duration::from_secs(2);
+/// Between two looks at a folder in use.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) async fn user(verb: UserVerb) -> anyhow::Result<()> {
     match verb {
@@ -110,38 +117,44 @@ async fn carry_out(
     bedrock_key: Option<BedrockKey>,
     common: &Common,
 ) -> anyhow::Result<()> {
-    let data = match &common.data {
-        Some(data) => data.clone(),
-        None => environment::data_folder()?,
-    };
-    let outcome = outcome(command, bedrock_key, &data).await?;
-    show::outcome(&outcome, common.output)
-}
-
-async fn outcome(
-    command: Command,
-    bedrock_key: Option<BedrockKey>,
-    data: &Path,
-) -> anyhow::Result<Outcome> {
-    if !data.is_dir() {
+    let folder = Folder::chosen(common.data.as_deref(), common.demo)?;
+    if folder.is_new() {
+        let up = if common.demo { "up --demo" } else { "up" };
         bail!(
-            "there is no Spillway data in {}; start Spillway once with `spillway up`, or name its \
+            "there is no Spillway data in {}; start Spillway once with `spillway {up}`, or name its \
              folder with --data DIR",
-            data.display()
+            folder.path().display()
         );
     }
-    let aws = match LocalAws::open(data) {
-        Ok(aws) => aws,
-        Err(LocalError::InUse { .. }) => {
-            return control::ask(data, &command, bedrock_key.as_ref()).await;
+    let until = tokio::time::Instant::now() + IN_USE_FOR;
+    let done = loop {
+        let error = match LocalAws::open(folder.path()) {
+            Ok(aws) => break here(aws, command, bedrock_key).await?,
+            Err(error @ LocalError::InUse { .. }) => error,
+            Err(error) => return Err(error.into()),
+        };
+        // `spillway up` listens; another command does not, and is done soon.
+        match control::connect(folder.path()) {
+            Ok(stream) => break control::ask(stream, &command, bedrock_key.as_ref()).await?,
+            Err(_) if tokio::time::Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            Err(_) => return Err(error.into()),
         }
-        Err(error) => return Err(error.into()),
     };
+    show::outcome(&done, &folder, common.output)
+}
+
+async fn here(
+    aws: LocalAws,
+    command: Command,
+    bedrock_key: Option<BedrockKey>,
+) -> anyhow::Result<Done> {
     let http = store::aws::https_client()?;
     let clock = Clock::system();
     let house = House::open(aws, Settings::default(), http, clock.clone()).await?;
-    Ok(house
-        .admin()
-        .execute(command, bedrock_key, clock.now())
-        .await?)
+    let admin = house.admin();
+    let outcome = admin.execute(command, bedrock_key, clock.now()).await?;
+    Ok(Done {
+        outcome,
+        base_url: format!("http://{}", args::LISTEN),
+    })
 }

@@ -7,11 +7,15 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use domain::bedrock::{BedrockModel, Dialect, ModelRule};
+use domain::bedrock::{BedrockModel, Dialect, ModelPreset, ModelRule};
 use domain::id::{KeyId, UserId};
 use local::simulator::plan::DEFAULT_PLAN_REQUESTS;
+use proxy::config::UnknownKey;
 
 pub use self::policy::{Policy, Scope};
+
+/// Where `spillway up` listens unless told otherwise.
+pub const LISTEN: &str = "127.0.0.1:8787";
 
 /// A team proxy for Claude Code: each developer's own Claude plan first, and Amazon Bedrock, with
 /// the developer's own key, when the plan is exhausted.
@@ -48,14 +52,15 @@ pub enum Verb {
 /// Start Spillway on this machine.
 #[derive(Debug, Parser)]
 pub struct Up {
-    /// The folder that keeps users and keys. Default: the platform's data folder.
+    /// The folder that keeps users and keys. Default: the platform's data folder; the demo has one of
+    /// its own.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Keep nothing: everything is gone when Spillway stops.
     #[arg(long, conflicts_with = "data")]
     pub memory: bool,
     /// The address to listen on; port 0 takes any free port.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
     pub listen: SocketAddr,
     /// Allow an address that other machines can reach. Access keys then travel over that network
     /// without TLS: put a TLS proxy in front.
@@ -67,19 +72,29 @@ pub struct Up {
     /// Where the Bedrock Runtime is. Default: AWS's endpoint of each user's region.
     #[arg(long, value_name = "URL")]
     pub bedrock_url: Option<String>,
-    /// Simulate Claude plan and Bedrock on this machine, so that no account is needed. Keeps
-    /// nothing unless --data is given.
+    /// Simulate Claude plan and Bedrock on this machine, so that no account is needed. Users and keys
+    /// are kept apart from the real ones: give --demo to the other commands too.
     #[arg(long, conflicts_with_all = ["plan_url", "bedrock_url"])]
     pub demo: bool,
     /// How many requests the simulated plan answers before it is exhausted.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PLAN_REQUESTS, requires = "demo")]
     pub demo_plan_requests: u64,
+    /// What serves requests on Bedrock, for users and keys without models of their own. Default: one.
+    #[arg(long, value_enum)]
+    pub models: Option<Models>,
+    /// What an unknown access key is answered with: 401, whose message Claude Code shows, or 404, which
+    /// says the least. Default: 401, or what SPILLWAY_UNKNOWN_KEY_STATUS says.
+    #[arg(long, value_name = "STATUS")]
+    pub unknown_key_status: Option<UnknownKey>,
     /// What is printed when Spillway is ready: text, or one line of JSON.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
     /// How much is logged, on standard error.
     #[arg(long, value_enum, default_value_t)]
     pub log_level: LogLevel,
+    /// How the log is written. Default: text when standard error is a terminal, else json.
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
     /// How long open streams may go on after a signal to stop, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub drain: u64,
@@ -98,6 +113,33 @@ pub enum Output {
     Json,
 }
 
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A short line per request, for people.
+    Text,
+    /// A JSON object per line, for programs.
+    Json,
+}
+
+/// What serves requests on Bedrock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Models {
+    /// One model serves all requests.
+    One,
+    /// A request for a Haiku, Sonnet or Opus is served by that family's current model.
+    Family,
+}
+
+impl From<Models> for ModelPreset {
+    fn from(models: Models) -> Self {
+        match models {
+            Models::One => Self::One,
+            Models::Family => Self::Family,
+        }
+    }
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
@@ -108,7 +150,7 @@ pub enum LogLevel {
     /// And one line per request.
     #[default]
     Info,
-    /// And what helps to find a defect. Never keys, prompts or answers.
+    /// And what helps to find a defect, and what of a request was left out for Bedrock. Never keys, prompts or answers.
     Debug,
 }
 
@@ -130,6 +172,9 @@ pub struct Common {
     /// The data folder. Default: the platform's data folder.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// The data of `spillway up --demo`.
+    #[arg(long, conflicts_with = "data")]
+    pub demo: bool,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -147,6 +192,9 @@ pub struct Settings {
     /// The foundation model behind --model, when that is an application inference profile's ARN.
     #[arg(long, value_name = "ID", requires = "model")]
     pub base_model: Option<String>,
+    /// What serves requests on Bedrock that no --map names. With family, --model serves the rest.
+    #[arg(long, value_enum)]
+    pub models: Option<Models>,
     /// Another model for some requests: `claude-opus-*=ID`, or `claude-opus-*=ARN,FOUNDATION_ID`.
     /// May be given several times; the first that fits wins.
     #[arg(long, value_name = "NAME=ID", value_parser = model_rule)]
@@ -184,6 +232,7 @@ impl From<Settings> for admin::Settings {
         Self {
             region: settings.region,
             model: settings.model.map(|id| BedrockModel { id, base_model }),
+            models: settings.models.map(Into::into),
             rules: settings.map,
             dialect: settings.dialect.map(Into::into),
             policy: settings.policy.into(),
@@ -198,10 +247,10 @@ pub enum UserVerb {
     Create {
         /// The user's name.
         name: String,
-        /// What usage is summed by, besides the user.
+        /// What usage is summed by, besides the user: 1 to 64 characters.
         #[arg(long)]
         team: Option<String>,
-        /// Free text.
+        /// Free text: 1 to 500 characters.
         #[arg(long)]
         description: Option<String>,
         /// The user's settings.

@@ -4,8 +4,9 @@
 //! One request per connection: a line of JSON (the command), and a line with the Bedrock API key,
 //! which is empty for all commands but one. One line of JSON comes back.
 
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use admin::{Command, Outcome};
@@ -27,31 +28,70 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Done(Box<Outcome>),
+    Done(Box<Done>),
     Failed(String),
 }
 
-fn socket(data: &Path) -> PathBuf {
-    data.join("control.sock")
+/// What came of a command in the running process.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Done {
+    pub(crate) outcome: Outcome,
+    /// Where that process listens for Claude Code: `http://ADDRESS`.
+    pub(crate) base_url: String,
+}
+
+const SOCKET: &str = "control.sock";
+
+/// Longest path that every Unix takes for a socket: 104 bytes on macOS and 108 on Linux, with the zero
+/// at its end.
+const SOCKET_PATH_BYTES: usize = 103;
+
+/// Calls `with` on the path of a data folder's socket. When that path is too long for a socket, the
+/// process is in the folder meanwhile, and the path is the socket's name alone.
+fn at_socket<T>(data: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let socket = data.join(SOCKET);
+    if socket.as_os_str().len() <= SOCKET_PATH_BYTES {
+        return with(&socket);
+    }
+    let before = std::env::current_dir();
+    std::env::set_current_dir(data)?;
+    let result = with(Path::new(SOCKET));
+    // Where it was may be gone; nothing below needs it.
+    if let Ok(before) = before {
+        let _ = std::env::set_current_dir(before);
+    }
+    result
 }
 
 /// Listens in a data folder whose lock this process holds.
-pub(crate) fn listen(data: &Path) -> std::io::Result<UnixListener> {
-    let socket = socket(data);
-    // Whoever left it there is gone: the lock is ours.
-    match std::fs::remove_file(&socket) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let listener = UnixListener::bind(&socket)?;
-    // The folder is private already, unless someone made it before and otherwise.
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+pub(crate) fn listen(data: &Path) -> io::Result<UnixListener> {
+    let listener = at_socket(data, |socket| {
+        // Whoever left it there is gone: the lock is ours.
+        match std::fs::remove_file(socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = std::os::unix::net::UnixListener::bind(socket)?;
+        // The folder is private already, unless someone made it before and otherwise.
+        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    })?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
 }
 
-/// Serves commands for ever.
-pub(crate) async fn serve(listener: UnixListener, house: House) {
-    let house = Arc::new(house);
+/// Connects to the process that listens in a data folder. An error means that none does.
+pub(crate) fn connect(data: &Path) -> io::Result<UnixStream> {
+    let stream = at_socket(data, |socket| {
+        std::os::unix::net::UnixStream::connect(socket)
+    })?;
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+/// Serves commands for ever, in a process that listens for Claude Code at `base_url`.
+pub(crate) async fn serve(listener: UnixListener, house: House, base_url: String) {
+    let house = Arc::new((house, base_url));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -60,7 +100,7 @@ pub(crate) async fn serve(listener: UnixListener, house: House) {
                 Ok((stream, _)) => {
                     let house = Arc::clone(&house);
                     connections.spawn(async move {
-                        if timeout(PATIENCE, serve_one(stream, &house)).await.is_err() {
+                        if timeout(PATIENCE, serve_one(stream, &house.0, &house.1)).await.is_err() {
                             tracing::warn!("a control connection took too long");
                         }
                     });
@@ -74,11 +114,14 @@ pub(crate) async fn serve(listener: UnixListener, house: House) {
     }
 }
 
-async fn serve_one(stream: UnixStream, house: &House) {
+async fn serve_one(stream: UnixStream, house: &House, base_url: &str) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read.take(2 * LINE_BYTES));
     let answer = match answer(&mut read, house).await {
-        Ok(outcome) => Answer::Done(Box::new(outcome)),
+        Ok(outcome) => Answer::Done(Box::new(Done {
+            outcome,
+            base_url: base_url.to_owned(),
+        })),
         Err(error) => Answer::Failed(format!("{error:#}")),
     };
     let Ok(mut line) = serde_json::to_vec(&answer) else {
@@ -108,16 +151,13 @@ async fn answer(
         .await?)
 }
 
-/// Has the process that holds `data` carry out a command.
+/// Has the process at the other end carry out a command.
 pub(crate) async fn ask(
-    data: &Path,
+    mut stream: UnixStream,
     command: &Command,
     bedrock_key: Option<&BedrockKey>,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<Done> {
     let exchange = async {
-        let mut stream = UnixStream::connect(socket(data))
-            .await
-            .with_context(|| format!("the process that uses {} does not answer", data.display()))?;
         let mut lines = serde_json::to_vec(command)?;
         lines.push(b'\n');
         lines.extend_from_slice(
@@ -130,13 +170,14 @@ pub(crate) async fn ask(
         stream.write_all(&lines).await?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer).await?;
-        anyhow::Ok(serde_json::from_str(&answer)?)
+        serde_json::from_str(&answer)
+            .context("the running Spillway is of another version; stop it, and start this version")
     };
     match timeout(PATIENCE, exchange)
         .await
         .context("the running Spillway does not answer")??
     {
-        Answer::Done(outcome) => Ok(*outcome),
+        Answer::Done(done) => Ok(*done),
         Answer::Failed(reason) => bail!(reason),
     }
 }

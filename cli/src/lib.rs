@@ -2,7 +2,8 @@
 //!
 //! [`house`] puts the functions, the embedded AWS and the settings together; the end-to-end tests
 //! live in the same house. The rest is the `spillway` command: [`args`] is what can be typed, `up`
-//! serves, [`drill`] rehearses, `admin_verbs` carries out the rest on a data folder or, through
+//! serves (`folder` is where its data is, `first_key` what a start finds or creates there, `ready` what it
+//! prints, `log` how it logs), [`drill`] rehearses, `admin_verbs` carries out the rest on a data folder or, through
 //! `control`, in the process that holds it.
 
 mod admin_verbs;
@@ -10,11 +11,17 @@ pub mod args;
 mod control;
 pub mod drill;
 mod environment;
+mod first_key;
+mod folder;
 pub mod house;
+mod log;
+mod ready;
 mod show;
 mod up;
 
 use args::{Args, Verb};
+
+pub use show::error;
 
 /// Carries out what was typed.
 ///

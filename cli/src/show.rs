@@ -4,40 +4,99 @@ use std::io::Write as _;
 
 use admin::{BreakerView, Outcome};
 use comfy_table::{ContentArrangement, Table, presets};
+use domain::bedrock::{BedrockSettings, DEFAULT_REGION, ModelPreset};
 use domain::breaker::BreakerState;
 use domain::time::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::args::Output;
+use crate::control::Done;
+use crate::folder::Folder;
+use crate::ready::claude_code;
 
-/// Prints what came of a command.
-pub(crate) fn outcome(outcome: &Outcome, output: Output) -> anyhow::Result<()> {
+/// Prints what came of a command on a folder.
+pub(crate) fn outcome(done: &Done, folder: &Folder, output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Json => json(outcome),
-        Output::Table => text(&render(outcome)),
+        Output::Json => json(&done.outcome),
+        Output::Table => text(&render(done, folder)),
     }
+}
+
+/// Prints an error: a sentence for people, or JSON for programs, on standard error.
+pub fn error(message: &str, is_json: bool) {
+    let line = if is_json {
+        serde_json::json!({"error": {"message": message}}).to_string()
+    } else {
+        format!("spillway: {message}")
+    };
+    // There is nowhere else to say it.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Prints one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    text(&format!("{}\n", serde_json::to_string(value)?))
+    text(&to_json(value)?)
+}
+
+/// One line of JSON as programs read it: times are RFC 3339 in UTC, and a user's id is `user_id` there
+/// as everywhere else. (In the table and between processes times are milliseconds.)
+pub(crate) fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
+    let value = for_programs(serde_json::to_value(value)?);
+    Ok(format!("{value}\n"))
+}
+
+fn for_programs(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields
+                .into_iter()
+                .map(|(name, value)| match value.as_i64() {
+                    Some(millis) if is_time(&name) => {
+                        (name, Timestamp::from_millis(millis).to_string().into())
+                    }
+                    _ if name == "id" => ("user_id".to_owned(), value),
+                    _ => (name, for_programs(value)),
+                });
+            Value::Object(fields.collect())
+        }
+        Value::Array(values) => values.into_iter().map(for_programs).collect(),
+        other => other,
+    }
+}
+
+/// Whether a field of that name is a [`Timestamp`].
+fn is_time(name: &str) -> bool {
+    name.ends_with("_at") || ["as_of", "at", "lease_until", "since", "until"].contains(&name)
 }
 
 /// Prints text to standard output.
 pub(crate) fn text(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match print(text) {
         // Whoever read it has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }
 }
 
-fn render(outcome: &Outcome) -> String {
-    match outcome {
+/// Prints text to standard output; an error means that nobody may have seen it.
+pub(crate) fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
+fn render(done: &Done, folder: &Folder) -> String {
+    match &done.outcome {
         Outcome::UserCreated(user) => format!(
-            "Created user {} ({}), Bedrock region {}.\nNext: spillway key issue {}\n",
-            user.id, user.name, user.bedrock.region, user.id
+            "Created user {} ({}), Bedrock region {}{}.\nNext: {}\n",
+            user.id,
+            user.name,
+            user.bedrock.region,
+            match user.bedrock.region.as_str() {
+                DEFAULT_REGION => " (default)",
+                _ => "",
+            },
+            folder.command(&format!("key issue {}", user.id))
         ),
         Outcome::Users { users } => {
             let mut table = new_table(&[
@@ -50,16 +109,23 @@ fn render(outcome: &Outcome) -> String {
                     user.team.clone().unwrap_or_default(),
                     word(&user.status),
                     user.bedrock.region.clone(),
-                    user.bedrock.models.default.id.clone(),
+                    models(&user.bedrock),
                     user.created_at.to_string(),
                 ]);
             }
             format!("{table}\n")
         }
         Outcome::KeyIssued(issued) => format!(
-            "Issued key {} to {}. It is shown this once:\n\n  {}\n\nClaude Code uses it with \
-             ANTHROPIC_BASE_URL=http://HOST/ak/{}\nNext: spillway bedrock-key set {}\n",
-            issued.key_id, issued.user_id, issued.access_key, issued.access_key, issued.key_id
+            "Issued key {} to {}. It is shown this once:\n\n  {}\n\nStart Claude Code with:\n\n{}\n\n\
+             Next: {}\n",
+            issued.key_id,
+            issued.user_id,
+            issued.access_key,
+            claude_code(
+                &format!("{}/ak/{}", done.base_url, issued.access_key),
+                folder.is_demo()
+            ),
+            folder.command(&format!("bedrock-key set {}", issued.key_id))
         ),
         Outcome::Keys { keys } => {
             let mut table = new_table(&[
@@ -188,6 +254,15 @@ fn new_table(header: &[&str]) -> Table {
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(header.iter().copied());
     table
+}
+
+/// The models of a user, as far as they fit into a column.
+fn models(bedrock: &BedrockSettings) -> String {
+    let default = &bedrock.models.default.id;
+    match bedrock.preset {
+        Some(ModelPreset::Family) => format!("family, else {default}"),
+        Some(ModelPreset::One) | None => default.clone(),
+    }
 }
 
 /// The name of a unit variant, as it is stored.

@@ -1,21 +1,17 @@
 //! `spillway up`: everything on loopback, in one process.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use admin::{Command, IssuedKey, NewUser, Outcome, Settings};
 use anyhow::{Context as _, bail};
 use axum::serve::ListenerExt as _;
-use domain::bedrock_key::BedrockKey;
-use domain::grant::KeyStatus;
+use domain::id::KeyId;
 use domain::policy::PolicyChange;
-use local::simulator::bedrock::{BedrockOptions, DEMO_BEDROCK_API_KEY};
+use local::simulator::bedrock::BedrockOptions;
 use local::simulator::plan::PlanOptions;
 use local::{LocalAws, simulator};
 use proxy::clock::Clock;
-use proxy::config::parse_base_url;
-use serde::Serialize;
-use store::access::ListedKey;
+use proxy::config::{Settings, UnknownKey, parse_base_url};
 use store::directory::CachePolicy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,8 +19,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::args::{self, Output};
+use crate::first_key::Offered;
+use crate::folder::Folder;
 use crate::house::House;
-use crate::{control, environment, show};
+use crate::ready::{Demo, Ready, Started};
+use crate::{control, environment, first_key, log, show};
 
 /// A read of the embedded table costs a fraction of a millisecond, so a revoked key need not live
 /// longer than this.
@@ -32,12 +31,7 @@ const LOCAL_REVOCATION: Duration = Duration::from_secs(1);
 const HOUSEKEEPING: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_env_filter(proxy::log::filter(args.log_level.as_str()))
-        .init();
+    log::start(args.log_format, args.log_level);
     if !args.listen.ip().is_loopback() && !args.allow_remote {
         bail!(
             "{} can be reached from other machines, and access keys would travel there without TLS; \
@@ -45,51 +39,60 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
             args.listen
         );
     }
-    let mut settings = proxy::config::Settings {
-        keys: CachePolicy {
-            revocation_bound: LOCAL_REVOCATION,
-            negative: LOCAL_REVOCATION,
-            breaker: LOCAL_REVOCATION,
-            ..CachePolicy::default()
-        },
-        ..proxy::config::Settings::default()
+    let clock = Clock::system();
+    let mut settings = settings(&args)?;
+    let folder = match args.memory {
+        true => None,
+        false => Some(Folder::chosen(args.data.as_deref(), args.demo)?),
     };
-    // No gateway in front ends a stream after a quarter of an hour.
-    settings.deadlines.total = Duration::from_hours(2);
-    let policy = PolicyChange::from(args.policy).checked()?;
-    settings.policy = settings.policy.with(&policy);
-    settings.plan_url = base_url("--plan-url", &args.plan_url)?;
-    settings.bedrock_url = args
-        .bedrock_url
-        .as_deref()
-        .map(|url| base_url("--bedrock-url", url))
-        .transpose()?;
-
+    if let Some(folder) = &folder {
+        folder.check(args.demo)?;
+    }
+    let offered = if args.demo {
+        Offered::by_the_demo()?
+    } else {
+        Offered::by_the_environment(clock.now())
+    };
+    // Whatever can fail comes before the first file: a start that fails leaves nothing.
+    if folder.as_ref().is_none_or(Folder::is_new) {
+        offered.check()?;
+    }
+    let listener = TcpListener::bind(args.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}; stop what listens there, or give another address with --listen",
+            args.listen
+        )
+    })?;
+    let base_url = format!("http://{}", listener.local_addr()?);
     let mut background = JoinSet::new();
     let demo = if args.demo {
-        let demo = Demo::start(args.demo_plan_requests, &mut background).await?;
+        let demo = start_simulators(args.demo_plan_requests, &mut background).await?;
         settings.plan_url.clone_from(&demo.plan_url);
         settings.bedrock_url = Some(demo.bedrock_url.clone());
         Some(demo)
     } else {
         None
     };
-
-    let aws = match &args.data {
-        Some(data) => LocalAws::open(data)?,
-        None if args.memory || args.demo => LocalAws::memory()?,
-        None => LocalAws::open(&environment::data_folder()?)?,
+    let aws = match &folder {
+        Some(folder) => folder.open()?,
+        None => LocalAws::memory()?,
     };
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
-    let clock = Clock::system();
-    let plan_url = settings.plan_url.clone();
+    let started = Started {
+        base_url: base_url.clone(),
+        plan_url: settings.plan_url.clone(),
+        preset: settings.models,
+        demo,
+        folder: folder.as_ref(),
+    };
     let house = House::open(aws, settings, store::aws::https_client()?, clock.clone()).await?;
-    if let Some(data) = house.aws().folder() {
-        match control::listen(data) {
+    let signals = Signals::listen()?;
+    let found = first_key::find_or_create(&house, offered, folder.as_ref()).await?;
+    let issued = found.issued.as_ref().map(|issued| issued.key_id.clone());
+    let ready = Ready::new(started, found);
+    if let Some(folder) = &folder {
+        match control::listen(folder.path()) {
             Ok(listener) => {
-                background.spawn(control::serve(listener, house.clone()));
+                background.spawn(control::serve(listener, house.clone(), base_url));
             }
             Err(error) => {
                 tracing::warn!(%error, "other spillway commands cannot reach this process");
@@ -103,16 +106,64 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
         })
         .await;
     });
-
-    let signals = Signals::listen()?;
-    let ready = Ready::new(&house, listener.local_addr()?, plan_url, demo).await?;
-    match args.output {
-        Output::Json => show::json(&ready)?,
-        Output::Table => show::text(&ready.to_text())?,
-    }
+    show_ready(&ready, args.output, issued, &house).await?;
     serve(listener, &house, signals, Duration::from_secs(args.drain)).await?;
     background.shutdown().await;
     Ok(())
+}
+
+/// The proxy's settings on one machine.
+fn settings(args: &args::Up) -> anyhow::Result<Settings> {
+    let mut settings = Settings {
+        keys: CachePolicy {
+            revocation_bound: LOCAL_REVOCATION,
+            negative: LOCAL_REVOCATION,
+            breaker: LOCAL_REVOCATION,
+            ..CachePolicy::default()
+        },
+        // Guessing a key over loopback is no threat, and a client that blames the model is misleading.
+        unknown_key: match args.unknown_key_status {
+            Some(status) => status,
+            None => environment::unknown_key()?.unwrap_or(UnknownKey::Unauthorized),
+        },
+        models: args.models.map(Into::into).unwrap_or_default(),
+        ..Settings::default()
+    };
+    // No gateway in front ends a stream after a quarter of an hour.
+    settings.deadlines.total = Duration::from_hours(2);
+    let policy = PolicyChange::from(args.policy.clone()).checked()?;
+    settings.policy = settings.policy.with(&policy);
+    settings.plan_url = base_url("--plan-url", &args.plan_url)?;
+    settings.bedrock_url = args
+        .bedrock_url
+        .as_deref()
+        .map(|url| base_url("--bedrock-url", url))
+        .transpose()?;
+    Ok(settings)
+}
+
+/// Prints that Spillway is ready. A key that was issued and cannot be shown is revoked: the next start
+/// issues another.
+async fn show_ready(
+    ready: &Ready,
+    output: Output,
+    issued: Option<KeyId>,
+    house: &House,
+) -> anyhow::Result<()> {
+    let text = match output {
+        Output::Json => show::to_json(ready)?,
+        Output::Table => ready.to_text(),
+    };
+    match (show::print(&text), issued) {
+        (Err(error), Some(key_id)) => {
+            first_key::revoke(house, key_id).await?;
+            Err(error).context(
+                "the new access key could not be printed and was revoked; start again for another one",
+            )
+        }
+        (Err(error), None) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn base_url(argument: &str, text: &str) -> anyhow::Result<String> {
@@ -121,35 +172,66 @@ fn base_url(argument: &str, text: &str) -> anyhow::Result<String> {
     })
 }
 
-/// The signals to stop. They are listened for before anybody is told that Spillway is ready: whoever
+/// The signals to stop: an interrupt, a request to terminate, and the end of the terminal. They are listened for before anybody is told that Spillway is ready: whoever
 /// starts it may stop it at once.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// `None` when whoever started the process had it ignore hangups, as `nohup` does.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
+        let hangup = (!ignores_hangups()).then(|| signal(SignalKind::hangup()));
         Ok(Self {
             interrupt,
             terminate,
+            hangup: hangup.transpose()?,
         })
     }
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        let Self {
+            interrupt,
+            terminate,
+            hangup,
+        } = self;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hung_up => {}
+        }
+    }
+}
+
+/// Whether this process was started with hangups ignored. Linux tells in a mask of ignored signals,
+/// where the hangup is the lowest bit; other systems are taken not to ignore it.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Serves until a signal to stop, then lets open streams finish, for `drain` at most.
 async fn serve(
     listener: TcpListener,
     house: &House,
-    signals: Signals,
+    mut signals: Signals,
     drain: Duration,
 ) -> anyhow::Result<()> {
-    let Signals {
-        mut interrupt,
-        mut terminate,
-    } = signals;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let listener = listener.tap_io(|connection| {
         // Without this, small events wait for the one before to be acknowledged.
@@ -163,8 +245,7 @@ async fn serve(
     let mut server = std::pin::pin!(server.into_future());
     tokio::select! {
         result = &mut server => return Ok(result?),
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = signals.next() => {}
     }
     tracing::info!("stopping: open answers may finish");
     let _ = stop.send(());
@@ -174,242 +255,35 @@ async fn serve(
         } else {
             tracing::warn!("some answers did not finish in time");
         },
-        _ = interrupt.recv() => tracing::warn!("stopped at once"),
-        _ = terminate.recv() => tracing::warn!("stopped at once"),
+        () = signals.next() => tracing::warn!("stopped at once"),
     }
     Ok(())
 }
 
-/// The two simulated upstreams.
-#[derive(Clone, Debug, Serialize)]
-struct Demo {
-    plan_url: String,
-    bedrock_url: String,
-    #[serde(skip)]
+/// Starts the two simulated upstreams.
+async fn start_simulators(
     plan_requests: u64,
-}
-
-impl Demo {
-    async fn start(plan_requests: u64, background: &mut JoinSet<()>) -> anyhow::Result<Self> {
-        let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        // Slow enough that one can see it stream.
-        let pace = Duration::from_millis(15);
-        let options = PlanOptions {
-            requests: Some(plan_requests),
-            pace,
-            ..PlanOptions::default()
-        };
-        let (plan, serve_plan) = simulator::plan::serve(loopback().await?, options)?;
-        let options = BedrockOptions {
-            pace,
-            ..BedrockOptions::default()
-        };
-        let (bedrock, serve_bedrock) = simulator::bedrock::serve(loopback().await?, options)?;
-        background.spawn(serve_plan);
-        background.spawn(serve_bedrock);
-        Ok(Self {
-            plan_url: plan.url(),
-            bedrock_url: bedrock.url(),
-            plan_requests,
-        })
-    }
-}
-
-/// What is printed when Spillway is ready. The access key is in it at the first start only.
-#[derive(Serialize)]
-struct Ready {
-    base_url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access_key: Option<String>,
-    /// What Claude Code's `ANTHROPIC_BASE_URL` must be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    anthropic_base_url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_id: Option<String>,
-    /// The data folder; `null` when nothing is kept.
-    data: Option<String>,
-    plan_url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bedrock_key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    demo: Option<Demo>,
-}
-
-impl Ready {
-    /// At the first start makes a user and a key; registers a Bedrock API key when one is at hand.
-    async fn new(
-        house: &House,
-        address: SocketAddr,
-        plan_url: String,
-        demo: Option<Demo>,
-    ) -> anyhow::Result<Self> {
-        let offered = match &demo {
-            Some(_) => Some(DEMO_BEDROCK_API_KEY.to_owned()),
-            None => environment::bedrock_api_key(),
-        };
-        let offered = offered
-            .map(|text| BedrockKey::parse(&text))
-            .transpose()
-            .context("AWS_BEARER_TOKEN_BEDROCK")?;
-        let region = if demo.is_some() {
-            None
-        } else {
-            environment::region()
-        };
-        let issued = first_key(house, region).await?;
-        let mut key = only_key(house).await?;
-        if let (Some(offered), Some(only)) = (offered, &key) {
-            let bound = only
-                .bedrock_key
-                .as_ref()
-                .map(|bound| bound.bedrock_key_masked.clone());
-            register(house, only, offered, bound.is_some()).await?;
-            key = only_key(house).await?;
-        }
-        let base_url = format!("http://{address}");
-        let access_key = issued.map(|issued| issued.access_key);
-        Ok(Self {
-            anthropic_base_url: access_key
-                .as_ref()
-                .map(|key| format!("{base_url}/ak/{key}")),
-            base_url,
-            access_key,
-            user_id: key.as_ref().map(|key| key.record.user_id.to_string()),
-            key_id: key.as_ref().map(|key| key.record.key_id.to_string()),
-            data: house.aws().folder().map(|data| data.display().to_string()),
-            plan_url,
-            region: key.as_ref().map(|key| key.record.bedrock.region.clone()),
-            bedrock_key: key
-                .and_then(|key| key.bedrock_key)
-                .map(|key| key.bedrock_key_masked),
-            demo,
-        })
-    }
-
-    fn to_text(&self) -> String {
-        let mut lines = vec![
-            format!("Spillway is ready on {}", self.base_url),
-            String::new(),
-        ];
-        match &self.demo {
-            Some(demo) => lines.push(format!(
-                "  plan     simulated: {} requests, then its limit is reached",
-                demo.plan_requests
-            )),
-            None => lines.push(format!("  plan     {}", self.plan_url)),
-        }
-        let bedrock = match (&self.demo, &self.bedrock_key, &self.region, &self.key_id) {
-            (Some(_), ..) => "simulated".to_owned(),
-            (None, Some(key), Some(region), _) => format!("key {key}, region {region}"),
-            (None, None, _, Some(key_id)) => {
-                format!("no API key yet; add one with: spillway bedrock-key set {key_id}")
-            }
-            _ => "per access key; see: spillway key list".to_owned(),
-        };
-        lines.push(format!("  bedrock  {bedrock}"));
-        let data = self
-            .data
-            .as_deref()
-            .unwrap_or("in memory only, gone when Spillway stops");
-        lines.push(format!("  data     {data}"));
-        lines.push(String::new());
-        match (&self.access_key, &self.anthropic_base_url) {
-            (Some(key), Some(url)) => {
-                lines.push(format!("Your access key, shown this once: {key}"));
-                lines.push("Start Claude Code with:".to_owned());
-                lines.push(String::new());
-                let credential = match &self.demo {
-                    Some(_) => " ANTHROPIC_AUTH_TOKEN=demo",
-                    None => "",
-                };
-                lines.push(format!("  ANTHROPIC_BASE_URL={url}{credential} claude"));
-            }
-            _ => lines.push(format!(
-                "Access keys issued before go on working: ANTHROPIC_BASE_URL={}/ak/YOUR_KEY claude",
-                self.base_url
-            )),
-        }
-        lines.push(String::new());
-        lines.join("\n")
-    }
-}
-
-/// The first start is the one that finds no user.
-async fn first_key(house: &House, region: Option<String>) -> anyhow::Result<Option<IssuedKey>> {
-    let now = house.clock().now();
-    let admin = house.admin();
-    match admin.execute(Command::ListUsers, None, now).await? {
-        Outcome::Users { users } if users.is_empty() => {}
-        _ => return Ok(None),
-    }
-    let settings = Settings {
-        region,
-        ..Settings::default()
+    background: &mut JoinSet<()>,
+) -> anyhow::Result<Demo> {
+    let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    // Slow enough that one can see it stream.
+    let pace = Duration::from_millis(15);
+    let options = PlanOptions {
+        requests: Some(plan_requests),
+        pace,
+        ..PlanOptions::default()
     };
-    let new = NewUser {
-        name: "me".to_owned(),
-        settings,
-        ..NewUser::default()
+    let (plan, serve_plan) = simulator::plan::serve(loopback().await?, options)?;
+    let options = BedrockOptions {
+        pace,
+        ..BedrockOptions::default()
     };
-    let Outcome::UserCreated(user) = admin.execute(Command::CreateUser(new), None, now).await?
-    else {
-        bail!("the first user was not created");
-    };
-    let issue = Command::IssueKey {
-        user_id: user.id,
-        settings: Settings::default(),
-    };
-    let Outcome::KeyIssued(issued) = admin.execute(issue, None, now).await? else {
-        bail!("the first key was not issued");
-    };
-    Ok(Some(issued))
-}
-
-/// The active key, when there is exactly one: then there is no doubt whose Bedrock key it is that
-/// lies in the environment.
-async fn only_key(house: &House) -> anyhow::Result<Option<ListedKey>> {
-    let all = Command::ListKeys { user_id: None };
-    let Outcome::Keys { keys } = house
-        .admin()
-        .execute(all, None, house.clock().now())
-        .await?
-    else {
-        return Ok(None);
-    };
-    let mut active = keys
-        .into_iter()
-        .filter(|key| key.record.status == KeyStatus::Active);
-    match (active.next(), active.next()) {
-        (Some(only), None) => Ok(Some(only)),
-        _ => Ok(None),
-    }
-}
-
-async fn register(
-    house: &House,
-    key: &ListedKey,
-    offered: BedrockKey,
-    is_replacement: bool,
-) -> anyhow::Result<()> {
-    let set = Command::SetBedrockKey {
-        key_id: key.record.key_id.clone(),
-        region: None,
-    };
-    match house
-        .admin()
-        .execute(set, Some(offered), house.clock().now())
-        .await
-    {
-        Ok(_) => Ok(()),
-        // The key registered before may still be good.
-        Err(error) if is_replacement => {
-            tracing::warn!(%error, "AWS_BEARER_TOKEN_BEDROCK was not registered");
-            Ok(())
-        }
-        Err(error) => Err(error).context("AWS_BEARER_TOKEN_BEDROCK"),
-    }
+    let (bedrock, serve_bedrock) = simulator::bedrock::serve(loopback().await?, options)?;
+    background.spawn(serve_plan);
+    background.spawn(serve_bedrock);
+    Ok(Demo {
+        plan_url: plan.url(),
+        bedrock_url: bedrock.url(),
+        plan_requests,
+    })
 }

@@ -9,154 +9,18 @@
     reason = "a story that cannot go on has failed, and should say where"
 )]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+mod first_start;
+mod messages;
+mod models_and_regions;
+mod request_log;
+mod running;
+mod serving;
 
-use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _};
 
-const SPILLWAY: &str = env!("CARGO_BIN_EXE_spillway");
-const CREDENTIAL: &str = "sk-ant-oat01-canary-credential-of-the-client";
-const BEDROCK_KEY: &str = "ABSKY2FuYXJ5LWF0LTAwMDAwMDAwMDAwMDpjYW5hcnkta2V5";
+use serde_json::Value;
 
-/// A running `spillway up`.
-struct Running {
-    process: Child,
-    stdout: BufReader<ChildStdout>,
-    ready: Value,
-}
-
-fn spillway(arguments: &[&str]) -> Command {
-    let mut command = Command::new(SPILLWAY);
-    command.env_clear().args(arguments);
-    command
-}
-
-fn up(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
-    let mut command = spillway(&["up", "--listen", "127.0.0.1:0", "--output", "json"]);
-    command
-        .arg("--data")
-        .arg(data)
-        .args(arguments)
-        .envs(environment.iter().copied());
-    let mut process = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("spillway starts");
-    let mut stdout = BufReader::new(process.stdout.take().unwrap());
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
-        let mut complaint = String::new();
-        process
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut complaint)
-            .unwrap();
-        panic!("{line:?} {complaint}")
-    });
-    Running {
-        process,
-        stdout,
-        ready,
-    }
-}
-
-impl Running {
-    fn word(&self, name: &str) -> &str {
-        self.ready[name]
-            .as_str()
-            .unwrap_or_else(|| panic!("no {name} in {}", self.ready))
-    }
-
-    fn terminate(&self) {
-        let id = self.process.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    /// Stops it and returns everything it printed after the ready line.
-    fn stop(mut self) -> String {
-        self.terminate();
-        let mut printed = String::new();
-        self.stdout.read_to_string(&mut printed).unwrap();
-        self.process
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut printed)
-            .unwrap();
-        let status = self.process.wait().unwrap();
-        assert_eq!(status.code(), Some(0), "{printed}");
-        printed
-    }
-
-    /// Begins a request; the answer is read from the stream.
-    fn send(&self, access_key: &str, prompt: &str) -> TcpStream {
-        let address = self.word("base_url").strip_prefix("http://").unwrap();
-        let body = json!({
-            "model": "claude-opus-5-5",
-            "max_tokens": 100,
-            "stream": true,
-            "messages": [{"role": "user", "content": prompt}],
-        })
-        .to_string();
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(
-            stream,
-            "POST /ak/{access_key}/v1/messages HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-             authorization: Bearer {CREDENTIAL}\r\nanthropic-version: 2023-06-01\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        stream
-    }
-
-    fn ask(&self, access_key: &str, prompt: &str) -> String {
-        let mut answer = String::new();
-        self.send(access_key, prompt)
-            .read_to_string(&mut answer)
-            .unwrap();
-        answer
-    }
-}
-
-fn verb(data: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut command = spillway(arguments);
-    command.arg("--data").arg(data);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut process = command.spawn().unwrap();
-    // It may have refused before it read.
-    let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
-    process.wait_with_output().unwrap()
-}
-
-fn verb_json(data: &Path, arguments: &[&str], input: &str) -> Value {
-    let mut arguments = arguments.to_vec();
-    arguments.extend(["--output", "json"]);
-    let output = verb(data, &arguments, input);
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {complaint}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn complaint(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1));
-    assert!(output.stdout.is_empty());
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
+use crate::running::{BEDROCK_KEY, CREDENTIAL, complaint, spillway, up, verb, verb_json};
 
 #[test]
 fn the_first_start_makes_a_key_and_later_starts_find_it_again() {
@@ -237,8 +101,13 @@ fn an_open_breaker_is_shown_and_reset_and_outlives_a_restart() {
     let breaker = &shown["breakers"][0];
     assert_eq!(breaker["state"], "open", "{shown}");
     assert_eq!(breaker["because"], "usage_limit");
-    let open_for = breaker["until"].as_i64().unwrap() - breaker["since"].as_i64().unwrap();
-    assert_eq!(open_for, 900_000, "no longer than the deployment's policy");
+    let time = |name: &str| -> jiff::Timestamp { breaker[name].as_str().unwrap().parse().unwrap() };
+    let open_for = time("until").duration_since(time("since"));
+    assert_eq!(
+        open_for.as_millis(),
+        900_000,
+        "no longer than the deployment's policy"
+    );
     let key = key.to_owned();
     first.stop();
 
@@ -285,7 +154,8 @@ fn a_bedrock_key_in_the_environment_is_registered_with_its_region() {
         ("AWS_REGION", "eu-central-1"),
     ];
     let started = up(folder.path(), &[], &environment);
-    assert_eq!(started.word("bedrock_key"), "ABSKY2Fu…");
+    let bedrock_key = &started.ready["bedrock_key"];
+    assert_eq!(bedrock_key["bedrock_key_masked"], "ABSK…a2V5");
     assert_eq!(started.word("region"), "eu-central-1");
     started.stop();
 
@@ -308,7 +178,7 @@ fn the_tools_work_through_the_running_process_and_on_the_folder() {
     let data = folder.path();
     let running = up(data, &["--demo"], &[]);
     let user = verb_json(data, &["user", "create", "Ada", "--team", "engines"], "");
-    let user_id = user["id"].as_str().unwrap();
+    let user_id = user["user_id"].as_str().unwrap();
     let issued = verb_json(data, &["key", "issue", user_id], "");
     let (key_id, key) = (
         issued["key_id"].as_str().unwrap(),
@@ -321,7 +191,7 @@ fn the_tools_work_through_the_running_process_and_on_the_folder() {
         BEDROCK_KEY,
     );
     assert_eq!(bound["region"], "us-west-2");
-    assert_eq!(bound["bedrock_key"]["bedrock_key_masked"], "ABSKY2Fu…");
+    assert_eq!(bound["bedrock_key"]["bedrock_key_masked"], "ABSK…a2V5");
     running.stop();
 
     let listed = verb_json(data, &["key", "list", "--user", user_id], "");
@@ -332,14 +202,14 @@ fn the_tools_work_through_the_running_process_and_on_the_folder() {
     let table = verb(data, &["key", "list"], "");
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(
-        table.contains(key_id) && table.contains("ABSKY2Fu…"),
+        table.contains(key_id) && table.contains("ABSK…a2V5"),
         "{table}"
     );
     assert!(!table.contains(key), "{table}");
 
     verb_json(data, &["key", "revoke", key_id], "");
     let again = up(data, &["--demo"], &[]);
-    assert!(again.ask(key, "hello").starts_with("HTTP/1.1 404"));
+    assert!(again.ask(key, "hello").starts_with("HTTP/1.1 401"));
     again.stop();
 }
 
@@ -352,7 +222,8 @@ fn mistakes_are_told_with_what_to_do() {
 
     let running = up(&data, &["--demo"], &[]);
     let text = complaint(
-        &spillway(&["up", "--data", data.to_str().unwrap()])
+        &spillway(&["up", "--demo", "--listen", "127.0.0.1:0"])
+            .args(["--data", data.to_str().unwrap()])
             .output()
             .unwrap(),
     );
@@ -391,7 +262,10 @@ fn a_signal_to_stop_lets_an_open_answer_finish() {
     let folder = tempfile::tempdir().unwrap();
     let running = up(folder.path(), &["--demo"], &[]);
     let prompt = r#"[[plan:{"step":"slow","events_ms":60}]] hello"#;
-    let mut answer = BufReader::new(running.send(running.word("access_key"), prompt));
+    let mut answer = BufReader::new(running.send(
+        &format!("/ak/{}/v1/messages", running.word("access_key")),
+        prompt,
+    ));
     let mut text = String::new();
     while !text.contains("content_block_delta") {
         assert_ne!(answer.read_line(&mut text).unwrap(), 0, "{text}");
@@ -399,13 +273,7 @@ fn a_signal_to_stop_lets_an_open_answer_finish() {
     running.terminate();
     answer.read_to_string(&mut text).unwrap();
     assert!(text.contains("event: message_stop"), "{text}");
-    running.stop_after_signal();
-}
-
-impl Running {
-    fn stop_after_signal(mut self) {
-        assert_eq!(self.process.wait().unwrap().code(), Some(0));
-    }
+    running.printed();
 }
 
 #[test]
@@ -428,6 +296,9 @@ fn no_secret_is_ever_printed() {
     failing.ask(&format!("{key}x"), "prompt-canary");
     let mut printed = failing.stop();
 
+    // The demo has a folder of its own.
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
     let demo = up(
         data,
         &[
@@ -439,6 +310,7 @@ fn no_secret_is_ever_printed() {
         ],
         &environment,
     );
+    let demo_key = demo.word("access_key").to_owned();
     for marker in [
         "",
         "[[bedrock:cut]]",
@@ -446,7 +318,7 @@ fn no_secret_is_ever_printed() {
         "[[bedrock:error]]",
         "[[bedrock:auth]]",
     ] {
-        demo.ask(&key, &format!("prompt-canary {marker}"));
+        demo.ask(&demo_key, &format!("prompt-canary {marker}"));
     }
     let key_id = demo.word("key_id").to_owned();
     let set = verb(data, &["bedrock-key", "set", &key_id], BEDROCK_KEY);
@@ -462,6 +334,7 @@ fn no_secret_is_ever_printed() {
     for (what, secret) in [
         ("access key", key.as_str()),
         ("access key, without its prefix", &key[3..]),
+        ("demo's access key", &demo_key[3..]),
         ("Bedrock key", BEDROCK_KEY),
         (
             "Bedrock key, its part after the account",
