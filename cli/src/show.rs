@@ -6,6 +6,7 @@ use admin::{BreakerView, Outcome};
 use comfy_table::{ContentArrangement, Table, presets};
 use domain::bedrock::{BedrockSettings, DEFAULT_REGION, ModelPreset};
 use domain::breaker::BreakerState;
+use domain::id::UserId;
 use domain::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -55,7 +56,7 @@ fn for_programs(value: Value) -> Value {
                     Some(millis) if is_time(&name) => {
                         (name, Timestamp::from_millis(millis).to_string().into())
                     }
-                    _ if name == "id" => ("user_id".to_owned(), value),
+                    _ if name == "id" && is_user_id(&value) => ("user_id".to_owned(), value),
                     _ => (name, for_programs(value)),
                 });
             Value::Object(fields.collect())
@@ -63,6 +64,12 @@ fn for_programs(value: Value) -> Value {
         Value::Array(values) => values.into_iter().map(for_programs).collect(),
         other => other,
     }
+}
+
+fn is_user_id(value: &Value) -> bool {
+    value
+        .as_str()
+        .is_some_and(|text| text.parse::<UserId>().is_ok())
 }
 
 /// Whether a field of that name is a [`Timestamp`].
