@@ -115,7 +115,7 @@ pub struct Capabilities {
     /// Whether cache points may carry `ttl`.
     pub cache_ttl: bool,
     /// Whether an output format (JSON schema) and `strict` tools are taken. Recorded refusals
-    /// ("output_config.format: Extra inputs are not permitted", 2026): Opus 4.7, 4.8 and 5 and
+    /// (`output_config.format: Extra inputs are not permitted`, 2026): Opus 4.7, 4.8 and 5 and
     /// Sonnet 5. For the 5.5 models and Fable no answer of AWS is recorded; the model map of
     /// `BerriAI/litellm` says yes for some, so that false is the careful reading.
     pub structured_output: bool,

@@ -80,11 +80,10 @@ pub(super) fn turns<'r>(
         }
     }
     let mut turns = pair_tools(spoken, losses).map_err(|fault| fault.within("messages"))?;
-    let first = turns.iter().find(|turn| turn.role != Role::System);
-    let Some(first) = first.map(|turn| turn.role) else {
+    if turns.iter().all(|turn| turn.role == Role::System) {
         return Err(Fault::new("at least one message is required").within("messages"));
-    };
-    if first == Role::Assistant {
+    }
+    if turns.first().is_some_and(|turn| turn.role != Role::User) {
         // Anthropic takes a conversation that the assistant begins; Bedrock wants the user first.
         losses.add("messages.first_user");
         let placeholder = Turn {

@@ -302,6 +302,23 @@ fn conversation_that_the_assistant_begins_is_answered() {
         ..Ask::default()
     };
     assert_snapshot!(native.body(&body)["messages"], @r#"[{"role":"user","content":[{"type":"text","text":"(empty)"}]},{"role":"assistant","content":[{"type":"text","text":"summary so far"}]},{"role":"user","content":[{"type":"text","text":"go on"}]}]"#);
+    let system_first = messages(json!([
+        {"role": "system", "content": "s"},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": "u"},
+    ]));
+    let native = Ask {
+        model: OPUS_5_5,
+        ..native
+    };
+    let roles = native.body(&system_first)["messages"].clone();
+    let roles: Vec<_> = roles
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|turn| turn["role"].clone())
+        .collect();
+    assert_eq!(roles, ["user", "system", "assistant", "user"]);
 }
 
 #[test]
