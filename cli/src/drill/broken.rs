@@ -30,7 +30,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         after,
         content: vec![],
     };
-    vec![
+    let mut all = vec![
         five_hundreds(),
         broken_falls_back(),
         broken_once(
@@ -39,29 +39,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             Step::Status { status: 502 },
             502,
             "text/html",
-        ),
-        broken_once(
-            "challenge-page",
-            "403, a web page of what stands before Plan: no matter of the developer's login",
-            Step::Raw {
-                status: 403,
-                headers: [("content-type".to_owned(), "text/html".to_owned())].into(),
-                body: "<html><head><title>Just a moment...</title></head></html>".to_owned(),
-            },
-            403,
-            "text/html",
-        ),
-        broken_once(
-            "forbidden-place",
-            "403 `forbidden`, which is about an address or a country and not about the login",
-            Step::Raw {
-                status: 403,
-                headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
-                body: r#"{"error":{"type":"forbidden","message":"Request not allowed"}}"#
-                    .to_owned(),
-            },
-            403,
-            "neither message nor error",
         ),
         unreachable(
             "connection-cut",
@@ -109,6 +86,39 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             Step::Html,
             200,
             "text/html",
+        ),
+    ];
+    all.extend(refused_in_front());
+    all
+}
+
+/// What stands before Plan refuses the request: no matter of the developer's login.
+fn refused_in_front() -> [Scenario; 2] {
+    let refused = |name, about, content_type: &str, body: &str, seen: &str| {
+        let step = Step::Raw {
+            status: 403,
+            headers: [("content-type".to_owned(), content_type.to_owned())].into(),
+            body: body.to_owned(),
+        };
+        let request = plan_says(step)
+            .delivers(403, seen, "broken")
+            .breaker("closed", "closed 1/3");
+        Scenario::new(name, about, vec![request.into()])
+    };
+    [
+        refused(
+            "challenge-page",
+            "403, a challenge page of what stands before Plan: no matter of the developer's login",
+            "text/html",
+            "<html><head><title>Just a moment...</title></head></html>",
+            "text/html",
+        ),
+        refused(
+            "forbidden-place",
+            "403 `forbidden`, which is about an address or a country and not about the login",
+            "application/json",
+            r#"{"error":{"type":"forbidden","message":"Request not allowed"}}"#,
+            "neither message nor error",
         ),
     ]
 }
