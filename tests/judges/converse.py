@@ -991,4 +991,4 @@ def cases() -> Iterator[Case]:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__, ".json", judge, cases))
+    sys.exit(run(__doc__, (".json",), judge, cases))

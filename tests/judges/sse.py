@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Judges the server-sent events that Spillway emits by the official anthropic SDK.
+"""Judges the server-sent events and the whole messages that Spillway emits by the official anthropic SDK.
 
-  sse.py FOLDER...     every *.sse below is the body of one streamed answer, as a client received it
+  sse.py FOLDER...     every *.sse below is the body of one streamed answer, as a client received it, and
+                       every *.message that of one that was not streamed
   sse.py --self-test   proves that bad streams are refused
 
 Who judges what:
@@ -15,6 +16,8 @@ Who judges what:
   client  the SDK's real client reads the same bytes: its accumulated message must be the one that the
           events describe, and it must raise for a stream that ends in `error`
 
+A whole message is judged by the rules type and client, and by those of order that concern its end.
+
 Needs anthropic. Exit status: 0 acquitted, 1 refused or nothing to judge.
 """
 
@@ -26,8 +29,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import anthropic
-from anthropic.types import RawMessageStreamEvent
-from anthropic.types.beta import BetaRawMessageStreamEvent
+from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types.beta import BetaMessage, BetaRawMessageStreamEvent
 from anthropic.types.shared import ErrorResponse
 from pydantic import TypeAdapter, ValidationError
 
@@ -40,6 +43,7 @@ from verdict import Case, Finding, run
 
 # Claude Code sends beta requests, whose answers have a wider set of blocks; plain ones are a subset.
 EVENTS = (TypeAdapter(RawMessageStreamEvent), TypeAdapter(BetaRawMessageStreamEvent))
+MESSAGES = (TypeAdapter(Message), TypeAdapter(BetaMessage))
 ERRORS = TypeAdapter(ErrorResponse)
 DELTAS = {
     "text": {"text_delta", "citations_delta"},
@@ -67,7 +71,9 @@ Event = dict[str, Any]
 
 
 def judge(content: bytes) -> list[Finding]:
-    """All that is wrong with one recorded stream."""
+    """All that is wrong with one recorded answer: a whole one is a JSON object, a stream is none."""
+    if content.startswith(b"{"):
+        return list(judge_whole(content))
     findings: list[Finding] = []
     events = list(read(content, findings))
     for number, event in enumerate(events):
@@ -81,6 +87,44 @@ def judge(content: bytes) -> list[Finding]:
         if not findings:
             findings += read_by_the_sdk(content, protocol)
     return findings
+
+
+def judge_whole(content: bytes) -> Iterator[Finding]:
+    """All that is wrong with one whole message."""
+    try:
+        message = json.loads(content)
+    except ValueError as error:
+        yield Finding("frame", "message", str(error))
+        return
+    findings = list(typed_message(message))
+    yield from findings
+    if findings:
+        return
+    blocks = message["content"]
+    if message["stop_reason"] is None:
+        yield Finding("order", "stop_reason", "a whole message has come to its end")
+    if message["stop_reason"] == "end_turn" and any(block["type"] == "tool_use" for block in blocks):
+        yield Finding("order", "stop_reason", "a turn with a tool call does not end by end_turn")
+    yield from message_read_by_the_sdk(content, message)
+
+
+def typed_message(message: Any) -> Iterator[Finding]:
+    """A message by the SDK's models."""
+    plain, beta = MESSAGES
+    try:
+        try:
+            plain.validate_python(message, strict=True)
+        except ValidationError:
+            beta.validate_python(message, strict=True)
+    except ValidationError as error:
+        for problem in error.errors()[:3]:
+            yield Finding("type", ".".join(map(str, problem["loc"])), problem["msg"])
+        return
+    if not re.fullmatch(r"msg_\w+", message["id"]):
+        yield Finding("type", "id", f"{message['id']!r} is no message id")
+    for block in message["content"]:
+        if block["type"] == "tool_use" and not re.fullmatch(r"[a-zA-Z0-9_-]+", block["id"]):
+            yield Finding("type", "content", f"{block['id']!r} is no tool use id")
 
 
 def read(content: bytes, findings: list[Finding]) -> Iterator[Event]:
@@ -250,18 +294,36 @@ class Protocol:
         yield from ()
 
 
-def read_by_the_sdk(content: bytes, protocol: Protocol) -> Iterator[Finding]:
-    """The stream through the SDK's real client and its accumulating helper, without a network."""
+def client_of(content: bytes, content_type: str) -> anthropic.Anthropic:
+    """The SDK's real client, which gets this answer to everything, without a network."""
 
     def answer(_request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=content)
+        return httpx.Response(200, headers={"content-type": content_type}, content=content)
 
-    client = anthropic.Anthropic(
+    return anthropic.Anthropic(
         api_key="none",
-        base_url="http://stream.invalid",
+        base_url="http://answer.invalid",
         max_retries=0,
         http_client=httpx.Client(transport=httpx.MockTransport(answer)),
     )
+
+
+def message_read_by_the_sdk(content: bytes, message: dict[str, Any]) -> Iterator[Finding]:
+    """A whole message through the SDK's real client."""
+    client = client_of(content, "application/json")
+    for api in (client.messages, client.beta.messages):
+        try:
+            read = api.create(model="m", max_tokens=1, messages=[{"role": "user", "content": "x"}])
+        except Exception as error:  # noqa: BLE001 - whatever the client dies of is the finding.
+            yield Finding("client", "message", f"died of {error!r}")
+            continue
+        for name, theirs, ours in compared(read.model_dump(mode="json", exclude_none=True), message):
+            yield Finding("client", name, f"the client has {theirs!r}, the body says {ours!r}")
+
+
+def read_by_the_sdk(content: bytes, protocol: Protocol) -> Iterator[Finding]:
+    """The stream through the SDK's real client and its accumulating helper."""
+    client = client_of(content, "text/event-stream")
     for api in (client.messages, client.beta.messages):
         try:
             with api.stream(model="m", max_tokens=1, messages=[{"role": "user", "content": "x"}]) as stream:
@@ -288,9 +350,18 @@ def compared(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str
         if theirs["usage"].get(name) != ours["usage"].get(name):
             yield f"usage.{name}", theirs["usage"].get(name), ours["usage"].get(name)
     told = ("type", "text", "thinking", "signature", "data", "id", "name", "input")
-    pick = [[{name: block.get(name) for name in told} for block in m["content"]] for m in (theirs, ours)]
+    pick = [
+        [{name: block.get(name) for name in told} | {"citations": cited(block)} for block in m["content"]]
+        for m in (theirs, ours)
+    ]
     if pick[0] != pick[1]:
         yield "content", pick[0], pick[1]
+
+
+def cited(block: dict[str, Any]) -> list[dict[str, Any]]:
+    """The citations of a block without members that are null, which the SDK leaves out."""
+    citations = block.get("citations") or []
+    return [{name: value for name, value in citation.items() if value is not None} for citation in citations]
 
 
 # --- the self-test ------------------------------------------------------------------------------
@@ -345,6 +416,24 @@ def good_stream() -> list[Event]:
         },
         {"type": "message_stop"},
     ]
+
+
+def good_message() -> dict[str, Any]:
+    """A whole answer with a citation and a call."""
+    place = {"document_index": 0, "document_title": "facts.txt", "start_char_index": 0, "end_char_index": 4, "file_id": None}
+    return {
+        "id": "msg_bdrk_01",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-opus-5-5",
+        "content": [
+            {"type": "text", "text": "One.", "citations": [{"type": "char_location", "cited_text": "One.", **place}]},
+            {"type": "tool_use", "id": "tooluse_a-1", "name": "Read", "input": {"path": "x"}},
+        ],
+        "stop_reason": "tool_use",
+        "stop_sequence": None,
+        "usage": dict.fromkeys(USAGE, 1),
+    }
 
 
 def written(events: list[Event]) -> bytes:
@@ -413,9 +502,25 @@ def cases() -> Iterator[Case]:
     yield changed("call in an ended turn", "order", lambda e: e[19]["delta"].update(stop_reason="end_turn"))
     yield changed("message with an end", "order", lambda e: e[1]["message"].update(stop_reason="end_turn"))
 
+    def whole(name: str, breaks: str | None, change: Callable[[dict[str, Any]], Any]) -> Case:
+        message = copy.deepcopy(good_message())
+        change(message)
+        return Case(f"whole: {name}", breaks, json.dumps(message).encode())
+
+    yield whole("as it is", None, lambda m: None)
+    yield whole("a server's newest members", None, lambda m: m.update(context_management={"applied_edits": []}))
+    yield Case("whole: cut", "frame", json.dumps(good_message()).encode()[:-1])
+    yield whole("foreign message id", "type", lambda m: m.update(id="chatcmpl-1"))
+    yield whole("foreign tool id", "type", lambda m: m["content"][1].update(id="call:1"))
+    yield whole("no usage", "type", lambda m: m.pop("usage"))
+    yield whole("citation without its place", "type", lambda m: m["content"][0]["citations"][0].pop("end_char_index"))
+    yield whole("stop reason of Bedrock", "type", lambda m: m.update(stop_reason="content_filtered"))
+    yield whole("no stop reason", "order", lambda m: m.update(stop_reason=None))
+    yield whole("call in an ended turn", "order", lambda m: m.update(stop_reason="end_turn"))
+
     # JSON to Python's lenient parser, not to the client's.
     yield changed("half a surrogate pair", "client", lambda e: e[15]["delta"].update(partial_json='"\\ud800"}'))
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__, ".sse", judge, cases))
+    sys.exit(run(__doc__, (".sse", ".message"), judge, cases))

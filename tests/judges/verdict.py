@@ -33,7 +33,7 @@ class Case(NamedTuple):
 Judge = Callable[[bytes], list[Finding]]
 
 
-def run(description: str, suffix: str, judge: Judge, cases: Callable[[], Iterable[Case]]) -> int:
+def run(description: str, suffixes: tuple[str, ...], judge: Judge, cases: Callable[[], Iterable[Case]]) -> int:
     """The command line of a judge. Exit status: 0 acquitted, 1 refused or nothing to judge."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -45,12 +45,13 @@ def run(description: str, suffix: str, judge: Judge, cases: Callable[[], Iterabl
         return self_test(judge, list(cases()))
     if not options.folders:
         parser.error("name a folder to judge, or --self-test")
-    return judge_folders(options.folders, suffix, judge)
+    return judge_folders(options.folders, suffixes, judge)
 
 
-def judge_folders(folders: Iterable[Path], suffix: str, judge: Judge) -> int:
-    """Judges every file with that suffix, in nested folders too, and says which are refused."""
-    files = sorted({file for folder in folders for file in folder.rglob(f"*{suffix}") if file.is_file()})
+def judge_folders(folders: Iterable[Path], suffixes: tuple[str, ...], judge: Judge) -> int:
+    """Judges every file with one of the suffixes, in nested folders too, and says which are refused."""
+    found = {file for folder in folders for suffix in suffixes for file in folder.rglob(f"*{suffix}")}
+    files = sorted(file for file in found if file.is_file())
     refused = 0
     for file in files:
         findings = judge(file.read_bytes())
@@ -58,7 +59,7 @@ def judge_folders(folders: Iterable[Path], suffix: str, judge: Judge) -> int:
         for finding in findings:
             print(f"{file}: [{finding.rule}] {finding.where}: {finding.what}")
     if not files:
-        print(f"no *{suffix} to judge in {', '.join(map(str, folders))}", file=sys.stderr)
+        print(f"no {' or '.join(f'*{suffix}' for suffix in suffixes)} to judge in {', '.join(map(str, folders))}", file=sys.stderr)
     return conclude(len(files) - refused, refused)
 
 
