@@ -31,6 +31,12 @@ READ = {
         "required": ["path"],
     },
 }
+FACTS = {
+    "type": "document",
+    "source": {"type": "text", "media_type": "text/plain", "data": "Twenty days. Thirty nights."},
+    "title": "facts.txt",
+    "citations": {"enabled": True},
+}
 CALLED_WITH = {"path": "a \"quoted\" näme.txt", "lines": [1, 2]}
 CALL = f"[[tool:Read {json.dumps(CALLED_WITH)}]]"
 
@@ -70,7 +76,7 @@ class Wire:
         self.requests = 0
 
 
-def body(prompt: str, **more: Any) -> dict[str, Any]:
+def body(prompt: str | list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     return {"model": MODEL, "max_tokens": 1024, "messages": [{"role": "user", "content": prompt}], **more}
 
 
@@ -128,7 +134,68 @@ def good_answers(demo: Demo, leg: str) -> None:
     whole = client.messages.create(**body(CALL, tools=[READ]))
     calls = [block.input for block in whole.content if block.type == "tool_use"]
     check(calls == [CALLED_WITH], "without streaming the input is the same", calls)
-    wire.sent(6, "nothing was tried twice")
+
+    print(f"  {leg}: citations in a stream", flush=True)
+    asked = body([FACTS, {"type": "text", "text": "canary-heron, cited"}])
+    with client.messages.stream(**asked) as stream:
+        final = stream.get_final_message()
+    check_citations(final, "the streamed message")
+    wire.sent(7, "nothing was tried twice")
+
+
+def check_citations(message: Any, whose: str) -> None:
+    """The client's document is cited under the client's own title, and no blank between sentences is lost."""
+    citations = [citation for block in message.content for citation in getattr(block, "citations", None) or []]
+    passages = [citation.cited_text for citation in citations]
+    check(passages == ["Twenty days. ", "Thirty nights."], f"{whose} has both citations", message.content)
+    titles = {citation.document_title for citation in citations}
+    check(titles == {"facts.txt"}, "they name the document as the client does", titles)
+    text = "".join(block.text for block in message.content if block.type == "text")
+    check("Twenty days. Thirty nights." in text, "the sentences are apart", text)
+
+
+def a_tool_runner(demo: Demo) -> None:
+    """A loop that holds its conversation in a thread of the server: Bedrock has none, so all of it is sent again."""
+    wire = Wire()
+    client = wire.client(demo.base_url)
+
+    @anthropic.beta_tool
+    def look(place: str) -> str:
+        """Looks into a place.
+
+        Args:
+            place: Where to look.
+        """
+        return f"three blue eggs in the {place}"
+
+    print("  bedrock: a tool runner with a thread", flush=True)
+    asked = len(demo.bedrock.requests())
+    runner = client.beta.messages.tool_runner(tools=[look], **body('[[tool:look {"place":"nest"}]] canary-heron'))
+    final = runner.until_done()
+    text = "".join(block.text for block in final.content if block.type == "text")
+    check("three blue eggs in the nest" in text, "the tool ran, and its result came back", text)
+    wire.came_from("bedrock")
+    newest = [json.loads(request["body"]) for request in demo.bedrock.requests()[asked:]]
+    check(len(newest) == 2, "Bedrock was asked for both turns, and for nothing without its conversation", len(newest))
+    roles = [message["role"] for message in newest[-1]["messages"]]
+    check(roles == ["user", "assistant", "user"], "the second turn has the whole conversation", roles)
+    check("canary-heron" in json.dumps(newest[-1]), "the first prompt among it")
+
+    print("  bedrock: a request that continues a thread", flush=True)
+    continued = {
+        "model": MODEL,
+        "max_tokens": 1024,
+        "thread": {"type": "continue", "previous_message_id": "msg_01canary"},
+        "messages": [{"role": "user", "content": "canary-heron, and then?"}],
+    }
+    asked = len(demo.bedrock.requests())
+    answer = post(demo, json.dumps(continued).encode())
+    check(answer.status_code == 400, "400", answer.status_code)
+    error = answer.json()["error"]
+    code = (error.get("details") or {}).get("error_code")
+    check(error["type"] == "invalid_request_error", "invalid_request_error", error)
+    check(code == "thread_unsupported_request", "details.error_code is thread_unsupported_request", error)
+    check(len(demo.bedrock.requests()) == asked, "Bedrock was not asked")
 
 
 def check_typed(event: Any) -> None:
@@ -136,7 +203,7 @@ def check_typed(event: Any) -> None:
         raise Failed(f"an event without a type of the SDK: {event!r}")
 
 
-def for_the_judges(demo: Demo, name: str, prompt: str, **more: Any) -> None:
+def for_the_judges(demo: Demo, name: str, prompt: str | list[dict[str, Any]], **more: Any) -> None:
     """Leaves the bytes of a stream for tests/judges/sse.py, where SPILLWAY_JUDGE_DIR says."""
     if not (folder := os.environ.get("SPILLWAY_JUDGE_DIR")):
         return
@@ -249,13 +316,13 @@ def main() -> None:
     [spillway] = map(Path, sys.argv[1:])
     print(f"anthropic {anthropic.__version__}", flush=True)
     # As many as good_answers() asks for; and Plan's failures are to be seen, not to open the breaker.
-    with Demo(spillway, 6, "--breaker-failures=10") as demo:
+    with Demo(spillway, 7, "--breaker-failures=10") as demo:
         demo.keep_secret("the client's credential", CREDENTIAL)
         demo.keep_secret("the prompt", "canary-heron")
 
         good_answers(demo, "plan")
         plan = demo.plan.requests()
-        check([request["status"] for request in plan] == [200] * 6, "Plan answered all of it")
+        check([request["status"] for request in plan] == [200] * 7, "Plan answered all of it")
         check(not demo.bedrock.requests(), "Bedrock was not asked")
         # Since 2.0 the SDK sends an API key as a bearer.
         credential = header(plan[0], "authorization")
@@ -264,7 +331,8 @@ def main() -> None:
 
         good_answers(demo, "bedrock")
         bedrock = [request["status"] for request in demo.bedrock.requests()]
-        check(bedrock == [200] * 6, "Bedrock answered all of it", bedrock)
+        check(bedrock == [200] * 7, "Bedrock answered all of it", bedrock)
+        a_tool_runner(demo)
         errors_after_the_limit(demo)
 
         sent = json.dumps(demo.bedrock.requests())
@@ -273,6 +341,7 @@ def main() -> None:
 
         for_the_judges(demo, "text", "canary-heron")
         for_the_judges(demo, "tool", CALL, tools=[READ])
+        for_the_judges(demo, "citations", [FACTS, {"type": "text", "text": "canary-heron"}])
         demo.bedrock.script({"step": "cut", "after": "first_block"})
         for_the_judges(demo, "cut", "canary-heron")
 

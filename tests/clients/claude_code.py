@@ -196,6 +196,8 @@ def hold_a_conversation(claude: Path, spillway: Path, sign_in: str) -> None:
         check_tool(turn, "Read", "three blue eggs")
         _, bedrock = legs.news()
         check(statuses(bedrock) == [200, 200], "Bedrock answered twice", statuses(bedrock))
+        check("three blue eggs" not in bedrock[0]["body"], "what the tool reads was nowhere before it ran")
+        check("three blue eggs" in bedrock[1]["body"], "its output came to Bedrock with the second request")
 
         sent = json.dumps(demo.bedrock.requests())
         for name, secret in (("access key", demo.access_key), ("client's credential", credential)):

@@ -3,6 +3,8 @@
 //! (<https://docs.claude.com/en/docs/build-with-claude/citations>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Citation.html>).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use super::json::{at, elements, text};
@@ -75,7 +77,11 @@ impl Counted {
         if let Some(document) = block.get("document") {
             let enabled = at(document, "/citations/enabled") == true;
             let chunks = document.pointer("/source/content");
-            let plain = text(document, "/source/text");
+            let decoded = text(document, "/source/bytes")
+                .filter(|_| text(document, "/format") == Some("txt"))
+                .and_then(|bytes| BASE64.decode(bytes).ok())
+                .and_then(|bytes| String::from_utf8(bytes).ok());
+            let plain = text(document, "/source/text").or(decoded.as_deref());
             self.add_document(enabled, text(document, "/name"), plain, chunks);
         } else if let Some(result) = block.get("searchResult") {
             self.add_search_result(at(result, "/citations/enabled") == true, result);
@@ -290,6 +296,24 @@ mod tests {
             })
         };
         assert_eq!(cited, [expected("One é. ", 0, 7), expected("Two.", 7, 11)]);
+    }
+
+    #[test]
+    fn a_text_in_bytes_is_cited_by_its_characters() {
+        let body = json!({ "messages": [{ "role": "user", "content": [{ "document": {
+            "name": "facts", "format": "txt", "source": { "bytes": BASE64.encode("One. Two.") },
+            "citations": { "enabled": true },
+        }}]}]});
+        let locations: Vec<_> = of_converse(&body)
+            .into_iter()
+            .map(|citation| citation.location)
+            .collect();
+        let place = |start, end| Location::Char {
+            document: 0,
+            start,
+            end,
+        };
+        assert_eq!(locations, [place(0, 5), place(5, 9)]);
     }
 
     #[test]
