@@ -83,7 +83,7 @@ pub struct Up {
     #[arg(long, value_enum)]
     pub models: Option<Models>,
     /// What an unknown access key is answered with: 401, whose message Claude Code shows, or 404, which
-    /// says the least. Default: 401, or what SPILLWAY_UNKNOWN_KEY_STATUS says.
+    /// says the least. Default: 401, or what `SPILLWAY_UNKNOWN_KEY_STATUS` says.
     #[arg(long, value_name = "STATUS")]
     pub unknown_key_status: Option<UnknownKey>,
     /// What is printed when Spillway is ready: text, or one line of JSON.

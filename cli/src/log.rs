@@ -146,7 +146,7 @@ impl Fields {
         let mut line = self.get("message").unwrap_or_default().to_owned();
         for (name, value) in &self.0 {
             if *name != "message" {
-                line.push_str(&format!("  {name}={value}"));
+                line.extend(["  ", name, "=", value]);
             }
         }
         line

@@ -138,22 +138,19 @@ impl Ready {
             lines.extend([String::new(), notice.clone()]);
         }
         lines.push(String::new());
-        match (&self.access_key, &self.anthropic_base_url) {
-            (Some(key), Some(url)) => {
-                lines.push(format!("Your access key, shown this once: {key}"));
-                lines.push("Start Claude Code with:".to_owned());
+        if let (Some(key), Some(url)) = (&self.access_key, &self.anthropic_base_url) {
+            lines.push(format!("Your access key, shown this once: {key}"));
+            lines.push("Start Claude Code with:".to_owned());
+            lines.push(String::new());
+            lines.push(claude_code(url, self.demo.is_some()));
+        } else {
+            let url = format!("{}/ak/YOUR_KEY", self.base_url);
+            lines.push("Access keys issued before go on working:".to_owned());
+            lines.push(String::new());
+            lines.push(claude_code(&url, self.demo.is_some()));
+            if let Some(issue_key) = &self.issue_key {
                 lines.push(String::new());
-                lines.push(claude_code(url, self.demo.is_some()));
-            }
-            _ => {
-                let url = format!("{}/ak/YOUR_KEY", self.base_url);
-                lines.push("Access keys issued before go on working:".to_owned());
-                lines.push(String::new());
-                lines.push(claude_code(&url, self.demo.is_some()));
-                if let Some(issue_key) = &self.issue_key {
-                    lines.push(String::new());
-                    lines.push(format!("For another access key: {issue_key}"));
-                }
+                lines.push(format!("For another access key: {issue_key}"));
             }
         }
         lines.push(String::new());

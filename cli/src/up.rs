@@ -41,9 +41,10 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     }
     let clock = Clock::system();
     let mut settings = settings(&args)?;
-    let folder = match args.memory {
-        true => None,
-        false => Some(Folder::chosen(args.data.as_deref(), args.demo)?),
+    let folder = if args.memory {
+        None
+    } else {
+        Some(Folder::chosen(args.data.as_deref(), args.demo)?)
     };
     if let Some(folder) = &folder {
         folder.check(args.demo)?;

@@ -33,14 +33,9 @@ fn demo_keeps_its_key_in_a_folder_of_its_own() {
     assert_eq!(first.word("data"), folder.to_str().unwrap());
     let key = first.word("access_key").to_owned();
     let list = || {
-        let mut list = spillway(&["key", "list", "--demo", "--output", "json"]);
-        let output = with_input(
-            {
-                list.envs(environment);
-                list
-            },
-            "",
-        );
+        let mut command = spillway(&["key", "list", "--demo", "--output", "json"]);
+        command.envs(environment);
+        let output = with_input(command, "");
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
@@ -86,9 +81,9 @@ fn another_token_does_not_replace_the_registered_one() {
     assert_eq!(second.ready["bedrock_key"], registered);
     let notices = second.notices();
     let set = format!("bedrock-key set {}", second.word("key_id"));
-    for part in ["ABSK…a2V5", "ABSK…ktS2V5", &set] {
-        let part = part.replace("ktS2V5", &OTHER_BEDROCK_KEY[OTHER_BEDROCK_KEY.len() - 4..]);
-        assert!(notices.contains(&part), "{part}: {notices}");
+    let other = format!("ABSK…{}", &OTHER_BEDROCK_KEY[OTHER_BEDROCK_KEY.len() - 4..]);
+    for part in ["ABSK…a2V5", &other, &set] {
+        assert!(notices.contains(part), "{part}: {notices}");
     }
     second.stop();
 
@@ -121,6 +116,9 @@ fn a_token_is_not_registered_unless_one_key_is_active() {
     one.stop();
 }
 
+/// A data folder, arguments, environment, and what the error says.
+type Case<'a> = (&'a Path, &'a [&'a str], [(&'a str, &'a str); 2], &'a str);
+
 #[test]
 fn a_failed_first_start_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -130,7 +128,6 @@ fn a_failed_first_start_creates_nothing() {
     std::fs::write(&file, "").unwrap();
     let fresh = folder.path().join("new/data");
     let under_a_file = file.join("data");
-    type Case<'a> = (&'a Path, &'a [&'a str], [(&'a str, &'a str); 2], &'a str);
     let listen_there: &[&str] = &["--listen", &busy];
     let cases: [Case<'_>; 6] = [
         (
