@@ -5,12 +5,15 @@ use std::process::Stdio;
 
 use crate::running::{spillway, up, verb, verb_json};
 
+/// Arguments, environment, and how the answer begins.
+type Case<'a> = (&'a [&'a str], [(&'a str, &'a str); 1], &'a str);
+
 #[test]
 fn an_unknown_key_is_answered_with_401_unless_set_otherwise() {
     let folder = tempfile::tempdir().unwrap();
     let variable = [("SPILLWAY_UNKNOWN_KEY_STATUS", "404")];
     let nothing = [("A", "b")];
-    let cases: [(&[&str], [(&str, &str); 1], &str); 4] = [
+    let cases: [Case<'_>; 4] = [
         (&[], nothing, "HTTP/1.1 401"),
         (&["--unknown-key-status", "404"], nothing, "HTTP/1.1 404"),
         (&[], variable, "HTTP/1.1 404"),
