@@ -63,3 +63,19 @@ async fn recorded_answers_of_plan_are_passed_on_or_fall_back() {
     }
     conclude(&failures);
 }
+
+/// Several agents that start at once get a 429 each, from a plan with most of its limit left.
+#[tokio::test]
+async fn a_burst_of_429_without_headers_does_not_keep_plan_from_being_asked() {
+    let world = World::without_pace(|_| {}).await;
+    let cases = cases("plan");
+    let burst = cases.iter().find(|case| id(case) == "bare_burst_limit");
+    let burst = burst.unwrap();
+    for _ in 0..6 {
+        let sent = burst["body"].as_str().unwrap();
+        world.plan.script([whole(429, &burst["headers"], sent)]);
+        assert!(world.upstream().await.starts_with("bedrock"));
+    }
+    assert_eq!(world.plan.requests().len(), 6, "Plan was asked by each");
+    assert_eq!(world.upstream().await, "plan; reason=good");
+}
