@@ -118,7 +118,7 @@ fn refused_in_front() -> [Scenario; 2] {
             "403 `forbidden`, which is about an address or a country and not about the login",
             "application/json",
             r#"{"error":{"type":"forbidden","message":"Request not allowed"}}"#,
-            "neither answer nor error",
+            "no known shape",
         ),
     ]
 }

@@ -140,7 +140,7 @@ pub(super) fn body(content_type: &str, bytes: &[u8], ending: Ending) -> (String,
             match at(&value, "/type") {
                 "message" => "answer".to_owned(),
                 "error" => error_type(&value),
-                _ => "neither answer nor error".to_owned(),
+                _ => "no known shape".to_owned(),
             }
         }
         (kind, _) => kind.to_owned(),
@@ -213,8 +213,8 @@ mod tests {
                 "api_error",
                 false,
             ),
-            (JSON, "{}", "neither answer nor error", false),
-            (JSON, "", "neither answer nor error", false),
+            (JSON, "{}", "no known shape", false),
+            (JSON, "", "no known shape", false),
             ("text/html", "<html>", "text/html", false),
         ] {
             let bytes = text.as_bytes();

@@ -95,11 +95,14 @@ struct SafeguardStatus {
 }
 
 impl crate::ReplyContext {
-    /// The client's title of the document that was sent under this name.
-    pub(crate) fn document_title(&self, name: Option<&str>) -> Option<&str> {
-        let number: usize = name?.strip_prefix("document-")?.parse().ok()?;
-        let title = self.document_titles.get(number.checked_sub(1)?)?;
-        title.as_deref()
+    /// The client's title of the document that was sent under this name. A name that is not one of
+    /// Spillway's leaves the document's index.
+    pub(crate) fn document_title(&self, name: Option<&str>, index: i64) -> Option<&str> {
+        let number = name
+            .and_then(|name| name.strip_prefix("document-")?.parse::<usize>().ok())
+            .and_then(|number| number.checked_sub(1));
+        let position = number.or_else(|| usize::try_from(index).ok())?;
+        self.document_titles.get(position)?.as_deref()
     }
 
     /// A tool's name as the client knows it.

@@ -104,7 +104,7 @@ impl Citation {
         let document = CitedDocument {
             cited_text: &self.cited_text,
             document_index: index,
-            document_title: context.document_title(self.title.as_deref()),
+            document_title: context.document_title(self.title.as_deref(), index),
             file_id: None,
         };
         Some(match unit {
