@@ -1,6 +1,13 @@
 //! AWS adds members, variants and enum values to its answers without notice. Each one that this code
 //! does not list, at every place of a Converse answer, costs nothing of what it does list.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where its expectation does not hold"
+)]
+
 use dialect::ReplyContext;
 use dialect::reply::converse_reply;
 use dialect::stream::{ConverseEvent, StreamEnd, StreamTranslator};

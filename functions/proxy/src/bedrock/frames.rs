@@ -51,7 +51,7 @@ impl TakenBody {
 
     /// As an event stream.
     pub(super) fn frames(self) -> Frames {
-        Frames(Receiver::new(ReadFrame, self.body))
+        Frames(Box::new(Receiver::new(ReadFrame, self.body)))
     }
 }
 
@@ -84,7 +84,7 @@ impl Intercept for TakeBody {
 /// The frames of one event stream, in the order in which they arrive
 /// (<https://smithy.io/2.0/aws/amazon-eventstream.html>).
 #[derive(Debug)]
-pub(super) struct Frames(Receiver<Frame, Infallible>);
+pub(super) struct Frames(Box<Receiver<Frame, Infallible>>);
 
 /// One frame whose checksums are right.
 #[derive(Debug)]

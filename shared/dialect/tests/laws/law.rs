@@ -25,7 +25,6 @@ pub fn context() -> ReplyContext {
         renamed_tools: vec![("short".to_owned(), "a_longer_name".to_owned())],
         document_titles: vec![Some("A title".to_owned()), None],
         safeguards_requested: true,
-        ..ReplyContext::default()
     }
 }
 

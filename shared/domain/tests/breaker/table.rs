@@ -52,21 +52,22 @@ fn me() -> RequestId {
 
 /// Failures that were counted so many minutes ago.
 fn closed(minutes_ago: &[i64]) -> BreakerState {
+    let failures = failures(minutes_ago);
+    BreakerState::Closed { failures }
+}
+
+fn failures(minutes_ago: &[i64]) -> Vec<CountedFailure> {
     let failure = |ago: &i64| CountedFailure {
         at: minute(-ago),
         request: request(&format!("failed-{ago}")),
         is_burst: false,
     };
-    BreakerState::Closed {
-        failures: minutes_ago.iter().map(failure).collect(),
-    }
+    minutes_ago.iter().map(failure).collect()
 }
 
 /// The latest of these failures was a burst, so many seconds ago.
 fn closed_with_burst(minutes_ago: &[i64], seconds_ago: i64) -> BreakerState {
-    let BreakerState::Closed { mut failures } = closed(minutes_ago) else {
-        panic!("closed");
-    };
+    let mut failures = failures(minutes_ago);
     failures.push(CountedFailure {
         at: Timestamp::from_millis(minute(NOW).as_millis() - seconds_ago * 1000),
         request: request("burst"),
