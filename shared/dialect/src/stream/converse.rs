@@ -32,7 +32,7 @@ use crate::{Losses, ReplyContext};
 /// After `messageStop` the answer is whole, so a failure costs only the token counts. A malformed
 /// stop reason is a failure.
 ///
-/// Content: blocks are written one after the other ([`BlockOrder`]). Bedrock announces tools but neither
+/// Content: blocks are written one after the other (`BlockOrder`). Bedrock announces tools but neither
 /// text nor thinking, so a delta of another kind than the open block's closes that one and opens its
 /// own. Indexes are counted anew: 0, 1, 2, …. A piece of a tool's input without its call ends the stream
 /// with an error, because what was written of that call would look whole.
