@@ -8,6 +8,7 @@
     reason = "a story that cannot go on has failed, and should say where"
 )]
 
+mod abandoned;
 mod bedrock_leg;
 mod bedrock_refusals;
 mod both_legs;

@@ -138,6 +138,7 @@ fn streamed(
     deadlines: Deadlines,
 ) -> Body {
     let request_id = record.request_id().clone();
+    note_answer(&mut record, &pump);
     let pieces = stream! {
         yield Bytes::from(begun);
         let mut heard = Instant::now();
@@ -151,14 +152,12 @@ fn streamed(
                 Ok(Err(_)) => pump.ping(&mut out),
                 Err(_) => pump.fail(&Failure::TimedOut, &mut out),
             }
+            // Before the piece leaves: a client may go away with it, and then nothing more runs here.
+            note_answer(&mut record, &pump);
             if !out.is_empty() {
                 yield Bytes::from(out);
             }
-            // Always current: when the client goes away, this is what is known of its answer.
-            record.note().usage = pump.usage();
         }
-        record.note().bedrock_request_id = pump.aws_request_id().map(str::to_owned);
-        record.note().stop_reason = pump.stop_reason().map(str::to_owned);
         losses.extend(pump.losses().iter().map(str::to_owned));
         record.note().losses = named(&losses);
         record.write(match pump.end() {
@@ -167,4 +166,16 @@ fn streamed(
         });
     };
     guarded(pieces, request_id)
+}
+
+/// What the stream has shown of its answer.
+fn note_answer(record: &mut Record, pump: &Pump) {
+    let noted = record.note();
+    noted.usage = pump.usage();
+    if noted.bedrock_request_id.is_none() {
+        noted.bedrock_request_id = pump.aws_request_id().map(str::to_owned);
+    }
+    if noted.stop_reason.is_none() {
+        noted.stop_reason = pump.stop_reason().map(str::to_owned);
+    }
 }
