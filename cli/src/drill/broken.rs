@@ -22,6 +22,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new(name, about, vec![request.into()])
     };
     let impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_millis(200));
+    // The headers must come in time, also on a busy machine.
+    let less_impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_secs(3));
     let cut = |after| Step::Cut {
         after,
         content: vec![],
@@ -79,7 +81,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             200,
             "api_error",
         )
-        .setup(impatient),
+        .setup(less_impatient),
         broken_once(
             "web-page",
             "200 and a web page, as from a captive portal",
