@@ -139,6 +139,11 @@ fn converse_reply_of_100_kb(bencher: Bencher<'_, '_>) {
 
 /// A conversation in the middle of its work: 20 tools, 60 turns with tool results.
 fn request() -> Vec<u8> {
+    conversation(60)
+}
+
+/// A conversation with 20 tools and so many turns of about 1.4 kB.
+fn conversation(turns: usize) -> Vec<u8> {
     let tools: Vec<Value> = (0..20)
         .map(|number| {
             json!({
@@ -156,7 +161,7 @@ fn request() -> Vec<u8> {
         })
         .collect();
     let mut messages = vec![json!({ "role": "user", "content": "Find the bug." })];
-    for turn in 0..60 {
+    for turn in 0..turns {
         let id = format!("toolu_{turn}");
         messages.push(json!({ "role": "assistant", "content": [
             { "type": "thinking", "thinking": "I look at the next file. ".repeat(4), "signature": "c2ln" },
@@ -181,12 +186,31 @@ fn request() -> Vec<u8> {
 
 #[divan::bench(args = [Dialect::Converse, Dialect::Invoke])]
 fn request_of_100_kb(bencher: Bencher<'_, '_>, dialect: Dialect) {
-    let body = request();
+    translation(bencher, &request(), dialect);
+}
+
+/// The cost per megabyte must not depend on how many there are.
+#[divan::bench(args = [1, 5, 20], sample_count = 10, sample_size = 1)]
+fn request_of_megabytes_to_converse(bencher: Bencher<'_, '_>, megabytes: usize) {
+    translation(bencher, &large_request(megabytes), Dialect::Converse);
+}
+
+#[divan::bench(args = [1, 5, 20], sample_count = 10, sample_size = 1)]
+fn request_of_megabytes_to_invoke(bencher: Bencher<'_, '_>, megabytes: usize) {
+    translation(bencher, &large_request(megabytes), Dialect::Invoke);
+}
+
+/// A little less than so many megabytes: Bedrock takes 20, and the translation may be longer.
+fn large_request(megabytes: usize) -> Vec<u8> {
+    conversation(megabytes * 650)
+}
+
+fn translation(bencher: Bencher<'_, '_>, body: &[u8], dialect: Dialect) {
     let target = dialect::model::resolve("claude-opus-5-5", &BedrockSettings::default());
     bencher
         .counter(BytesCount::new(body.len()))
         .bench_local(|| {
-            let request = MessagesRequest::parse(black_box(&body), std::iter::empty())
+            let request = MessagesRequest::parse(black_box(body), std::iter::empty())
                 .expect("a valid request");
             translate(
                 &request,

@@ -100,6 +100,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A body of more bytes than Bedrock takes is refused.
+    fn if_too_large(bytes: usize) -> Result<(), Self> {
+        if bytes <= MAX_BODY_BYTES {
+            return Ok(());
+        }
+        Err(Self::TooLarge {
+            message: format!(
+                "Request too large: Amazon Bedrock takes at most {} MB",
+                MAX_BODY_BYTES / 1_000_000
+            ),
+        })
+    }
+
     /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
         match self {
@@ -240,14 +253,7 @@ fn write(
     let document_titles = turns::document_titles(&content.turns);
     // Writing strings and parsed JSON into memory has no way to fail; if it ever had, this says so.
     let body = body.map_err(|_| Fault::new("The request cannot be written as JSON"))?;
-    if body.len() > MAX_BODY_BYTES {
-        return Err(Refusal::TooLarge {
-            message: format!(
-                "Request too large: Amazon Bedrock takes at most {} MB",
-                MAX_BODY_BYTES / 1_000_000
-            ),
-        });
-    }
+    Refusal::if_too_large(body.len())?;
     Ok(Translated {
         operation,
         model_id,

@@ -80,23 +80,28 @@ pub(super) struct CacheControl {
     pub(super) scoped: bool,
 }
 
-/// A content block, with the object that it was.
+/// A content block.
 #[derive(Debug)]
 pub(super) struct Block<'a> {
     pub(super) kind: Kind<'a>,
     pub(super) cache: Option<CacheControl>,
-    pub(super) source: Object<'a>,
+    /// `citations` of a text, unless it is an empty list.
+    pub(super) citations: Option<&'a RawValue>,
+    /// What the block was, as text: a request can have a million blocks, and few are read again.
+    pub(super) source: &'a RawValue,
 }
 
 #[derive(Debug)]
 pub(super) enum Kind<'a> {
     Text(Cow<'a, str>),
     Image(Image<'a>),
-    Document(Document<'a>),
+    Document(Box<Document<'a>>),
     ToolUse {
         id: Cow<'a, str>,
         name: Cow<'a, str>,
         input: Option<&'a RawValue>,
+        /// It has a `caller`, which Bedrock does not take.
+        has_caller: bool,
     },
     ToolResult {
         id: Cow<'a, str>,
@@ -113,7 +118,7 @@ pub(super) enum Kind<'a> {
     RedactedThinking {
         data: Cow<'a, str>,
     },
-    SearchResult(SearchResult<'a>),
+    SearchResult(Box<SearchResult<'a>>),
     /// `tool_addition` or `tool_removal` (beta `mid-conversation-tool-changes-2026-07-01`).
     ToolChange(ToolChange<'a>),
     /// `mid_conv_system`: a system message as a block of another turn.
@@ -247,19 +252,21 @@ impl<'a> MessagesRequest<'a> {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] with status 400 when the body is not a Messages request, in the words and with
-    /// the path that Anthropic's own API uses.
+    /// [`Refusal`] with status 413, and nothing read, when the body is larger than Bedrock takes;
+    /// with status 400 when it is not a Messages request, in the words and with the path that
+    /// Anthropic's own API uses.
     pub fn parse<'b>(
         body: &'a [u8],
         anthropic_beta: impl Iterator<Item = &'b str>,
     ) -> Result<Self, Refusal> {
+        Refusal::if_too_large(body.len())?;
         let object = Object::from_body(body).map_err(Refusal::from)?;
         let mut request = read::request(&object).map_err(Refusal::from)?;
         for name in anthropic_beta
             .flat_map(|value| value.split(','))
             .map(str::trim)
         {
-            if !name.is_empty() && !request.betas.iter().any(|known| known == name) {
+            if !name.is_empty() {
                 request.betas.push(Cow::Owned(name.to_owned()));
             }
         }

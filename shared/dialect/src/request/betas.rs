@@ -36,13 +36,8 @@ pub(super) fn betas(
 ) -> Vec<&'static str> {
     let of_model = terms.capabilities.betas;
     let has_tools = !toolbox.is_empty();
-    let compacts = request.context_edits.iter().any(|edit| {
-        edit.kind.starts_with("compact_")
-            && options
-                .context_edits
-                .iter()
-                .any(|kept| std::ptr::eq(*kept, edit.source))
-    });
+    let mut kept = options.context_edits.iter();
+    let compacts = kept.any(|edit| edit.kind.starts_with("compact_"));
     let thinking = options.thinking.as_ref();
     let updates = thinking.is_some_and(|field| field.display == Some("updates"));
     let binds = thinking.is_some_and(|field| field.block_binding.is_some());

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 
 use self::wire::{
     Block, Body, Bytes, CachePoint, Citations, CountBody, CountInput, Document, DocumentSource,
@@ -48,7 +49,7 @@ pub(super) fn write(
         system.push(SystemBlock::Text("Answer without using any tool."));
     }
     let body = Body {
-        messages: content.turns.iter().map(message).collect(),
+        messages: Messages(&content.turns),
         system,
         inference_config: answer.then_some(InferenceConfig {
             max_tokens: options.max_tokens,
@@ -99,26 +100,50 @@ fn interleave<'b, T, B>(
         let Some(written) = write(item) else { continue };
         list.push(written);
         if let Some(ttl) = cache {
-            // Five minutes is what a point without a lifetime has.
-            let ttl = (*ttl == Ttl::OneHour).then_some("1h");
-            list.push(point(CachePoint {
-                r#type: "default",
-                ttl,
-            }));
+            list.push(point(cache_point(*ttl)));
         }
     }
     list
 }
 
-fn message<'b>(turn: &'b Turn<'_>) -> Message<'b> {
-    let role = if turn.role == Role::Assistant {
-        "assistant"
-    } else {
-        "user"
-    };
-    Message {
-        role,
-        content: interleave(&turn.parts, block, Block::CachePoint),
+fn cache_point(ttl: Ttl) -> CachePoint {
+    CachePoint {
+        r#type: "default",
+        // Five minutes is what a point without a lifetime has.
+        ttl: (ttl == Ttl::OneHour).then_some("1h"),
+    }
+}
+
+/// The messages, each made when it is written: the blocks of all of them take more memory than the
+/// request.
+pub(super) struct Messages<'b>(&'b [Turn<'b>]);
+
+impl Serialize for Messages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|turn| Message {
+            role: match turn.role {
+                Role::Assistant => "assistant",
+                Role::User | Role::System => "user",
+            },
+            content: Parts(&turn.parts),
+        }))
+    }
+}
+
+/// The blocks of a message, with the cache points between them.
+pub(super) struct Parts<'b>(&'b [Marked<Part<'b>>]);
+
+impl Serialize for Parts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for Marked { item, cache } in self.0 {
+            let Some(block) = block(item) else { continue };
+            list.serialize_element(&block)?;
+            if let Some(ttl) = cache {
+                list.serialize_element(&Block::CachePoint(cache_point(*ttl)))?;
+            }
+        }
+        list.end()
     }
 }
 

@@ -37,7 +37,7 @@ struct Body<'b> {
     tool_choice: Option<ToolChoice<'b>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Block<'b>>,
-    messages: Vec<Message<'b>>,
+    messages: Messages<'b>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<&'b ThinkingField<'b>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,10 +56,28 @@ struct Body<'b> {
     context_management: Option<ContextManagement<'b>>,
 }
 
+/// The messages, each block made when it is written: there can be a million of them.
+struct Messages<'b>(&'b [Turn<'b>]);
+
 #[derive(Serialize)]
 struct Message<'b> {
     role: &'static str,
-    content: Vec<Block<'b>>,
+    content: Parts<'b>,
+}
+
+struct Parts<'b>(&'b [Marked<Part<'b>>]);
+
+impl Serialize for Messages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(message))
+    }
+}
+
+impl Serialize for Parts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let blocks = self.0.iter();
+        serializer.collect_seq(blocks.map(|Marked { item, cache }| part(item, *cache)))
+    }
 }
 
 #[derive(Serialize)]
@@ -249,7 +267,7 @@ struct Metadata<'b> {
 
 #[derive(Serialize)]
 struct ContextManagement<'b> {
-    edits: &'b [&'b RawValue],
+    edits: Vec<&'b RawValue>,
 }
 
 #[derive(Serialize)]
@@ -296,7 +314,11 @@ pub(super) fn write(
         r#type: "json_schema",
         schema: format.schema,
     });
-    let edits = options.context_edits.as_slice();
+    let edits: Vec<_> = options
+        .context_edits
+        .iter()
+        .map(|edit| edit.source)
+        .collect();
     let body = Body {
         anthropic_version: VERSION,
         anthropic_beta: &content.betas,
@@ -308,7 +330,7 @@ pub(super) fn write(
             .iter()
             .map(|Marked { item, cache }| block(text(item), *cache))
             .collect(),
-        messages: content.turns.iter().map(message).collect(),
+        messages: Messages(&content.turns),
         thinking: options.thinking.as_ref(),
         output_config: (effort.is_some() || format.is_some())
             .then_some(OutputConfig { effort, format }),
@@ -360,12 +382,10 @@ fn message<'b>(turn: &'b Turn<'_>) -> Message<'b> {
         Role::Assistant => "assistant",
         Role::System => "system",
     };
-    let content = turn
-        .parts
-        .iter()
-        .map(|Marked { item, cache }| part(item, *cache))
-        .collect();
-    Message { role, content }
+    Message {
+        role,
+        content: Parts(&turn.parts),
+    }
 }
 
 fn part<'b>(part: &'b Part<'_>, cache: Option<Ttl>) -> Block<'b> {

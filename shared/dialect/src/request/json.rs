@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
@@ -234,16 +234,51 @@ pub(super) fn text(raw: &RawValue) -> Result<Cow<'_, str>, Fault> {
         .map_err(|_| Fault::new("Input should be a valid string"))
 }
 
+/// Reads the elements of an array as they come, so that a list of the wrong things ends at the first.
 pub(super) fn list<'a, T>(
     raw: &'a RawValue,
-    mut read: impl FnMut(&'a RawValue) -> Result<T, Fault>,
+    read: impl FnMut(&'a RawValue) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
-    serde_json::from_str::<Vec<&RawValue>>(raw.get())
-        .map_err(|_| Fault::new("Input should be a valid list"))?
-        .into_iter()
-        .enumerate()
-        .map(|(nth, item)| read(item).map_err(|fault| fault.within(nth)))
-        .collect()
+    let mut elements = Elements {
+        read,
+        list: Vec::new(),
+        fault: None,
+    };
+    let read = serde_json::Deserializer::from_str(raw.get()).deserialize_seq(&mut elements);
+    match (read, elements.fault) {
+        (_, Some(fault)) => Err(fault.within(elements.list.len())),
+        (Ok(()), None) => Ok(elements.list),
+        (Err(_), None) => Err(Fault::new("Input should be a valid list")),
+    }
+}
+
+/// The elements of an array, each read with `read`.
+struct Elements<T, F> {
+    read: F,
+    list: Vec<T>,
+    /// What was wrong with the element after `list`.
+    fault: Option<Fault>,
+}
+
+impl<'de, T, F: FnMut(&'de RawValue) -> Result<T, Fault>> Visitor<'de> for &mut Elements<T, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        while let Some(element) = sequence.next_element::<&'de RawValue>()? {
+            match (self.read)(element) {
+                Ok(element) => self.list.push(element),
+                Err(fault) => {
+                    self.fault = Some(fault);
+                    return Err(de::Error::custom("the fault is kept"));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn is_string(raw: &RawValue) -> bool {

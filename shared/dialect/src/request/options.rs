@@ -3,7 +3,7 @@
 
 use serde_json::value::RawValue;
 
-use super::anthropic::{MessagesRequest, Number};
+use super::anthropic::{ContextEdit, MessagesRequest, Number};
 use super::betas;
 use super::json::{self, Fault};
 use super::parts::is_blank;
@@ -29,7 +29,7 @@ pub(super) struct Options<'r> {
     pub(super) format: Option<Format<'r>>,
     /// The format in words, for a target that takes no format.
     pub(super) format_instruction: Option<String>,
-    pub(super) context_edits: Vec<&'r RawValue>,
+    pub(super) context_edits: Vec<&'r ContextEdit<'r>>,
 }
 
 /// The schema that the answer must have.
@@ -169,7 +169,7 @@ fn context_edits<'r>(
     request: &'r MessagesRequest<'_>,
     terms: &Terms<'_>,
     losses: &mut Losses,
-) -> Vec<&'r RawValue> {
+) -> Vec<&'r ContextEdit<'r>> {
     let goes = |kind: &str| {
         terms.wire == Wire::Invoke
             && invoke_edits(kind)
@@ -184,7 +184,7 @@ fn context_edits<'r>(
     if !dropped.is_empty() {
         losses.add("context_management");
     }
-    kept.into_iter().map(|edit| edit.source).collect()
+    kept
 }
 
 /// Records the fields that have no place at Bedrock at all.

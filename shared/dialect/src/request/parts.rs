@@ -1,11 +1,12 @@
 //! Content blocks, as the pieces that Bedrock can be told.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
 use super::anthropic::{
-    Block, Document, Image, Kind, Message, MessagesRequest, Role, SearchResult, Source, ToolChange,
+    Block, Document, Image, Kind, Message, Role, SearchResult, Source, ToolChange,
 };
 use super::cache::{self, Marked};
 use super::json::{Fault, Object};
@@ -103,7 +104,8 @@ pub(super) struct Place {
 
 /// Reads the blocks of one message into parts.
 pub(super) struct Reader<'r, 'x> {
-    pub(super) request: &'r MessagesRequest<'r>,
+    /// The names of the request's tools.
+    pub(super) listed: &'x BTreeSet<&'r str>,
     pub(super) terms: &'x Terms<'x>,
     pub(super) names: &'x mut Names,
     pub(super) losses: &'x mut Losses,
@@ -179,8 +181,13 @@ impl<'r> Reader<'r, '_> {
         let assistant = place.role == Role::Assistant;
         match &block.kind {
             Kind::Text(text) => self.text(text, block),
-            Kind::ToolUse { id, name, input } if assistant => {
-                if block.source.get("caller").is_some() {
+            Kind::ToolUse {
+                id,
+                name,
+                input,
+                has_caller,
+            } if assistant => {
+                if *has_caller {
                     self.losses.add("tool_use.caller");
                 }
                 let name = self.names.tool(name);
@@ -222,7 +229,7 @@ impl<'r> Reader<'r, '_> {
             Kind::Image(image) => self.image(image, place)?,
             Kind::Document(document) => self.document(document, place)?,
             Kind::SearchResult(result) => self.search_result(result),
-            Kind::ToolReference { name } => self.reference(name, block),
+            Kind::ToolReference { name } => self.reference(name, block)?,
             Kind::MidConversationSystem { content } => {
                 self.losses.add("block:mid_conv_system");
                 for block in content {
@@ -237,13 +244,13 @@ impl<'r> Reader<'r, '_> {
                 )));
             }
             Kind::Server { .. } if self.terms.wire == Wire::Invoke && self.native(block) => {
-                self.push(Part::Native(
-                    block.source.clone().without(&["cache_control"]),
-                ));
+                let source = Object::read(block.source)?;
+                self.push(Part::Native(source.without(&["cache_control"])));
             }
             Kind::Server { name } => {
                 self.losses.add(format!("block:{name}"));
-                if let Some(summary) = server::summary(name, &block.source) {
+                let source = Object::read(block.source)?;
+                if let Some(summary) = server::summary(name, &source) {
                     self.push(Part::text(summary));
                 }
             }
@@ -265,7 +272,7 @@ impl<'r> Reader<'r, '_> {
             Kind::Server { name } if name == "compaction" => false,
             Kind::Server { name } if name == "tool_search_tool_result" => self.terms.tool_search,
             Kind::Server { name } if name == "server_tool_use" => {
-                self.terms.tool_search || !server::is_tool_search(&block.source)
+                self.terms.tool_search || !server::is_tool_search(block.source)
             }
             _ => true,
         }
@@ -275,10 +282,7 @@ impl<'r> Reader<'r, '_> {
         if is_blank(text) {
             return;
         }
-        let citations = block
-            .source
-            .get("citations")
-            .filter(|list| list.get() != "[]");
+        let citations = block.citations;
         if citations.is_some() && self.terms.wire == Wire::Converse {
             self.losses.add("citations");
         }
@@ -385,17 +389,16 @@ impl<'r> Reader<'r, '_> {
         }
     }
 
-    fn reference(&mut self, name: &'r str, block: &'r Block<'_>) {
+    fn reference(&mut self, name: &'r str, block: &'r Block<'_>) -> Result<(), Fault> {
         // A reference to a tool that is not in the request is refused, a sentence about it is not.
-        let listed = self.request.tools.iter().any(|tool| tool.name == name);
-        if self.terms.tool_search && listed {
-            self.push(Part::Native(
-                block.source.clone().without(&["cache_control"]),
-            ));
+        if self.terms.tool_search && self.listed.contains(name) {
+            let source = Object::read(block.source)?;
+            self.push(Part::Native(source.without(&["cache_control"])));
         } else {
             let name = self.names.tool(name);
             self.push(Part::text(format!("Tool loaded: {name}")));
         }
+        Ok(())
     }
 
     fn tool_result(
@@ -406,7 +409,7 @@ impl<'r> Reader<'r, '_> {
         place: Place,
     ) -> Result<(), Fault> {
         let mut inner = Reader {
-            request: self.request,
+            listed: self.listed,
             terms: self.terms,
             names: self.names,
             losses: self.losses,

@@ -159,7 +159,8 @@ fn content(raw: &RawValue, level: Level) -> Result<Vec<Block<'_>>, Fault> {
         return Ok(vec![Block {
             kind: Kind::Text(json::text(raw)?),
             cache: None,
-            source: Object::default(),
+            citations: None,
+            source: raw,
         }]);
     }
     json::list(raw, |raw| block(raw, level))
@@ -171,16 +172,17 @@ fn block(raw: &RawValue, level: Level) -> Result<Block<'_>, Fault> {
     let kind = match name.as_ref() {
         "text" => Kind::Text(source.required_text("text")?),
         "image" => Kind::Image(image(&source)?),
-        "document" if level < Level::Document => Kind::Document(Document {
+        "document" if level < Level::Document => Kind::Document(Box::new(Document {
             source: document(&source)?,
             title: source.text("title")?,
             context: source.text("context")?,
             citations: citations(&source)?,
-        }),
+        })),
         "tool_use" => Kind::ToolUse {
             id: source.required_text("id")?,
             name: source.required_text("name")?,
             input: source.with("input", tool_input)?.flatten(),
+            has_caller: source.get("caller").is_some(),
         },
         "tool_result" if level == Level::Message => Kind::ToolResult {
             id: source.required_text("tool_use_id")?,
@@ -199,12 +201,12 @@ fn block(raw: &RawValue, level: Level) -> Result<Block<'_>, Fault> {
         "redacted_thinking" => Kind::RedactedThinking {
             data: source.text("data")?.unwrap_or_default(),
         },
-        "search_result" => Kind::SearchResult(SearchResult {
+        "search_result" => Kind::SearchResult(Box::new(SearchResult {
             source: source.required_text("source")?,
             title: source.required_text("title")?,
             texts: source.list("content", |raw| Object::read(raw)?.required_text("text"))?,
             citations: citations(&source)?,
-        }),
+        })),
         "tool_addition" if level < Level::Document => Kind::ToolChange(tool_change(&source, true)?),
         "tool_removal" if level < Level::Document => Kind::ToolChange(tool_change(&source, false)?),
         "mid_conv_system" if level == Level::Message => Kind::MidConversationSystem {
@@ -218,9 +220,13 @@ fn block(raw: &RawValue, level: Level) -> Result<Block<'_>, Fault> {
         _ => Kind::Unknown { name },
     };
     Ok(Block {
-        kind,
         cache: source.with("cache_control", cache_control)?,
-        source,
+        citations: match kind {
+            Kind::Text(_) => source.get("citations").filter(|list| list.get() != "[]"),
+            _ => None,
+        },
+        kind,
+        source: raw,
     })
 }
 

@@ -3,35 +3,43 @@
 //! Bedrock has no such tools, so a conversation that used them keeps what the model can still use: what
 //! was asked, and which pages came back. Encrypted parts are of no use to anyone else.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::json::Object;
 use super::parts::is_blank;
 
 /// Whether a `server_tool_use` is a search for tools.
-pub(super) fn is_tool_search(block: &Object<'_>) -> bool {
-    block
-        .text("name")
+pub(super) fn is_tool_search(block: &RawValue) -> bool {
+    Object::read(block)
+        .and_then(|block| block.text("name"))
         .is_ok_and(|name| name.is_some_and(|name| name.starts_with("tool_search")))
 }
 
 /// Names of the tools that a `tool_search_tool_result` found.
-pub(super) fn found_tools(block: &Object<'_>) -> Vec<String> {
-    let Some(content) = parsed(block, "content") else {
+pub(super) fn found_tools(block: &RawValue) -> Vec<String> {
+    match Object::read(block) {
+        Ok(block) => names_found(&block),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn names_found(block: &Object<'_>) -> Vec<String> {
+    let name = |raw| {
+        let reference = Object::read(raw).ok();
+        Ok(reference.and_then(|reference| reference.text("tool_name").ok().flatten()))
+    };
+    let Ok(Some(content)) = block.object("content") else {
         return Vec::new();
     };
-    let references = content.get("tool_references").and_then(Value::as_array);
-    references
-        .into_iter()
-        .flatten()
-        .filter_map(|reference| reference.get("tool_name")?.as_str())
-        .map(str::to_owned)
-        .collect()
+    let names = content.list("tool_references", name).unwrap_or_default();
+    names.into_iter().flatten().map(Cow::into_owned).collect()
 }
 
 /// What a server block says to the model; None when there is nothing to say.
 pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
-    let content = parsed(block, "content");
     let said = match kind {
         "server_tool_use" | "mcp_tool_use" => {
             let name = block.text("name").ok().flatten().unwrap_or_default();
@@ -45,30 +53,33 @@ pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
                 None => format!("[{name}]\n{}", members(&input)),
             }
         }
-        "web_search_tool_result" => match content.as_ref().and_then(Value::as_array) {
-            Some(pages) => {
-                let lines: Vec<_> = pages.iter().filter_map(page).collect();
+        // Read one at a time: all at once would take many times the memory of the request.
+        "web_search_tool_result" => match block.list("content", |raw| Ok(read_page(raw))) {
+            Ok(pages) if block.get("content").is_some() => {
+                let lines: Vec<_> = pages.into_iter().flatten().collect();
                 format!("[web search results]\n{}", lines.join("\n"))
             }
-            None => "[web search failed]".to_owned(),
+            _ => "[web search failed]".to_owned(),
         },
         "web_fetch_tool_result" => {
+            let content = parsed(block, "content");
             let content = content.as_ref();
             let page = content.and_then(page).unwrap_or_default();
             let text = content.map(output).unwrap_or_default();
             format!("[web page fetched]\n{page}\n{text}")
         }
         "tool_search_tool_result" => {
-            let lines: Vec<_> = found_tools(block)
+            let lines: Vec<_> = names_found(block)
                 .iter()
                 .map(|name| format!("Tool loaded: {name}"))
                 .collect();
             lines.join("\n")
         }
         // The summary that stands for everything before it.
-        "compaction" | "mcp_tool_result" => texts(content.as_ref()?),
+        "compaction" | "mcp_tool_result" => texts(&parsed(block, "content")?),
         "container_upload" => "[file omitted]".to_owned(),
         _ => {
+            let content = parsed(block, "content");
             let output = content.as_ref().map(output).unwrap_or_default();
             format!("[{}]\n{output}", kind.replace('_', " "))
         }
@@ -79,6 +90,10 @@ pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
 
 fn parsed(block: &Object<'_>, key: &str) -> Option<Value> {
     serde_json::from_str(block.get(key)?.get()).ok()
+}
+
+fn read_page(raw: &RawValue) -> Option<String> {
+    page(&serde_json::from_str(raw.get()).ok()?)
 }
 
 fn page(result: &Value) -> Option<String> {

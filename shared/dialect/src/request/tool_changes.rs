@@ -4,10 +4,9 @@
 //! `tool_removal` is carried out on that list. Shapes: Anthropic's page on mid-conversation system
 //! messages and tool changes.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::anthropic::{Kind, MessagesRequest, Tool, ToolChange};
+use super::anthropic::{Block, Kind, MessagesRequest, Tool, ToolChange};
 use super::json::Fault;
 
 /// What the conversation says of each tool that it names, the last word counting.
@@ -16,6 +15,8 @@ pub(super) struct ToolChanges<'r> {
     available: BTreeMap<&'r str, bool>,
     /// In the order in which the names were first defined.
     definitions: Vec<&'r Tool<'r>>,
+    /// The place of each name in `definitions`.
+    defined_at: BTreeMap<&'r str, usize>,
 }
 
 impl<'r> ToolChanges<'r> {
@@ -39,11 +40,7 @@ impl<'r> ToolChanges<'r> {
                 }
                 ToolChange::Define(tool) => {
                     changes.available.insert(&tool.name, true);
-                    let known = changes.definitions.iter_mut();
-                    match known.into_iter().find(|known| known.name == tool.name) {
-                        Some(known) => *known = tool,
-                        None => changes.definitions.push(tool),
-                    }
+                    changes.define(tool);
                 }
                 ToolChange::Unknown { addition: true } => {
                     return Err(Fault::new(
@@ -54,20 +51,25 @@ impl<'r> ToolChanges<'r> {
                 ToolChange::Unknown { addition: false } => {}
             }
         }
-        let described = |name: &str| {
-            let mut tools = request
-                .tools
-                .iter()
-                .chain(changes.definitions.iter().copied());
-            tools.any(|tool| tool.name == name)
-        };
+        let mut described = names(&request.tools);
+        described.extend(changes.defined_at.keys());
         let mut added = changes.available.iter().filter(|(_, added)| **added);
-        if added.any(|(name, _)| !described(name)) {
+        if added.any(|(name, _)| !described.contains(name)) {
             return Err(Fault::new(
                 "tool_addition of a tool that is not in `tools` is not supported on this model",
             ));
         }
         Ok(changes)
+    }
+
+    /// Takes a definition, in the place of an older one of the same name.
+    fn define(&mut self, tool: &'r Tool<'r>) {
+        let end = self.definitions.len();
+        let at = *self.defined_at.entry(&tool.name).or_insert(end);
+        match self.definitions.get_mut(at) {
+            Some(known) => *known = tool,
+            None => self.definitions.push(tool),
+        }
     }
 
     /// Whether a `tool_addition` is the last word on this tool.
@@ -84,16 +86,20 @@ impl<'r> ToolChanges<'r> {
     /// of the old one, new tools at the end.
     pub(super) fn tools(&self, request: &'r MessagesRequest<'_>) -> Vec<&'r Tool<'r>> {
         let redefined = |tool: &'r Tool<'_>| -> &'r Tool<'r> {
-            let mut definitions = self.definitions.iter().copied();
-            definitions
-                .find(|new| new.name == tool.name)
-                .unwrap_or(tool)
+            let at = self.defined_at.get(tool.name.as_ref());
+            let definition = at.and_then(|at| self.definitions.get(*at));
+            definition.copied().unwrap_or(tool)
         };
         let mut tools: Vec<_> = request.tools.iter().map(redefined).collect();
-        let is_new = |new: &&'r Tool<'r>| !request.tools.iter().any(|tool| tool.name == new.name);
-        tools.extend(self.definitions.iter().copied().filter(is_new));
+        let listed = names(&request.tools);
+        let definitions = self.definitions.iter().copied();
+        tools.extend(definitions.filter(|new| !listed.contains(new.name.as_ref())));
         tools
     }
+}
+
+fn names<'r>(tools: &'r [Tool<'_>]) -> BTreeSet<&'r str> {
+    tools.iter().map(|tool| tool.name.as_ref()).collect()
 }
 
 /// Whether the conversation changes the tools, and only by their names.
@@ -109,9 +115,11 @@ pub(super) fn only_names_tools(request: &MessagesRequest<'_>) -> bool {
     names
 }
 
-/// Whether the conversation called a tool of this name.
-pub(super) fn called(request: &MessagesRequest<'_>, name: &str) -> bool {
-    request.blocks().any(
-        |block| matches!(&block.kind, Kind::ToolUse { name: called, .. } if Cow::as_ref(called) == name),
-    )
+/// The names of the tools that the conversation called.
+pub(super) fn called<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<&'r str> {
+    let name = |block: &'r Block<'_>| match &block.kind {
+        Kind::ToolUse { name, .. } => Some(name.as_ref()),
+        _ => None,
+    };
+    request.blocks().filter_map(name).collect()
 }

@@ -67,10 +67,11 @@ pub(super) fn toolbox<'r>(
     let searched = request.tools.iter().any(|tool| is_search(tool));
     let mut toolbox = Toolbox::default();
     let mut seen = BTreeSet::new();
+    let called = called(request);
     for (nth, tool) in changes.tools(request).into_iter().enumerate() {
         if !terms.tool_changes && changes.removed(&tool.name) {
             // Its calls in the conversation must stay described.
-            if called(request, &tool.name) && seen.insert(names.tool(&tool.name)) {
+            if called.contains(tool.name.as_ref()) && seen.insert(names.tool(&tool.name)) {
                 toolbox
                     .specs
                     .push(unavailable(names.tool(&tool.name)).into());
@@ -154,11 +155,9 @@ impl<'r> Toolbox<'r> {
         self.specs.is_empty() && self.client.is_empty()
     }
 
-    fn client_has(&self, wanted: &str) -> bool {
-        self.client.iter().any(|tool| {
-            tool.text("name")
-                .is_ok_and(|name| name.as_deref() == Some(wanted))
-        })
+    fn client_names(&self) -> BTreeSet<Cow<'r, str>> {
+        let name = |tool: &Object<'r>| tool.text("name").ok().flatten();
+        self.client.iter().filter_map(name).collect()
     }
 
     /// A conversation that used tools needs them described, even if they are gone.
@@ -170,25 +169,22 @@ impl<'r> Toolbox<'r> {
         if described {
             return;
         }
-        let mut gone: Vec<Cow<'r, str>> = Vec::new();
+        let client = self.client_names();
+        let mut gone: BTreeSet<Cow<'r, str>> = BTreeSet::new();
         for part in turns.iter().flat_map(|turn| &turn.parts) {
             let Part::ToolUse { name, .. } = &part.item else {
                 continue;
             };
             // Converse wants some tool described, and the model would refuse a name twice.
-            let name = if self.client_has(name) {
+            let name = if client.contains(name) {
                 Cow::Borrowed("unavailable")
             } else {
                 name.clone()
             };
-            if !gone.contains(&name) {
-                gone.push(name);
+            if gone.insert(name.clone()) {
+                self.specs.push(unavailable(name).into());
             }
         }
-        self.specs = gone
-            .into_iter()
-            .map(|name| Marked::from(unavailable(name)))
-            .collect();
     }
 }
 
@@ -219,7 +215,7 @@ pub(super) fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow
         }
         Kind::Server { .. } => {
             wanted.extend(
-                server::found_tools(&block.source)
+                server::found_tools(block.source)
                     .into_iter()
                     .map(Cow::Owned),
             );

@@ -5,6 +5,7 @@
 //! mended in the same way every time, so that earlier turns keep their bytes and stay cached.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::anthropic::{MessagesRequest, Role};
 use super::cache::Marked;
@@ -34,6 +35,11 @@ pub(super) fn turns<'r>(
     let native_system = terms.wire == Wire::Invoke
         && terms.capabilities.native_system_role
         && !terms.learned.contains(&Refused::SystemRole);
+    let listed: BTreeSet<&str> = request
+        .tools
+        .iter()
+        .map(|tool| tool.name.as_ref())
+        .collect();
     let newest = request
         .messages
         .iter()
@@ -53,7 +59,7 @@ pub(super) fn turns<'r>(
             newest: Some(nth) == newest,
         };
         let mut reader = Reader {
-            request,
+            listed: &listed,
             terms,
             names,
             losses,
@@ -109,10 +115,39 @@ fn join<'r>(turns: &mut Vec<Turn<'r>>, turn: Turn<'r>) {
     }
 }
 
+/// The calls of a turn that have no result yet.
+#[derive(Debug, Default)]
+struct OpenCalls<'r> {
+    /// The place of each call in the order of the calls.
+    at: BTreeMap<Cow<'r, str>, usize>,
+    /// How many calls there were.
+    count: usize,
+}
+
+impl<'r> OpenCalls<'r> {
+    /// Adds a call; false when one of this id is open.
+    fn insert(&mut self, id: &Cow<'r, str>) -> bool {
+        self.count += 1;
+        self.at.insert(id.clone(), self.count).is_none()
+    }
+
+    /// Takes the call of this id; false when none is open.
+    fn remove(&mut self, id: &str) -> bool {
+        self.at.remove(id).is_some()
+    }
+
+    /// The ids in the order of the calls.
+    fn into_ids(self) -> impl Iterator<Item = Cow<'r, str>> {
+        let mut ids: Vec<_> = self.at.into_iter().collect();
+        ids.sort_unstable_by_key(|(_, at)| *at);
+        ids.into_iter().map(|(id, _)| id)
+    }
+}
+
 /// Gives every call exactly one result, in the turn after it and before all else.
 fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<'r>>, Fault> {
     let mut paired: Vec<Turn<'r>> = Vec::with_capacity(turns.len());
-    let mut open: Vec<Cow<'r, str>> = Vec::new();
+    let mut open = OpenCalls::default();
     for mut turn in turns {
         match turn.role {
             Role::System => {}
@@ -120,10 +155,9 @@ fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<
                 answer_missing(&mut paired, &mut open, losses);
                 for part in &turn.parts {
                     if let Part::ToolUse { id, .. } = &part.item {
-                        if open.contains(id) {
+                        if !open.insert(id) {
                             return Err(Fault::new("`tool_use` ids must be unique"));
                         }
-                        open.push(id.clone());
                     }
                 }
             }
@@ -131,15 +165,8 @@ fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<
                 let (mut results, mut rest) = (Vec::new(), Vec::new());
                 for part in turn.parts {
                     match &part.item {
-                        Part::ToolResult { id, .. } => {
-                            match open.iter().position(|wanted| wanted == id) {
-                                Some(at) => {
-                                    open.remove(at);
-                                    results.push(part);
-                                }
-                                None => rest.extend(orphan(part, losses)),
-                            }
-                        }
+                        Part::ToolResult { id, .. } if open.remove(id) => results.push(part),
+                        Part::ToolResult { .. } => rest.extend(orphan(part, losses)),
                         _ => rest.push(part),
                     }
                 }
@@ -155,11 +182,7 @@ fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<
 }
 
 /// A turn of the user for calls that the client never answered.
-fn answer_missing<'r>(
-    turns: &mut Vec<Turn<'r>>,
-    open: &mut Vec<Cow<'r, str>>,
-    losses: &mut Losses,
-) {
+fn answer_missing<'r>(turns: &mut Vec<Turn<'r>>, open: &mut OpenCalls<'r>, losses: &mut Losses) {
     let parts: Vec<_> = missing(open, losses).collect();
     if !parts.is_empty() {
         join(
@@ -173,13 +196,13 @@ fn answer_missing<'r>(
 }
 
 fn missing<'r>(
-    open: &mut Vec<Cow<'r, str>>,
+    open: &mut OpenCalls<'r>,
     losses: &mut Losses,
 ) -> impl Iterator<Item = Marked<Part<'r>>> + use<'r> {
-    if !open.is_empty() {
+    if !open.at.is_empty() {
         losses.add("tool_result:missing");
     }
-    std::mem::take(open).into_iter().map(|id| {
+    std::mem::take(open).into_ids().map(|id| {
         let parts = vec![Part::text("Tool result missing.")];
         Part::ToolResult {
             id,

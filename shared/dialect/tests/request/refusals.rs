@@ -174,6 +174,13 @@ fn a_body_larger_than_bedrock_takes_is_too_large() {
 }
 
 #[test]
+fn a_body_larger_than_bedrock_takes_is_refused_before_it_is_read() {
+    let no_json = "[1,".repeat(7_000_000);
+    let refusal = Ask::default().text(&no_json).unwrap_err();
+    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock takes at most 20 MB");
+}
+
+#[test]
 fn a_refusal_never_repeats_what_was_said() {
     let secret = "s3cret";
     for body in [

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::{Messages, Parts};
 use crate::request::json::Object;
 use crate::request::labels::RequestLabels;
 use crate::request::thinking::ThinkingField;
@@ -15,7 +16,7 @@ use crate::request::thinking::ThinkingField;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Body<'b> {
-    pub(super) messages: Vec<Message<'b>>,
+    pub(super) messages: Messages<'b>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) system: Vec<SystemBlock<'b>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +36,7 @@ pub(super) struct Body<'b> {
 #[derive(Serialize)]
 pub(super) struct Message<'b> {
     pub(super) role: &'static str,
-    pub(super) content: Vec<Block<'b>>,
+    pub(super) content: Parts<'b>,
 }
 
 #[derive(Serialize)]

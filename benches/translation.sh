@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# What the translation of large requests costs: instructions per byte, and how many times more four times
+# the bytes cost. Instructions are counted by callgrind as the difference between a run with the translation
+# and one without, so that they are the same on any x86-64 machine, however busy. With --gate, a cost that
+# grows faster than the request fails.
+#
+#   benches/translation.sh [--gate]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if ! command -v valgrind >/dev/null; then
+    echo 'valgrind is needed (Debian: apt-get install valgrind)' >&2
+    exit 2
+fi
+cargo build --release --locked --quiet -p dialect --example translation_cost
+bench=${CARGO_TARGET_DIR:-target}/release/examples/translation_cost
+
+# count SHAPE KILOBYTES DIALECT [0]: instructions of the whole process.
+count() {
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bench" "$@" 2>&1 >/dev/null |
+        sed -n 's/.*Collected : //p'
+}
+
+# cost SHAPE KILOBYTES DIALECT: instructions of the translation.
+cost() {
+    echo $(($(count "$1" "$2" "$3") - $(count "$1" "$2" "$3" 0)))
+}
+
+# Four times the bytes cost at most 4.5 times the instructions: linear but for the depth of sorted sets.
+# A quadratic cost is 16 times as much, and shows where it is more than a twentieth of the whole.
+failed=0
+printf '%-18s %-9s %8s %8s %16s %8s\n' shape dialect from to 'instr. a byte' ratio
+while read -r shape dialect kilobytes; do
+    few=$(cost "$shape" "$kilobytes" "$dialect")
+    many=$(cost "$shape" $((kilobytes * 4)) "$dialect")
+    ratio=$((many * 100 / few))
+    printf '%-18s %-9s %5s kB %5s kB %16s %5s.%02d\n' "$shape" "$dialect" "$kilobytes" \
+        $((kilobytes * 4)) $((many / kilobytes / 4000)) $((ratio / 100)) $((ratio % 100))
+    if ((ratio > 450)); then failed=1; fi
+done <<'SHAPES'
+conversation converse 4800
+parallel_calls converse 125
+unanswered_calls converse 125
+messages converse 125
+tools converse 125
+references invoke 125
+removals converse 125
+definitions converse 125
+client_tools converse 125
+long_names converse 125
+marks converse 125
+documents converse 125
+betas converse 125
+context_edits invoke 125
+unknown_fields converse 125
+SHAPES
+
+if [[ ${1:-} == --gate ]]; then exit "$failed"; fi
