@@ -32,6 +32,7 @@ const HOUSEKEEPING: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     log::start(args.log_format, args.log_level);
+    proxy::log::without_panic_texts();
     if !args.listen.ip().is_loopback() && !args.allow_remote {
         bail!(
             "{} can be reached from other machines, and access keys would travel there without TLS; \

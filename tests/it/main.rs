@@ -14,6 +14,7 @@ mod bedrock_refusals;
 mod both_legs;
 mod breaker;
 mod commit_point;
+mod defects;
 mod doors;
 mod drill;
 mod fallback;

@@ -41,6 +41,9 @@ pub const BEDROCK_KEY: &str = "ABSKc3RvcnktYXQtMDAwMDAwMDAwMDAwOnRoZS1zdG9yeXMtb
 /// The credential that the stories' client sends to Plan.
 pub const CLIENT_CREDENTIAL: &str = "sk-ant-oat01-the-clients-own-credential";
 
+/// What the clock's panic says.
+pub const PANIC_TEXT: &str = "a text of a panic, with the content of a request";
+
 /// Between two events of a simulator: each leaves by itself, as a model's do.
 const PACE: Duration = Duration::from_millis(2);
 
@@ -59,6 +62,8 @@ pub struct World {
     pub key: IssuedKey,
     http: reqwest::Client,
     now_ms: Arc<AtomicI64>,
+    /// The clock panics at this reading, counted down; never at zero and below.
+    panics_in: Arc<AtomicI64>,
     running: JoinSet<()>,
 }
 
@@ -116,7 +121,15 @@ impl World {
 
         let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
         let shown = Arc::clone(&now_ms);
-        let clock = Clock::from_fn(move || Timestamp::from_millis(shown.load(Ordering::Relaxed)));
+        let panics_in = Arc::new(AtomicI64::new(0));
+        let reads_left = Arc::clone(&panics_in);
+        let clock = Clock::from_fn(move || {
+            assert!(
+                reads_left.fetch_sub(1, Ordering::Relaxed) != 1,
+                "{PANIC_TEXT}"
+            );
+            Timestamp::from_millis(shown.load(Ordering::Relaxed))
+        });
         let mut settings = proxy::config::Settings {
             plan_url: plan.url(),
             bedrock_url: Some(bedrock.url()),
@@ -153,6 +166,7 @@ impl World {
             key,
             http: client(),
             now_ms,
+            panics_in,
             running,
         };
         world.bind(BEDROCK_KEY).await;
@@ -278,6 +292,12 @@ impl World {
             message: "This request would exceed your account's rate limit.".to_owned(),
             headers: headers.into(),
         }
+    }
+
+    /// Spillway's clock panics when it is read for the nth time from now on, and works again after
+    /// that.
+    pub fn panic_at_clock_reading(&self, nth: i64) {
+        self.panics_in.store(nth, Ordering::Relaxed);
     }
 
     /// Lets time pass, for Spillway.

@@ -32,6 +32,8 @@ use domain::id::RequestId;
 use domain::time::Timestamp;
 use http::{HeaderMap, StatusCode};
 use store::vault::Owner;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 pub(crate) use self::answer::BedrockAnswer;
@@ -130,34 +132,25 @@ impl Bedrock {
     ) -> Result<BedrockAnswer, Failed> {
         let betas = call.headers.get_all("anthropic-beta");
         let betas = betas.iter().filter_map(|value| value.to_str().ok());
-        let request =
-            MessagesRequest::parse(call.body, betas).map_err(|refusal| refused_by_us(&refusal))?;
-        let target = dialect::model::resolve(request.model(), call.settings);
-        if let Some(warning) = &target.warning
-            && self.warned.insert(&target.model_id)
-        {
-            tracing::warn!(
-                %warning,
-                model = loggable(&target.model_id),
-                user.id = %call.owner.user,
-                "Bedrock model"
-            );
-        }
-        record.note().bedrock_model = Some(loggable(&target.model_id));
-
-        let cache_target = RequestTarget {
-            region: &call.settings.region,
-            model_id: &target.model_id,
-            key_id: call.owner.key,
-        };
-        let mut left_out = self.refusals.parts(cache_target, call.now);
-        let translated = self.translate(&request, &target, &left_out, &call)?;
+        let (request, target, mut left_out, translated) = blocking(call.body.len(), || {
+            let request = MessagesRequest::parse(call.body, betas)
+                .map_err(|refusal| refused_by_us(&refusal))?;
+            let target = self.target(&request, &call);
+            record.note().bedrock_model = Some(loggable(&target.model_id));
+            let left_out = self
+                .refusals
+                .parts(request_target(&target, &call), call.now);
+            let translated = self.translate(&request, &target, &left_out, &call)?;
+            Ok((request, target, left_out, translated))
+        })?;
         let failure = match self.attempt(&translated, &call, record).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
         // One repair: the request without what Bedrock named, if that makes it another request.
-        let repairs = repairs(&failure.as_failure(), &sent_betas(&translated.body));
+        let repairs = blocking(call.body.len(), || {
+            repairs(&failure.as_failure(), &sent_betas(&translated.body))
+        });
         if repairs.is_empty() {
             return Err(failed(&failure, &call, record));
         }
@@ -174,15 +167,33 @@ impl Bedrock {
         for repair in &repairs {
             left_out.insert(repair.part.clone());
         }
-        let repaired = self.translate(&request, &target, &left_out, &call)?;
+        let repaired = blocking(call.body.len(), || {
+            self.translate(&request, &target, &left_out, &call)
+        })?;
         if repaired.body == translated.body {
             return Err(failed(&failure, &call, record));
         }
         let outcome = self.attempt(&repaired, &call, record).await;
         if outcome.as_ref().is_ok_and(BedrockAnswer::is_accepted) {
-            self.cache_properties(cache_target, &repairs, &call);
+            self.cache_properties(request_target(&target, &call), &repairs, &call);
         }
         outcome.map_err(|failure| failed(&failure, &call, record))
+    }
+
+    /// The model that serves the request. What is odd about it is logged once.
+    fn target(&self, request: &MessagesRequest<'_>, call: &BedrockCall<'_>) -> Target {
+        let target = dialect::model::resolve(request.model(), call.settings);
+        if let Some(warning) = &target.warning
+            && self.warned.insert(&target.model_id)
+        {
+            tracing::warn!(
+                %warning,
+                model = loggable(&target.model_id),
+                user.id = %call.owner.user,
+                "Bedrock model"
+            );
+        }
+        target
     }
 
     fn translate(
@@ -298,6 +309,30 @@ impl Bedrock {
             pump: Box::new(pump),
             begun,
         })
+    }
+}
+
+fn request_target<'a>(target: &'a Target, call: &BedrockCall<'a>) -> RequestTarget<'a> {
+    RequestTarget {
+        region: &call.settings.region,
+        model_id: &target.model_id,
+        key_id: call.owner.key,
+    }
+}
+
+/// Bodies of more bytes are translated apart from other requests: at about 20 ms per MB they would
+/// hold all that wait for the same worker thread.
+const APART_ABOVE_BYTES: usize = 1_000_000;
+
+/// Does the work for a body of so many bytes, and hands this thread's other tasks to another thread
+/// when it takes long. A runtime with one thread has none to hand them to.
+fn blocking<T>(body_bytes: usize, work: impl FnOnce() -> T) -> T {
+    let has_threads = Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if has_threads && body_bytes > APART_ABOVE_BYTES {
+        block_in_place(work)
+    } else {
+        work()
     }
 }
 

@@ -8,12 +8,14 @@
 //!
 //! The same [`router`] is served by the Lambda runtime and on one machine. Nothing here knows which.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use domain::id::RequestId;
+use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -60,7 +62,9 @@ pub fn router(proxy: Arc<Proxy>) -> axum::Router {
     axum::Router::new().fallback(move |request: Request| {
         let proxy = Arc::clone(&proxy);
         async move {
-            answer(&proxy, request)
+            let request_id = new_request_id();
+            let answering = answer(&proxy, request, request_id.clone());
+            unless_it_panics(answering, &request_id)
                 .await
                 .map(axum::body::Body::new)
                 .into_response()
@@ -68,8 +72,27 @@ pub fn router(proxy: Arc<Proxy>) -> axum::Router {
     })
 }
 
-async fn answer(proxy: &Proxy, request: Request) -> Response<Body> {
-    let request_id = new_request_id();
+/// The answer; or, when a defect of Spillway's ends it in a panic, 500. The record of the request
+/// writes itself while its owner unwinds.
+async fn unless_it_panics(
+    answering: impl Future<Output = Response<Body>>,
+    request_id: &RequestId,
+) -> Response<Body> {
+    // Nothing that a request shares with others is left half changed: each lock covers one change.
+    match AssertUnwindSafe(answering).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(request.id = %request_id, class = record::PANIC, "a request ended in a panic");
+            let mut response = refuse(Refusal::panicked(), request_id);
+            response
+                .headers_mut()
+                .insert(REQUEST_ID, header(request_id.as_str()));
+            response
+        }
+    }
+}
+
+async fn answer(proxy: &Proxy, request: Request, request_id: RequestId) -> Response<Body> {
     let at = Instant::now();
     let (head, body) = request.into_parts();
     let mut response = match Route::of(&head.method, head.uri.path(), &head.headers) {

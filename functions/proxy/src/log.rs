@@ -19,6 +19,17 @@ pub fn to_cloudwatch() {
         .with_target(false)
         .with_env_filter(filter(&level))
         .init();
+    without_panic_texts();
+}
+
+/// Logs where a panic happened, and not its text, in which there may be a request's content.
+pub fn without_panic_texts() {
+    std::panic::set_hook(Box::new(|panic| {
+        let (file, line) = panic
+            .location()
+            .map_or(("-", 0), |at| (at.file(), at.line()));
+        tracing::error!(file, line, "panic");
+    }));
 }
 
 /// The filter for a level by name; whatever is not DEBUG, INFO, WARN or ERROR becomes INFO. Even at

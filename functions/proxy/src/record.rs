@@ -25,6 +25,9 @@ pub(crate) enum Outcome {
     Panicked,
 }
 
+/// The class of a defect of Spillway's that ended a request.
+pub(crate) const PANIC: &str = "panic";
+
 impl Outcome {
     fn as_str(self) -> &'static str {
         match self {
@@ -180,6 +183,11 @@ impl Drop for Record {
     fn drop(&mut self) {
         if !self.is_written {
             let panicked = std::thread::panicking();
+            if panicked {
+                self.facts.error_class = Some(PANIC);
+                // An answer that has begun keeps its status.
+                self.facts.status.get_or_insert(500);
+            }
             self.write_once(if panicked {
                 Outcome::Panicked
             } else {

@@ -158,6 +158,21 @@ impl Refusal {
         }
     }
 
+    /// A defect of Spillway's own. What panicked is for the log, not for the client.
+    pub(crate) fn panicked() -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            error_type: "api_error",
+            class: crate::record::PANIC,
+            message: "Spillway failed on this request. Tell whoever runs it for your team the \
+                      request id."
+                .to_owned(),
+            error_code: None,
+            should_retry: Some(false),
+            retry_after_s: None,
+        }
+    }
+
     /// Plan gave no answer that could be passed on.
     fn plan_unreachable(status: StatusCode, error_type: &'static str, message: &str) -> Self {
         Self {
