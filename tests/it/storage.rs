@@ -1,13 +1,18 @@
 //! The tables and the vault, through the AWS SDKs' own serialisers.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use admin::{AdminError, Command, NewUser, Outcome, Settings};
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::bedrock::{BedrockModel, ModelRule};
 use domain::bedrock_key::BedrockKey;
 use domain::id::{KeyId, UserId};
 use domain::time::Timestamp;
+use local::simulator::Step;
 use local::{Fault, LocalAws};
 use store::vault::{Opener, Owner, Sealer, VaultError};
-use tests::{BEDROCK_KEY, World, world};
+use tests::{BEDROCK_KEY, Streaming, World, message, world};
 
 async fn create_user(world: &World, name: &str) -> UserId {
     let create = Command::CreateUser(NewUser {
@@ -358,4 +363,88 @@ async fn listings_longer_than_a_page_are_whole() {
     let mut ids: Vec<_> = keys.iter().map(|key| key.record.key_id.clone()).collect();
     ids.dedup();
     assert_eq!(ids.len(), 6);
+}
+
+/// The partition of the world's key, in the table.
+async fn partition(world: &World) -> String {
+    let scan = world.house.aws().dynamodb().scan();
+    let items = scan.table_name("spillway-access").send().await.unwrap();
+    let is_key = |item: &&Item| item["sk"].as_s().is_ok_and(|sk| sk == "key");
+    let key = items.items().iter().find(is_key).unwrap();
+    key["pk"].as_s().unwrap().clone()
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+/// Changes an item of the world's key behind Spillway's back, and lets its memory of it pass.
+async fn set(world: &World, sk: &str, expression: &str, value: AttributeValue) {
+    let update = world.house.aws().dynamodb().update_item();
+    update
+        .table_name("spillway-access")
+        .key("pk", AttributeValue::S(partition(world).await))
+        .key("sk", AttributeValue::S(sk.to_owned()))
+        .update_expression(expression)
+        .expression_attribute_values(":value", value)
+        .send()
+        .await
+        .unwrap();
+    world.pass(Duration::from_mins(1));
+}
+
+#[tokio::test]
+async fn a_damaged_bedrock_key_keeps_nobody_from_plan() {
+    let world = world().await;
+    let damaged = AttributeValue::S("damaged".to_owned());
+    set(&world, "bedrock_key", "SET sealed = :value", damaged).await;
+    assert_eq!(world.upstream().await, "plan; reason=good");
+
+    world.exhaust_plan(1);
+    let of_plan = world.ask(&message("hello", Streaming::No)).await;
+    assert_eq!(of_plan.header("x-spillway-error"), "bedrock_auth_error");
+    let behind_the_breaker = world.ask(&message("hello", Streaming::No)).await;
+    let (_, text) = behind_the_breaker.error();
+    assert!(text.contains("cannot be opened any more"), "{text}");
+    assert_eq!(world.bedrock.requests().len(), 0);
+    assert_eq!(world.house.aws().calls("Decrypt"), 0);
+
+    world.bind(BEDROCK_KEY).await;
+    world.pass(Duration::from_hours(1));
+    world.exhaust_plan(1);
+    let upstream = world.upstream().await;
+    assert!(upstream.starts_with("bedrock"), "{upstream}");
+}
+
+#[tokio::test]
+async fn a_class_of_a_newer_version_keeps_nobody_from_plan() {
+    let world = world().await;
+    let classes =
+        ["usage_limit", "a_class_to_come"].map(|class| AttributeValue::S(class.to_owned()));
+    let classes = AttributeValue::L(classes.to_vec());
+    let policy = AttributeValue::M([("fallback_on".to_owned(), classes)].into());
+    set(&world, "key", "SET policy = :value", policy).await;
+    assert_eq!(world.upstream().await, "plan; reason=good");
+
+    world.plan.script([Step::Overloaded]);
+    assert_eq!(world.upstream().await, "plan; reason=overloaded");
+    world.exhaust_plan(1);
+    let upstream = world.upstream().await;
+    assert_eq!(upstream, "bedrock; reason=usage_limit");
+}
+
+#[tokio::test]
+async fn a_key_behind_a_megabyte_of_breakers_is_found() {
+    let world = world().await;
+    let pk = partition(&world).await;
+    for family in 0..4 {
+        let put = world.house.aws().dynamodb().put_item();
+        put.table_name("spillway-access")
+            .item("pk", AttributeValue::S(pk.clone()))
+            .item("sk", AttributeValue::S(format!("breaker#family#{family}")))
+            .item("padding", AttributeValue::S("x".repeat(300_000)))
+            .send()
+            .await
+            .unwrap();
+    }
+    world.pass(Duration::from_mins(1));
+    assert_eq!(world.upstream().await, "plan; reason=good");
 }

@@ -1,6 +1,7 @@
 //! Users, keys and their Bedrock keys: the reads and the conditional writes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -9,6 +10,7 @@ use domain::bedrock_key::BedrockKeyKind;
 use domain::grant::{KeyRecord, KeyStatus};
 use domain::id::{KeyId, UserId};
 use domain::key::KeyHash;
+use domain::policy::FallbackClass;
 use domain::time::Timestamp;
 use domain::user::{User, UserStatus};
 use serde::de::DeserializeOwned;
@@ -29,6 +31,25 @@ use crate::{StoreError, unavailable};
 pub struct AccessTable {
     pub(crate) client: Client,
     pub(crate) name: String,
+    damage: Arc<ReportedDamage>,
+}
+
+/// The damaged items that were logged already.
+#[derive(Debug, Default)]
+struct ReportedDamage(Mutex<HashSet<(String, &'static str)>>);
+
+impl ReportedDamage {
+    /// So many items are remembered; then it begins anew.
+    const MOST: usize = 1000;
+
+    /// Whether this item of a partition was not reported before.
+    fn is_new(&self, pk: &str, item: &'static str) -> bool {
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() >= Self::MOST {
+            reported.clear();
+        }
+        reported.insert((pk.to_owned(), item))
+    }
 }
 
 /// A Bedrock API key as it is stored: sealed, with what may be shown of it.
@@ -41,6 +62,43 @@ pub struct Binding {
     /// What may be shown.
     #[serde(flatten)]
     pub summary: BindingSummary,
+}
+
+impl Binding {
+    /// In the place of one that cannot be read.
+    fn unreadable() -> Self {
+        Self {
+            sealed: Sealed::unreadable(),
+            fingerprint: String::new(),
+            summary: BindingSummary {
+                bedrock_key_masked: String::new(),
+                bedrock_key_kind: BedrockKeyKind::LongTerm,
+                bedrock_key_region: None,
+                bedrock_key_expires_at: None,
+                bedrock_key_set_at: Timestamp::from_millis(0),
+            },
+        }
+    }
+}
+
+/// Leaves the classes out of `policy.fallback_on` that this version has no name for; whether there were any.
+fn leave_out_unknown_classes(item: &mut Item) -> bool {
+    let Some(AttributeValue::M(policy)) = item.get_mut("policy") else {
+        return false;
+    };
+    let Some(AttributeValue::L(classes)) = policy.get_mut("fallback_on") else {
+        return false;
+    };
+    let before = classes.len();
+    classes.retain(|class| {
+        let class = class.as_s().ok();
+        class.is_some_and(|class| class.parse::<FallbackClass>().is_ok())
+    });
+    classes.len() < before
+}
+
+fn text_of<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
 }
 
 /// What may be shown of a Bedrock API key.
@@ -60,12 +118,12 @@ pub struct BindingSummary {
     pub bedrock_key_set_at: Timestamp,
 }
 
-/// All that one Query of a key's partition gives.
+/// All that the Query of a key's partition gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// The key.
     pub record: KeyRecord,
-    /// Its Bedrock key, if one is registered.
+    /// Its Bedrock key, if one is registered. One that cannot be read opens for nobody.
     pub binding: Option<Binding>,
     /// Its breakers, as far as they ever were anything but closed.
     pub breakers: Vec<StoredBreaker>,
@@ -121,10 +179,12 @@ impl AccessTable {
         Self {
             client,
             name: name.into(),
+            damage: Arc::default(),
         }
     }
 
-    /// Everything in the key's partition, in one consistent Query; `None` when there is no key.
+    /// Everything in the key's partition, in one consistent Query for each megabyte; `None` when there
+    /// is no key.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -144,27 +204,16 @@ impl AccessTable {
     }
 
     async fn resolve_partition(&self, pk: String) -> Result<Option<Resolved>, StoreError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression("#pk = :pk")
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":pk", AttributeValue::S(pk))
-            .send()
-            .await
-            .map_err(|error| unavailable("Query", &error))?;
         let (mut record, mut binding) = (None, None);
         let (mut breakers, mut sessions) = (Vec::new(), Vec::new());
-        for item in answer.items.unwrap_or_default() {
+        for item in self.partition(&pk).await? {
             let kind = item
                 .get(SK)
                 .and_then(|sk| sk.as_s().ok())
                 .and_then(|sk| sk.split('#').next());
             match kind {
-                Some(SK_KEY) => record = Some(read::<KeyRecord>("key", item)?),
-                Some(SK_BEDROCK_KEY) => binding = Some(read::<Binding>("Bedrock key", item)?),
+                Some(SK_KEY) => record = Some(self.read_key(&pk, item)?),
+                Some(SK_BEDROCK_KEY) => binding = Some(item),
                 // One that cannot be read must not block traffic: it counts as closed.
                 Some(SK_BREAKER) => breakers.extend(StoredBreaker::read(item).ok()),
                 Some(SK_SESSION) => sessions.extend(BedrockSession::read(item).ok()),
@@ -172,11 +221,64 @@ impl AccessTable {
             }
         }
         Ok(record.map(|record| Resolved {
+            binding: binding.map(|item| self.read_binding(&pk, &record.key_id, item)),
             record,
-            binding,
             breakers,
             sessions,
         }))
+    }
+
+    /// All items of a partition, a page of at most 1 MB at a time.
+    async fn partition(&self, pk: &str) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut after = None;
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .key_condition_expression("#pk = :pk")
+                .expression_attribute_names("#pk", PK)
+                .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(|error| unavailable("Query", &error))?;
+            items.extend(answer.items.unwrap_or_default());
+            after = answer.last_evaluated_key;
+            if after.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Reads a key. Classes of `fallback_on` that this version has no name for, which a newer one has
+    /// written, are left out: they never apply here.
+    fn read_key(&self, pk: &str, mut item: Item) -> Result<KeyRecord, StoreError> {
+        if leave_out_unknown_classes(&mut item) && self.damage.is_new(pk, "fallback_on") {
+            tracing::warn!(
+                key.id = text_of(&item, "key_id"),
+                "`fallback_on` of a key names classes that this version does not have; they are \
+                 left out"
+            );
+        }
+        read("key", item)
+    }
+
+    /// Reads a Bedrock key. One that cannot be read must not keep its access key from Plan; it counts
+    /// as registered, and opens for nobody.
+    fn read_binding(&self, pk: &str, key_id: &KeyId, item: Item) -> Binding {
+        read("Bedrock key", item).unwrap_or_else(|_| {
+            // The reader's own words may quote what it read.
+            if self.damage.is_new(pk, "Bedrock key") {
+                tracing::error!(
+                    key.id = %key_id,
+                    "a Bedrock key in the table cannot be read; it must be registered anew"
+                );
+            }
+            Binding::unreadable()
+        })
     }
 
     pub(crate) async fn partition_of(&self, id: &KeyId) -> Result<Option<String>, StoreError> {

@@ -47,6 +47,18 @@ pub struct Sealed {
     ciphertext: Vec<u8>,
 }
 
+impl Sealed {
+    /// In the place of one that cannot be read: it opens for nobody.
+    pub(crate) fn unreadable() -> Self {
+        Self {
+            version: String::new(),
+            data_key: Vec::new(),
+            nonce: Vec::new(),
+            ciphertext: Vec::new(),
+        }
+    }
+}
+
 /// A secret could not be sealed or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
@@ -245,6 +257,10 @@ impl Opener {
         sealed: &Sealed,
         now: Timestamp,
     ) -> Result<BedrockKey, VaultError> {
+        if sealed.data_key.is_empty() {
+            // KMS takes no empty ciphertext; this one would be none of its own.
+            return Err(VaultError::Refused);
+        }
         if let Some(token) = self.opened().get(owner.key, &sealed.version, now) {
             return Ok(token);
         }
