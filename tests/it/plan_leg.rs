@@ -7,7 +7,7 @@ use local::simulator::{Point, Step};
 use proxy::BODY_LIMIT_BYTES;
 use reqwest::Method;
 use ring::digest::{SHA256, digest};
-use tests::{CLIENT_CREDENTIAL, Streaming, World, message, read, world};
+use tests::{Afterwards, CLIENT_CREDENTIAL, Streaming, World, message, raw_plan, read, world};
 
 fn sha256(bytes: &[u8]) -> String {
     let mut text = String::new();
@@ -388,4 +388,25 @@ async fn other_calls_of_the_api_go_to_plan_and_answer_from_there() {
     )
     .await;
     assert!(answer.json()["input_tokens"].is_u64(), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn answer_of_another_path_without_a_readable_body_is_good() {
+    let no_content = "HTTP/1.1 204 No Content\r\n\r\n";
+    let empty = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let of_a_head =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n";
+    let file = "HTTP/1.1 200 OK\r\ncontent-type: text/csv\r\ncontent-length: 4\r\n\r\na,b\n";
+    for (method, reply) in [
+        (Method::DELETE, no_content),
+        (Method::POST, empty),
+        (Method::HEAD, of_a_head),
+        (Method::GET, file),
+    ] {
+        let (plan_url, _serving) = raw_plan(reply.as_bytes().to_vec(), Afterwards::Closes).await;
+        let world = World::with(|settings| settings.plan_url = plan_url).await;
+        let answer = read(world.request(method.clone(), "/v1/files/file_1")).await;
+        let upstream = answer.header("x-spillway-upstream");
+        assert_eq!(upstream, "plan; reason=good", "{method}");
+    }
 }

@@ -315,7 +315,11 @@ impl Proxy {
         let verdict = match &answer {
             Ok(answer) => {
                 record.note().plan_status = Some(answer.status.as_u16());
-                Verdict::read(answer.reply(), request.family.as_ref(), now)
+                let read = match arrival.endpoint {
+                    Endpoint::Messages | Endpoint::CountTokens => Verdict::read,
+                    Endpoint::PlanOnly => Verdict::read_of_other_path,
+                };
+                read(answer.reply(), request.family.as_ref(), now)
             }
             Err(failure) => {
                 record.note().plan_failure = Some(failure.as_str());

@@ -126,6 +126,27 @@ impl Verdict {
         Self::of_status(PlanReply { status, ..reply }, &error, requested, now)
     }
 
+    /// Reads the answer to a path that Bedrock has nothing for. A success there may have any body, or
+    /// none: a deleted file, the answer to a HEAD, the content of a file.
+    pub fn read_of_other_path(
+        reply: PlanReply<'_>,
+        requested: Option<&ModelFamily>,
+        now: Timestamp,
+    ) -> Self {
+        let is_content = match reply.opening {
+            Opening::Whole(body) => {
+                reply.status.is_success() && matches!(ErrorSaid::in_success(body), Body::Unreadable)
+            }
+            _ => false,
+        };
+        let opening = if is_content {
+            Opening::Content
+        } else {
+            reply.opening
+        };
+        Self::read(PlanReply { opening, ..reply }, requested, now)
+    }
+
     /// There is no answer: no connection, no TLS, no first byte in time, or a redirect, which nobody
     /// follows.
     pub const fn no_answer() -> Self {

@@ -328,3 +328,36 @@ fn assert_lasts(open: Duration, time: Duration, policy: &BreakerPolicy, name: &s
         "{name}: open for {open:?}, not {time:?}"
     );
 }
+
+/// Files, deleted objects and answers to a HEAD are no messages.
+#[test]
+fn success_on_another_path_may_have_any_body() {
+    let now = domain::time::Timestamp::from_seconds(1_795_000_000);
+    let headers = http::HeaderMap::new();
+    for (status, body, of_message, of_other_path) in [
+        (204, "", "broken", "good"),
+        (200, "", "broken", "good"),
+        (200, "a,b\n", "broken", "good"),
+        (200, "{}", "good", "good"),
+        (
+            200,
+            r#"{"type":"error","error":{"type":"overloaded_error"}}"#,
+            "overloaded",
+            "overloaded",
+        ),
+        (500, "", "broken", "broken"),
+        (404, "", "client_fault", "client_fault"),
+    ] {
+        let reply = domain::verdict::PlanReply {
+            status: http::StatusCode::from_u16(status).unwrap(),
+            headers: &headers,
+            opening: domain::verdict::Opening::Whole(body.as_bytes()),
+        };
+        let of = [
+            domain::verdict::Verdict::read(reply, None, now),
+            domain::verdict::Verdict::read_of_other_path(reply, None, now),
+        ];
+        let of = of.each_ref().map(domain::verdict::Verdict::as_str);
+        assert_eq!(of, [of_message, of_other_path], "{status} {body}");
+    }
+}
