@@ -5,7 +5,8 @@
 //! Nothing here blocks traffic: a state that cannot be read or written in time is treated as closed,
 //! with a warning and a metric.
 
-use std::sync::{Mutex, PoisonError};
+mod deployment;
+
 use std::time::Duration;
 
 use domain::breaker::{Admission, BreakerState, Circuit, Signal};
@@ -16,9 +17,10 @@ use domain::time::Timestamp;
 use domain::verdict::Verdict;
 use store::StoreError;
 use store::breaker::{BreakerPlace, StoredBreaker, Swap};
-use store::directory::{Directory, Known};
+use store::directory::{CachePolicy, Directory, Known};
 use tokio::time::timeout;
 
+use self::deployment::DeploymentCache;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
@@ -39,9 +41,7 @@ pub(crate) struct Breaker {
     metrics: Metrics,
     /// For one operation on the table.
     deadline: Duration,
-    /// How long the deployment's state may be believed.
-    cached_for: Duration,
-    deployment: Mutex<Option<(StoredBreaker, Timestamp)>>,
+    deployment: DeploymentCache,
 }
 
 /// Whose breakers, and for which request.
@@ -101,14 +101,13 @@ impl Breaker {
         clock: Clock,
         metrics: Metrics,
         deadline: Duration,
-        cached_for: Duration,
+        cache: CachePolicy,
     ) -> Self {
         Self {
             clock,
             metrics,
             deadline,
-            cached_for,
-            deployment: Mutex::default(),
+            deployment: DeploymentCache::new(cache),
         }
     }
 
@@ -122,12 +121,21 @@ impl Breaker {
     }
 
     /// May the request ask Plan? No read for a breaker that is known to be open, or that was seen
-    /// seconds ago; otherwise one Query. Whoever takes a lease by what it has seen seconds ago learns
+    /// seconds ago; otherwise one Query. An open breaker of the deployment is read once per
+    /// [`CachePolicy::revocation_bound`], so that a reset is noticed. Whoever takes a lease by what it has seen seconds ago learns
     /// from the failed write what has become of it. A request that may probe holds the lease.
     pub(crate) async fn ask(&self, question: Question<'_>) -> Asked {
         let now = self.clock.now();
         let mut breakers = self.seen(question, question.known);
-        if let Some(open) = breakers.iter().find(|it| question.is_open(it, now)) {
+        let is_open = |breaker: &&StoredBreaker| question.is_open(breaker, now);
+        let open = breakers.iter().find(is_open);
+        if open.is_some_and(|open| *open.place.circuit() == Circuit::Deployment)
+            && self.deployment.must_read_open_again(now)
+        {
+            Box::pin(self.read_open_deployment(question, now)).await;
+            breakers = self.seen(question, question.known);
+        }
+        if let Some(open) = breakers.iter().find(is_open) {
             let admission = question.ask(open, now).admission;
             return Asked {
                 admission,
@@ -319,11 +327,7 @@ impl Breaker {
         *breaker = current.clone();
         match breaker.place.circuit() {
             Circuit::Deployment => {
-                if let Some((known, _)) = self.lock().as_mut()
-                    && known.version < current.version
-                {
-                    *known = current;
-                }
+                self.deployment.update(current);
             }
             Circuit::Key | Circuit::Family(_) => {
                 question
@@ -340,22 +344,14 @@ impl Breaker {
         let family = question.family.cloned().map(Circuit::Family);
         breakers.extend(family.map(|family| known.breaker(&family)));
         if question.policy.scope == BreakerScope::Deployment {
-            let deployment = self.lock().as_ref().map(|(breaker, _)| breaker.clone());
-            let untouched = || StoredBreaker::untouched(BreakerPlace::deployment());
-            breakers.push(deployment.unwrap_or_else(untouched));
+            breakers.push(self.deployment.breaker());
         }
         breakers
     }
 
     fn is_current(&self, question: Question<'_>, now: Timestamp) -> bool {
         question.directory.believes_breakers(question.known, now)
-            && (question.policy.scope == BreakerScope::Key || self.deployment_is_current(now))
-    }
-
-    fn deployment_is_current(&self, now: Timestamp) -> bool {
-        let deployment = self.lock();
-        let read_at = deployment.as_ref().map(|(_, read_at)| *read_at);
-        read_at.is_some_and(|read_at| read_at <= now && now.since(read_at) < self.cached_for)
+            && (question.policy.scope == BreakerScope::Key || self.deployment.is_current(now))
     }
 
     async fn read(
@@ -372,23 +368,34 @@ impl Breaker {
             self.in_time("Query", reading).await
         };
         let reading_deployment = async {
-            if question.policy.scope == BreakerScope::Key || self.deployment_is_current(now) {
+            if question.policy.scope == BreakerScope::Key || self.deployment.is_current(now) {
                 return Ok(());
             }
-            let place = BreakerPlace::deployment();
-            let reading = directory.table().breaker(&place);
-            let read = self.in_time("GetItem", reading).await?;
-            let mut deployment = self.lock();
-            let newer = match deployment.take() {
-                // A write of this instance may have been faster than the read.
-                Some((known, _)) if known.version > read.version => known,
-                Some(_) | None => read,
-            };
-            *deployment = Some((newer, now));
-            Ok(())
+            self.read_deployment(directory, now).await
         };
         let (known, ()) = tokio::try_join!(reading_key, reading_deployment)?;
         Ok(self.seen(question, known.as_ref().unwrap_or(question.known)))
+    }
+
+    async fn read_deployment(
+        &self,
+        directory: &Directory,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let place = BreakerPlace::deployment();
+        let reading = directory.table().breaker(&place);
+        let read = self.in_time("GetItem", reading).await?;
+        self.deployment.put(read, now);
+        Ok(())
+    }
+
+    /// Reads the deployment's breaker, which is cached as open. If that fails, the cached state stays in
+    /// force.
+    async fn read_open_deployment(&self, question: Question<'_>, now: Timestamp) {
+        if let Err(error) = self.read_deployment(question.directory, now).await {
+            tracing::warn!(%error, "open breaker of the deployment cannot be read, stays open");
+            self.metrics.breaker_unavailable("GetItem", now);
+        }
     }
 
     async fn in_time<T>(
@@ -420,12 +427,6 @@ impl Breaker {
         self.metrics.breaker_unavailable(operation, now);
         let hash = &question.known.hash;
         question.directory.put_off_breakers(hash, now);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(StoredBreaker, Timestamp)>> {
-        self.deployment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

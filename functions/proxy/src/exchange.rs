@@ -153,7 +153,7 @@ impl Proxy {
                 parts.clock.clone(),
                 settings.metrics,
                 deadlines.store,
-                settings.keys.breaker,
+                settings.keys,
             ),
             clock: parts.clock,
             settings,
