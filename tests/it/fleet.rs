@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::breaker::BreakerState;
-use domain::policy::FallbackClass;
+use domain::policy::{BreakerScope, FallbackClass};
 use domain::time::Timestamp;
 use local::simulator::{Step, Window};
 
@@ -208,6 +208,47 @@ async fn failures_that_come_at_once_open_the_breaker_once_at_the_latest_with_the
     let before = fleet.came();
     assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
     assert_eq!(fleet.came(), before);
+}
+
+/// Six requests are with Plan at once, for longer than a state is cached. Every second one fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn failures_between_successes_of_other_instances_do_not_open_the_breaker() {
+    for scope in [BreakerScope::Key, BreakerScope::Deployment] {
+        let mut fleet = Fleet::with(|settings| settings.policy.breaker.scope = scope).await;
+        let (mut asking, held) = fleet.some_wait(6).await;
+        fleet.pass(CACHE_BOUND);
+        for (at, held) in held.into_iter().enumerate() {
+            if at % 2 == 0 {
+                fleet.plan.script([Step::Overloaded]);
+            }
+            held.send(()).unwrap();
+            let answer = &finished(&mut asking, 1).await[0];
+            let breaker = match scope {
+                BreakerScope::Key => fleet.breaker().await,
+                BreakerScope::Deployment => fleet.breaker_of_deployment().await,
+            };
+            let failures = counted(&breaker).len();
+            assert_eq!(failures, (at + 1) % 2, "{scope:?}: {}", upstream(answer));
+        }
+    }
+}
+
+/// Each has cached that the breaker is open, at a moment of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn all_instances_notice_a_reset_of_the_deployments_breaker_in_a_minute() {
+    let fleet = Fleet::with(|settings| {
+        settings.policy.breaker.scope = BreakerScope::Deployment;
+    })
+    .await;
+    for _ in 0..3 {
+        fleet.plan.script([Step::Overloaded]);
+        fleet.ask(0, OPUS).await;
+    }
+    fleet.pass(CACHE_BOUND);
+    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
+    fleet.reset_deployment().await;
+    fleet.pass(Duration::from_mins(1));
+    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_plan));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

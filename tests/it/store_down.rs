@@ -15,6 +15,9 @@ use tokio::time::timeout;
 
 const CACHE_BOUND: Duration = Duration::from_secs(5);
 
+/// An open breaker of the deployment is read again after this long.
+const REVOCATION_BOUND: Duration = Duration::from_mins(1);
+
 /// The longest time until a probe, in these stories: a key is kept in memory for longer.
 const MAX_OPEN: Duration = Duration::from_secs(10);
 
@@ -252,6 +255,35 @@ async fn a_breaker_of_the_deployment_that_cannot_be_read_is_closed() {
 }
 
 #[tokio::test]
+async fn open_breaker_of_the_deployment_stays_open_when_it_cannot_be_read() {
+    for fault in faults() {
+        let world = world_for(&fault, |settings| {
+            settings.policy.breaker.scope = BreakerScope::Deployment;
+            settings.policy.breaker.max_open = Duration::from_hours(1);
+        })
+        .await;
+        for _ in 0..3 {
+            world.plan.script([Step::Overloaded]);
+            world.upstream().await;
+        }
+        world.pass(REVOCATION_BOUND);
+        fail(&world, "GetItem", DOWN, &fault);
+        let reads = world.house.aws().calls("GetItem");
+        for _ in 0..2 {
+            for _ in 0..3 {
+                let (leg, _) = upstream(&world).await;
+                let is_open = leg.starts_with("bedrock; reason=breaker_open");
+                assert!(is_open, "{fault:?}: {leg}");
+            }
+            assert_eq!(upstream(&world).await.1, 0, "{fault:?}: left alone");
+            world.pass(CACHE_BOUND);
+        }
+        let reads = world.house.aws().calls("GetItem") - reads;
+        assert!((2..=2 * ATTEMPTS).contains(&reads), "{fault:?}: {reads}");
+    }
+}
+
+#[tokio::test]
 async fn a_conversation_that_cannot_be_noted_is_answered_and_stays_where_it_was_noted_last() {
     for fault in faults() {
         let world = world_for(&fault, |settings| {
@@ -360,6 +392,28 @@ async fn a_cold_key_takes_one_query_and_success_writes_nothing() {
         assert_eq!(upstream(&world).await.1, 1);
     }
     assert_eq!(others(&world), before);
+}
+
+#[tokio::test]
+async fn success_after_a_long_answer_reads_once_for_the_next_request_too() {
+    let world = std::sync::Arc::new(World::with(|_| {}).await);
+    world.upstream().await;
+    world.plan.script([Step::Slow {
+        headers_ms: 1000,
+        events_ms: 0,
+        content: vec![],
+    }]);
+    let before = calls(&world);
+    let mut asking = tokio::task::JoinSet::new();
+    let slow = std::sync::Arc::clone(&world);
+    asking.spawn(async move { slow.upstream().await });
+    while world.plan.requests().len() == 1 {
+        tokio::task::yield_now().await;
+    }
+    world.pass(CACHE_BOUND);
+    assert_eq!(asking.join_all().await, ["plan; reason=good"]);
+    assert_eq!(calls(&world) - before, 1);
+    assert_eq!(upstream(&world).await, ("plan; reason=good".to_owned(), 0));
 }
 
 #[tokio::test]

@@ -85,6 +85,13 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Whether the states are known, and all of them are closed.
+    fn is_closed(&self) -> bool {
+        let is_closed =
+            |breaker: &StoredBreaker| matches!(breaker.state, BreakerState::Closed { .. });
+        !self.breakers.is_empty() && self.breakers.iter().all(is_closed)
+    }
+
     /// For logs.
     pub(crate) fn as_str(&self) -> &'static str {
         match self.admission {
@@ -229,6 +236,10 @@ impl Breaker {
 
     /// Tells the breakers what came of it; gives the name of the state after it, for the log. While the
     /// table is down only a probe tries: the others' answers will be given again.
+    ///
+    /// A success ends the row of failures that other instances have counted, so it reads the breakers
+    /// again when the cached ones are older than [`CachePolicy::breaker`]. The next request uses what was
+    /// read.
     pub(crate) async fn tell(
         &self,
         mut asked: Asked,
@@ -241,8 +252,23 @@ impl Breaker {
             if !is_probe && question.directory.breakers_failed(&known, now) {
                 return None;
             }
-            // Others may have told this instance something newer while Plan was answering.
-            for (breaker, newer) in asked.breakers.iter_mut().zip(self.seen(question, &known)) {
+            let current = Question {
+                known: &known,
+                ..question
+            };
+            let mut newer = self.seen(question, &known);
+            let may_be_reset = *verdict == Verdict::Good && asked.is_closed();
+            if may_be_reset && !self.is_current(current, now) {
+                match Box::pin(self.read(current, now)).await {
+                    Ok(read) => newer = read,
+                    Err(error) => {
+                        self.put_off(&error, question, now);
+                        return None;
+                    }
+                }
+            }
+            // Other requests of this instance may have read or written newer states meanwhile.
+            for (breaker, newer) in asked.breakers.iter_mut().zip(newer) {
                 if newer.version > breaker.version {
                     *breaker = newer;
                 }

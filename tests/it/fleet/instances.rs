@@ -27,7 +27,7 @@ use reqwest::RequestBuilder;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use store::access::AccessTable;
 use store::aws::Aws;
-use store::breaker::StoredBreaker;
+use store::breaker::{BreakerPlace, StoredBreaker, Swap};
 use store::layout;
 use store::secrets::ensure_server_secret;
 use store::server_secret::CachedServerSecret;
@@ -98,6 +98,7 @@ impl Fleet {
         let mut running = JoinSet::new();
         let options = PlanOptions {
             requests: None,
+            pace: Duration::ZERO,
             ..PlanOptions::default()
         };
         let (plan, serve) = simulator::plan::serve(loopback().await, options).unwrap();
@@ -241,8 +242,21 @@ impl Fleet {
         of_key.next().expect("nothing was ever written of it")
     }
 
+    /// The breaker of the deployment, as the table has it.
+    pub(super) async fn breaker_of_deployment(&self) -> StoredBreaker {
+        let place = BreakerPlace::deployment();
+        self.table.breaker(&place).await.unwrap()
+    }
+
+    /// An admin resets the breaker of the deployment.
+    pub(super) async fn reset_deployment(&self) {
+        let breaker = self.breaker_of_deployment().await;
+        let swapped = self.table.swap_breaker(&breaker, BreakerState::CLOSED);
+        assert!(matches!(swapped.await.unwrap(), Swap::Won(_)));
+    }
+
     fn request(&self, worker: usize, model: &str) -> RequestBuilder {
-        let mut body = message("hello", Streaming::No);
+        let mut body = message("hello", Streaming::Yes);
         body["model"] = model.into();
         let (worker, key) = (&self.workers[worker], &self.key.access_key);
         let url = format!("{worker}/ak/{key}/v1/messages");
@@ -312,6 +326,17 @@ impl Fleet {
             held.send(()).unwrap();
         }
         finished(&mut asking, WORKERS).await
+    }
+
+    /// Each of the first workers has asked Plan, whose door is shut.
+    pub(super) async fn some_wait(&mut self, workers: usize) -> (JoinSet<Answer>, Vec<Held>) {
+        self.shut_the_door();
+        let asking = self.some_start(0..workers, OPUS);
+        let mut held = Vec::new();
+        for _ in 0..workers {
+            held.push(self.next_held().await);
+        }
+        (asking, held)
     }
 
     pub(super) async fn next_held(&mut self) -> Held {

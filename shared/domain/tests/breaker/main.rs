@@ -9,4 +9,5 @@
 mod fleet;
 mod laws;
 mod model;
+mod rates;
 mod table;
