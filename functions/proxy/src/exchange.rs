@@ -10,7 +10,7 @@ use domain::grant::{Denial, Grant};
 use domain::id::RequestId;
 use domain::key::AccessKey;
 use domain::model_family::ModelFamily;
-use domain::policy::{FallbackReason, Next, Policy};
+use domain::policy::{BreakerPolicy, FallbackReason, Next, Policy};
 use domain::verdict::Verdict;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -208,13 +208,15 @@ impl Proxy {
 
     /// A message: from Plan, unless the breaker or the conversation's prompt cache says otherwise.
     async fn message(&self, request: &Request<'_>, record: &mut Record) -> Result<Answer, Stop> {
+        let policy = self.with_lease(request.policy.breaker, request);
+        let deployment = self.with_lease(self.settings.policy.breaker, request);
         let question = Question {
             directory: &self.directory,
             known: &request.known,
             who: &request.id,
             family: request.family.as_ref(),
-            policy: &request.policy.breaker,
-            deployment: &self.settings.policy.breaker,
+            policy: &policy,
+            deployment: &deployment,
         };
         let mut spilled = None;
         if self.stays_on_bedrock(request) && !self.breaker.is_open(question) {
@@ -272,6 +274,16 @@ impl Proxy {
                 Ok(Answer::Bedrock(spilled))
             }
             Err(unspilled) => unspilled.beside(answer, &verdict, record),
+        }
+    }
+
+    /// The policy with a lease that is long enough for the probe that `request` may become. The verdict on
+    /// an answer that is not streamed follows its last byte.
+    fn with_lease(&self, policy: BreakerPolicy, request: &Request<'_>) -> BreakerPolicy {
+        if request.is_stream {
+            policy
+        } else {
+            policy.with_lease_for(self.settings.deadlines.whole_answer)
         }
     }
 

@@ -128,7 +128,8 @@ pub struct BreakerPolicy {
     /// Up to this much is added to the open time, so that not all keys probe at once. Default 10 s; at
     /// most 10 min.
     pub jitter: Duration,
-    /// How long a probe may take before another request may probe. Default 60 s; 5 s to 15 min.
+    /// How long a probe may take before another request may probe. Default 60 s; 5 s to 15 min. A probe
+    /// that is not streamed has more, see [`BreakerPolicy::with_lease_for`].
     pub lease: Duration,
     /// Where trouble of Anthropic's own counts. Default: with each key.
     pub scope: BreakerScope,
@@ -150,6 +151,16 @@ impl BreakerPolicy {
     /// The most that [`BreakerPolicy::lease`] may be. Whoever sees a lease goes by this, because it may
     /// have been taken under another policy.
     pub const LONGEST_LEASE: Duration = Duration::from_mins(15);
+
+    /// This policy for a probe whose answer may take up to `answer`. A lease that is over before the
+    /// answer would leave the breaker open, because only the holder of the lease closes it.
+    #[must_use]
+    pub fn with_lease_for(self, answer: Duration) -> Self {
+        Self {
+            lease: self.lease.max(answer).min(Self::LONGEST_LEASE),
+            ..self
+        }
+    }
 }
 
 impl Default for BreakerPolicy {
@@ -358,6 +369,16 @@ mod tests {
         assert_eq!(policy.breaker.failures, 5);
         assert_eq!(policy.breaker.open_for, Duration::from_secs(20));
         assert_eq!(policy.breaker.window, Duration::from_mins(1));
+    }
+
+    #[test]
+    fn lease_covers_the_answer_up_to_the_longest_lease() {
+        let lease = |answer_s| {
+            let policy = BreakerPolicy::default();
+            let policy = policy.with_lease_for(Duration::from_secs(answer_s));
+            policy.lease.as_secs()
+        };
+        assert_eq!([0, 59, 600, 9999].map(lease), [60, 60, 600, 900]);
     }
 
     #[test]
