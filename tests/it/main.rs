@@ -19,6 +19,7 @@ mod doors;
 mod drill;
 mod fallback;
 mod fleet;
+mod open_breaker;
 mod plan_bodies;
 mod plan_leg;
 mod policy;

@@ -263,6 +263,7 @@ fn bedrock() -> Vec<Scenario> {
                     .into(),
             ],
         ),
+        bedrock_key_refused_after_overload(),
         no_bedrock_key(),
         Scenario::new(
             "both-broken",
@@ -276,6 +277,34 @@ fn bedrock() -> Vec<Scenario> {
             }
         }),
     ]
+}
+
+fn bedrock_key_refused_after_overload() -> Scenario {
+    let overloaded = |before: &str, after: &str| {
+        plan_says(Step::Overloaded)
+            .spills("overloaded")
+            .breaker(before, after)
+            .into()
+    };
+    let refused = |request: Request| {
+        request
+            .bedrock_says(Step::Unauthorized)
+            .asks_bedrock_first()
+            .breaker_stays("open 30m")
+    };
+    Scenario::new(
+        "bedrock-key-refused-after-overload",
+        "An overload opened the breaker, and Bedrock does not take the key: Plan is asked after all",
+        vec![
+            overloaded("closed", "closed 1/3"),
+            overloaded("closed 1/3", "closed 2/3"),
+            overloaded("closed 2/3", "open 30m"),
+            refused(ask()).into(),
+            refused(plan_says(Step::Overloaded).delivers(529, "overloaded_error", "overloaded"))
+                .class("bedrock_auth_error")
+                .into(),
+        ],
+    )
 }
 
 fn no_bedrock_key() -> Scenario {

@@ -262,6 +262,11 @@ impl Request {
         })
     }
 
+    /// Bedrock was asked first, and failed; then Plan.
+    pub(super) fn asks_bedrock_first(self) -> Self {
+        self.expect(|seen| (seen.plan_calls, seen.bedrock_calls) = (1, 1))
+    }
+
     /// The client was told an error.
     pub(super) fn tells(self, status: u16, kind: &str) -> Self {
         self.expect(|seen| {

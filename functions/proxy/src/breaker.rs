@@ -234,6 +234,15 @@ impl Breaker {
         })
     }
 
+    /// Whether a limit with a known end opened one of the breakers that denied the request.
+    pub(crate) fn is_limited(&self, asked: &Asked, question: Question<'_>) -> bool {
+        let now = self.clock.now();
+        asked.breakers.iter().any(|breaker| {
+            breaker.state.is_opened_by_limit_with_end()
+                && matches!(question.ask(breaker, now).admission, Admission::Deny { .. })
+        })
+    }
+
     /// Tells the breakers what came of it; gives the name of the state after it, for the log. While the
     /// table is down only a probe tries: the others' answers will be given again.
     ///

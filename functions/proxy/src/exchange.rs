@@ -11,6 +11,7 @@ use domain::id::RequestId;
 use domain::key::AccessKey;
 use domain::model_family::ModelFamily;
 use domain::policy::{BreakerPolicy, FallbackReason, Next, Policy};
+use domain::time::Timestamp;
 use domain::verdict::Verdict;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -119,6 +120,14 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// Whether a Bedrock key is registered whose recorded end, if any, is still to come.
+    fn has_bedrock_key(&self, now: Timestamp) -> bool {
+        self.known.key.binding.as_ref().is_some_and(|binding| {
+            let end = binding.summary.bedrock_key_expires_at;
+            end.is_none_or(|end| now < end)
+        })
+    }
+
     /// Of Claude Code's conversation.
     fn session_id(&self) -> Option<String> {
         session_id(self.arrival.headers)
@@ -234,30 +243,41 @@ impl Proxy {
         record.note().breaker = Some(asked.as_str());
         // An open breaker must not starve a key that has nowhere else to go (requirement R1.9).
         if let Admission::Deny { because, until } = asked.admission
-            && request.known.key.binding.is_some()
+            && request.has_bedrock_key(self.clock.now())
         {
             let why = format!("breaker_open; because={because}; until={until}");
             record.note().fallback = Some(FallbackReason::BreakerOpen);
-            let outcome = match spilled {
+            let outcome = match spilled.take() {
                 Some(unspilled) => Err(unspilled),
                 None => self.spill(request, Purpose::Answer, &why, record).await,
             };
-            return match outcome {
+            match outcome {
                 Ok(answer) => {
                     self.note_session(request).await;
-                    Ok(Answer::Bedrock(answer))
+                    return Ok(Answer::Bedrock(answer));
                 }
-                Err(unspilled) => Err(unspilled.alone(&why)),
-            };
+                // The Bedrock key does not work, so this key has nowhere else to go either.
+                Err(unspilled)
+                    if unspilled.is_auth_error() && !self.breaker.is_limited(&asked, question) =>
+                {
+                    spilled = Some(unspilled);
+                    record.note().fallback = None;
+                }
+                Err(unspilled) => return Err(unspilled.alone(&why)),
+            }
         }
 
         let is_probe = asked.admission == Admission::Probe;
         let (answer, verdict) = self.ask_plan(request, record).await;
         let told = self.breaker.tell(asked, question, &verdict);
-        let class = match (request.policy.next(&verdict), &spilled) {
+        let class = match (request.policy.next(&verdict), spilled) {
             (Next::FallBack(class), None) => class,
             // Nothing is sent to Bedrock twice.
-            (Next::FallBack(_), Some(_)) | (Next::Deliver, _) => {
+            (Next::FallBack(_), Some(unspilled)) => {
+                record.note().breaker_after = told.await;
+                return unspilled.beside(answer, &verdict, record);
+            }
+            (Next::Deliver, _) => {
                 record.note().breaker_after = told.await;
                 let probe = if is_probe { "; probe" } else { "" };
                 let why = format!("{}{probe}", verdict.as_str());

@@ -80,6 +80,14 @@ impl Proxy {
 }
 
 impl Unspilled {
+    /// Whether the developer's Bedrock key or AWS account cannot be used.
+    pub(crate) fn is_auth_error(&self) -> bool {
+        match self {
+            Self::Bedrock(refusal) => refusal.class == Class::AuthError.as_str(),
+            Self::NoKey | Self::Request(_) => false,
+        }
+    }
+
     /// What the client is told when Plan was not asked.
     pub(crate) fn alone(self, why: &str) -> Stop {
         let refusal = match self {

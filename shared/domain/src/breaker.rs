@@ -70,6 +70,10 @@ pub enum BreakerState {
         /// another reason in between. Zero in items that were written without this field.
         #[serde(default, skip_serializing_if = "is_zero")]
         burst_trips: u32,
+        /// A limit opened it whose end the answer named. False in items that were written without this
+        /// field.
+        #[serde(default, skip_serializing_if = "is_false")]
+        end_is_known: bool,
     },
     /// One request has been sent to see whether Plan is back.
     HalfOpen {
@@ -87,6 +91,10 @@ pub enum BreakerState {
         /// another reason in between. Zero in items that were written without this field.
         #[serde(default, skip_serializing_if = "is_zero")]
         burst_trips: u32,
+        /// A limit opened it whose end the answer named. False in items that were written without this
+        /// field.
+        #[serde(default, skip_serializing_if = "is_false")]
+        end_is_known: bool,
     },
 }
 
@@ -232,9 +240,18 @@ impl BreakerState {
         }
     }
 
+    /// Whether a limit with a known end opened the breaker. Plan is of no use before that end; after any
+    /// other failure it may be well again at any moment.
+    pub fn is_opened_by_limit_with_end(&self) -> bool {
+        match self {
+            Self::Open { end_is_known, .. } | Self::HalfOpen { end_is_known, .. } => *end_is_known,
+            Self::Closed { .. } => false,
+        }
+    }
+
     /// May the request `who` ask Plan at `now`?
     pub fn ask(&self, who: &RequestId, now: Timestamp, policy: &BreakerPolicy) -> Asked {
-        let (because, since, trips, burst_trips) = match self {
+        let (because, since, trips, burst_trips, end_is_known) = match self {
             Self::Closed { .. } => {
                 return Asked {
                     admission: Admission::Allow,
@@ -274,6 +291,7 @@ impl BreakerState {
                 since,
                 trips,
                 burst_trips,
+                end_is_known,
                 ..
             }
             | Self::HalfOpen {
@@ -281,8 +299,9 @@ impl BreakerState {
                 since,
                 trips,
                 burst_trips,
+                end_is_known,
                 ..
-            } => (*because, *since, *trips, *burst_trips),
+            } => (*because, *since, *trips, *burst_trips, *end_is_known),
         };
         Asked {
             admission: Admission::Probe,
@@ -293,6 +312,7 @@ impl BreakerState {
                 lease_until: now.plus(policy.lease),
                 trips,
                 burst_trips,
+                end_is_known,
             }),
         }
     }
@@ -315,6 +335,7 @@ impl BreakerState {
                 probe,
                 trips,
                 burst_trips,
+                end_is_known,
                 ..
             } if probe == who => Some(match signal {
                 Signal::Success | Signal::Answered => Self::CLOSED,
@@ -327,11 +348,23 @@ impl BreakerState {
                     until: now,
                     trips: *trips,
                     burst_trips: *burst_trips,
+                    end_is_known: *end_is_known,
                 },
             }),
             Self::Open { .. } | Self::HalfOpen { .. } => None,
         }
     }
+}
+
+/// What opens a breaker.
+#[derive(Clone, Copy)]
+enum Opener {
+    LimitWithEnd,
+    Failure,
+    /// So many bursts in a row have opened it.
+    Burst {
+        trips: u32,
+    },
 }
 
 /// Who tells of an answer, when it came, and the policy in force.
@@ -396,7 +429,12 @@ impl Telling<'_> {
     }
 
     fn limit(&self, until: Timestamp, trips: u32) -> BreakerState {
-        self.open(FallbackClass::UsageLimit, until, trips, 0)
+        self.open(
+            FallbackClass::UsageLimit,
+            until,
+            trips,
+            Opener::LimitWithEnd,
+        )
     }
 
     fn failed(
@@ -407,7 +445,7 @@ impl Telling<'_> {
     ) -> BreakerState {
         let usual = self.now.plus(self.policy.open_for);
         let until = not_before.map_or(usual, |named| named.max(usual));
-        self.open(class, until, trips, 0)
+        self.open(class, until, trips, Opener::Failure)
     }
 
     fn burst(&self, trips: u32, burst_trips: u32) -> BreakerState {
@@ -416,7 +454,9 @@ impl Telling<'_> {
             FallbackClass::RateLimited,
             self.now.plus(doubled.min(self.policy.open_for)),
             trips,
-            burst_trips.saturating_add(1),
+            Opener::Burst {
+                trips: burst_trips.saturating_add(1),
+            },
         )
     }
 
@@ -425,8 +465,12 @@ impl Telling<'_> {
         because: FallbackClass,
         until: Timestamp,
         trips: u32,
-        burst_trips: u32,
+        opener: Opener,
     ) -> BreakerState {
+        let burst_trips = match opener {
+            Opener::Burst { trips } => trips,
+            Opener::LimitWithEnd | Opener::Failure => 0,
+        };
         let until = until.plus(jitter(self.who, self.policy.jitter));
         BreakerState::Open {
             because,
@@ -434,6 +478,7 @@ impl Telling<'_> {
             until: until.min(self.now.plus(self.policy.max_open)),
             trips: trips.saturating_add(1),
             burst_trips,
+            end_is_known: matches!(opener, Opener::LimitWithEnd),
         }
     }
 }

@@ -109,8 +109,9 @@ prop_compose! {
         until in wild(),
         trips in prop_oneof![0..9_u32, Just(u32::MAX)],
         burst_trips in prop_oneof![0..9_u32, Just(u32::MAX)],
+        end_is_known in any::<bool>(),
     ) -> BreakerState {
-        BreakerState::Open { because, since, until, trips, burst_trips }
+        BreakerState::Open { because, since, until, trips, burst_trips, end_is_known }
     }
 }
 
@@ -122,8 +123,9 @@ prop_compose! {
         lease_until in wild(),
         trips in prop_oneof![0..9_u32, Just(u32::MAX)],
         burst_trips in prop_oneof![0..9_u32, Just(u32::MAX)],
+        end_is_known in any::<bool>(),
     ) -> BreakerState {
-        BreakerState::HalfOpen { because, since, probe, lease_until, trips, burst_trips }
+        BreakerState::HalfOpen { because, since, probe, lease_until, trips, burst_trips, end_is_known }
     }
 }
 
@@ -432,6 +434,26 @@ proptest! {
     }
 
     #[test]
+    fn only_a_limit_with_a_known_end_is_said_to_have_opened_it(
+        policy in policies(),
+        who in requests(),
+        signals in vec(signals(), 1..9),
+        now in sane(),
+    ) {
+        let mut state = BreakerState::CLOSED;
+        for signal in signals {
+            if signal == Signal::Nothing { continue }
+            let Some(next) = state.tell(&who, signal, now, &policy) else { continue };
+            let is_limit = matches!(signal, Signal::LimitUntil(_));
+            prop_assert_eq!(next.is_opened_by_limit_with_end(), is_limit);
+            let BreakerState::Open { until, .. } = &next else { break };
+            let probing = next.ask(&who, *until, &policy).next.unwrap();
+            prop_assert_eq!(probing.is_opened_by_limit_with_end(), is_limit);
+            state = probing;
+        }
+    }
+
+    #[test]
     fn a_state_is_read_as_it_was_written(state in states()) {
         let written = serde_json::to_vec(&state).unwrap();
         prop_assert_eq!(serde_json::from_slice::<BreakerState>(&written).unwrap(), state);
@@ -476,6 +498,7 @@ fn a_state_is_written_in_words_that_stay() {
         until,
         trips,
         burst_trips,
+        end_is_known: burst_trips == 7,
     };
     let half_open = |burst_trips| BreakerState::HalfOpen {
         because,
@@ -484,6 +507,7 @@ fn a_state_is_written_in_words_that_stay() {
         lease_until: at,
         trips,
         burst_trips,
+        end_is_known: burst_trips == 7,
     };
     let states = [
         BreakerState::CLOSED,
@@ -523,11 +547,13 @@ fn a_state_is_written_in_words_that_stay() {
         },
         open(3),
         half_open(3),
+        open(7),
     ];
     let written: Vec<String> = states.iter().map(write).collect();
     assert_snapshot!(written.join("\n"), @r#"
     {"state":"closed","failures":[{"at":1,"request":"req_a","is_burst":true}]}
     {"state":"open","because":"usage_limit","since":1,"until":1,"trips":2,"burst_trips":3}
     {"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2,"burst_trips":3}
+    {"state":"open","because":"usage_limit","since":1,"until":1,"trips":2,"burst_trips":7,"end_is_known":true}
     "#);
 }

@@ -285,6 +285,7 @@ fn open() -> BreakerState {
         until: at(0),
         trips: 1,
         burst_trips: 0,
+        end_is_known: false,
     }
 }
 
@@ -297,6 +298,7 @@ fn half_open() -> BreakerState {
         lease_until: at(0),
         trips: 1,
         burst_trips: 0,
+        end_is_known: false,
     }
 }
 

@@ -83,6 +83,7 @@ fn open(until: i64) -> BreakerState {
         until: minute(until),
         trips: 4,
         burst_trips: 0,
+        end_is_known: false,
     }
 }
 
@@ -94,6 +95,7 @@ fn half_open(probe: &RequestId, lease_until: i64) -> BreakerState {
         lease_until: minute(lease_until),
         trips: 4,
         burst_trips: 0,
+        end_is_known: false,
     }
 }
 
@@ -246,6 +248,7 @@ fn told(state: &BreakerState, (signal, because, until): Opening, policy: &Breake
         until: minute(until),
         trips: trips + 1,
         burst_trips: u32::from(signal == Signal::Burst),
+        end_is_known: matches!(signal, Signal::LimitUntil(_)),
     };
     let word = match state {
         BreakerState::Closed { .. } if next == BreakerState::CLOSED => "no `ƒ`",
@@ -438,6 +441,7 @@ fn one_burst_counts_once_and_three_bursts_open_for_a_minute() {
         until,
         trips: 1,
         burst_trips: 1,
+        end_is_known: false,
     } = state
     else {
         panic!("{state:?}");
@@ -483,6 +487,7 @@ fn another_reason_between_bursts_starts_the_doubling_anew() {
         lease_until: minute(2),
         trips: 9,
         burst_trips,
+        end_is_known: false,
     };
     let burst_trips = |signal: Signal, before: u32| match probing(before).tell(
         &me(),
