@@ -16,6 +16,7 @@ mod folder;
 pub mod house;
 mod log;
 mod ready;
+mod serve;
 mod show;
 mod up;
 

@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use axum::serve::ListenerExt as _;
 use domain::id::KeyId;
 use domain::policy::PolicyChange;
 use local::simulator::bedrock::BedrockOptions;
@@ -23,7 +22,8 @@ use crate::first_key::Offered;
 use crate::folder::Folder;
 use crate::house::House;
 use crate::ready::{Demo, Ready, Started};
-use crate::{control, environment, first_key, log, show};
+use crate::serve::Limits;
+use crate::{control, environment, first_key, log, serve, show};
 
 /// A read of the embedded table costs a fraction of a millisecond, so a revoked key need not live
 /// longer than this.
@@ -109,7 +109,7 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
         .await;
     });
     show_ready(&ready, args.output, issued, &house).await?;
-    serve(listener, &house, signals, Duration::from_secs(args.drain)).await?;
+    serve(listener, &house, signals, Duration::from_secs(args.drain)).await;
     background.shutdown().await;
     Ok(())
 }
@@ -228,38 +228,24 @@ fn ignores_hangups() -> bool {
 }
 
 /// Serves until a signal to stop, then lets open streams finish, for `drain` at most.
-async fn serve(
-    listener: TcpListener,
-    house: &House,
-    mut signals: Signals,
-    drain: Duration,
-) -> anyhow::Result<()> {
+async fn serve(listener: TcpListener, house: &House, mut signals: Signals, drain: Duration) {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let listener = listener.tap_io(|connection| {
-        // Without this, small events wait for the one before to be acknowledged.
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    let server = axum::serve(listener, house.router()).with_graceful_shutdown(async {
+    let server = serve::serve(listener, house.router(), Limits::default(), async {
         let _ = stopped.await;
     });
-    let mut server = std::pin::pin!(server.into_future());
+    let mut server = std::pin::pin!(server);
     tokio::select! {
-        result = &mut server => return Ok(result?),
+        () = &mut server => return,
         () = signals.next() => {}
     }
     tracing::info!("stopping: open answers may finish");
     let _ = stop.send(());
     tokio::select! {
-        finished = timeout(drain, server) => if let Ok(result) = finished {
-            result?;
-        } else {
+        finished = timeout(drain, server) => if finished.is_err() {
             tracing::warn!("some answers did not finish in time");
         },
         () = signals.next() => tracing::warn!("stopped at once"),
     }
-    Ok(())
 }
 
 /// Starts the two simulated upstreams.
