@@ -207,3 +207,25 @@ async fn raw_get(world: &World, path: &str) -> String {
     stream.read_to_string(&mut answer).await.unwrap();
     answer
 }
+
+#[tokio::test]
+async fn a_key_that_is_not_served_is_refused_without_waiting_for_the_body() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let world = world().await;
+    let address = world.base_url.strip_prefix("http://").unwrap();
+    let mut answers = Vec::new();
+    for key in ["ak_nonsense".to_owned(), never_issued()] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /ak/{key}/v1/messages HTTP/1.1\r\nhost: {address}\r\n\
+             content-length: 30000000\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut begun = [0; 12];
+        let reading = stream.read_exact(&mut begun);
+        let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        read.expect("an answer without the body").unwrap();
+        answers.push(begun);
+    }
+    assert_eq!(answers, [*b"HTTP/1.1 404"; 2]);
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::breaker::BreakerState;
+use reqwest::Method;
 use tests::Afterwards::{Closes, IsSilent};
 use tests::{Afterwards, Answer, Streaming, World, message, raw_plan};
 use tokio::task::JoinSet;
@@ -81,14 +82,28 @@ async fn an_error_whose_body_breaks_off_is_delivered_with_an_envelope() {
 }
 
 #[tokio::test]
-async fn a_json_answer_over_8_mib_that_breaks_off_gets_no_event_appended() {
+async fn a_json_answer_over_8_mib_that_breaks_off_is_aborted_without_an_event() {
     let long = "y".repeat(9 * 1024 * 1024);
+    let length = long.len();
     let bytes = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n{{\"text\":\"{long}"
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n\
+         9\r\n{{\"text\":\"\r\n{length:x}\r\n{long}\r\n"
     );
-    let (_world, answer) = ask(&bytes, Closes, Streaming::No).await;
-    assert_eq!(answer.status, 200);
-    assert!(!answer.text().contains("event:"));
+    let (world, _serving) = world_of(bytes, Closes).await;
+    let request = world
+        .request(Method::POST, "/v1/messages")
+        .body(message("hello", Streaming::No).to_string());
+    let mut answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut read = Vec::new();
+    let end = loop {
+        match answer.chunk().await {
+            Ok(Some(piece)) => read.extend_from_slice(&piece),
+            end => break end,
+        }
+    };
+    assert!(end.is_err(), "the connection is aborted");
+    assert!(!String::from_utf8(read).unwrap().contains("event:"));
 }
 
 #[tokio::test]
@@ -103,4 +118,20 @@ async fn an_event_stream_with_a_content_length_has_room_for_its_error_event() {
     assert!(answer.text().starts_with(content));
     assert_eq!(answer.events().last().unwrap(), "error");
     assert_eq!(answer.error().0, "overloaded_error");
+}
+
+#[tokio::test]
+async fn a_long_download_that_breaks_off_is_aborted_and_not_ended() {
+    // In chunks, so that no length tells the client what is missing.
+    let mebibyte = "z".repeat(1024 * 1024);
+    let chunks = format!("100000\r\n{mebibyte}\r\n").repeat(9);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    for (end, is_whole) in [("", false), ("0\r\n\r\n", true)] {
+        let (world, _serving) = world_of(format!("{head}{chunks}{end}"), Closes).await;
+        let request = world.request(Method::GET, "/v1/files/file_1/content");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.bytes().await.is_ok(), is_whole);
+    }
 }

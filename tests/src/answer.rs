@@ -14,6 +14,25 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Reads an HTTP/1.1 answer whose body ends with the connection or has a `content-length`.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let (head, body) = bytes.split_at(end.expect("a whole head") + 4);
+        let head = std::str::from_utf8(head).unwrap();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap();
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+            let name: http::HeaderName = name.parse().unwrap();
+            headers.append(name, value.parse().unwrap());
+        }
+        Self {
+            status: status.parse().unwrap(),
+            headers,
+            body: body.to_vec(),
+        }
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()

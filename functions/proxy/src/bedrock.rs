@@ -34,7 +34,7 @@ use http::{HeaderMap, StatusCode};
 use store::vault::Owner;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use self::answer::BedrockAnswer;
 use self::answer::{AnswerBody, Head};
@@ -44,6 +44,7 @@ use self::pump::{Pump, Translator};
 use self::refusal_cache::{RefusalCache, RequestTarget};
 use self::warned::WarnedModels;
 use crate::config::Deadlines;
+use crate::deadline::RequestDeadlines;
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::reply::Refusal;
@@ -83,6 +84,7 @@ pub(crate) struct BedrockCall<'a> {
     pub(crate) why: &'a str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
+    pub(crate) deadlines: RequestDeadlines,
 }
 
 /// There is no answer from Bedrock.
@@ -243,6 +245,18 @@ impl Bedrock {
         call: &BedrockCall<'_>,
         record: &mut Record,
     ) -> Result<BedrockAnswer, Failure> {
+        let deadlines = call.deadlines;
+        let answer_by = match sent.operation {
+            Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
+                deadlines.first_byte
+            }
+            Operation::Converse | Operation::InvokeModel | Operation::CountTokens => {
+                deadlines.whole_answer
+            }
+        };
+        if Instant::now() >= answer_by {
+            return Err(Failure::TimedOut);
+        }
         let calling = operation::start(&self.client, sent, call);
         let request_id = call.request_id.as_str();
         let message_id = format!("msg_bdrk_{}", request_id.trim_start_matches("req_"));
@@ -250,16 +264,22 @@ impl Bedrock {
         let body = match sent.operation {
             Operation::ConverseStream => {
                 let translator = StreamTranslator::new(message_id, request_id, context);
-                self.begin(Pump::new(calling, Translator::Converse(translator)))
-                    .await?
+                self.begin(
+                    Pump::new(calling, Translator::Converse(translator)),
+                    answer_by,
+                )
+                .await?
             }
             Operation::InvokeModelWithResponseStream => {
                 let translator = InvokeTranslator::new(request_id, context);
-                self.begin(Pump::new(calling, Translator::Invoke(translator)))
-                    .await?
+                self.begin(
+                    Pump::new(calling, Translator::Invoke(translator)),
+                    answer_by,
+                )
+                .await?
             }
             Operation::Converse | Operation::InvokeModel | Operation::CountTokens => {
-                let answered = timeout(self.deadlines.whole_answer, calling).await;
+                let answered = timeout_at(answer_by, calling).await;
                 let answered = answered.map_err(|_| Failure::TimedOut)??;
                 record.note().bedrock_request_id = answered.aws_request_id;
                 let Output::Whole(body) = answered.output else {
@@ -287,7 +307,7 @@ impl Bedrock {
     /// Waits until there is something to show. Until then nothing has left: an error, or an exception
     /// in the first events, is still an answer like any other. But the client must hear something
     /// before long.
-    async fn begin(&self, mut pump: Pump) -> Result<AnswerBody, Failure> {
+    async fn begin(&self, mut pump: Pump, answer_by: Instant) -> Result<AnswerBody, Failure> {
         let mut begun = Vec::new();
         let shown = timeout(self.deadlines.ping, async {
             while !pump.has_content() && pump.end().is_none() {
@@ -295,7 +315,7 @@ impl Bedrock {
             }
             Ok(())
         });
-        match timeout(self.deadlines.first_byte, shown).await {
+        match timeout_at(answer_by, shown).await {
             Err(_) => return Err(Failure::TimedOut),
             Ok(Ok(Err(failure))) => return Err(failure),
             Ok(Ok(Ok(()))) => {

@@ -79,16 +79,19 @@ impl UnknownKey {
 pub struct Deadlines {
     /// TCP and TLS to either upstream.
     pub connect: Duration,
-    /// From the request to the status line of a streamed answer. Claude Code itself gives up after
-    /// 300 s without a byte.
+    /// Between two pieces of a request's body.
+    pub request_idle: Duration,
+    /// From the request to the status line of a streamed answer, of whichever upstream. Claude Code and API
+    /// Gateway give up after 300 s without a byte.
     pub first_byte: Duration,
-    /// From the request to the end of an answer that is not streamed: the model writes all of it
-    /// before the first byte. The official SDKs wait 600 s.
+    /// From the request to the end of an answer that is not streamed, on both legs together: the model
+    /// writes all of it before the first byte. The official SDKs wait 600 s.
     pub whole_answer: Duration,
     /// Between two pieces of a stream.
     pub idle: Duration,
-    /// From the request to the last byte of a stream. API Gateway ends every stream after 900 s;
-    /// Spillway ends it first, with an error that the client understands.
+    /// From the request to the last byte of its answer. API Gateway ends every stream after 900 s;
+    /// Spillway ends it first, with an error that the client understands. On Lambda the end of the
+    /// invocation is a limit too.
     pub total: Duration,
     /// Reading an access key. Without it nothing goes on, so that it may take longer than a breaker.
     pub key: Duration,
@@ -97,12 +100,16 @@ pub struct Deadlines {
     pub store: Duration,
     /// A `ping` is sent after this much silence of Bedrock, which sends none of its own.
     pub ping: Duration,
+    /// How long a connection to Plan is kept for another request. A longer time makes it likelier that
+    /// Plan closes it at the moment when a request is sent.
+    pub pool_idle: Duration,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
+            request_idle: Duration::from_secs(30),
             first_byte: Duration::from_secs(290),
             whole_answer: Duration::from_mins(10),
             idle: Duration::from_secs(290),
@@ -110,6 +117,7 @@ impl Default for Deadlines {
             key: Duration::from_secs(5),
             store: Duration::from_secs(1),
             ping: Duration::from_secs(15),
+            pool_idle: Duration::from_secs(30),
         }
     }
 }
@@ -144,7 +152,8 @@ pub struct Deployment {
     /// The server secret's name or ARN: `SPILLWAY_SERVER_SECRET`.
     pub server_secret: String,
     /// The default Plan key's secret, if the deployment has one: `SPILLWAY_PLAN_KEY_SECRET`
-    /// (requirement R1.6).
+    /// (requirement R1.6). It serves messages, token counting and the list of models only: the rest of
+    /// the API would show one developer what others keep in the workspace.
     pub plan_key_secret: Option<String>,
     /// `AWS_REGION`, which Lambda sets.
     pub region: String,

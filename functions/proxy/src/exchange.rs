@@ -29,8 +29,9 @@ use crate::bedrock::{Bedrock, BedrockAnswer, Purpose};
 use crate::breaker::{Breaker, Question};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::deadline::RequestDeadlines;
 use crate::plan::{
-    Plan, PlanAnswer, PlanBody, PlanFailure, PlanRequest, RequestKind, http_client, is_event_stream,
+    Plan, PlanAnswer, PlanBody, PlanFailure, PlanRequest, PlanUrl, RequestKind, is_event_stream,
 };
 use crate::record::{Outcome, Record};
 use crate::reply::{Body, Refusal, UPSTREAM, header, incomplete_error, whole};
@@ -58,7 +59,8 @@ pub struct Parts {
     pub server_secret: CachedServerSecret,
     /// Opens Bedrock keys.
     pub opener: Opener,
-    /// Sent to Plan for clients without a credential of their own (requirement R1.6).
+    /// Sent to Plan for clients without a credential of their own (requirement R1.6), with messages,
+    /// token counting and the list of models.
     pub plan_key: Option<SecretString>,
     /// The HTTP client of the Bedrock Runtime.
     pub aws_http: aws_smithy_runtime_api::client::http::SharedHttpClient,
@@ -66,15 +68,13 @@ pub struct Parts {
     pub clock: Clock,
 }
 
-/// A request of the API that names a key, with its body.
+/// A request of the API whose key is served, with its body.
 pub(crate) struct Arrival<'a> {
-    /// When it arrived.
-    pub(crate) at: Instant,
+    pub(crate) deadlines: RequestDeadlines,
     pub(crate) method: Method,
-    pub(crate) key: &'a str,
     pub(crate) endpoint: Endpoint,
-    /// From `/v1/` on, with the query.
-    pub(crate) path_and_query: &'a str,
+    /// Where Plan takes it.
+    pub(crate) url: PlanUrl,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -144,14 +144,14 @@ impl Proxy {
     /// Assembles the proxy.
     ///
     /// # Errors
-    /// [`StartError`] when the HTTP client of Plan cannot be made.
+    /// [`StartError`] when the HTTP client of Plan cannot be made, or Plan's URL is none.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, StartError> {
         let deadlines = settings.deadlines;
-        let http = http_client(deadlines.connect)?;
+        let plan = Plan::new(&settings.plan_url, parts.plan_key, &deadlines)?;
         Ok(Self {
             directory: Directory::new(parts.access, parts.server_secret, settings.keys),
             opener: parts.opener,
-            plan: Plan::new(http, settings.plan_url.clone(), parts.plan_key, deadlines),
+            plan,
             bedrock: Bedrock::new(
                 parts.aws_http,
                 settings.bedrock_url.as_deref(),
@@ -169,17 +169,29 @@ impl Proxy {
         })
     }
 
-    /// Serves one request under a key, from its arrival to its answer.
-    pub(crate) async fn serve(&self, arrival: Arrival<'_>, mut record: Record) -> Response<Body> {
-        let until = arrival.at + self.settings.deadlines.total;
-        match self.exchange(arrival, &mut record).await {
+    /// Serves one request of an admitted key, to its answer.
+    pub(crate) async fn serve(
+        &self,
+        arrival: Arrival<'_>,
+        admitted: (Known, Grant),
+        mut record: Record,
+    ) -> Response<Body> {
+        let until = arrival.deadlines.end;
+        match self.exchange(arrival, admitted, &mut record).await {
             Ok(Answer::Plan(answer, ending)) => self.commit_plan(answer, ending, until, record),
             Ok(Answer::Bedrock(answer)) => answer.commit(until, &self.settings.deadlines, record),
-            Err(Stop::Denied(denial)) => {
+            Err(stop) => self.refuse(stop, record),
+        }
+    }
+
+    /// Answers with an error of Spillway's own.
+    pub(crate) fn refuse(&self, stop: Stop, mut record: Record) -> Response<Body> {
+        match stop {
+            Stop::Denied(denial) => {
                 record.note().denial = Some(denial);
                 refuse(Refusal::unknown_key(self.settings.unknown_key), record)
             }
-            Err(Stop::Refused(refusal, headers)) => {
+            Stop::Refused(refusal, headers) => {
                 let mut response = refuse(refusal, record);
                 response.headers_mut().extend(*headers);
                 response
@@ -187,10 +199,12 @@ impl Proxy {
         }
     }
 
-    async fn exchange(&self, arrival: Arrival<'_>, record: &mut Record) -> Result<Answer, Stop> {
-        let (known, grant) = self.admit(arrival.key).await?;
-        record.note().key = Some(grant.record().clone());
-
+    async fn exchange(
+        &self,
+        arrival: Arrival<'_>,
+        (known, grant): (Known, Grant),
+        record: &mut Record,
+    ) -> Result<Answer, Stop> {
         let peek: Peek = serde_json::from_slice(&arrival.body).unwrap_or_default();
         let is_stream = peek.stream == Some(true);
         record.note().is_stream = is_stream;
@@ -208,7 +222,7 @@ impl Proxy {
         match request.arrival.endpoint {
             Endpoint::Messages => self.message(&request, record).await,
             Endpoint::CountTokens => self.count(&request, record).await,
-            Endpoint::PlanOnly => {
+            Endpoint::ModelList | Endpoint::PlanOnly => {
                 let (answer, verdict) = self.ask_plan(&request, record).await;
                 deliver(answer, Ending::Any, verdict.as_str())
             }
@@ -333,14 +347,16 @@ impl Proxy {
         let kind = match arrival.endpoint {
             Endpoint::Messages if request.is_stream => RequestKind::StreamedMessage,
             Endpoint::Messages | Endpoint::CountTokens => RequestKind::Whole,
-            Endpoint::PlanOnly => RequestKind::Unknown,
+            Endpoint::ModelList | Endpoint::PlanOnly => RequestKind::Unknown,
         };
         let sent = PlanRequest {
             method: arrival.method.clone(),
-            path_and_query: arrival.path_and_query,
+            url: arrival.url.clone(),
             headers: arrival.headers,
             body: arrival.body.clone(),
             kind,
+            default_key: arrival.endpoint.into(),
+            deadlines: arrival.deadlines,
         };
         let answer = self.plan.send(sent).await;
         let now = self.clock.now();
@@ -349,7 +365,7 @@ impl Proxy {
                 record.note().plan_status = Some(answer.status.as_u16());
                 let read = match arrival.endpoint {
                     Endpoint::Messages | Endpoint::CountTokens => Verdict::read,
-                    Endpoint::PlanOnly => Verdict::read_of_other_path,
+                    Endpoint::ModelList | Endpoint::PlanOnly => Verdict::read_of_other_path,
                 };
                 read(answer.reply(), request.family.as_ref(), now)
             }
@@ -395,8 +411,14 @@ impl Proxy {
         self.directory.learn_session(hash, session, now);
     }
 
+    /// The URL of the request to Plan; `path_and_query` are the client's, from `/v1/` on.
+    pub(crate) fn plan_url(&self, path_and_query: &str) -> Result<PlanUrl, Stop> {
+        let url = self.plan.url(path_and_query);
+        url.map_err(|unsendable| Refusal::from(unsendable).into())
+    }
+
     /// From the text in the URL to the witness that its key is served now.
-    async fn admit(&self, key: &str) -> Result<(Known, Grant), Stop> {
+    pub(crate) async fn admit(&self, key: &str) -> Result<(Known, Grant), Stop> {
         let key = AccessKey::parse(key).map_err(|_| Stop::Denied(Denial::Malformed))?;
         let now = self.clock.now();
         let resolving = self.directory.resolve(&key, now);

@@ -4,9 +4,9 @@
 //! `route` says what it is; `exchange` tells the story (admit the key, ask the `breaker`, ask Plan,
 //! read the verdict, `spill` to Bedrock, commit to one answer); `plan` passes bytes on; `bedrock`
 //! translates;
-//! `streaming` makes bodies that cannot fail; `record` keeps what is known and writes it once.
+//! `streaming` makes the bodies; `record` keeps what is known and writes it once.
 //!
-//! The same [`router`] is served by the Lambda runtime and on one machine. Nothing here knows which.
+//! The same [`router`] is served by the Lambda runtime and on one machine.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,16 +14,19 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
+use domain::grant::Grant;
 use domain::id::RequestId;
 use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use store::directory::Known;
 
 mod bedrock;
+mod body;
 mod breaker;
 pub mod clock;
 pub mod config;
+mod deadline;
 mod exchange;
 pub mod log;
 pub mod metrics;
@@ -38,8 +41,10 @@ pub use exchange::{Parts, Proxy};
 
 use tokio::time::Instant;
 
-use crate::exchange::{Arrival, session_id};
-use crate::record::{Outcome, Record};
+use crate::deadline::RequestDeadlines;
+use crate::exchange::{Arrival, Stop, session_id};
+use crate::plan::PlanUrl;
+use crate::record::Record;
 use crate::reply::{Body, REQUEST_ID, Refusal, header, whole};
 use crate::route::{Endpoint, Route};
 
@@ -55,6 +60,9 @@ pub enum StartError {
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be made")]
     Http,
+    /// The URL of Plan in the settings is none.
+    #[error("the URL of Plan cannot be used")]
+    PlanUrl,
 }
 
 /// Everything the proxy serves.
@@ -93,8 +101,9 @@ async fn unless_it_panics(
 }
 
 async fn answer(proxy: &Proxy, request: Request, request_id: RequestId) -> Response<Body> {
-    let at = Instant::now();
-    let (head, body) = request.into_parts();
+    let invocation = request.extensions().get().copied();
+    let deadlines = RequestDeadlines::new(Instant::now(), &proxy.settings.deadlines, invocation);
+    let (head, mut body) = request.into_parts();
     let mut response = match Route::of(&head.method, head.uri.path(), &head.headers) {
         Route::Front => note(FRONT, "text/plain; charset=utf-8"),
         Route::Health => note("{\"status\":\"ok\"}", "application/json"),
@@ -106,29 +115,33 @@ async fn answer(proxy: &Proxy, request: Request, request_id: RequestId) -> Respo
         } => {
             let mut record = Record::begin(proxy.clock.clone(), request_id.clone(), name(endpoint));
             record.note().session_id = session_id(&head.headers);
-            match whole_body(body).await {
-                Ok(body) => {
-                    record.note().request_bytes = body.len();
-                    let path_and_query = match head.uri.query() {
-                        Some(query) => format!("{plan_path}?{query}"),
-                        None => plan_path.to_owned(),
-                    };
+            let path_and_query = match head.uri.query() {
+                Some(query) => format!("{plan_path}?{query}"),
+                None => plan_path.to_owned(),
+            };
+            let received = receive(
+                proxy,
+                key,
+                &path_and_query,
+                &mut body,
+                deadlines,
+                &mut record,
+            );
+            match received.await {
+                Ok((admitted, url, body)) => {
                     let arrival = Arrival {
-                        at,
+                        deadlines,
                         method: head.method.clone(),
-                        key,
                         endpoint,
-                        path_and_query: &path_and_query,
+                        url,
                         headers: &head.headers,
                         body,
                     };
-                    proxy.serve(arrival, record).await
+                    proxy.serve(arrival, admitted, record).await
                 }
-                Err(refusal) => {
-                    record.note().status = Some(refusal.status.as_u16());
-                    record.note().error_class = Some(refusal.class);
-                    record.write(Outcome::Refused);
-                    refuse(refusal, &request_id)
+                Err(stop) => {
+                    body::drain(&mut body).await;
+                    proxy.refuse(stop, record)
                 }
             }
         }
@@ -158,16 +171,27 @@ fn name(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::Messages => "messages",
         Endpoint::CountTokens => "count_tokens",
-        Endpoint::PlanOnly => "plan_only",
+        Endpoint::ModelList | Endpoint::PlanOnly => "plan_only",
     }
 }
 
-async fn whole_body(body: axum::body::Body) -> Result<Bytes, Refusal> {
-    match Limited::new(body, BODY_LIMIT_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large(BODY_LIMIT_BYTES)),
-        Err(_) => Err(Refusal::incomplete_request()),
-    }
+/// What must hold before anything is asked of an upstream: the key is served, the request can be sent to
+/// Plan byte for byte, and all of its body is there. The body is read last.
+async fn receive(
+    proxy: &Proxy,
+    key: &str,
+    path_and_query: &str,
+    body: &mut axum::body::Body,
+    deadlines: RequestDeadlines,
+    record: &mut Record,
+) -> Result<((Known, Grant), PlanUrl, Bytes), Stop> {
+    let (known, grant) = proxy.admit(key).await?;
+    record.note().key = Some(grant.record().clone());
+    let url = proxy.plan_url(path_and_query)?;
+    let idle = proxy.settings.deadlines.request_idle;
+    let body = body::read(body, idle, deadlines.first_byte).await?;
+    record.note().request_bytes = body.len();
+    Ok(((known, grant), url, body))
 }
 
 #[expect(

@@ -2,6 +2,7 @@
 //! for byte back (requirement R1.5). Nothing here parses or re-serialises a body.
 
 mod headers;
+mod url;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,15 @@ use domain::verdict::{Opening, PlanReply};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 pub(crate) use self::headers::is_event_stream;
 use self::headers::{end_to_end_request_headers, end_to_end_response_headers};
+pub(crate) use self::url::{PlanUrl, UnsendableUrl};
 use crate::StartError;
 use crate::config::Deadlines;
+use crate::deadline::RequestDeadlines;
+use crate::route::Endpoint;
 
 /// An answer that is not a stream is read whole before it is passed on, up to this size, so that one
 /// that breaks off becomes an error and not half an answer.
@@ -25,6 +29,9 @@ const HELD_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long the body of an error is waited for. Status and headers say most of what it means.
 const ERROR_BODY: Duration = Duration::from_secs(5);
+
+/// How long a connection is silent before TCP asks whether Plan is still there.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Plan did not answer, or not to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,21 +62,40 @@ impl PlanFailure {
 #[derive(Debug)]
 pub(crate) struct Plan {
     http: reqwest::Client,
-    base_url: String,
+    base_url: url::BaseUrl,
     default_key: Option<SecretString>,
-    deadlines: Deadlines,
+    ping: Duration,
 }
 
 /// A request as it goes to Plan.
 #[derive(Debug)]
 pub(crate) struct PlanRequest<'a> {
     pub(crate) method: Method,
-    /// Path and query as the client sent them, from `/v1/` on.
-    pub(crate) path_and_query: &'a str,
+    pub(crate) url: PlanUrl,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: Bytes,
     /// What is wanted of it.
     pub(crate) kind: RequestKind,
+    /// Whether the deployment's own Plan key may be sent (requirement R1.6).
+    pub(crate) default_key: DefaultKey,
+    pub(crate) deadlines: RequestDeadlines,
+}
+
+/// Whether the deployment's own Plan key is sent for a client without a credential. Beyond messages, token
+/// counting and the list of models the API shows what everybody keeps in the key's workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DefaultKey {
+    Allowed,
+    Withheld,
+}
+
+impl From<Endpoint> for DefaultKey {
+    fn from(endpoint: Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Messages | Endpoint::CountTokens | Endpoint::ModelList => Self::Allowed,
+            Endpoint::PlanOnly => Self::Withheld,
+        }
+    }
 }
 
 /// What is wanted of Plan.
@@ -151,37 +177,49 @@ impl PlanAnswer {
 }
 
 impl Plan {
+    /// A client of Plan at `base_url`.
+    ///
+    /// # Errors
+    /// [`StartError`] when there is no such URL, or the HTTP client cannot be made.
     pub(crate) fn new(
-        http: reqwest::Client,
-        base_url: String,
+        base_url: &str,
         default_key: Option<SecretString>,
-        deadlines: Deadlines,
-    ) -> Self {
-        Self {
-            http,
-            base_url,
+        deadlines: &Deadlines,
+    ) -> Result<Self, StartError> {
+        Ok(Self {
+            http: http_client(deadlines)?,
+            base_url: url::BaseUrl::parse(base_url).ok_or(StartError::PlanUrl)?,
             default_key,
-            deadlines,
-        }
+            ping: deadlines.ping,
+        })
+    }
+
+    /// The URL of a request with this path and query, from `/v1/` on.
+    ///
+    /// # Errors
+    /// [`UnsendableUrl`] when Plan would not receive it byte for byte.
+    pub(crate) fn url(&self, path_and_query: &str) -> Result<PlanUrl, UnsendableUrl> {
+        self.base_url.join(path_and_query)
     }
 
     /// Sends the request once. An answer that is no event stream is read to its end first.
     pub(crate) async fn send(&self, request: PlanRequest<'_>) -> Result<PlanAnswer, PlanFailure> {
-        let url = format!("{}{}", self.base_url, request.path_and_query);
+        let deadlines = request.deadlines;
         let mut headers = end_to_end_request_headers(request.headers);
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        self.add_default_key(&mut headers);
+        if request.default_key == DefaultKey::Allowed {
+            self.add_default_key(&mut headers);
+        }
         let send = self
             .http
-            .request(request.method, url)
+            .request(request.method, request.url.into_url())
             .headers(headers)
             .body(request.body)
             .send();
-        let first_byte = match request.kind {
-            RequestKind::StreamedMessage => self.deadlines.first_byte,
-            RequestKind::Whole | RequestKind::Unknown => self.deadlines.whole_answer,
+        let first_byte_by = match request.kind {
+            RequestKind::StreamedMessage => deadlines.first_byte_of_plan,
+            RequestKind::Whole | RequestKind::Unknown => deadlines.whole_answer,
         };
-        let first_byte_by = Instant::now() + first_byte;
         let answer = timeout_at(first_byte_by, send)
             .await
             .map_err(|_| PlanFailure::Timeout)?
@@ -198,14 +236,14 @@ impl Plan {
                 rest: Rest::Open(answer),
             },
             (true, _) if status.is_success() => {
-                let until = Instant::now() + self.deadlines.ping;
+                let until = Instant::now() + self.ping;
                 hold(answer, first_byte_by, until).await
             }
             _ if status.as_u16() >= 400 => {
                 let until = first_byte_by.min(Instant::now() + ERROR_BODY);
                 error_body(answer, until).await
             }
-            _ => self.whole(answer).await?,
+            _ => whole(answer, deadlines.whole_answer).await?,
         };
         if matches!(body, PlanBody::Streaming { .. }) && is_event_stream(&headers) {
             // An `error` event may be added to it.
@@ -216,20 +254,6 @@ impl Plan {
             headers,
             body,
         })
-    }
-
-    async fn whole(&self, mut answer: reqwest::Response) -> Result<PlanBody, PlanFailure> {
-        let reading = read_up_to(&mut answer, HELD_BYTES);
-        match timeout(self.deadlines.whole_answer, reading).await {
-            Err(_) => Err(PlanFailure::Timeout),
-            Ok(Err(error)) => Err(failure(&error)),
-            Ok(Ok((bytes, Complete::Yes))) => Ok(PlanBody::Whole(bytes)),
-            Ok(Ok((bytes, Complete::No))) => Ok(PlanBody::Streaming {
-                opened: StreamOpened::Content,
-                held: vec![bytes],
-                rest: Rest::Open(answer),
-            }),
-        }
     }
 
     /// The deployment's own Plan key, for clients that sent no credential (requirement R1.6).
@@ -250,6 +274,21 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 enum Complete {
     Yes,
     No,
+}
+
+/// Reads a body to its end by `until`, or as much of it as may be held.
+async fn whole(mut answer: reqwest::Response, until: Instant) -> Result<PlanBody, PlanFailure> {
+    let reading = read_up_to(&mut answer, HELD_BYTES);
+    match timeout_at(until, reading).await {
+        Err(_) => Err(PlanFailure::Timeout),
+        Ok(Err(error)) => Err(failure(&error)),
+        Ok(Ok((bytes, Complete::Yes))) => Ok(PlanBody::Whole(bytes)),
+        Ok(Ok((bytes, Complete::No))) => Ok(PlanBody::Streaming {
+            opened: StreamOpened::Content,
+            held: vec![bytes],
+            rest: Rest::Open(answer),
+        }),
+    }
 }
 
 /// Reads the body of an error, or as much of it as comes in time.
@@ -280,6 +319,9 @@ async fn hold(mut answer: reqwest::Response, until: Instant, let_go_at: Instant)
     let mut watch = OpeningWatch::default();
     let mut held = Vec::new();
     let (opened, rest) = loop {
+        if let_go_at < until && Instant::now() >= let_go_at {
+            break (StreamOpened::Pending, Rest::Open(answer));
+        }
         let piece = match timeout_at(until.min(let_go_at), answer.chunk()).await {
             Ok(Ok(Some(piece))) => piece,
             Ok(Ok(None)) => break (StreamOpened::Nothing, Rest::Ended),
@@ -326,7 +368,7 @@ fn failure(error: &reqwest::Error) -> PlanFailure {
 
 /// One HTTP client for the life of the process. It follows no redirect, because a credential goes to
 /// the configured host only, retries nothing, and reads no proxy settings from the environment.
-pub(crate) fn http_client(connect: Duration) -> Result<reqwest::Client, StartError> {
+fn http_client(deadlines: &Deadlines) -> Result<reqwest::Client, StartError> {
     let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -340,7 +382,9 @@ pub(crate) fn http_client(connect: Duration) -> Result<reqwest::Client, StartErr
         .referer(false)
         .no_proxy()
         .retry(reqwest::retry::never())
-        .connect_timeout(connect)
+        .connect_timeout(deadlines.connect)
+        .pool_idle_timeout(deadlines.pool_idle)
+        .tcp_keepalive(TCP_KEEPALIVE)
         .tcp_nodelay(true)
         .build()
         .map_err(|_| StartError::Http)
@@ -350,17 +394,13 @@ pub(crate) fn http_client(connect: Duration) -> Result<reqwest::Client, StartErr
 mod tests {
     use super::headers::tests::{headers, names};
     use super::*;
+    use crate::route::Route;
 
     #[test]
     fn the_default_plan_key_serves_only_clients_without_a_credential() {
         let plan = |key: Option<&str>| {
-            let http = http_client(Duration::from_secs(1)).unwrap();
-            Plan::new(
-                http,
-                String::new(),
-                key.map(SecretString::from),
-                Deadlines::default(),
-            )
+            let url = "http://127.0.0.1";
+            Plan::new(url, key.map(SecretString::from), &Deadlines::default()).unwrap()
         };
         let sent = |plan: &Plan, lines: &[(&str, &str)]| {
             let mut headers = headers(lines);
@@ -373,5 +413,40 @@ mod tests {
             assert_eq!(sent(&with_default, &[own]), format!("{}: {}", own.0, own.1));
         }
         assert_eq!(sent(&plan(None), &[]), "");
+    }
+
+    #[test]
+    fn the_default_plan_key_is_withheld_from_what_others_keep_in_its_workspace() {
+        for (method, path, expected) in [
+            (Method::POST, "/v1/messages", DefaultKey::Allowed),
+            (
+                Method::POST,
+                "/v1/messages/count_tokens",
+                DefaultKey::Allowed,
+            ),
+            (Method::GET, "/v1/models", DefaultKey::Allowed),
+            (Method::GET, "/v1/files", DefaultKey::Withheld),
+            (
+                Method::GET,
+                "/v1/files/file_1/content",
+                DefaultKey::Withheld,
+            ),
+            (Method::DELETE, "/v1/files/file_1", DefaultKey::Withheld),
+            (Method::GET, "/v1/messages", DefaultKey::Withheld),
+            (Method::POST, "/v1/messages/batches", DefaultKey::Withheld),
+            (
+                Method::GET,
+                "/v1/messages/batches/b/results",
+                DefaultKey::Withheld,
+            ),
+            (Method::POST, "/v1/models", DefaultKey::Withheld),
+        ] {
+            let path = format!("/ak/K{path}");
+            let headers = HeaderMap::new();
+            let Route::Api { endpoint, .. } = Route::of(&method, &path, &headers) else {
+                panic!("{path}")
+            };
+            assert_eq!(DefaultKey::from(endpoint), expected, "{method} {path}");
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! Answers of Spillway's own, in Anthropic's shape (requirement R1.12).
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use dialect::error::BedrockError;
 use dialect::sse::{error_body, error_body_with_code};
@@ -12,10 +10,16 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 
 use crate::config::UnknownKey;
-use crate::plan::PlanFailure;
+use crate::plan::{PlanFailure, UnsendableUrl};
 
-/// A body that cannot fail: the Lambda runtime would write a body's error into the answer as text.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// A body. It fails only where a download breaks off ([`Truncated`]).
+pub(crate) type Body = UnsyncBoxBody<Bytes, Truncated>;
+
+/// A download broke off, and nothing in its format can say so. A server aborts the connection; the Lambda
+/// runtime would write the error into the answer as text, so there it is an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer broke off upstream")]
+pub(crate) struct Truncated;
 
 /// On every answer: Spillway's id of the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-spillway-request-id");
@@ -132,12 +136,32 @@ impl Refusal {
     /// The client's own body broke off.
     pub(crate) fn incomplete_request() -> Self {
         Self {
+            class: "incomplete_request",
+            should_retry: None,
+            ..Self::bad_request("The request's body ended early.")
+        }
+    }
+
+    /// The client's own body stopped coming.
+    pub(crate) fn slow_request() -> Self {
+        Self {
+            status: StatusCode::REQUEST_TIMEOUT,
+            error_type: "timeout_error",
+            class: "slow_request",
+            should_retry: None,
+            ..Self::bad_request("The request's body did not arrive in time.")
+        }
+    }
+
+    /// The request cannot be read, or cannot be sent to Plan byte for byte.
+    pub(crate) fn bad_request(message: &str) -> Self {
+        Self {
             status: StatusCode::BAD_REQUEST,
             error_type: "invalid_request_error",
-            class: "incomplete_request",
-            message: "The request's body ended early.".to_owned(),
+            class: "bad_request",
+            message: message.to_owned(),
             error_code: None,
-            should_retry: None,
+            should_retry: Some(false),
             retry_after_s: None,
         }
     }
@@ -210,6 +234,20 @@ impl Refusal {
     }
 }
 
+impl From<UnsendableUrl> for Refusal {
+    fn from(url: UnsendableUrl) -> Self {
+        match url {
+            UnsendableUrl::TooLong => Self {
+                status: StatusCode::URI_TOO_LONG,
+                ..Self::bad_request("The request's URL is too long.")
+            },
+            UnsendableUrl::Changes => {
+                Self::bad_request("The request's URL has a character that must be percent-encoded.")
+            }
+        }
+    }
+}
+
 impl From<PlanFailure> for Refusal {
     fn from(failure: PlanFailure) -> Self {
         let (status, error_type, message) = match failure {
@@ -240,7 +278,9 @@ impl From<PlanFailure> for Refusal {
 
 /// A body that is all there.
 pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A header value of Spillway's own making; what no header can carry is left out.

@@ -40,6 +40,8 @@ pub(crate) enum Endpoint {
     Messages,
     /// `POST /v1/messages/count_tokens`.
     CountTokens,
+    /// `GET /v1/models`: the list of models. Plan answers it.
+    ModelList,
     /// Anything else under `/v1/`: Plan answers it.
     PlanOnly,
 }
@@ -100,6 +102,7 @@ fn api<'a>(method: &Method, key: &'a str, plan_path: &'a str) -> Route<'a> {
     let endpoint = match (method, plan_path) {
         (&Method::POST, "/v1/messages") => Endpoint::Messages,
         (&Method::POST, "/v1/messages/count_tokens") => Endpoint::CountTokens,
+        (&Method::GET, "/v1/models") => Endpoint::ModelList,
         _ => Endpoint::PlanOnly,
     };
     Route::Api {
@@ -184,7 +187,11 @@ mod tests {
                 "CountTokens K /v1/messages/count_tokens",
             ),
             ("GET /ak/K/v1/messages", "PlanOnly K /v1/messages"),
-            ("GET /ak/K/v1/models", "PlanOnly K /v1/models"),
+            ("GET /ak/K/v1/models", "ModelList K /v1/models"),
+            ("POST /ak/K/v1/models", "PlanOnly K /v1/models"),
+            ("GET /ak/K/v1/models/", "PlanOnly K /v1/models/"),
+            ("GET /ak/K/v1/models/x", "PlanOnly K /v1/models/x"),
+            ("GET /ak/K/v1/files", "PlanOnly K /v1/files"),
             // A base URL that ends in /v1.
             ("POST /ak/K/v1/v1/messages", "Messages K /v1/messages"),
             (

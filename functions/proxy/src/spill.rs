@@ -65,6 +65,7 @@ impl Proxy {
             why,
             headers: request.arrival.headers,
             body: &request.arrival.body,
+            deadlines: request.arrival.deadlines,
         };
         match self.bedrock.send(call, record).await {
             Ok(answer) => {

@@ -1,7 +1,7 @@
-//! Bodies that are streamed to the client. They never fail: what breaks becomes an `error` event, and
-//! never a clean end without `message_stop`, which the SDKs would take for a whole answer.
+//! Bodies that are streamed to the client. A message that breaks off gets an `error` event, and never a
+//! clean end without `message_stop`, which the SDKs would take for a whole answer. Anything else that breaks
+//! off is an error of the body.
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::plan::Rest;
 use crate::record::{Outcome, Record};
-use crate::reply::Body;
+use crate::reply::{Body, Truncated};
 
 /// What the client reads when an answer breaks off. Claude Code goes on by itself after it.
 pub(crate) const BROKE_OFF: &str =
@@ -37,7 +37,7 @@ const ASKED_AGAIN: &str = "api_error";
 pub(crate) enum Ending {
     /// `message_stop` or `error` comes last. Without it an `error` event is added.
     Message,
-    /// Nothing is known of the stream.
+    /// Nothing is known of the stream. Where it breaks off, the connection is aborted.
     Any,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn pass_through(
         let mut watch = Watch::new();
         for piece in held {
             watch.see(&piece);
-            yield piece;
+            yield Ok(piece);
         }
         let ended_in_order = match rest {
             Rest::Open(mut rest) => loop {
@@ -83,7 +83,7 @@ pub(crate) fn pass_through(
                     Some(Ok(Some(piece))) => {
                         record.first_byte();
                         watch.see(&piece);
-                        yield piece;
+                        yield Ok(piece);
                     }
                     Some(Ok(None)) => break true,
                     Some(Err(_)) | None => break false,
@@ -94,37 +94,55 @@ pub(crate) fn pass_through(
         };
         if watch.has_ended || (ended_in_order && ending == Ending::Any) {
             record.write(Outcome::Complete);
-        } else {
-            if ending == Ending::Message {
-                yield watch.error_event(&request_id);
-            }
+        } else if ending == Ending::Message {
+            yield Ok(watch.error_event(&request_id));
             record.write(Outcome::UpstreamFailed);
+        } else {
+            // Nobody reads on after an error.
+            record.write(Outcome::UpstreamFailed);
+            yield Err(Truncated);
         }
     };
-    guarded(pieces, guarded_id)
+    let at_panic = match ending {
+        Ending::Message => Ok(panic_event(&guarded_id)),
+        Ending::Any => Err(Truncated),
+    };
+    body_of(pieces, at_panic)
 }
 
-/// Makes a body of a stream of bytes, such that not even a panic can end it as if all were well.
+/// Makes a body of an event stream. A panic ends in an `error` event instead of a clean end of the stream.
 pub(crate) fn guarded(
     pieces: impl Stream<Item = Bytes> + Send + 'static,
-    request_id: RequestId,
+    request_id: &RequestId,
+) -> Body {
+    body_of(pieces.map(Ok), Ok(panic_event(request_id)))
+}
+
+/// Makes a body of a stream of bytes, which ends with `at_panic` at a panic.
+fn body_of(
+    pieces: impl Stream<Item = Result<Bytes, Truncated>> + Send + 'static,
+    at_panic: Result<Bytes, Truncated>,
 ) -> Body {
     let mut pieces = Box::pin(pieces);
     let frames = stream! {
         loop {
             match AssertUnwindSafe(pieces.next()).catch_unwind().await {
-                Ok(Some(piece)) => yield Ok::<_, Infallible>(Frame::data(piece)),
+                Ok(Some(piece)) => yield piece.map(Frame::data),
                 Ok(None) => break,
                 Err(_) => {
-                    let mut out = HALF_EVENT_ENDS.to_vec();
-                    sse::error_event(&mut out, "api_error", BROKE_OFF, request_id.as_str());
-                    yield Ok(Frame::data(Bytes::from(out)));
+                    yield at_panic.map(Frame::data);
                     break;
                 }
             }
         }
     };
     StreamBody::new(frames).boxed_unsync()
+}
+
+fn panic_event(request_id: &RequestId) -> Bytes {
+    let mut out = HALF_EVENT_ENDS.to_vec();
+    sse::error_event(&mut out, "api_error", BROKE_OFF, request_id.as_str());
+    Bytes::from(out)
 }
 
 /// Ends an event that broke off, so that no client reads its half: of several `event:` lines the last
@@ -235,7 +253,7 @@ mod tests {
             yield Bytes::from_static(b"event: ping\ndata: {\"ty");
             panic!("a defect");
         };
-        let body = guarded(pieces, "req_1".parse().unwrap())
+        let body = guarded(pieces, &"req_1".parse().unwrap())
             .collect()
             .await
             .unwrap();

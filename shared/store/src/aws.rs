@@ -24,6 +24,9 @@ use base64::engine::general_purpose::STANDARD;
 const CONNECT: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(3);
 const OPERATION: Duration = Duration::from_secs(8);
+/// How long a connection is kept for another request: a service closes idle ones, and a request that is
+/// sent at that moment fails.
+const POOL_IDLE: Duration = Duration::from_secs(30);
 
 /// Where AWS is and who calls it.
 #[derive(Clone, Debug)]
@@ -103,6 +106,7 @@ pub fn https_client() -> Result<SharedHttpClient, TlsError> {
         .build()
         .map_err(|_| TlsError)?;
     Ok(Builder::new()
+        .pool_idle_timeout(POOL_IDLE)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(context)
         .build_https())

@@ -165,7 +165,7 @@ fn streamed(
             Some(StreamEnd::Failed) | None => Outcome::UpstreamFailed,
         });
     };
-    guarded(pieces, request_id)
+    guarded(pieces, &request_id)
 }
 
 /// What the stream has shown of its answer.
