@@ -83,6 +83,11 @@ impl House {
         proxy::router(Arc::clone(&self.proxy))
     }
 
+    /// The proxy that it serves.
+    pub fn proxy(&self) -> &Arc<Proxy> {
+        &self.proxy
+    }
+
     /// Its administration.
     pub fn admin(&self) -> &Arc<Admin> {
         &self.admin

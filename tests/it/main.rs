@@ -20,6 +20,7 @@ mod doors;
 mod drill;
 mod fallback;
 mod fleet;
+mod lambda;
 mod open_breaker;
 mod plan_bodies;
 mod plan_leg;

@@ -6,7 +6,7 @@
 //! translates;
 //! `streaming` makes the bodies; `record` keeps what is known and writes it once.
 //!
-//! The same [`router`] is served by the Lambda runtime and on one machine.
+//! The same [`router`] serves sockets on one machine and, through [`lambda`], invocations of API Gateway.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ pub mod clock;
 pub mod config;
 mod deadline;
 mod exchange;
+pub mod lambda;
 pub mod log;
 pub mod metrics;
 mod plan;

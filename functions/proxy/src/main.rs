@@ -2,11 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::middleware::map_response;
-use axum::response::Response;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName};
-use lambda_http::run_with_streaming_response;
 use proxy::clock::Clock;
 use proxy::config::Deployment;
 use proxy::{Parts, Proxy};
@@ -16,7 +11,7 @@ use store::server_secret::CachedServerSecret;
 use store::vault::Opener;
 
 #[tokio::main]
-async fn main() -> Result<(), lambda_http::Error> {
+async fn main() -> Result<(), lambda_runtime::Error> {
     proxy::log::to_cloudwatch();
     let deployment = Deployment::from_env()?;
     let aws = Aws::new(
@@ -41,24 +36,5 @@ async fn main() -> Result<(), lambda_http::Error> {
         clock,
     };
     let proxy = Proxy::new(deployment.settings, parts)?;
-    let router = proxy::router(Arc::new(proxy)).layer(map_response(for_api_gateway));
-    run_with_streaming_response(router).await
-}
-
-/// API Gateway frames the body itself, and answers 502 to a header with two values.
-async fn for_api_gateway(mut response: Response) -> Response {
-    response.headers_mut().remove(CONTENT_LENGTH);
-    let single = response
-        .headers()
-        .iter()
-        .fold(HeaderMap::new(), |mut single, (name, value)| {
-            if *name == http::header::SET_COOKIE {
-                single.append(HeaderName::clone(name), value.clone());
-            } else {
-                single.insert(HeaderName::clone(name), value.clone());
-            }
-            single
-        });
-    *response.headers_mut() = single;
-    response
+    proxy::lambda::run(Arc::new(proxy)).await
 }
