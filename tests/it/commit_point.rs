@@ -14,6 +14,8 @@ use tokio::time::timeout;
 /// Falls back on broken answers too, and does not wait for long.
 fn on_everything(settings: &mut proxy::config::Settings) {
     short(settings);
+    // Half of it is Plan's when both legs are asked.
+    settings.deadlines.first_byte = Duration::from_secs(4);
     settings.policy = settings.policy.with(&PolicyChange {
         fallback_on: Some(FallbackClass::ALL.into()),
         ..PolicyChange::default()
@@ -21,7 +23,7 @@ fn on_everything(settings: &mut proxy::config::Settings) {
 }
 
 fn short(settings: &mut proxy::config::Settings) {
-    settings.deadlines.first_byte = Duration::from_millis(700);
+    settings.deadlines.first_byte = Duration::from_millis(1400);
     settings.deadlines.idle = Duration::from_millis(700);
 }
 

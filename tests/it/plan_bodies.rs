@@ -13,7 +13,7 @@ async fn world_of(bytes: String, afterwards: Afterwards) -> (World, JoinSet<()>)
     let (plan_url, serving) = raw_plan(bytes.into_bytes(), afterwards).await;
     let world = World::with(|settings| {
         settings.plan_url = plan_url;
-        settings.deadlines.first_byte = Duration::from_millis(700);
+        settings.deadlines.first_byte = Duration::from_millis(1400);
     })
     .await;
     (world, serving)

@@ -276,7 +276,7 @@ async fn an_error_event_of_plans_is_passed_on_and_nothing_is_added() {
 #[tokio::test]
 async fn a_plan_that_says_nothing_is_given_up_with_an_anthropic_error() {
     let short = |settings: &mut proxy::config::Settings| {
-        settings.deadlines.first_byte = Duration::from_millis(700);
+        settings.deadlines.first_byte = Duration::from_millis(1400);
         settings.deadlines.whole_answer = Duration::from_millis(700);
         settings.deadlines.idle = Duration::from_millis(700);
     };

@@ -21,9 +21,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             .breaker("closed", "closed 1/3");
         Scenario::new(name, about, vec![request.into()])
     };
-    let impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_millis(200));
+    let impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_millis(400));
     // The headers must come in time, also on a busy machine.
-    let less_impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_secs(3));
+    let less_impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_secs(6));
     let cut = |after| Step::Cut {
         after,
         content: vec![],

@@ -44,7 +44,7 @@ impl RequestDeadlines {
             None => end,
         };
         // A silent Bedrock gets a ping after `ping`; before that its key is opened.
-        let for_bedrock = (deadlines.ping * 2).min(deadlines.first_byte / 10);
+        let for_bedrock = (deadlines.ping * 2).min(deadlines.first_byte / 2);
         let of_plan = deadlines.first_byte.saturating_sub(for_bedrock);
         Self {
             end,
@@ -77,9 +77,9 @@ mod tests {
     #[test]
     fn request_deadlines_are_those_of_the_settings_within_the_invocation() {
         let defaults = Deadlines::default();
-        assert_eq!(seconds(&defaults, None), [890, 600, 290, 261]);
-        assert_eq!(seconds(&defaults, Some(900)), [890, 600, 290, 261]);
-        assert_eq!(seconds(&defaults, Some(605)), [600, 600, 290, 261]);
+        assert_eq!(seconds(&defaults, None), [890, 600, 290, 260]);
+        assert_eq!(seconds(&defaults, Some(900)), [890, 600, 290, 260]);
+        assert_eq!(seconds(&defaults, Some(605)), [600, 600, 290, 260]);
         assert_eq!(seconds(&defaults, Some(60)), [55, 55, 55, 55]);
         assert_eq!(seconds(&defaults, Some(3)), [0, 0, 0, 0]);
     }

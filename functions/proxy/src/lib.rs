@@ -71,14 +71,19 @@ pub fn router(proxy: Arc<Proxy>) -> axum::Router {
     axum::Router::new().fallback(move |request: Request| {
         let proxy = Arc::clone(&proxy);
         async move {
-            let request_id = new_request_id();
-            let answering = answer(&proxy, request, request_id.clone());
-            unless_it_panics(answering, &request_id)
+            answer(&proxy, request)
                 .await
                 .map(axum::body::Body::new)
                 .into_response()
         }
     })
+}
+
+/// Answers one request, whichever way it came.
+async fn answer(proxy: &Proxy, request: Request) -> Response<Body> {
+    let request_id = new_request_id();
+    let answering = answer_as(proxy, request, request_id.clone());
+    unless_it_panics(answering, &request_id).await
 }
 
 /// The answer; or, when a defect of Spillway's ends it in a panic, 500. The record of the request
@@ -101,7 +106,7 @@ async fn unless_it_panics(
     }
 }
 
-async fn answer(proxy: &Proxy, request: Request, request_id: RequestId) -> Response<Body> {
+async fn answer_as(proxy: &Proxy, request: Request, request_id: RequestId) -> Response<Body> {
     let invocation = request.extensions().get().copied();
     let deadlines = RequestDeadlines::new(Instant::now(), &proxy.settings.deadlines, invocation);
     let (head, mut body) = request.into_parts();
