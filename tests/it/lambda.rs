@@ -37,7 +37,8 @@ async fn invoke(world: &World, event: Value, left: Duration) -> (Value, Answer) 
     let event: HttpEvent = serde_json::from_value(event).unwrap();
     let mut context = Context::default();
     context.deadline = u64::try_from(world.now().plus(left).as_millis()).unwrap();
-    let response = respond(world.house.proxy(), LambdaEvent::new(event, context)).await;
+    let event = LambdaEvent::new(event, context);
+    let response = Box::pin(respond(world.house.proxy(), event)).await;
     let prelude = serde_json::to_value(&response.metadata_prelude).unwrap();
     let pieces: Vec<_> = response.stream.collect().await;
     let answer = Answer {
