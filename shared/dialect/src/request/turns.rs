@@ -126,9 +126,9 @@ struct OpenCalls<'r> {
 
 impl<'r> OpenCalls<'r> {
     /// Adds a call; false when one of this id is open.
-    fn insert(&mut self, id: &Cow<'r, str>) -> bool {
+    fn insert(&mut self, id: Cow<'r, str>) -> bool {
         self.count += 1;
-        self.at.insert(id.clone(), self.count).is_none()
+        self.at.insert(id, self.count).is_none()
     }
 
     /// Takes the call of this id; false when none is open.
@@ -154,10 +154,10 @@ fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<
             Role::Assistant => {
                 answer_missing(&mut paired, &mut open, losses);
                 for part in &turn.parts {
-                    if let Part::ToolUse { id, .. } = &part.item {
-                        if !open.insert(id) {
-                            return Err(Fault::new("`tool_use` ids must be unique"));
-                        }
+                    if let Part::ToolUse { id, .. } = &part.item
+                        && !open.insert(id.clone())
+                    {
+                        return Err(Fault::new("`tool_use` ids must be unique"));
                     }
                 }
             }
