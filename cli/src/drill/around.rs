@@ -263,7 +263,7 @@ fn bedrock() -> Vec<Scenario> {
                     .into(),
             ],
         ),
-        bedrock_key_refused_after_overload(),
+        bedrock_key_overload(),
         no_bedrock_key(),
         Scenario::new(
             "both-broken",
@@ -279,7 +279,7 @@ fn bedrock() -> Vec<Scenario> {
     ]
 }
 
-fn bedrock_key_refused_after_overload() -> Scenario {
+fn bedrock_key_overload() -> Scenario {
     let overloaded = |before: &str, after: &str| {
         plan_says(Step::Overloaded)
             .spills("overloaded")
@@ -293,7 +293,7 @@ fn bedrock_key_refused_after_overload() -> Scenario {
             .breaker_stays("open 30m")
     };
     Scenario::new(
-        "bedrock-key-refused-after-overload",
+        "bedrock-key-overload",
         "An overload opened the breaker, and Bedrock does not take the key: Plan is asked after all",
         vec![
             overloaded("closed", "closed 1/3"),
