@@ -264,7 +264,7 @@ async fn a_bedrock_that_never_answers_is_an_error_that_the_client_retries() {
         content: vec![],
     }]);
     let answer = world.ask(&message("hello", Streaming::Yes)).await;
-    assert_eq!(answer.status, 529);
+    assert_eq!(answer.status, 503);
     assert_eq!(answer.header("x-spillway-error"), "bedrock_unavailable");
 }
 
@@ -603,7 +603,7 @@ async fn a_web_search_is_refused_in_words_that_reach_the_model_that_asked() {
     let answer = world.ask(&body).await;
     assert_eq!(answer.status, 400, "{}", answer.text());
     let (kind, text) = answer.error();
-    assert_eq!(kind, "invalid_request_error");
+    assert_eq!(kind, "policy_blocked");
     assert!(
         text.contains("web_search is not available on Amazon Bedrock"),
         "{text}"

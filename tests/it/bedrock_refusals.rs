@@ -139,7 +139,7 @@ async fn a_refused_beta_is_left_out_of_the_requests_of_its_key_only() {
 }
 
 #[tokio::test]
-async fn a_missing_step_of_the_accounts_setup_is_named_with_403() {
+async fn missing_step_of_the_accounts_setup_is_named_in_a_final_error() {
     for (error, words) in [
         (RecordedError::UseCaseForm, "use case form"),
         (RecordedError::DataRetention, "data retention mode"),
@@ -152,11 +152,11 @@ async fn a_missing_step_of_the_accounts_setup_is_named_with_403() {
         assert_eq!(ask(&world, &world.key, &conversation()).await.status, 200);
         world.bedrock.script([error.step()]);
         let answer = world.ask(&message("hello", Streaming::Yes)).await;
-        assert_eq!(answer.status, 403, "{error:?}: {}", answer.text());
+        assert_eq!(answer.status, 400, "{error:?}: {}", answer.text());
         assert_eq!(answer.header("x-spillway-error"), "bedrock_auth_error");
         assert_eq!(answer.header("x-should-retry"), "false");
         let (kind, sentence) = answer.error();
-        assert_eq!(kind, "permission_error");
+        assert_eq!(kind, "policy_blocked");
         assert!(sentence.contains(words), "{sentence}");
     }
 }

@@ -131,17 +131,12 @@ fn bedrock_cases() -> Vec<(Step, &'static str, u16, &'static str)> {
         (
             Step::Unauthorized,
             "bedrock_auth_error",
-            403,
-            "permission_error",
+            400,
+            "policy_blocked",
         ),
         (throttle, "bedrock_quota_exceeded", 429, "rate_limit_error"),
-        (
-            Step::Overloaded,
-            "bedrock_unavailable",
-            529,
-            "overloaded_error",
-        ),
-        (rejected, "bedrock_rejected", 529, "overloaded_error"),
+        (Step::Overloaded, "bedrock_unavailable", 503, "api_error"),
+        (rejected, "bedrock_rejected", 400, "policy_blocked"),
     ]
 }
 
@@ -175,8 +170,7 @@ async fn plans_answer_wins_with_its_headers_and_bedrocks_is_told_when_plan_said_
             let answer = world.ask(&message("hello", Streaming::Yes)).await;
             check_told(&answer, class, &what);
             // A turn that Plan's limit would end goes on when Bedrock fails for a moment only.
-            let heals =
-                plan.ends_the_turn && matches!(status, 429 | 529) && class != "bedrock_rejected";
+            let heals = plan.ends_the_turn && matches!(status, 429 | 503);
             let (expected, leg) = match plan.own {
                 Some(own) if !heals => (own, "plan; "),
                 _ => ((status, kind), "bedrock; "),
@@ -224,6 +218,9 @@ async fn behind_an_open_breaker_bedrocks_failure_is_told_in_words_that_claude_co
             upstream.starts_with("bedrock; reason=breaker_open"),
             "{upstream}"
         );
+        let sentence = answer.error().1;
+        let plan = "Your Claude plan has reached its limit; Spillway tries it again at 20";
+        assert!(sentence.contains(plan), "{sentence}");
         let no_retry = answer.header("x-should-retry") == "false";
         let is_final = ["bedrock_auth_error", "bedrock_rejected"].contains(&class);
         assert_eq!(no_retry, is_final, "{class}");

@@ -72,8 +72,33 @@ async fn a_deployment_may_answer_401_to_such_keys() {
     let world = World::with(|settings| settings.unknown_key = UnknownKey::Unauthorized).await;
     let answer = ask_as(&world, "ak_nonsense").await;
     assert_eq!(answer.status, 401);
-    assert_eq!(answer.error().0, "authentication_error");
+    let (kind, sentence) = answer.error();
+    assert_eq!(kind, "authentication_error");
+    assert!(
+        sentence.contains("logging in to Claude again does not help"),
+        "{sentence}"
+    );
     assert_eq!(answer.header("x-should-retry"), "false");
+}
+
+/// At a 404 Claude Code names the model as the culprit and drops the sentence.
+#[tokio::test]
+async fn message_to_an_address_that_is_not_served_gets_a_sentence_that_is_shown() {
+    let world = world().await;
+    let body = || message("hello", Streaming::Yes).to_string();
+    for path in [
+        "/v1/messages",
+        "/no/v1/messages",
+        "/ak/KEY/live/v1/messages",
+    ] {
+        let request = world.bare(Method::POST, path).body(body());
+        let answer = read(request).await;
+        let (kind, sentence) = answer.error();
+        assert_eq!((answer.status, kind.as_str()), (400, "policy_blocked"));
+        assert_eq!(answer.header("x-should-retry"), "false");
+        assert_eq!(answer.header("x-spillway-error"), "not_found");
+        assert!(sentence.contains("/ak/YOUR_ACCESS_KEY"), "{sentence}");
+    }
 }
 
 #[tokio::test]

@@ -77,11 +77,11 @@ async fn whatever_is_not_as_expected_is_told_with_what_was_expected() {
     let changes: [(Change, &str); 13] = [
         (
             |seen| seen.status = Some(200),
-            "status is 529, expected 200",
+            "status is 503, expected 200",
         ),
         (
             |seen| seen.body = "answer".into(),
-            "body is overloaded_error, expected answer",
+            "body is api_error, expected answer",
         ),
         (|seen| seen.begun = true, "begun is false, expected true"),
         (

@@ -218,7 +218,7 @@ async fn a_passing_error_of_bedrock_is_one_that_the_client_retries() {
         content: vec![],
     };
     let throttled = (429, "rate_limit_error", "30", "bedrock_quota_exceeded");
-    let unavailable = (529, "overloaded_error", "5", "bedrock_unavailable");
+    let unavailable = (503, "api_error", "5", "bedrock_unavailable");
     for (step, (status, kind, retry_after, class)) in [
         (throttle, throttled),
         (Step::Overloaded, unavailable),
@@ -265,7 +265,7 @@ async fn a_bedrock_key_that_kms_refuses_to_open_leaves_plans_answer() {
     for (fault, status, class) in [
         (refused, 429, "bedrock_auth_error"),
         // KMS may work again in a moment.
-        (Fault::InternalServerError, 529, "bedrock_unavailable"),
+        (Fault::InternalServerError, 503, "bedrock_unavailable"),
     ] {
         let world = world().await;
         world.exhaust_plan(1);

@@ -212,7 +212,7 @@ fn bedrock() -> Vec<Scenario> {
     })
     .bedrock_says(Step::Overloaded)
     .spills("broken")
-    .tells(529, "overloaded_error")
+    .tells(503, "api_error")
     .class("bedrock_unavailable")
     .breaker("closed", "closed 1/3");
     vec![
@@ -222,7 +222,7 @@ fn bedrock() -> Vec<Scenario> {
             Step::Overloaded,
             "bedrock_unavailable",
             BothFail::BedrocksError,
-            (529, "overloaded_error"),
+            (503, "api_error"),
         ),
         both_fail(
             "bedrock-throttled",
@@ -240,7 +240,7 @@ fn bedrock() -> Vec<Scenario> {
             Step::Unauthorized,
             "bedrock_auth_error",
             BothFail::PlansAnswer,
-            (403, "permission_error"),
+            (400, "policy_blocked"),
         ),
         both_fail(
             "bedrock-rejects",
@@ -248,7 +248,7 @@ fn bedrock() -> Vec<Scenario> {
             Step::Status { status: 400 },
             "bedrock_rejected",
             BothFail::PlansAnswer,
-            (529, "overloaded_error"),
+            (400, "policy_blocked"),
         ),
         Scenario::new(
             "bedrock-prompt-too-long",

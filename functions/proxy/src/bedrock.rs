@@ -385,9 +385,10 @@ fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Fai
             retry_after_s: None,
         });
     }
-    match error.status() {
-        400 | 413 => Failed::Request(error.into()),
-        _ => Failed::Bedrock(error.into()),
+    if error.is_about_the_request() {
+        Failed::Request(error.into())
+    } else {
+        Failed::Bedrock(error.into())
     }
 }
 

@@ -36,6 +36,7 @@ use crate::plan::{
 use crate::record::{Outcome, Record};
 use crate::reply::{Body, Refusal, UPSTREAM, header, incomplete_error, whole};
 use crate::route::Endpoint;
+use crate::spill::open_breaker_sentence;
 use crate::streaming::{Ending, Patience, pass_through};
 
 /// The proxy: what is the same for all requests of an instance.
@@ -277,7 +278,10 @@ impl Proxy {
                     spilled = Some(unspilled);
                     record.note().fallback = None;
                 }
-                Err(unspilled) => return Err(unspilled.alone(&why)),
+                Err(unspilled) => {
+                    let plan = open_breaker_sentence(because, until);
+                    return Err(unspilled.alone(&why, Some(&plan)));
+                }
             }
         }
 

@@ -18,7 +18,7 @@ use domain::grant::Grant;
 use domain::id::RequestId;
 use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Method, Response};
 use store::directory::Known;
 
 mod bedrock;
@@ -113,6 +113,11 @@ async fn answer_as(proxy: &Proxy, request: Request, request_id: RequestId) -> Re
     let mut response = match Route::of(&head.method, head.uri.path(), &head.headers) {
         Route::Front => note(FRONT, "text/plain; charset=utf-8"),
         Route::Health => note("{\"status\":\"ok\"}", "application/json"),
+        Route::Nothing
+            if head.method == Method::POST && head.uri.path().ends_with("/v1/messages") =>
+        {
+            refuse(Refusal::wrong_address(), &request_id)
+        }
         Route::Nothing => refuse(Refusal::not_found(), &request_id),
         Route::Api {
             key,

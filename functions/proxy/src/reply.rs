@@ -32,6 +32,10 @@ pub(crate) const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("req
 /// Whether the client's SDK may send the request again.
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// The error type of a final refusal with status 400. Claude Code 2.1.329 shows its sentence as it is and
+/// sends nothing again; a 400 of another type it sends five more times, each time with a feature less.
+pub(crate) const FINAL_ERROR_TYPE: &str = "policy_blocked";
+
 /// An error of Spillway's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -97,12 +101,27 @@ impl Refusal {
                 UnknownKey::Unauthorized => "authentication_error",
             },
             class: "unknown_key",
-            message: "This access key is not valid. Ask whoever runs Spillway for your team for a \
+            // At a 401 Claude Code says "Please run /login" beside it.
+            message: "This Spillway access key is not valid; logging in to Claude again does not \
+                      help. Ask whoever runs Spillway for your team for a \
                       new one, and set ANTHROPIC_BASE_URL to the address that comes with it."
                 .to_owned(),
             error_code: None,
             should_retry: Some(false),
             retry_after_s: None,
+        }
+    }
+
+    /// A message to a path that Spillway does not serve, such as one without an access key. At a 404
+    /// Claude Code says that the model does not exist, and drops the sentence.
+    pub(crate) fn wrong_address() -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error_type: FINAL_ERROR_TYPE,
+            message: "Spillway does not serve this address. Set ANTHROPIC_BASE_URL to \
+                      https://HOST/ak/YOUR_ACCESS_KEY, with nothing after the access key."
+                .to_owned(),
+            ..Self::not_found()
         }
     }
 

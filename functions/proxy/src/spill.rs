@@ -3,6 +3,7 @@
 
 use dialect::error::Class;
 use domain::bedrock::BedrockSettings;
+use domain::policy::FallbackClass;
 use domain::time::Timestamp;
 use domain::verdict::{LimitOf, Verdict};
 use http::header::RETRY_AFTER;
@@ -13,7 +14,7 @@ use crate::bedrock::{BedrockAnswer, BedrockCall, Failed, Purpose};
 use crate::exchange::{Answer, Proxy, Request, Stop, deliver, plan_because};
 use crate::plan::{PlanAnswer, PlanBody, PlanFailure, StreamOpened};
 use crate::record::Record;
-use crate::reply::{ERROR, Refusal, SHOULD_RETRY, UPSTREAM, header};
+use crate::reply::{ERROR, FINAL_ERROR_TYPE, Refusal, SHOULD_RETRY, UPSTREAM, header};
 use crate::streaming::Ending;
 
 /// The class in `x-spillway-error` when a fallback had no Bedrock key to use.
@@ -89,11 +90,20 @@ impl Unspilled {
         }
     }
 
-    /// What the client is told when Plan was not asked.
-    pub(crate) fn alone(self, why: &str) -> Stop {
+    /// The client's error when Plan was not asked or said nothing useful. `plan` is a sentence about Plan
+    /// that follows the one about Bedrock; a refusal of the request does not get it, because Claude Code
+    /// acts on its exact words.
+    pub(crate) fn alone(self, why: &str, plan: Option<&str>) -> Stop {
         let refusal = match self {
             Self::NoKey => no_bedrock_key("No"),
-            Self::Request(refusal) | Self::Bedrock(refusal) => refusal,
+            Self::Request(refusal) => refusal,
+            Self::Bedrock(refusal) => match plan {
+                Some(plan) => Refusal {
+                    message: format!("{} {plan}", refusal.message),
+                    ..refusal
+                },
+                None => refusal,
+            },
         };
         let upstream = header(&format!("bedrock; reason={why}"));
         let headers = HeaderMap::from_iter([(UPSTREAM, upstream)]);
@@ -126,12 +136,12 @@ impl Unspilled {
             (Self::Bedrock(refusal), Ok(answer))
                 if is_passing(&refusal) && ends_the_turn(&answer, verdict) =>
             {
+                let plan = format!("{}.", plan_state(verdict));
                 let refusal = Refusal {
-                    message: format!("{} {}.", refusal.message, plan_state(verdict)),
                     retry_after_s: refusal.retry_after_s.or(Some(PASSING_S)),
                     ..refusal
                 };
-                Err(Self::Bedrock(refusal).alone(verdict.as_str()))
+                Err(Self::Bedrock(refusal).alone(verdict.as_str(), Some(&plan)))
             }
             (Self::Bedrock(_) | Self::NoKey, Ok(mut answer))
                 if says_something(&answer, verdict) =>
@@ -142,7 +152,7 @@ impl Unspilled {
                 deliver(Ok(answer), Ending::Message, verdict.as_str())
             }
             (Self::NoKey, plan) => deliver(plan, Ending::Message, verdict.as_str()),
-            (unspilled, _) => Err(unspilled.alone(verdict.as_str())),
+            (unspilled, _) => Err(unspilled.alone(verdict.as_str(), None)),
         }
     }
 }
@@ -155,9 +165,7 @@ fn is_limit(verdict: &Verdict) -> bool {
     )
 }
 
-/// When to send a request again that met a passing failure of Bedrock, in seconds. With a time named,
-/// Claude Code waits that long, once; without one it sends a 529 three times within 3 s and gives up when
-/// it is signed in with an API key.
+/// When to send a request again that met a passing failure of Bedrock, in seconds.
 const PASSING_S: u32 = 5;
 
 /// Bedrock throttles or is unavailable, and a retry may be served.
@@ -197,6 +205,21 @@ fn plan_state(verdict: &Verdict) -> String {
         Verdict::Burst => "Your Claude plan is throttling requests".to_owned(),
         _ => "Your Claude plan does not include this request".to_owned(),
     }
+}
+
+/// A sentence about why Plan is not asked: what opened the breaker, and when Plan is asked again.
+pub(crate) fn open_breaker_sentence(because: FallbackClass, until: Timestamp) -> String {
+    let plan = match because {
+        FallbackClass::UsageLimit => "Your Claude plan has reached its limit",
+        FallbackClass::RateLimited => "Your Claude plan is throttling requests",
+        FallbackClass::Entitlement => "Your Claude plan does not include this request",
+        FallbackClass::Overloaded => "Anthropic's API is overloaded",
+        FallbackClass::Broken => "Anthropic's API is failing",
+    };
+    format!(
+        "{plan}; Spillway tries it again at {} at the earliest.",
+        until.in_utc()
+    )
 }
 
 /// Whether an answer of Plan's tells the client anything: a 200 that came to nothing does not.
@@ -260,8 +283,8 @@ fn no_bedrock_key(begins: &str) -> Refusal {
 fn sealed(error: &VaultError) -> Refusal {
     match error {
         VaultError::Refused => Refusal {
-            status: StatusCode::FORBIDDEN,
-            error_type: "permission_error",
+            status: StatusCode::BAD_REQUEST,
+            error_type: FINAL_ERROR_TYPE,
             class: Class::AuthError.as_str(),
             message: "Your Bedrock API key cannot be opened any more; your Spillway administrator \
                       can register it anew."
@@ -271,8 +294,8 @@ fn sealed(error: &VaultError) -> Refusal {
             retry_after_s: None,
         },
         VaultError::Unavailable { .. } | VaultError::NoEntropy => Refusal {
-            status: StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
-            error_type: "overloaded_error",
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error_type: "api_error",
             class: Class::Unavailable.as_str(),
             message: "Spillway cannot open your Bedrock API key at the moment; try again in a \
                       moment."

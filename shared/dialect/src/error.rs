@@ -77,9 +77,6 @@ pub struct BedrockError {
 /// lets the older half of the window pass.
 const THROTTLE_WAIT_S: u32 = 30;
 
-/// What a client waits when the day's quota is gone. Over 60, so that Claude Code says so at once.
-const DAILY_QUOTA_WAIT_S: u32 = 3600;
-
 impl BedrockError {
     /// The class it counts in (R1.10).
     pub fn class(&self) -> Class {
@@ -99,6 +96,11 @@ impl BedrockError {
     /// The `x-should-retry` header, where the client must be told.
     pub fn should_retry(&self) -> Option<bool> {
         self.cause.should_retry()
+    }
+
+    /// The request is at fault, and the client can change it: shorten it, or leave a block out.
+    pub fn is_about_the_request(&self) -> bool {
+        self.cause.is_recoverable() || self.cause == Cause::BodyTooLarge
     }
 
     /// Anthropic's error type when the failure is told inside a stream. Claude Code resumes by
@@ -122,7 +124,6 @@ impl From<Cause> for BedrockError {
     fn from(cause: Cause) -> Self {
         let retry_after_s = match cause {
             Cause::Throttled => Some(THROTTLE_WAIT_S),
-            Cause::DailyQuota | Cause::ServiceQuota => Some(DAILY_QUOTA_WAIT_S),
             _ => None,
         };
         Self {
@@ -157,9 +158,9 @@ pub fn classify(failure: &BedrockFailure<'_>) -> BedrockError {
     if let Some(exact) = repair::with_numbers(error.cause, message) {
         error.message = exact;
     }
-    error.retry_after_s = match error.class() {
-        Class::QuotaExceeded | Class::Unavailable => retry_after_s.or(error.retry_after_s),
-        Class::AuthError | Class::Rejected => None,
+    error.retry_after_s = match error.should_retry() {
+        None if !error.is_about_the_request() => retry_after_s.or(error.retry_after_s),
+        _ => None,
     };
     error
 }

@@ -71,10 +71,18 @@ pub struct Translated {
 /// names of fields, never content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Not a valid request, or one whose answer would be wrong without what Bedrock lacks: 400.
+    /// Not a valid request, or one that the model does not take: 400.
     #[error("{message}")]
     Invalid {
         /// What is wrong, and what to do.
+        message: String,
+    },
+    /// A valid request whose answer would be wrong without what Bedrock lacks: 400 `policy_blocked`,
+    /// which Claude Code 2.1.329 shows at once. A 400 of another type it sends five more times, each
+    /// time with a feature less.
+    #[error("{message}")]
+    Unavailable {
+        /// What Bedrock lacks, and what to do.
         message: String,
     },
     /// The request holds only the newest messages of a thread that Anthropic's servers keep (beta
@@ -116,7 +124,7 @@ impl Refusal {
     /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Invalid { .. } | Self::Thread => 400,
+            Self::Invalid { .. } | Self::Unavailable { .. } | Self::Thread => 400,
             Self::TooLarge { .. } => 413,
             Self::NotSupported { .. } => 501,
         }
@@ -126,6 +134,7 @@ impl Refusal {
     pub fn error_type(&self) -> &'static str {
         match self {
             Self::Invalid { .. } | Self::Thread => "invalid_request_error",
+            Self::Unavailable { .. } => "policy_blocked",
             Self::TooLarge { .. } => "request_too_large",
             Self::NotSupported { .. } => "not_supported",
         }
@@ -138,15 +147,21 @@ impl Refusal {
     pub fn error_code(&self) -> Option<&'static str> {
         match self {
             Self::Thread => Some("thread_unsupported_request"),
-            Self::Invalid { .. } | Self::TooLarge { .. } | Self::NotSupported { .. } => None,
+            Self::Invalid { .. }
+            | Self::Unavailable { .. }
+            | Self::TooLarge { .. }
+            | Self::NotSupported { .. } => None,
         }
     }
 }
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Self::Invalid {
-            message: fault.to_string(),
+        let message = fault.to_string();
+        if fault.is_unavailable() {
+            Self::Unavailable { message }
+        } else {
+            Self::Invalid { message }
         }
     }
 }

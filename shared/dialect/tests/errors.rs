@@ -33,6 +33,36 @@ fn row(error: &BedrockError) -> String {
     )
 }
 
+/// Every cause, and every step of an account's set-up.
+const CAUSES: [Cause; 26] = [
+    Cause::KeyInvalid,
+    Cause::KeyExpired,
+    Cause::AccessDenied,
+    Cause::AccountSetup(SetupStep::UseCaseForm),
+    Cause::AccountSetup(SetupStep::DataRetention),
+    Cause::AccountSetup(SetupStep::Marketplace),
+    Cause::AccountSetup(SetupStep::Payment),
+    Cause::AccountSetup(SetupStep::Verification),
+    Cause::AccountSetup(SetupStep::ModelOffer),
+    Cause::Throttled,
+    Cause::DailyQuota,
+    Cause::ServiceQuota,
+    Cause::ModelNotReady,
+    Cause::ServiceError,
+    Cause::NoConnection,
+    Cause::TimedOut,
+    Cause::Cut,
+    Cause::Unreadable,
+    Cause::MalformedOutput,
+    Cause::ModelUnavailable,
+    Cause::PromptTooLong,
+    Cause::ContextOverflow,
+    Cause::Image,
+    Cause::Document,
+    Cause::BodyTooLarge,
+    Cause::Refused,
+];
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn every_answer_has_its_class_status_and_type() {
@@ -162,41 +192,41 @@ fn every_answer_has_its_class_status_and_type() {
         .map(|(status, code, message)| row(&classify(&answered(*status, code, message))))
         .collect();
     assert_snapshot!(table, @"
-    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
-    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
-    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
-    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
-    bedrock_auth_error key_invalid | 403 permission_error retry=false after=-
-    bedrock_auth_error key_expired | 403 permission_error retry=false after=-
-    bedrock_auth_error key_expired | 403 permission_error retry=false after=-
-    bedrock_auth_error access_denied | 403 permission_error retry=false after=-
-    bedrock_auth_error access_denied | 403 permission_error retry=false after=-
-    bedrock_auth_error account_setup | 403 permission_error retry=false after=-
-    bedrock_auth_error access_denied | 403 permission_error retry=false after=-
+    bedrock_auth_error key_invalid | 400 policy_blocked retry=false after=-
+    bedrock_auth_error key_invalid | 400 policy_blocked retry=false after=-
+    bedrock_auth_error key_invalid | 400 policy_blocked retry=false after=-
+    bedrock_auth_error key_invalid | 400 policy_blocked retry=false after=-
+    bedrock_auth_error key_invalid | 400 policy_blocked retry=false after=-
+    bedrock_auth_error key_expired | 400 policy_blocked retry=false after=-
+    bedrock_auth_error key_expired | 400 policy_blocked retry=false after=-
+    bedrock_auth_error access_denied | 400 policy_blocked retry=false after=-
+    bedrock_auth_error access_denied | 400 policy_blocked retry=false after=-
+    bedrock_auth_error account_setup | 400 policy_blocked retry=false after=-
+    bedrock_auth_error access_denied | 400 policy_blocked retry=false after=-
     bedrock_quota_exceeded throttled | 429 rate_limit_error retry=- after=30
     bedrock_quota_exceeded throttled | 429 rate_limit_error retry=- after=30
-    bedrock_quota_exceeded daily_quota | 429 rate_limit_error retry=false after=3600
+    bedrock_quota_exceeded daily_quota | 400 policy_blocked retry=false after=-
     bedrock_quota_exceeded throttled | 429 rate_limit_error retry=- after=30
-    bedrock_quota_exceeded service_quota | 429 rate_limit_error retry=false after=3600
-    bedrock_unavailable model_not_ready | 529 overloaded_error retry=- after=-
-    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
-    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
-    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
-    bedrock_unavailable timed_out | 529 overloaded_error retry=- after=-
-    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
-    bedrock_rejected model_unavailable | 529 overloaded_error retry=false after=-
-    bedrock_rejected model_unavailable | 529 overloaded_error retry=false after=-
-    bedrock_rejected model_unavailable | 529 overloaded_error retry=false after=-
-    bedrock_rejected model_unavailable | 529 overloaded_error retry=false after=-
+    bedrock_quota_exceeded service_quota | 400 policy_blocked retry=false after=-
+    bedrock_unavailable model_not_ready | 503 api_error retry=- after=-
+    bedrock_unavailable service_error | 503 api_error retry=- after=-
+    bedrock_unavailable service_error | 503 api_error retry=- after=-
+    bedrock_unavailable service_error | 503 api_error retry=- after=-
+    bedrock_unavailable timed_out | 503 api_error retry=- after=-
+    bedrock_unavailable service_error | 503 api_error retry=- after=-
+    bedrock_rejected model_unavailable | 400 policy_blocked retry=false after=-
+    bedrock_rejected model_unavailable | 400 policy_blocked retry=false after=-
+    bedrock_rejected model_unavailable | 400 policy_blocked retry=false after=-
+    bedrock_rejected model_unavailable | 400 policy_blocked retry=false after=-
     bedrock_rejected prompt_too_long | 400 invalid_request_error retry=- after=-
     bedrock_rejected context_overflow | 400 invalid_request_error retry=- after=-
     bedrock_rejected image | 400 invalid_request_error retry=- after=-
     bedrock_rejected document | 400 invalid_request_error retry=- after=-
     bedrock_rejected body_too_large | 413 request_too_large retry=false after=-
-    bedrock_rejected refused | 529 overloaded_error retry=false after=-
-    bedrock_rejected refused | 529 overloaded_error retry=false after=-
-    bedrock_rejected refused | 529 overloaded_error retry=false after=-
-    bedrock_unavailable service_error | 529 overloaded_error retry=- after=-
+    bedrock_rejected refused | 400 policy_blocked retry=false after=-
+    bedrock_rejected refused | 400 policy_blocked retry=false after=-
+    bedrock_rejected refused | 400 policy_blocked retry=false after=-
+    bedrock_unavailable service_error | 503 api_error retry=- after=-
     ");
 }
 
@@ -213,10 +243,7 @@ fn a_failed_transport_and_an_unusable_answer_are_bedrock_being_unavailable() {
     ];
     for error in failures {
         assert_eq!(error.class(), Class::Unavailable);
-        assert_eq!(
-            (error.status(), error.error_type()),
-            (529, "overloaded_error")
-        );
+        assert_eq!((error.status(), error.error_type()), (503, "api_error"));
         assert_eq!(error.should_retry(), None, "it may work the next time");
     }
 }
@@ -301,6 +328,43 @@ fn what_is_no_error_envelope_is_not_read_as_one() {
 }
 
 #[test]
+fn only_refusals_that_the_client_can_repair_are_about_the_request() {
+    for cause in CAUSES {
+        let error = BedrockError::from(cause);
+        let expected = matches!(
+            cause,
+            Cause::PromptTooLong
+                | Cause::ContextOverflow
+                | Cause::Image
+                | Cause::Document
+                | Cause::BodyTooLarge
+        );
+        assert_eq!(error.is_about_the_request(), expected, "{cause:?}");
+    }
+}
+
+/// Claude Code hides the sentence of a 529 and adds wrong advice to a 403 and to a final 5xx; a 400 of any
+/// other type it sends five more times.
+#[test]
+fn final_failure_is_a_status_and_type_to_which_claude_code_adds_no_advice() {
+    for cause in CAUSES {
+        let error = BedrockError::from(cause);
+        let answer = (error.status(), error.error_type());
+        if error.is_about_the_request() {
+            assert!(matches!(error.status(), 400 | 413), "{cause:?}");
+        } else if error.should_retry() == Some(false) {
+            assert_eq!(answer, (400, "policy_blocked"), "{cause:?}");
+            assert_eq!(error.retry_after_s, None, "{cause:?}");
+        } else {
+            assert!(
+                [(429, "rate_limit_error"), (503, "api_error")].contains(&answer),
+                "{cause:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_conversation_that_became_too_long_is_told_so_inside_a_stream_too() {
     let error = classify(&BedrockFailure::validation(
         "Input is too long for requested model.",
@@ -364,38 +428,17 @@ fn claude_code_gets_the_wordings_it_recovers_from() {
 
 #[test]
 fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
-    let causes = [
-        Cause::KeyInvalid,
-        Cause::KeyExpired,
-        Cause::AccessDenied,
-        Cause::AccountSetup(SetupStep::UseCaseForm),
-        Cause::AccountSetup(SetupStep::DataRetention),
-        Cause::AccountSetup(SetupStep::Marketplace),
-        Cause::AccountSetup(SetupStep::Payment),
-        Cause::AccountSetup(SetupStep::Verification),
-        Cause::AccountSetup(SetupStep::ModelOffer),
-        Cause::Throttled,
-        Cause::DailyQuota,
-        Cause::ServiceQuota,
-        Cause::ModelNotReady,
-        Cause::ServiceError,
-        Cause::NoConnection,
-        Cause::TimedOut,
-        Cause::Cut,
-        Cause::Unreadable,
-        Cause::MalformedOutput,
-        Cause::ModelUnavailable,
-        Cause::BodyTooLarge,
-        Cause::Refused,
-    ];
-    let sentences: Vec<String> = causes
+    // The others have the words that Claude Code recovers from.
+    let sentences: Vec<String> = CAUSES
         .into_iter()
-        .map(|cause| BedrockError::from(cause).message)
+        .map(BedrockError::from)
+        .filter(|error| error.status() != 400 || error.should_retry() == Some(false))
+        .map(|error| error.message)
         .collect();
     assert_snapshot!(sentences.join("\n"), @"
     Amazon Bedrock did not accept your Bedrock API key: it is mistyped or deleted, or it was made in another AWS region than the one Spillway uses for you; give your Spillway administrator a current key and the region it was made in.
     Your Bedrock API key has expired (short-term keys live 12 hours at most); create a new one in the AWS console and give it to your Spillway administrator.
-    Amazon Bedrock knows your API key but does not allow it to use this model: your AWS administrator must allow bedrock:InvokeModel and bedrock:CallWithBearerToken for the key, and the account must have access to the model.
+    Amazon Bedrock accepts your API key but does not allow it to use this model: your AWS administrator must allow bedrock:InvokeModel and bedrock:CallWithBearerToken for the key, and the account must have access to the model.
     Your AWS account has not submitted Anthropic's use case form for Amazon Bedrock; your AWS administrator must fill it out once in the Amazon Bedrock console, and it takes effect after about 15 minutes.
     The data retention mode of your AWS account does not permit this model on Amazon Bedrock; your AWS administrator must select a mode that the model requires, or your Spillway administrator can configure another model.
     Your AWS account has no AWS Marketplace subscription to this model; your AWS administrator must allow aws-marketplace:Subscribe and aws-marketplace:ViewSubscriptions, or call the model once with an identity that has them, and it takes effect after a few minutes.
@@ -421,5 +464,5 @@ fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
 #[test]
 fn the_body_is_anthropics_error_envelope() {
     let body = BedrockError::from(Cause::ModelNotReady).body("req_1");
-    assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"type":"error","error":{"type":"overloaded_error","message":"Amazon Bedrock is still loading the model; try again in a moment."},"request_id":"req_1"}"#);
+    assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"type":"error","error":{"type":"api_error","message":"Amazon Bedrock is still loading the model; try again in a moment."},"request_id":"req_1"}"#);
 }

@@ -18,11 +18,13 @@ struct Row {
     sentence: Option<&'static str>,
 }
 
-const AUTH: (&str, u16) = ("bedrock_auth_error", 403);
+const AUTH: (&str, u16) = ("bedrock_auth_error", 400);
 const QUOTA: (&str, u16) = ("bedrock_quota_exceeded", 429);
-const REJECTED: (&str, u16) = ("bedrock_rejected", 529);
+/// A quota that waiting does not renew.
+const USED_UP: (&str, u16) = ("bedrock_quota_exceeded", 400);
+const REJECTED: (&str, u16) = ("bedrock_rejected", 400);
 const RECOVERABLE: (&str, u16) = ("bedrock_rejected", 400);
-const UNAVAILABLE: (&str, u16) = ("bedrock_unavailable", 529);
+const UNAVAILABLE: (&str, u16) = ("bedrock_unavailable", 503);
 
 const fn row(
     status: u16,
@@ -96,7 +98,7 @@ const ROWS: &[Row] = &[
         THROTTLING,
         "Too many tokens per day, please wait before trying again.",
         Cause::DailyQuota,
-        QUOTA,
+        USED_UP,
     ),
     row(
         0,
@@ -365,9 +367,9 @@ fn each_recorded_error_has_its_cause_class_status_and_sentence() {
         };
         assert_eq!(error.message, sentence, "{}", row.message);
         let retry = match row.answer {
-            AUTH | REJECTED => Some(false),
-            _ if row.cause == Cause::DailyQuota => Some(false),
-            _ => None,
+            AUTH | USED_UP | REJECTED if error.error_type() == "policy_blocked" => Some(false),
+            RECOVERABLE | QUOTA | UNAVAILABLE => None,
+            other => panic!("{other:?}: {}", row.message),
         };
         assert_eq!(error.should_retry(), retry, "{}", row.message);
     }

@@ -177,6 +177,8 @@ fn error_types_are_anthropics_own() {
         "timeout_error",
         "api_error",
         "overloaded_error",
+        // Of the protocol between Claude Code and gateways: a final refusal.
+        "policy_blocked",
     ];
     for status in 100..1000 {
         for code in ["", "InternalServerException", "SomethingNewException"] {
@@ -275,10 +277,10 @@ fn a_key_of_another_region_is_named_beside_a_bad_key() {
     );
 }
 
-/// A 400 that Claude Code cannot place costs it five more calls, each with a feature less; a 401
-/// reads as its own login.
+/// A 400 that Claude Code cannot place costs it five more calls, each with a feature less, unless its type
+/// is `policy_blocked`; a 401 or 403 reads as its own login, and a 404 as a wrong model.
 #[test]
-fn neither_401_nor_a_raw_400_reaches_claude_code() {
+fn no_status_that_claude_code_misreads_reaches_it() {
     for status in 400..500 {
         for message in [
             "",
@@ -292,10 +294,15 @@ fn neither_401_nor_a_raw_400_reaches_claude_code() {
                 message: Some(message),
                 retry_after_s: None,
             };
+            let error = classify(&failure);
             assert!(
-                !matches!(classify(&failure).status(), 400 | 401 | 404),
+                !matches!(error.status(), 401 | 403 | 404 | 529),
                 "{status} {message}"
             );
+            if error.status() == 400 {
+                assert_eq!(error.error_type(), "policy_blocked", "{status} {message}");
+                assert_eq!(error.should_retry(), Some(false), "{status} {message}");
+            }
         }
     }
 }

@@ -30,16 +30,19 @@ impl Class {
 ///
 /// | cause | class | HTTP status, error type | `x-should-retry` |
 /// |---|---|---|---|
-/// | key invalid, key expired, access denied, account set-up | auth | 403 `permission_error` | false |
+/// | key invalid, key expired, access denied, account set-up | auth | 400 `policy_blocked` | false |
 /// | throttled | quota | 429 `rate_limit_error` | |
-/// | daily quota, service quota | quota | 429 `rate_limit_error` | false |
-/// | model not ready, service error, no connection, timed out, cut, unreadable, malformed output | unavailable | 529 `overloaded_error` | |
-/// | model unavailable, refused | rejected | 529 `overloaded_error` | false |
+/// | daily quota, service quota | quota | 400 `policy_blocked` | false |
+/// | model not ready, service error, no connection, timed out, cut, unreadable, malformed output | unavailable | 503 `api_error` | |
+/// | model unavailable, refused | rejected | 400 `policy_blocked` | false |
 /// | prompt too long, context overflow, image, document | rejected | 400 `invalid_request_error` | |
 /// | body too large | rejected | 413 `request_too_large` | false |
 ///
-/// A 401 would read as Claude Code's own login. A 400 that Claude Code cannot place costs five more
-/// calls, each with a feature less, so 400 stands only where its wording makes it recover.
+/// The statuses are those to which Claude Code 2.1.329 adds no wrong advice. At a 401 or 403 it says "Please
+/// run /login", at a 404 it blames the model, at a final 5xx it says that the failure is temporary, and at a
+/// final 429 of a plan login that it is not the usage limit. A 529 hides the sentence from a client with an
+/// API key. A 400 costs five more calls, each with a feature less, unless its type is `policy_blocked` or
+/// Claude Code recovers from its wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// A wrong or deleted key, or one of another region: AWS has one text for both.
@@ -219,12 +222,12 @@ impl Cause {
     }
 
     pub(super) fn status_and_type(self) -> (u16, &'static str) {
-        match self.class() {
-            Class::AuthError => (403, "permission_error"),
-            Class::QuotaExceeded => (429, "rate_limit_error"),
-            Class::Rejected if self.is_recoverable() => (400, "invalid_request_error"),
-            Class::Rejected if self == Self::BodyTooLarge => (413, "request_too_large"),
-            Class::Unavailable | Class::Rejected => (529, "overloaded_error"),
+        match self {
+            _ if self.is_recoverable() => (400, "invalid_request_error"),
+            Self::BodyTooLarge => (413, "request_too_large"),
+            _ if self.should_retry() == Some(false) => (400, "policy_blocked"),
+            Self::Throttled => (429, "rate_limit_error"),
+            _ => (503, "api_error"),
         }
     }
 
@@ -252,7 +255,7 @@ impl Cause {
                  a new one in the AWS console and give it to your Spillway administrator."
             }
             Self::AccessDenied => {
-                "Amazon Bedrock knows your API key but does not allow it to use this model: your \
+                "Amazon Bedrock accepts your API key but does not allow it to use this model: your \
                  AWS administrator must allow bedrock:InvokeModel and bedrock:CallWithBearerToken \
                  for the key, and the account must have access to the model."
             }

@@ -37,7 +37,7 @@ pub(super) fn fit<'r>(
     losses: &mut Losses,
 ) -> Result<Content<'r>, Fault> {
     if request.mcp_servers {
-        return Err(Fault::new(
+        return Err(Fault::unavailable(
             "MCP servers are not available on Amazon Bedrock; \
              connect them in the client instead",
         )

@@ -21,6 +21,8 @@ pub(super) struct Fault {
     /// From the innermost part outwards.
     path: Vec<String>,
     message: Cow<'static, str>,
+    /// The request is valid, but asks for what Bedrock does not have.
+    is_unavailable: bool,
 }
 
 impl Fault {
@@ -28,7 +30,20 @@ impl Fault {
         Self {
             path: Vec::new(),
             message: message.into(),
+            is_unavailable: false,
         }
+    }
+
+    /// A valid part of the request that Bedrock does not have.
+    pub(super) fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            is_unavailable: true,
+            ..Self::new(message)
+        }
+    }
+
+    pub(super) fn is_unavailable(&self) -> bool {
+        self.is_unavailable
     }
 
     pub(super) fn required(field: &str) -> Self {

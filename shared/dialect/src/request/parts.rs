@@ -255,7 +255,7 @@ impl<'r> Reader<'r, '_> {
                 }
             }
             Kind::Unknown { name } if place.newest => {
-                return Err(Fault::new(format!(
+                return Err(Fault::unavailable(format!(
                     "content blocks of type '{}' are not available on Amazon Bedrock",
                     token(name)
                 ))
@@ -318,7 +318,7 @@ impl<'r> Reader<'r, '_> {
         match image {
             Image::Data { format, data } => self.push(Part::Image { format, data }),
             Image::Elsewhere if place.newest => {
-                return Err(Fault::new(
+                return Err(Fault::unavailable(
                     "image URLs and files are not available on Amazon Bedrock; \
                      send the image as base64 data",
                 )
@@ -357,7 +357,7 @@ impl<'r> Reader<'r, '_> {
                 PaperContent::Texts(texts)
             }
             Source::Elsewhere if place.newest => {
-                return Err(Fault::new(
+                return Err(Fault::unavailable(
                     "document URLs and files are not available on Amazon Bedrock; \
                      send the document as base64 data or text",
                 )

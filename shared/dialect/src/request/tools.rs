@@ -248,7 +248,7 @@ fn refuse_only_server_tools(tools: &[Tool<'_>]) -> Result<(), Fault> {
     if tools.iter().any(|tool| server(tool).is_none()) {
         return Ok(());
     }
-    Err(Fault::new(format!(
+    Err(Fault::unavailable(format!(
         "{first} is not available on Amazon Bedrock"
     )))
 }

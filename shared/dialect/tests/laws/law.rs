@@ -594,7 +594,7 @@ pub fn failure(data: &[u8]) {
         retry_after_s: Some(7),
     };
     let error = classify(&failure);
-    assert!(matches!(error.status(), 400 | 403 | 413 | 429 | 529));
+    assert!(matches!(error.status(), 400 | 413 | 429 | 503));
     assert!(matches!(
         error.stream_error_type(),
         "overloaded_error" | "invalid_request_error"

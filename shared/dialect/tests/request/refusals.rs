@@ -39,7 +39,6 @@ fn what_is_not_a_messages_request_is_told_where_and_why() {
         r#"{"model":"m","max_tokens":1,"temperature":"hot","messages":[]}"#,
         r#"{"model":"m","max_tokens":1,"temperature":2,"messages":[{"role":"user","content":"x"}]}"#,
         r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"\ud800"}]}"#,
-        r#"{"model":"m","max_tokens":1,"mcp_servers":[{"url":"x"}],"messages":[{"role":"user","content":"x"}]}"#,
     ] {
         let refusal = Ask::default().text(body).unwrap_err();
         assert_eq!(
@@ -76,8 +75,52 @@ fn what_is_not_a_messages_request_is_told_where_and_why() {
     temperature: Input should be a valid number
     temperature: Input should be between 0 and 1
     messages.0.content: Input should be a valid string
-    mcp_servers: MCP servers are not available on Amazon Bedrock; connect them in the client instead
     "#);
+}
+
+/// Claude Code sends a 400 `invalid_request_error` that it cannot place five more times.
+#[test]
+fn feature_that_bedrock_lacks_is_refused_with_a_type_that_is_not_retried() {
+    let user = |content: serde_json::Value| json!([{"role": "user", "content": content}]);
+    let hello = user(json!("hello"));
+    let elsewhere = |kind: &str| json!([{"type": kind, "source": {"type": "url", "url": "https://example.com/x"}}]);
+    for (body, sentence) in [
+        (
+            json!({"messages": hello, "mcp_servers": [{"url": "x"}]}),
+            "mcp_servers: MCP servers are not available on Amazon Bedrock; connect them in the \
+             client instead",
+        ),
+        (
+            json!({"messages": user(elsewhere("image"))}),
+            "messages.0.content.0.source: image URLs and files are not available on Amazon \
+             Bedrock; send the image as base64 data",
+        ),
+        (
+            json!({"messages": user(elsewhere("document"))}),
+            "messages.0.content.0.source: document URLs and files are not available on Amazon \
+             Bedrock; send the document as base64 data or text",
+        ),
+        (
+            json!({"messages": user(json!([{"type": "hologram"}]))}),
+            "messages.0.content.0.type: content blocks of type 'hologram' are not available on \
+             Amazon Bedrock",
+        ),
+        (
+            json!({
+                "messages": hello,
+                "tools": [{"type": "web_search_20250305", "name": "web_search"}],
+            }),
+            "web_search is not available on Amazon Bedrock",
+        ),
+    ] {
+        let mut body = body;
+        body["model"] = json!("m");
+        body["max_tokens"] = json!(1);
+        let refusal = Ask::default().text(&body.to_string()).unwrap_err();
+        assert_eq!(refusal.to_string(), sentence);
+        let answer = (refusal.status(), refusal.error_type());
+        assert_eq!(answer, (400, "policy_blocked"), "{sentence}");
+    }
 }
 
 #[test]
