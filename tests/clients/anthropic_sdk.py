@@ -273,9 +273,9 @@ def errors_after_the_limit(demo: Demo) -> None:
         wire.sent(1, "trying again cannot help")
 
     for step, spillway_class, bedrock_status in (
-        ("unauthorized", "bedrock_auth_error", 403),
+        ("unauthorized", "bedrock_auth_error", 400),
         ("rate_limit", "bedrock_quota_exceeded", 429),
-        ("overloaded", "bedrock_unavailable", 529),
+        ("overloaded", "bedrock_unavailable", 503),
     ):
         print(f"  both legs fail, Bedrock with {spillway_class}", flush=True)
         demo.bedrock.script({"step": step})

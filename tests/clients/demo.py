@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,19 @@ class Demo(Service):
             self.fail(f"the ready line lacks {error}: {sorted(ready)}")
         self.keep_secret("the access key", self.access_key)
         say(f"spillway answers on {self.origin}")
+
+    def requests_logged(self, session: str) -> int:
+        """How many requests of one conversation of Claude Code are in the log."""
+        count, deadline = -1, time.monotonic() + 2
+        # The last line may still be on its way.
+        while time.monotonic() < deadline:
+            lines = [line for line in self.printed() if f'"session.id":"{session}"' in line]
+            found = sum(1 for line in lines if json.loads(line).get("message") == "request")
+            if found == count:
+                break
+            count = found
+            time.sleep(0.3)
+        return count
 
     def before_stop(self) -> None:
         """Leaves every Bedrock request for tests/judges/converse.py, where SPILLWAY_JUDGE_DIR says."""

@@ -136,6 +136,10 @@ class Service:
         self._end()
         raise Failed(f"{what}\n{self.tail()}")
 
+    def printed(self) -> list[str]:
+        """What the process has printed so far, line by line, without the ready line."""
+        return list(self._printed)
+
     def tail(self, lines: int = 40) -> str:
         """The end of what the process printed: secrets masked, the chatter of its libraries left out."""
         text = "".join(self._printed)
