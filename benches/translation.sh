@@ -38,7 +38,7 @@ while read -r shape dialect kilobytes; do
         $((kilobytes * 4)) $((many / kilobytes / 4000)) $((ratio / 100)) $((ratio % 100))
     if ((ratio > 450)); then failed=1; fi
 done <<'SHAPES'
-conversation converse 4800
+conversation converse 1000
 parallel_calls converse 125
 unanswered_calls converse 125
 messages converse 125

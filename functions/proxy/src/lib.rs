@@ -82,7 +82,8 @@ pub fn router(proxy: Arc<Proxy>) -> axum::Router {
 /// Answers one request, whichever way it came.
 async fn answer(proxy: &Proxy, request: Request) -> Response<Body> {
     let request_id = new_request_id();
-    let answering = answer_as(proxy, request, request_id.clone());
+    // On the heap: it holds all that a request needs on its way.
+    let answering = Box::pin(answer_as(proxy, request, request_id.clone()));
     unless_it_panics(answering, &request_id).await
 }
 
@@ -93,17 +94,14 @@ async fn unless_it_panics(
     request_id: &RequestId,
 ) -> Response<Body> {
     // Nothing that a request shares with others is left half changed: each lock covers one change.
-    match AssertUnwindSafe(answering).catch_unwind().await {
-        Ok(response) => response,
-        Err(_) => {
-            tracing::error!(request.id = %request_id, class = record::PANIC, "a request ended in a panic");
-            let mut response = refuse(Refusal::panicked(), request_id);
-            response
-                .headers_mut()
-                .insert(REQUEST_ID, header(request_id.as_str()));
-            response
-        }
+    if let Ok(response) = AssertUnwindSafe(answering).catch_unwind().await {
+        return response;
     }
+    tracing::error!(request.id = %request_id, class = record::PANIC, "a request ended in a panic");
+    let mut response = refuse(Refusal::panicked(), request_id);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, header(request_id.as_str()));
+    response
 }
 
 async fn answer_as(proxy: &Proxy, request: Request, request_id: RequestId) -> Response<Body> {

@@ -3,10 +3,16 @@
 //! what became of it.
 //! `benches/translation.sh` runs it under `valgrind --tool=callgrind`.
 //!
-//! `translation_cost SHAPE KILOBYTES [converse|invoke] [0]`, with 0 for the request alone and no translation, where SHAPE is one of [`SHAPES`]: a usual
-//! conversation, and one request for each list of the API that a client can make as long as it likes.
+//! `translation_cost SHAPE KILOBYTES [converse|invoke] [0]`, with 0 for the request alone and no
+//! translation, where SHAPE is one of [`SHAPES`]: a usual conversation, and one request for each list of
+//! the API that a client can make as long as it likes.
 
 #![expect(clippy::expect_used, reason = "a benchmark measures valid input only")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for the terminal"
+)]
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -18,8 +24,11 @@ use dialect::model::resolve;
 use dialect::request::{MessagesRequest, Refusal, RequestLabels, Translated, translate};
 use domain::bedrock::{BedrockSettings, Dialect};
 
+/// Makes a request of about so many bytes.
+type Make = fn(usize) -> String;
+
 /// The name of a shape, and its request of about so many bytes.
-const SHAPES: [(&str, fn(usize) -> String); 23] = [
+const SHAPES: [(&str, Make); 23] = [
     ("conversation", conversation),
     ("parallel_calls", parallel_calls),
     ("unanswered_calls", unanswered_calls),
@@ -120,7 +129,9 @@ fn main() -> ExitCode {
     let shape = SHAPES.iter().find(|(name, _)| *name == argument(0));
     let (Some((name, make)), Ok(kilobytes)) = (shape, argument(1).parse::<usize>()) else {
         eprintln!("translation_cost SHAPE KILOBYTES [converse|invoke] [0]; the shapes are");
-        SHAPES.iter().for_each(|(name, _)| eprintln!("{name}"));
+        for (name, _) in SHAPES {
+            eprintln!("{name}");
+        }
         return ExitCode::FAILURE;
     };
     let dialect = match argument(2) {
