@@ -14,6 +14,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -265,7 +266,7 @@ def play(case: Case, claude: Path, spillway: Path) -> Measured:
         status, headers, body = ask(base_url, prompt, case.body or {})
         for sign_in in (LOGIN, KEY):
             if "[[plan:" in case.prompt:
-                close_breaker(demo, spillway)
+                close_breaker(demo, spillway, base_url)
             variable, credential, _, _ = SIGN_INS[sign_in]
             demo.keep_secret("the client's credential", credential)
             developer = Developer(claude, demo.folder / variable, base_url, {variable: credential}, **more)
@@ -287,9 +288,14 @@ def play(case: Case, claude: Path, spillway: Path) -> Measured:
     )
 
 
-def close_breaker(demo: Demo, spillway: Path) -> None:
-    """Plan is asked again."""
+def close_breaker(demo: Demo, spillway: Path, base_url: str) -> None:
+    """Plan is asked again, which takes until a cached state is over."""
     command(demo, spillway, "breaker", "reset", "--all")
+    deadline = time.monotonic() + 10
+    while not ask(base_url, "hello", {})[1].get("x-spillway-upstream", "").startswith("plan"):
+        if time.monotonic() > deadline:
+            raise Failed("the breaker is still open")
+        time.sleep(0.2)
 
 
 def ask(base_url: str, prompt: str, more: dict[str, Any]) -> tuple[int, Any, dict[str, Any]]:
