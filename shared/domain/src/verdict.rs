@@ -452,9 +452,12 @@ impl ErrorSaid {
     }
 
     /// "You're out of extra usage. …" and "Third-party apps now draw from your extra usage, …", which
-    /// come as a 400.
+    /// come as a 400, and what is said of usage credits in the same place.
     fn is_out_of_extra_usage(&self) -> bool {
-        self.kind == "invalid_request_error" && self.message.contains("extra usage")
+        self.kind == "invalid_request_error"
+            && ["extra usage", "usage credits"]
+                .iter()
+                .any(|words| self.message.contains(words))
     }
 
     /// An overload that comes as a 500 (anthropics/claude-code#8107).

@@ -24,7 +24,7 @@ pub(crate) const PLAN_ANSWERED: [&str; 11] = [
      claim is of one (`seven_day_opus`)",
     "429 whose message is about extra usage, usage credits or long context, whose `error_code` is `credits_required`, or \
      of whose `anthropic-ratelimit-*` headers and `retry-after` only `anthropic-ratelimit-unified-overage-disabled-reason` is \
-     there; 400 `invalid_request_error` whose message is about extra usage; or as in row 3, for a model whose name \
+     there; 400 `invalid_request_error` whose message is about extra usage or usage credits; or as in row 3, for a model whose name \
      tells no family",
     "429 with an `error_code` that ends in `spend_limit_reached`, or a message with it; 400 “You have reached your specified \
      (workspace) API usage limits”; 400 “credit balance is too low”; 402; or as in row 2, without a \
