@@ -14,7 +14,7 @@ use proxy::config::UnknownKey;
 
 pub use self::policy::{Policy, Scope};
 
-/// Where `spillway up` listens unless told otherwise.
+/// Default address of `spillway up`.
 pub const LISTEN: &str = "127.0.0.1:8787";
 
 /// A team proxy for Claude Code: each developer's own Claude plan first, and Amazon Bedrock, with

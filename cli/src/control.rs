@@ -66,7 +66,7 @@ fn at_socket<T>(data: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::R
 /// Listens in a data folder whose lock this process holds.
 pub(crate) fn listen(data: &Path) -> io::Result<UnixListener> {
     let listener = at_socket(data, |socket| {
-        // Whoever left it there is gone: the lock is ours.
+        // A process that has ended left it there: the folder's lock is held here.
         match std::fs::remove_file(socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
@@ -89,7 +89,7 @@ pub(crate) fn connect(data: &Path) -> io::Result<UnixStream> {
     UnixStream::from_std(stream)
 }
 
-/// Serves commands for ever, in a process that listens for Claude Code at `base_url`.
+/// Serves commands until the process ends, in a process that listens for Claude Code at `base_url`.
 pub(crate) async fn serve(listener: UnixListener, house: House, base_url: String) {
     let house = Arc::new((house, base_url));
     let mut connections = JoinSet::new();

@@ -55,7 +55,7 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     } else {
         Offered::by_the_environment(clock.now())
     };
-    // Whatever can fail comes before the first file: a start that fails leaves nothing.
+    // All checks that can fail come before the first file is written: a failed start leaves nothing.
     if folder.as_ref().is_none_or(Folder::is_new) {
         offered.check()?;
     }
@@ -174,8 +174,8 @@ fn base_url(argument: &str, text: &str) -> anyhow::Result<String> {
     })
 }
 
-/// The signals to stop: an interrupt, a request to terminate, and the end of the terminal. They are listened for before anybody is told that Spillway is ready: whoever
-/// starts it may stop it at once.
+/// The signals to stop: an interrupt, a request to terminate, and the end of the terminal. Their handlers
+/// are set before the ready line is printed, because a process that reads it may stop Spillway at once.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
