@@ -108,7 +108,15 @@ async fn a_json_answer_over_8_mib_that_breaks_off_is_aborted_without_an_event() 
 
 #[tokio::test]
 async fn an_event_stream_with_a_content_length_has_room_for_its_error_event() {
-    let content = "event: message_start\ndata: {}\n\nevent: content_block_start\ndata: {}\n\n";
+    let content = concat!(
+        "event: message_start\n",
+        r#"data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","#,
+        r#""model":"claude-opus-5-5","content":[],"stop_reason":null,"stop_sequence":null,"#,
+        r#""usage":{"input_tokens":1,"output_tokens":1}}}"#,
+        "\n\nevent: content_block_start\n",
+        r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        "\n\n",
+    );
     let bytes = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{content}",
         content.len()
