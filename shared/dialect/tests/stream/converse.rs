@@ -227,8 +227,8 @@ fn interleaved_blocks_that_never_stop_are_whole_at_the_end() {
 #[test]
 fn tool_input_without_its_call_ends_the_stream_with_an_error() {
     for steps in [
-        "start 0 tool t0 Read; delta 0 input {\"a\":; stop 0; delta 0 input 1}",
-        "start 0 tool t0 Read; delta 0 input {\"a\":; delta 0 text Hi; delta 0 input 1}",
+        "start 0 tool t0 Read; delta 0 input {\"a\":1}; stop 0; delta 0 input {}",
+        "start 0 tool t0 Read; delta 0 input {\"a\":1}; delta 0 text Hi; delta 0 input {}",
         "start 0 tool t0 Read; start 1 tool t1 Bash; stop 1; delta 1 input {}; stop 0",
         "delta 0 input {}",
     ] {
