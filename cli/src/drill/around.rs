@@ -165,14 +165,14 @@ fn counting() -> Vec<Scenario> {
     ]
 }
 
-/// Both legs fail, first with Plan's answer and then without, because the breaker is open. `told` is what
+/// Both legs fail, first with Plan's answer and then without, because the breaker is open. `answer` is what
 /// the client gets in the first case: Plan's answer, or what Bedrock's passing failure becomes.
 fn both_fail(
     name: &'static str,
     about: &'static str,
     step: Step,
     class: &str,
-    told: BothFail,
+    answer: BothFail,
     alone: (u16, &str),
 ) -> Scenario {
     let (status, kind) = alone;
@@ -180,7 +180,7 @@ fn both_fail(
         .bedrock_says(step.clone())
         .bedrock_fails(class)
         .breaker("closed", "open 30m");
-    let first = match told {
+    let first = match answer {
         BothFail::PlansAnswer => first.delivers(429, "rate_limit_error", "usage_limit"),
         BothFail::BedrocksError => first.spills("usage_limit").tells(status, kind),
     };

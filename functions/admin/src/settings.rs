@@ -37,7 +37,7 @@ pub(crate) fn change_settings(
     }
     if let Some(model) = change.model {
         settings.models.default = model;
-        // Whoever names a model wants it, whatever the deployment's preset is.
+        // A named model wins over the deployment's preset.
         settings.preset = Some(ModelPreset::One);
     }
     settings.preset = change.models.or(settings.preset);

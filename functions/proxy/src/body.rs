@@ -55,6 +55,6 @@ pub(crate) async fn drain(body: &mut Body) {
             };
         }
     };
-    // Whatever remains is given up.
+    // A longer body is not read to its end.
     let _ = timeout(DRAINED_FOR, reading).await;
 }

@@ -6,8 +6,8 @@
 //!
 //! What the event of a REST API does not contain
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>):
-//! query values arrive decoded, in an object. So `+` cannot be told from `%20`, nor `?a` from `?a=`, nor the
-//! order of values that belong to different names. Plan gets the same names and values, each name's values
+//! query values arrive decoded, in an object. So `+` looks like `%20` and `?a` like `?a=`, and the order of
+//! values that belong to different names is lost. Plan gets the same names and values, each name's values
 //! together, with every byte percent-encoded that a query cannot have as it is.
 
 use std::convert::Infallible;
@@ -42,7 +42,7 @@ pub type LambdaResponse = StreamResponse<BoxStream<'static, Result<Bytes, Infall
 /// Serves invocations until the sandbox ends.
 ///
 /// # Errors
-/// Whatever the Lambda runtime ends with.
+/// The error with which the Lambda runtime ends.
 ///
 /// # Panics
 /// The runtime panics without the environment that Lambda sets.

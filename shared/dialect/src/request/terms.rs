@@ -106,7 +106,7 @@ fn needs_invoke(request: &MessagesRequest<'_>) -> bool {
             .any(|edit| invoke_edits(&edit.kind))
 }
 
-/// Whether deferred tools are in use. Converse must be told of each in full when it is found, which
+/// Whether deferred tools are in use. Converse needs the full definition of each when it is found, which
 /// changes the very front of the prompt and so everything that is cached; `InvokeModel` keeps them
 /// out of it.
 fn finds_deferred_tools(request: &MessagesRequest<'_>) -> bool {

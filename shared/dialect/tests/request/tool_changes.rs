@@ -35,7 +35,7 @@ fn conversation(tools: &[Value], blocks: &[Value]) -> Value {
     }))
 }
 
-/// The names of the tools that Converse is told of.
+/// The names of the tools in the Converse request.
 fn sent(body: &Value) -> Vec<String> {
     let sent = converse(body);
     let tools = sent["toolConfig"]["tools"].as_array();
