@@ -64,7 +64,7 @@ impl House {
         let parts = Parts {
             access,
             server_secret: for_proxy,
-            opener: Opener::new(aws.kms()),
+            opener: Opener::new(aws.kms(), aws.kms_key_id()),
             plan_key: None,
             aws_http: bedrock_http,
             clock: clock.clone(),

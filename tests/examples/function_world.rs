@@ -40,6 +40,7 @@ async fn main() {
         "AWS_REGION": "eu-central-1",
         "AWS_ENDPOINT_URL": endpoint,
         "SPILLWAY_SERVER_SECRET": spillway::house::SERVER_SECRET,
+        "SPILLWAY_KMS_KEY": world.house.aws().kms_key_id(),
         "SPILLWAY_PLAN_URL": world.plan.url(),
         "SPILLWAY_BEDROCK_URL": world.bedrock.url(),
     });

@@ -11,7 +11,7 @@ use domain::id::{KeyId, UserId};
 use domain::time::Timestamp;
 use local::simulator::Step;
 use local::{Fault, LocalAws};
-use store::vault::{Opener, Owner, Sealer, VaultError};
+use store::vault::{Opener, Owner, Sealed, Sealer, VaultError};
 use tests::{BEDROCK_KEY, Streaming, World, message, world};
 
 async fn create_user(world: &World, name: &str) -> UserId {
@@ -221,7 +221,7 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
     let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
     let now = Timestamp::from_millis(0);
     for (key, user) in [ids("key_b", "usr_a"), ids("key_a", "usr_b")] {
-        let swapped = Opener::new(aws.kms())
+        let swapped = Opener::new(aws.kms(), aws.kms_key_id())
             .open(
                 Owner {
                     key: &key,
@@ -233,7 +233,7 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
             .await;
         assert!(matches!(swapped, Err(VaultError::Refused)), "{swapped:?}");
     }
-    let opened = Opener::new(aws.kms())
+    let opened = Opener::new(aws.kms(), aws.kms_key_id())
         .open(
             Owner {
                 key: &key,
@@ -244,6 +244,46 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
         )
         .await;
     assert_eq!(opened.unwrap().expose(), BEDROCK_KEY);
+}
+
+#[tokio::test]
+async fn sealed_bedrock_key_is_decrypted_with_the_configured_kms_key_only() {
+    let aws = LocalAws::memory().unwrap();
+    let (key, user): (KeyId, UserId) = ("key_a".parse().unwrap(), "usr_a".parse().unwrap());
+    let owner = Owner {
+        key: &key,
+        user: &user,
+    };
+    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
+    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
+    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let now = Timestamp::from_millis(0);
+    let other = Opener::new(aws.kms(), "alias/another-key");
+    let opened = other.open(owner, &sealed, now).await;
+    assert!(
+        matches!(&opened, Err(VaultError::Unavailable { operation: "Decrypt", code }) if code == "NotFoundException"),
+        "{opened:?}"
+    );
+}
+
+#[tokio::test]
+async fn sealed_bedrock_key_cannot_be_decrypted_under_another_version() {
+    let aws = LocalAws::memory().unwrap();
+    let (key, user): (KeyId, UserId) = ("key_a".parse().unwrap(), "usr_a".parse().unwrap());
+    let owner = Owner {
+        key: &key,
+        user: &user,
+    };
+    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
+    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
+    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let mut renamed = serde_json::to_value(&sealed).unwrap();
+    renamed["version"] = "2".into();
+    let renamed: Sealed = serde_json::from_value(renamed).unwrap();
+    let opened = Opener::new(aws.kms(), aws.kms_key_id())
+        .open(owner, &renamed, Timestamp::from_millis(0))
+        .await;
+    assert!(matches!(opened, Err(VaultError::Refused)), "{opened:?}");
 }
 
 #[tokio::test]

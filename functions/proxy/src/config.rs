@@ -151,6 +151,8 @@ pub struct Deployment {
     pub access_table: String,
     /// The server secret's name or ARN: `SPILLWAY_SERVER_SECRET`.
     pub server_secret: String,
+    /// The id, ARN or alias of the KMS key under which Bedrock keys are sealed: `SPILLWAY_KMS_KEY`.
+    pub kms_key: String,
     /// The default Plan key's secret, if the deployment has one: `SPILLWAY_PLAN_KEY_SECRET`
     /// (requirement R1.6). It serves messages, token counting and the list of models only: the rest of
     /// the API would show one developer what others keep in the workspace.
@@ -250,6 +252,7 @@ impl Deployment {
             access_table: variable("SPILLWAY_ACCESS_TABLE")
                 .unwrap_or_else(|| store::layout::ACCESS.default_name.to_owned()),
             server_secret: required("SPILLWAY_SERVER_SECRET")?,
+            kms_key: required("SPILLWAY_KMS_KEY")?,
             plan_key_secret: variable("SPILLWAY_PLAN_KEY_SECRET"),
             region: required("AWS_REGION")?,
             credentials,
@@ -354,6 +357,7 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", "AKID"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
             ("SPILLWAY_SERVER_SECRET", "spillway/server"),
+            ("SPILLWAY_KMS_KEY", "alias/spillway"),
         ];
         all.splice(0..0, extra.iter().copied());
         Deployment::read(|name| {
@@ -382,6 +386,11 @@ mod tests {
                 "AWS_REGION",
                 "",
                 "the environment variable AWS_REGION is not set",
+            ),
+            (
+                "SPILLWAY_KMS_KEY",
+                "",
+                "the environment variable SPILLWAY_KMS_KEY is not set",
             ),
             (
                 "SPILLWAY_UNKNOWN_KEY_STATUS",

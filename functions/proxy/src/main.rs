@@ -30,7 +30,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let parts = Parts {
         access: AccessTable::new(aws.dynamodb(), deployment.access_table),
         server_secret,
-        opener: Opener::new(aws.kms()),
+        opener: Opener::new(aws.kms(), deployment.kms_key),
         plan_key,
         aws_http: aws.http(),
         clock,

@@ -1,8 +1,12 @@
 //! Bedrock API keys, sealed under KMS and opened again (requirement R4.5).
 //!
 //! Envelope encryption: KMS makes a data key per secret, AES-256-GCM seals the token with it, and
-//! only the encrypted data key is stored. The encryption context names the access key and the user,
-//! and is the additional data of the seal too, so a ciphertext copied to another key does not open.
+//! only the encrypted data key is stored. The encryption context names the access key and the user.
+//! The additional data of the seal names them too, and the version of the seal: a ciphertext that is
+//! copied to another key, or under another version, cannot be decrypted. `Decrypt` names the KMS key,
+//! because KMS otherwise takes the key that the ciphertext names, and the ciphertext comes from the
+//! table. A whole older seal of the same access key can be put back by a principal that may write
+//! the table; it decrypts to a Bedrock key that was registered for that access key before.
 //! Sealing and opening are two types, because the two functions have two roles: one may encrypt,
 //! the other decrypt (requirement R4.7).
 
@@ -97,9 +101,9 @@ impl Owner<'_> {
         ])
     }
 
-    fn additional_data(&self) -> Aad<String> {
+    fn additional_data(&self, version: &str) -> Aad<String> {
         Aad::from(format!(
-            "spillway:key_id={}\nspillway:user_id={}",
+            "spillway:key_id={}\nspillway:user_id={}\nspillway:version={version}",
             self.key, self.user
         ))
     }
@@ -157,7 +161,7 @@ impl Sealer {
         let mut ciphertext = token.expose().as_bytes().to_vec();
         key.seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),
-            owner.additional_data(),
+            owner.additional_data(&version),
             &mut ciphertext,
         )
         .map_err(|_| VaultError::Refused)?;
@@ -174,6 +178,7 @@ impl Sealer {
 #[derive(Debug)]
 pub struct Opener {
     kms: Client,
+    kms_key: String,
     opened: Mutex<OpenedTokens>,
 }
 
@@ -236,10 +241,12 @@ impl OpenedTokens {
 }
 
 impl Opener {
-    /// An opener that has opened nothing yet.
-    pub fn new(kms: Client) -> Self {
+    /// An opener of what was sealed under this KMS key (id, ARN or alias). What another KMS key
+    /// encrypted is refused by KMS.
+    pub fn new(kms: Client, kms_key: impl Into<String>) -> Self {
         Self {
             kms,
+            kms_key: kms_key.into(),
             opened: Mutex::new(OpenedTokens {
                 tokens: LruCache::new(OPENED_CAPACITY),
                 purged_at: Timestamp::from_millis(0),
@@ -267,6 +274,7 @@ impl Opener {
         let answer = self
             .kms
             .decrypt()
+            .key_id(&self.kms_key)
             .ciphertext_blob(Blob::new(sealed.data_key.clone()))
             .set_encryption_context(Some(owner.encryption_context()))
             .send()
@@ -283,7 +291,7 @@ impl Opener {
             Nonce::try_assume_unique_for_key(&sealed.nonce).map_err(|_| VaultError::Refused)?;
         let mut plain = Zeroizing::new(sealed.ciphertext.clone());
         let token = key
-            .open_in_place(nonce, owner.additional_data(), &mut plain)
+            .open_in_place(nonce, owner.additional_data(&sealed.version), &mut plain)
             .ok()
             .and_then(|plain| std::str::from_utf8(plain).ok())
             .and_then(|text| BedrockKey::parse(text).ok())

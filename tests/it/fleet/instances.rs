@@ -148,7 +148,7 @@ impl Fleet {
             let parts = Parts {
                 access: table.clone(),
                 server_secret: server_secret.unwrap(),
-                opener: Opener::new(aws.kms()),
+                opener: Opener::new(aws.kms(), aws.kms_key_id()),
                 plan_key: None,
                 aws_http: aws_http.clone(),
                 clock,
