@@ -110,6 +110,7 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     });
     show_ready(&ready, args.output, issued, &house).await?;
     serve(listener, &house, signals, Duration::from_secs(args.drain)).await;
+    house.proxy().drain().await;
     background.shutdown().await;
     Ok(())
 }

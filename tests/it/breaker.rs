@@ -255,7 +255,7 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
     let other = "req_another".parse().unwrap();
     let taken = opus
         .state
-        .ask(&other, world.now(), &BreakerPolicy::default());
+        .admit(&other, world.now(), &BreakerPolicy::default());
     let swapped = table
         .swap_breaker(&opus, taken.next.unwrap())
         .await

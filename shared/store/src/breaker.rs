@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use domain::breaker::{BreakerState, Circuit};
+use domain::breaker::{BreakerState, Circuit, Guard};
 use domain::id::KeyId;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,12 @@ pub struct StoredBreaker {
     pub version: u64,
     /// The state.
     pub state: BreakerState,
+}
+
+impl Guard for StoredBreaker {
+    fn state(&self) -> &BreakerState {
+        &self.state
+    }
 }
 
 /// How a transition's write ended. That somebody else was faster is an answer, not an error.

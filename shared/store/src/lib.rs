@@ -26,6 +26,7 @@ mod row;
 pub mod secrets;
 pub mod server_secret;
 pub mod session;
+pub mod transition;
 pub mod vault;
 
 /// DynamoDB did not do what was asked.

@@ -106,7 +106,7 @@ fn override_for(call: &BedrockCall<'_>) -> Builder {
 
 /// What Bedrock's invocation logs are to know of the request.
 pub(super) fn labels(call: &BedrockCall<'_>) -> RequestLabels {
-    RequestLabels::new(call.owner.user.as_str(), call.request_id.as_str())
+    RequestLabels::new(call.owner.user.as_str(), call.request.id.as_str())
 }
 
 /// `InvokeModel` has no place for the labels in its body.
