@@ -6,9 +6,12 @@
 //! requests become equal bytes, so that Bedrock's prompt cache finds what it has seen before.
 
 mod anthropic;
+mod beta_names;
 mod betas;
+mod blocks;
 mod cache;
 mod converse;
+mod error;
 mod fit;
 mod invoke;
 mod json;
@@ -20,22 +23,20 @@ mod read;
 mod server;
 mod terms;
 mod thinking;
-mod tool_changes;
+mod tool_history;
 mod tools;
 mod turns;
 
 use domain::bedrock::Dialect;
 
 pub use self::anthropic::MessagesRequest;
+pub use self::error::Refusal;
 use self::json::Fault;
 pub use self::labels::RequestLabels;
 use self::names::Names;
 use self::terms::{Purpose, Terms, Wire};
 use crate::model::Target;
 use crate::{Learned, Losses, ReplyContext};
-
-/// Most bytes of a body that Bedrock takes (the user guide's 20 MB).
-const MAX_BODY_BYTES: usize = 20_000_000;
 
 /// An operation of Amazon Bedrock Runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,105 +66,6 @@ pub struct Translated {
     pub losses: Losses,
     /// What the answer's translation needs to know.
     pub reply: ReplyContext,
-}
-
-/// Why a request cannot go to Bedrock, as the client is to be told. The messages carry paths and
-/// names of fields, never content.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Not a valid request, or one that the model does not take: 400.
-    #[error("{message}")]
-    Invalid {
-        /// What is wrong, and what to do.
-        message: String,
-    },
-    /// A valid request whose answer would be wrong without what Bedrock lacks: 400 `policy_blocked`,
-    /// which Claude Code 2.1.329 shows at once. A 400 of another type it sends five more times, each
-    /// time with a feature less.
-    #[error("{message}")]
-    Unavailable {
-        /// What Bedrock lacks, and what to do.
-        message: String,
-    },
-    /// The request holds only the newest messages of a thread that Anthropic's servers keep (beta
-    /// `message-threads-2026-08-12`): 400 with the error code from which clients send the whole
-    /// conversation again.
-    #[error(
-        "thread: message threads are not available on Amazon Bedrock; \
-         resend the full conversation without `thread`"
-    )]
-    Thread,
-    /// The body is larger than Bedrock takes: 413.
-    #[error("{message}")]
-    TooLarge {
-        /// The size that is allowed.
-        message: String,
-    },
-    /// Bedrock cannot do this for this model: 501. Trying again does not help.
-    #[error("{message}")]
-    NotSupported {
-        /// What is not possible.
-        message: String,
-    },
-}
-
-impl Refusal {
-    /// A body of more bytes than Bedrock takes is refused.
-    fn if_too_large(bytes: usize) -> Result<(), Self> {
-        if bytes <= MAX_BODY_BYTES {
-            return Ok(());
-        }
-        Err(Self::TooLarge {
-            message: format!(
-                "Request too large: Amazon Bedrock takes at most {} MB",
-                MAX_BODY_BYTES / 1_000_000
-            ),
-        })
-    }
-
-    /// The HTTP status of the answer.
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::Invalid { .. } | Self::Unavailable { .. } | Self::Thread => 400,
-            Self::TooLarge { .. } => 413,
-            Self::NotSupported { .. } => 501,
-        }
-    }
-
-    /// Anthropic's `error.type` of the answer.
-    pub fn error_type(&self) -> &'static str {
-        match self {
-            Self::Invalid { .. } | Self::Thread => "invalid_request_error",
-            Self::Unavailable { .. } => "policy_blocked",
-            Self::TooLarge { .. } => "request_too_large",
-            Self::NotSupported { .. } => "not_supported",
-        }
-    }
-
-    /// Anthropic's `error.details.error_code` of the answer, where clients act on it.
-    ///
-    /// Source: Claude Code 2.1.329 and 2.1.330 resend a refused thread turn at once, in full and
-    /// without `thread`, when they read this code.
-    pub fn error_code(&self) -> Option<&'static str> {
-        match self {
-            Self::Thread => Some("thread_unsupported_request"),
-            Self::Invalid { .. }
-            | Self::Unavailable { .. }
-            | Self::TooLarge { .. }
-            | Self::NotSupported { .. } => None,
-        }
-    }
-}
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        let message = fault.to_string();
-        if fault.is_unavailable() {
-            Self::Unavailable { message }
-        } else {
-            Self::Invalid { message }
-        }
-    }
 }
 
 /// Translates a Messages request for its target.

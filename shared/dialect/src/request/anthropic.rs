@@ -7,9 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::Refusal;
 use super::json::Object;
-use super::read;
 
 /// A Messages (or `count_tokens`) request, read but not yet translated. Borrows the body: texts and
 /// opaque JSON stay where they are.
@@ -247,32 +245,6 @@ pub(super) struct ContextEdit<'a> {
 }
 
 impl<'a> MessagesRequest<'a> {
-    /// Reads a request body and the values of its `anthropic-beta` headers (each may be a
-    /// comma-separated list).
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`] with status 413, and nothing read, when the body is larger than Bedrock takes;
-    /// with status 400 when it is not a Messages request, in the words and with the path that
-    /// Anthropic's own API uses.
-    pub fn parse<'b>(
-        body: &'a [u8],
-        anthropic_beta: impl Iterator<Item = &'b str>,
-    ) -> Result<Self, Refusal> {
-        Refusal::if_too_large(body.len())?;
-        let object = Object::from_body(body).map_err(Refusal::from)?;
-        let mut request = read::request(&object).map_err(Refusal::from)?;
-        for name in anthropic_beta
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
-        {
-            if !name.is_empty() {
-                request.betas.push(Cow::Owned(name.to_owned()));
-            }
-        }
-        Ok(request)
-    }
-
     /// All blocks of the messages, those inside `mid_conv_system` blocks after the block itself.
     pub(super) fn blocks(&self) -> impl Iterator<Item = &Block<'a>> {
         let blocks = self.messages.iter().flat_map(|message| &message.blocks);
@@ -310,4 +282,14 @@ pub(super) fn requested_effort<'r>(request: &'r MessagesRequest<'_>) -> Option<&
         .rev()
         .find_map(|message| message.effort.as_deref());
     in_conversation.or(request.effort.as_deref())
+}
+
+/// Python's idea of white space, which is what the API checks with, is wider than Unicode's by the
+/// four information separators.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(is_space)
+}
+
+pub(super) fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }

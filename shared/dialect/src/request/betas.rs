@@ -1,25 +1,15 @@
 //! Betas: which of them go to Bedrock.
 
 use super::anthropic::MessagesRequest;
+use super::beta_names::{
+    BLOCK_BINDING, COMPACT, COMPUTER_USE_2025_01, COMPUTER_USE_2025_11, CONTEXT_1M,
+    CONTEXT_MANAGEMENT, DISPLAY_UPDATES, EFFORT, FINE_GRAINED, INTERLEAVED, TOOL_CHANGES,
+    TOOL_SEARCH, TOOL_SEARCH_ALIAS,
+};
 use super::options::Options;
-use super::terms::{TOOL_SEARCH_ALIAS, TOOL_SEARCH_BETA, Terms};
+use super::terms::Terms;
 use super::tools::Toolbox;
-use crate::{Learned, Losses};
-
-pub(super) const INTERLEAVED: &str = "interleaved-thinking-2025-05-14";
-pub(super) const CONTEXT_1M: &str = "context-1m-2025-08-07";
-pub(super) const FINE_GRAINED: &str = "fine-grained-tool-streaming-2025-05-14";
-pub(super) const EFFORT: &str = "effort-2025-11-24";
-pub(super) const DISPLAY_UPDATES: &str = "thinking-display-updates-2026-08-18";
-pub(super) const BLOCK_BINDING: &str = "thinking-binding-controls-2026-08-01";
-pub(super) const CONTEXT_MANAGEMENT: &str = "context-management-2025-06-27";
-pub(super) const TOOL_CHANGES: &str = "mid-conversation-tool-changes-2026-07-01";
-pub(super) const COMPACT: &str = "compact-2026-01-12";
-
-/// Whether the client asked for a beta that the target has not refused.
-pub(super) fn may_go(name: &str, request: &MessagesRequest<'_>, learned: &Learned) -> bool {
-    request.betas.iter().any(|beta| beta == name) && !learned.beta(name)
-}
+use crate::Losses;
 
 /// The betas of the request that the target takes and this body needs, in the client's order,
 /// then those that only we know it needs. One that is not known fails the whole request
@@ -59,7 +49,7 @@ pub(super) fn betas(
         (EFFORT, of_model.effort && options.effort.is_some(), true),
         (DISPLAY_UPDATES, updates, false),
         (BLOCK_BINDING, binds, true),
-        (TOOL_SEARCH_BETA, terms.tool_search && has_tools, true),
+        (TOOL_SEARCH, terms.tool_search && has_tools, true),
         (TOOL_CHANGES, terms.tool_changes, false),
         (
             CONTEXT_MANAGEMENT,
@@ -68,20 +58,20 @@ pub(super) fn betas(
         ),
         (COMPACT, compacts, true),
         (
-            "computer-use-2025-01-24",
-            toolbox.betas.contains(&"computer-use-2025-01-24"),
+            COMPUTER_USE_2025_01,
+            toolbox.betas.contains(&COMPUTER_USE_2025_01),
             true,
         ),
         (
-            "computer-use-2025-11-24",
-            toolbox.betas.contains(&"computer-use-2025-11-24"),
+            COMPUTER_USE_2025_11,
+            toolbox.betas.contains(&COMPUTER_USE_2025_11),
             true,
         ),
     ];
     let mut sent: Vec<&'static str> = Vec::new();
     for asked in &request.betas {
         let name = if asked == TOOL_SEARCH_ALIAS {
-            TOOL_SEARCH_BETA
+            TOOL_SEARCH
         } else {
             asked.as_ref()
         };

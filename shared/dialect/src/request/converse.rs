@@ -9,16 +9,16 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 
 use self::wire::{
-    Block, Body, Bytes, CachePoint, Citations, CountBody, CountInput, Document, DocumentSource,
-    Effort, Image, InferenceConfig, Input, JsonSchema, Message, ModelFields, ModelToolChoice,
-    OutputConfig, Reasoning, Schema, SearchResult, Structure, SystemBlock, TextFormat, TextOnly,
-    Tool, ToolChoice, ToolConfig, ToolResult, ToolSpec, ToolUse,
+    Block, Body, Bytes, CachePoint, CountBody, CountInput, Document, DocumentSource, Effort, Image,
+    InferenceConfig, JsonSchema, Message, ModelFields, ModelToolChoice, OutputConfig, Reasoning,
+    Schema, SearchResult, Structure, SystemBlock, TextFormat, TextOnly, Tool, ToolChoice,
+    ToolConfig, ToolResult, ToolSpec, ToolUse,
 };
 use super::anthropic::{Choice, Role, Ttl};
 use super::cache::Marked;
 use super::fit::Content;
 use super::labels::RequestLabels;
-use super::parts::{Paper, PaperContent, Part};
+use super::parts::{CitationsConfig, Paper, PaperContent, Part};
 use super::terms::{Purpose, Terms};
 use super::tools::{Custom, Spec, Toolbox, Use};
 use super::turns::Turn;
@@ -116,7 +116,7 @@ fn cache_point(ttl: Ttl) -> CachePoint {
 
 /// The messages, each made when it is written: the blocks of all of them take more memory than the
 /// request.
-pub(super) struct Messages<'b>(&'b [Turn<'b>]);
+struct Messages<'b>(&'b [Turn<'b>]);
 
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -131,7 +131,7 @@ impl Serialize for Messages<'_> {
 }
 
 /// The blocks of a message, with the cache points between them.
-pub(super) struct Parts<'b>(&'b [Marked<Part<'b>>]);
+struct Parts<'b>(&'b [Marked<Part<'b>>]);
 
 impl Serialize for Parts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -159,7 +159,7 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
         Part::ToolUse { id, name, input } => Block::ToolUse(ToolUse {
             id,
             name,
-            input: input.map_or(Input::Empty {}, Input::Given),
+            input: *input,
         }),
         Part::ToolResult {
             id,
@@ -181,7 +181,7 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
             source: &result.source,
             title: &result.title,
             content: result.texts.iter().map(|text| TextOnly { text }).collect(),
-            citations: result.citations.then_some(Citations { enabled: true }),
+            citations: CitationsConfig::when(result.citations),
         }),
         Part::Native(_) | Part::ToolChange { .. } => return None,
     })
@@ -210,10 +210,7 @@ fn document<'b>(paper: &'b Paper<'_>) -> Document<'b> {
         name: &paper.name,
         source,
         context: (!told.is_empty()).then(|| told.join("\n")),
-        citations: paper
-            .document
-            .citations
-            .then_some(Citations { enabled: true }),
+        citations: CitationsConfig::when(paper.document.citations),
     }
 }
 

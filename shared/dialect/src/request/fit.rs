@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::anthropic::{Block, Kind, MessagesRequest};
+use super::anthropic::{Block, Kind, MessagesRequest, Ttl, is_blank};
 use super::betas;
 use super::cache::{self, Marked};
 use super::json::Fault;
 use super::names::Names;
 use super::options::{self, Options};
-use super::parts::is_blank;
 use super::terms::{Purpose, Terms};
 use super::tools::{self, Toolbox, Use};
 use super::turns::{self, Turn};
@@ -95,6 +94,6 @@ fn system<'r>(blocks: &'r [Block<'_>], losses: &mut Losses) -> Vec<Marked<Cow<'r
     system
 }
 
-fn marks<T>(list: &mut [Marked<T>]) -> impl Iterator<Item = &mut Option<super::anthropic::Ttl>> {
+fn marks<T>(list: &mut [Marked<T>]) -> impl Iterator<Item = &mut Option<Ttl>> {
     list.iter_mut().map(|marked| &mut marked.cache)
 }

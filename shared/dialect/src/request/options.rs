@@ -3,10 +3,9 @@
 
 use serde_json::value::RawValue;
 
-use super::anthropic::{ContextEdit, MessagesRequest, Number};
-use super::betas;
+use super::anthropic::{ContextEdit, MessagesRequest, Number, is_blank};
+use super::beta_names;
 use super::json::{self, Fault};
-use super::parts::is_blank;
 use super::terms::{Terms, Wire, invoke_edits};
 use super::thinking::{self, KindField, ThinkingField};
 use super::turns::Turn;
@@ -174,8 +173,8 @@ fn context_edits<'r>(
         terms.wire == Wire::Invoke
             && invoke_edits(kind)
             && !terms.learned.field("context_management")
-            && !terms.learned.beta(betas::CONTEXT_MANAGEMENT)
-            && !(kind.starts_with("compact_") && terms.learned.beta(betas::COMPACT))
+            && !terms.learned.beta(beta_names::CONTEXT_MANAGEMENT)
+            && !(kind.starts_with("compact_") && terms.learned.beta(beta_names::COMPACT))
     };
     let (kept, dropped): (Vec<_>, Vec<_>) = request
         .context_edits

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::anthropic::is_blank;
 use super::json::Object;
-use super::parts::is_blank;
 
 /// Whether a `server_tool_use` is a search for tools.
 pub(super) fn is_tool_search(block: &RawValue) -> bool {

@@ -1,9 +1,8 @@
 //! What a translation goes by besides the request itself.
 
 use super::anthropic::{Choice, Kind, MessagesRequest};
-use super::betas;
-use super::tool_changes::only_names_tools;
-use super::tools::wanted_tools;
+use super::beta_names;
+use super::tool_history::{only_names_tools, wanted_tools};
 use crate::model::{Capabilities, Target};
 use crate::{Learned, Refused};
 use domain::bedrock::Dialect;
@@ -36,10 +35,6 @@ pub(super) struct Terms<'t> {
     pub(super) tool_changes: bool,
 }
 
-/// The beta that tool search needs at Bedrock, and what Anthropic's own API calls it.
-pub(super) const TOOL_SEARCH_BETA: &str = "tool-search-tool-2025-10-19";
-pub(super) const TOOL_SEARCH_ALIAS: &str = "advanced-tool-use-2025-11-20";
-
 impl<'t> Terms<'t> {
     pub(super) fn new(
         request: &MessagesRequest<'_>,
@@ -51,8 +46,8 @@ impl<'t> Terms<'t> {
         let asked = |name: &str| request.betas.iter().any(|beta| beta == name);
         let capabilities = target.capabilities;
         let searches = capabilities.tool_search
-            && (asked(TOOL_SEARCH_BETA) || asked(TOOL_SEARCH_ALIAS))
-            && !learned.beta(TOOL_SEARCH_BETA)
+            && (asked(beta_names::TOOL_SEARCH) || asked(beta_names::TOOL_SEARCH_ALIAS))
+            && !learned.beta(beta_names::TOOL_SEARCH)
             && !learned.field("tools.defer_loading");
         let wire = match dialect {
             Dialect::Invoke => Wire::Invoke,
@@ -67,7 +62,7 @@ impl<'t> Terms<'t> {
             && capabilities.tool_changes
             && capabilities.native_system_role
             && !learned.contains(&Refused::SystemRole)
-            && betas::may_go(betas::TOOL_CHANGES, request, learned)
+            && beta_names::may_go(beta_names::TOOL_CHANGES, request, learned)
             && only_names_tools(request)
             && (tool_search || request.tools.iter().all(|tool| !tool.deferred));
         Self {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::anthropic::{MessagesRequest, Role, ThinkingKind, requested_effort};
-use super::betas;
+use super::beta_names;
 use super::terms::Terms;
 use super::turns::{self, Turn};
 use crate::Losses;
@@ -204,7 +204,9 @@ fn field<'r>(
         .filter(|display| {
             let known = match *display {
                 "omitted" | "summarized" => true,
-                "updates" => betas::may_go(betas::DISPLAY_UPDATES, request, terms.learned),
+                "updates" => {
+                    beta_names::may_go(beta_names::DISPLAY_UPDATES, request, terms.learned)
+                }
                 _ => false,
             };
             let goes = known && adaptive_only && thinks && !terms.learned.field("thinking.display");
@@ -219,7 +221,7 @@ fn field<'r>(
         && turns::holds_thinking(turns)
         && !terms.learned.field("thinking")
         && !terms.learned.field("thinking.block_binding")
-        && !terms.learned.beta(betas::BLOCK_BINDING);
+        && !terms.learned.beta(beta_names::BLOCK_BINDING);
     let asked_binding = asked.and_then(|thinking| thinking.block_binding);
     let block_binding = match asked_binding {
         Some(binding) if binds => Some(Binding::Asked(binding)),
@@ -247,7 +249,7 @@ fn effort(plan: &Plan, terms: &Terms<'_>, losses: &mut Losses) -> Option<Effort>
     let asked = plan.effort?;
     let refused = terms.learned.field("output_config.effort")
         || terms.learned.field("output_config")
-        || (terms.capabilities.betas.effort && terms.learned.beta(betas::EFFORT));
+        || (terms.capabilities.betas.effort && terms.learned.beta(beta_names::EFFORT));
     let levels = if refused {
         &[]
     } else {

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::anthropic::{Block, Choice, Kind, MessagesRequest, Tool, ToolChange, ToolKind};
+use super::anthropic::{Choice, MessagesRequest, Tool, ToolKind, is_blank};
+use super::beta_names;
 use super::cache::{self, Marked};
 use super::json::{Fault, Object};
 use super::names::Names;
-use super::parts::{Part, is_blank};
-use super::server;
+use super::parts::Part;
 use super::terms::{Terms, Wire};
-use super::tool_changes::{ToolChanges, called};
+use super::tool_history::{ToolChanges, called, wanted_tools};
 use super::turns::Turn;
 use crate::model::ForcedTool;
 use crate::{Losses, token};
@@ -62,86 +62,137 @@ pub(super) fn toolbox<'r>(
 ) -> Result<Toolbox<'r>, Fault> {
     refuse_only_server_tools(&request.tools)?;
     let changes = ToolChanges::of(request)?;
-    let wanted = wanted_tools(request);
-    // Without a search that finds them, deferred tools would never be seen.
-    let searched = request.tools.iter().any(|tool| is_search(tool));
-    let mut toolbox = Toolbox::default();
-    let mut seen = BTreeSet::new();
-    let called = called(request);
+    let mut selection = Selection {
+        wanted: wanted_tools(request),
+        called: called(request),
+        searched: request.tools.iter().any(|tool| is_search(tool)),
+        seen: BTreeSet::new(),
+        toolbox: Toolbox::default(),
+        changes: &changes,
+        terms,
+        names,
+        losses,
+    };
     for (nth, tool) in changes.tools(request).into_iter().enumerate() {
-        if !terms.tool_changes && changes.removed(&tool.name) {
-            // Its calls in the conversation must stay described.
-            if called.contains(tool.name.as_ref()) && seen.insert(names.tool(&tool.name)) {
-                toolbox
-                    .specs
-                    .push(unavailable(names.tool(&tool.name)).into());
-            }
-            cache::mark(&mut toolbox.specs, tool.cache, losses);
-            continue;
-        }
-        let added = !terms.tool_changes && changes.added(&tool.name);
-        let at = |fault: Fault| fault.within(nth).within("tools");
-        match &tool.kind {
-            ToolKind::Custom { .. }
-                if tool.deferred
-                    && !terms.tool_search
-                    && !searched
-                    && !added
-                    && !wanted.contains(tool.name.as_ref()) =>
-            {
-                losses.add("tools.defer_loading");
-            }
-            ToolKind::Custom {
-                description,
-                schema,
-                strict,
-            } => {
-                let name = names.tool(&tool.name);
-                if !seen.insert(name.clone()) {
-                    return Err(Fault::new("Tool names must be unique.").within("tools"));
-                }
-                let custom = Custom {
-                    name,
-                    description: description.as_deref().filter(|text| !is_blank(text)),
-                    schema: object_schema(schema).map_err(at)?,
-                    strict: strict.filter(|_| strict_goes(terms, losses)),
-                    deferred: tool.deferred && terms.tool_search && !added,
-                };
-                if tool.deferred && !terms.tool_search {
-                    losses.add("tools.defer_loading");
-                }
-                for key in [
-                    "eager_input_streaming",
-                    "input_examples",
-                    "allowed_callers",
-                    "custom",
-                ] {
-                    if tool.source.get(key).is_some() {
-                        losses.add(format!("tools.{key}"));
-                    }
-                }
-                toolbox.specs.push(Spec::Custom(custom).into());
-            }
-            ToolKind::Client { version } => {
-                let beta = client_beta(version);
-                toolbox
-                    .client
-                    .push(tool.source.clone().without(&["cache_control"]));
-                if !toolbox.betas.contains(&beta) {
-                    toolbox.betas.push(beta);
-                }
-            }
-            ToolKind::Server { .. } if terms.tool_search && is_search(tool) => {
-                let search = tool.source.clone().without(&["cache_control"]);
-                toolbox.specs.push(Spec::Search(search).into());
-            }
-            ToolKind::Server { version } => {
-                losses.add(format!("tool:{}", server_tool_name(version)));
-            }
-        }
-        cache::mark(&mut toolbox.specs, tool.cache, losses);
+        selection.add(nth, tool)?;
     }
-    Ok(toolbox)
+    Ok(selection.toolbox)
+}
+
+/// The choice of the tools that the target is given, tool by tool.
+struct Selection<'r, 'x> {
+    /// The names of the tools that the conversation has found, called or demands.
+    wanted: BTreeSet<Cow<'r, str>>,
+    /// The names of the tools that the conversation has called.
+    called: BTreeSet<&'r str>,
+    /// The request has a search that finds deferred tools. Without one they would never be found.
+    searched: bool,
+    /// The names so far, as Bedrock gets them.
+    seen: BTreeSet<Cow<'r, str>>,
+    toolbox: Toolbox<'r>,
+    changes: &'x ToolChanges<'r>,
+    terms: &'x Terms<'x>,
+    names: &'x mut Names,
+    losses: &'x mut Losses,
+}
+
+impl<'r> Selection<'r, '_> {
+    /// Adds a tool, as far as the target takes it. `nth` is its place in the request's list.
+    fn add(&mut self, nth: usize, tool: &'r Tool<'r>) -> Result<(), Fault> {
+        if !self.terms.tool_changes && self.changes.removed(&tool.name) {
+            self.add_removed(tool);
+        } else {
+            match &tool.kind {
+                ToolKind::Custom { .. } if self.stays_deferred(tool) => {
+                    self.losses.add("tools.defer_loading");
+                }
+                ToolKind::Custom {
+                    description,
+                    schema,
+                    strict,
+                } => self.add_custom(nth, tool, description.as_deref(), schema, *strict)?,
+                ToolKind::Client { version } => self.add_client(tool, client_beta(version)),
+                ToolKind::Server { .. } if self.terms.tool_search && is_search(tool) => {
+                    let search = tool.source.clone().without(&["cache_control"]);
+                    self.toolbox.specs.push(Spec::Search(search).into());
+                }
+                ToolKind::Server { version } => {
+                    self.losses
+                        .add(format!("tool:{}", server_tool_name(version)));
+                }
+            }
+        }
+        cache::mark(&mut self.toolbox.specs, tool.cache, self.losses);
+        Ok(())
+    }
+
+    /// A tool that the conversation removed. Its calls in the conversation need its description.
+    fn add_removed(&mut self, tool: &'r Tool<'r>) {
+        if self.called.contains(tool.name.as_ref()) && self.seen.insert(self.names.tool(&tool.name))
+        {
+            let spec = unavailable(self.names.tool(&tool.name));
+            self.toolbox.specs.push(spec.into());
+        }
+    }
+
+    /// Whether a deferred tool is left out, because nothing has found it yet.
+    fn stays_deferred(&self, tool: &Tool<'_>) -> bool {
+        tool.deferred
+            && !self.terms.tool_search
+            && !self.searched
+            && !self.is_added(tool)
+            && !self.wanted.contains(tool.name.as_ref())
+    }
+
+    /// Whether the conversation added this tool, and the target is not given the addition itself.
+    fn is_added(&self, tool: &Tool<'_>) -> bool {
+        !self.terms.tool_changes && self.changes.added(&tool.name)
+    }
+
+    fn add_custom(
+        &mut self,
+        nth: usize,
+        tool: &'r Tool<'r>,
+        description: Option<&'r str>,
+        schema: &'r RawValue,
+        strict: Option<bool>,
+    ) -> Result<(), Fault> {
+        let name = self.names.tool(&tool.name);
+        if !self.seen.insert(name.clone()) {
+            return Err(Fault::new("Tool names must be unique.").within("tools"));
+        }
+        let custom = Custom {
+            name,
+            description: description.filter(|text| !is_blank(text)),
+            schema: object_schema(schema).map_err(|fault| fault.within(nth).within("tools"))?,
+            strict: strict.filter(|_| strict_goes(self.terms, self.losses)),
+            deferred: tool.deferred && self.terms.tool_search && !self.is_added(tool),
+        };
+        if tool.deferred && !self.terms.tool_search {
+            self.losses.add("tools.defer_loading");
+        }
+        for key in [
+            "eager_input_streaming",
+            "input_examples",
+            "allowed_callers",
+            "custom",
+        ] {
+            if tool.source.get(key).is_some() {
+                self.losses.add(format!("tools.{key}"));
+            }
+        }
+        self.toolbox.specs.push(Spec::Custom(custom).into());
+        Ok(())
+    }
+
+    /// A tool that Anthropic defines and the client runs, with the beta that it needs.
+    fn add_client(&mut self, tool: &'r Tool<'r>, beta: &'static str) {
+        let source = tool.source.clone().without(&["cache_control"]);
+        self.toolbox.client.push(source);
+        if !self.toolbox.betas.contains(&beta) {
+            self.toolbox.betas.push(beta);
+        }
+    }
 }
 
 impl<'r> Toolbox<'r> {
@@ -204,36 +255,6 @@ fn empty_schema() -> Cow<'static, RawValue> {
     Cow::Owned(RawValue::from_string(EMPTY_SCHEMA.to_owned()).unwrap_or_default())
 }
 
-/// Names of tools that the conversation has found, called or demands.
-pub(super) fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
-    let mut wanted = BTreeSet::new();
-    let mut see = |block: &'r Block<'_>| match &block.kind {
-        Kind::ToolReference { name }
-        | Kind::ToolUse { name, .. }
-        | Kind::ToolChange(ToolChange::Add(name)) => {
-            wanted.insert(Cow::Borrowed(name.as_ref()));
-        }
-        Kind::Server { .. } => {
-            wanted.extend(
-                server::found_tools(block.source)
-                    .into_iter()
-                    .map(Cow::Owned),
-            );
-        }
-        _ => {}
-    };
-    for block in request.blocks() {
-        see(block);
-        if let Kind::ToolResult { content, .. } = &block.kind {
-            content.iter().for_each(&mut see);
-        }
-    }
-    if let Some(Choice::Tool(name)) = request.tool_choice.as_ref().map(|choice| &choice.kind) {
-        wanted.insert(Cow::Borrowed(name.as_ref()));
-    }
-    wanted
-}
-
 /// A request that has nothing but tools of Anthropic's servers asks for what Bedrock cannot do: the
 /// model would make the result up. Claude Code hands this sentence to its main turn as the
 /// tool's error and goes on.
@@ -268,11 +289,11 @@ fn server_tool_name(version: &str) -> String {
 
 fn client_beta(version: &str) -> &'static str {
     if version.starts_with("memory_") {
-        "context-management-2025-06-27"
+        beta_names::CONTEXT_MANAGEMENT
     } else if version.ends_with("_20251124") {
-        "computer-use-2025-11-24"
+        beta_names::COMPUTER_USE_2025_11
     } else {
-        "computer-use-2025-01-24"
+        beta_names::COMPUTER_USE_2025_01
     }
 }
 

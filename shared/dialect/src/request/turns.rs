@@ -7,11 +7,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::anthropic::{MessagesRequest, Role};
+use super::anthropic::{MessagesRequest, Role, is_space};
+use super::blocks::{Place, Reader};
 use super::cache::Marked;
 use super::json::Fault;
 use super::names::Names;
-use super::parts::{Part, Place, Reader, is_space};
+use super::parts::Part;
 use super::terms::{Purpose, Terms, Wire};
 use crate::{Losses, Refused};
 

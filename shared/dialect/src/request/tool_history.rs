@@ -1,13 +1,15 @@
-//! The tools at the end of a conversation in which tools came and went.
+//! What the conversation says about tools: which it adds, removes, finds and calls.
 //!
 //! Converse has one list of tools for the whole request, so that every `tool_addition` and
 //! `tool_removal` is carried out on that list. Shapes: Anthropic's page on mid-conversation system
 //! messages and tool changes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::anthropic::{Block, Kind, MessagesRequest, Tool, ToolChange};
+use super::anthropic::{Block, Choice, Kind, MessagesRequest, Tool, ToolChange};
 use super::json::Fault;
+use super::server;
 
 /// What the conversation says of each tool that it names, the last word counting.
 #[derive(Debug, Default)]
@@ -122,4 +124,34 @@ pub(super) fn called<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<&'r str> 
         _ => None,
     };
     request.blocks().filter_map(name).collect()
+}
+
+/// Names of tools that the conversation has found, called or demands.
+pub(super) fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
+    let mut wanted = BTreeSet::new();
+    let mut see = |block: &'r Block<'_>| match &block.kind {
+        Kind::ToolReference { name }
+        | Kind::ToolUse { name, .. }
+        | Kind::ToolChange(ToolChange::Add(name)) => {
+            wanted.insert(Cow::Borrowed(name.as_ref()));
+        }
+        Kind::Server { .. } => {
+            wanted.extend(
+                server::found_tools(block.source)
+                    .into_iter()
+                    .map(Cow::Owned),
+            );
+        }
+        _ => {}
+    };
+    for block in request.blocks() {
+        see(block);
+        if let Kind::ToolResult { content, .. } = &block.kind {
+            content.iter().for_each(&mut see);
+        }
+    }
+    if let Some(Choice::Tool(name)) = request.tool_choice.as_ref().map(|choice| &choice.kind) {
+        wanted.insert(Cow::Borrowed(name.as_ref()));
+    }
+    wanted
 }
