@@ -39,6 +39,27 @@ pub struct ReplyContext {
     pub document_titles: Vec<Option<String>>,
 }
 
+impl ReplyContext {
+    /// The client's title of the document that was sent under this name. A name that is not one of
+    /// Spillway's leaves the document's index.
+    pub(crate) fn document_title(&self, name: Option<&str>, index: i64) -> Option<&str> {
+        let number = name
+            .and_then(|name| name.strip_prefix("document-")?.parse::<usize>().ok())
+            .and_then(|number| number.checked_sub(1));
+        let position = number.or_else(|| usize::try_from(index).ok())?;
+        self.document_titles.get(position)?.as_deref()
+    }
+
+    /// A tool's name as the client knows it.
+    pub(crate) fn tool_name<'a>(&'a self, sent: &'a str) -> &'a str {
+        let renamed = self
+            .renamed_tools
+            .iter()
+            .find(|(as_sent, _)| as_sent == sent);
+        renamed.map_or(sent, |(_, original)| original)
+    }
+}
+
 /// Names what was left out or changed on the way to Bedrock, in the order it was met, each once:
 /// the value of the `x-spillway-bedrock-dropped` header. Names are short, stable tokens such as
 /// `context_management`, `beta:context-management-2025-06-27`, `tool:web_search`; never content.

@@ -4,17 +4,18 @@
 //! that a model newer than the table gets the rules of its predecessor instead of a failure. Knows
 //! nothing of requests.
 
+mod capabilities;
 mod check;
 mod name;
-mod preset;
 mod table;
 
 use domain::bedrock::{BedrockModel, BedrockSettings, DEFAULT_MODEL_ID, ModelPreset};
+use domain::model_family::ModelFamily;
 
+pub use self::capabilities::{Betas, Capabilities, Effort, ForcedTool, ThinkingKinds, ThinkingOff};
 pub use self::check::{UnusableModel, check};
 pub use self::name::{ClaudeName, Family};
-pub use self::preset::CURRENT_MODELS;
-pub use self::table::{Betas, Capabilities, Effort, ForcedTool, ThinkingKinds, ThinkingOff};
+pub use self::table::{current_models, foundation_id};
 
 /// The model that serves a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +91,12 @@ pub fn resolve(requested: &str, settings: &BedrockSettings) -> Target {
 fn current(preset: ModelPreset, requested: &str) -> Option<BedrockModel> {
     match preset {
         ModelPreset::One => None,
-        ModelPreset::Family => preset::current_model(requested).map(BedrockModel::named),
+        ModelPreset::Family => {
+            let family = ModelFamily::of(requested)?;
+            current_models()
+                .find(|(current, _)| current.as_str() == family.as_str())
+                .map(|(_, model)| BedrockModel::named(model))
+        }
     }
 }
 
@@ -117,24 +123,6 @@ pub fn bedrock_id(claude_name: &str, region: &str) -> Option<String> {
         None => "global",
     };
     Some(format!("{prefix}.{}", foundation_id(claude_name)?))
-}
-
-/// The foundation model id in or behind a name: what is left of a Bedrock id without geo prefix and
-/// ARN, or the table's id of a Claude name. A name newer than the table follows the form all
-/// models have since Sonnet 4.6: `anthropic.` and the name. None when it is neither.
-pub fn foundation_id(name: &str) -> Option<String> {
-    if let Some(at) = name.find("anthropic.claude-") {
-        return name.get(at..).map(str::to_owned);
-    }
-    if name.starts_with("arn:") {
-        return None;
-    }
-    let plain = name::normalise(name);
-    let read = ClaudeName::read(&plain)?;
-    Some(match table::row(read) {
-        Some(row) => row.foundation.to_owned(),
-        None => format!("anthropic.{}", name::undated(&plain)),
-    })
 }
 
 /// The target of a configured model; None when it is a plain Claude name without a profile here.

@@ -13,46 +13,14 @@
 //! Anthropic's Python SDK takes a clean end for success.
 
 mod anthropic;
+mod content;
 mod converse;
 mod event;
+mod failure;
 mod invoke;
 mod order;
 
-use crate::error::{AnthropicError, BedrockFailure};
-
 pub use converse::StreamTranslator;
 pub use event::{BlockDelta, BlockStart, ConverseEvent, UnreadableEvent, invoke_chunk};
+pub use failure::StreamEnd;
 pub use invoke::InvokeTranslator;
-
-/// Why a translator ended its stream with an error by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Fault {
-    /// Bedrock's stream ended before its last event.
-    Cut,
-    /// An event that is not readable, or not allowed where it came.
-    Unreadable,
-    /// The model's output was malformed.
-    MalformedOutput,
-    /// Anthropic's error envelope as an event.
-    Error(AnthropicError),
-}
-
-impl Fault {
-    fn as_failure(&self) -> BedrockFailure<'_> {
-        match self {
-            Self::Cut => BedrockFailure::Cut,
-            Self::Unreadable => BedrockFailure::Unreadable,
-            Self::MalformedOutput => BedrockFailure::MalformedOutput,
-            Self::Error(error) => error.as_failure(),
-        }
-    }
-}
-
-/// How a stream ended for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamEnd {
-    /// With `message_stop`.
-    Complete,
-    /// With `error`.
-    Failed,
-}

@@ -1,6 +1,8 @@
 //! What the log says of a failure: AWS's own reason, without accounts and without the request's text.
 
-use super::{AnthropicError, BedrockFailure, exception_name, inner_message};
+use super::envelope::AnthropicError;
+use super::failure::BedrockFailure;
+use super::message::{exception_name, inner_message};
 use crate::token;
 
 /// The longest reason, in characters.

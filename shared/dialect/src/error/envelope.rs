@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::BedrockFailure;
+use super::failure::BedrockFailure;
 
 /// The error inside Anthropic's envelope, `{"type":"error","error":{"type":…,"message":…}}`
 /// (<https://docs.anthropic.com/en/api/errors>).

@@ -11,7 +11,10 @@
 
 use serde::Deserialize;
 
-use super::{BedrockFailure, Cause, Reason, mentions};
+use super::cause::Cause;
+use super::classification::cause;
+use super::failure::BedrockFailure;
+use super::message::{Place, Reason, is_path_character, mentions, tokens};
 use crate::Refused;
 
 /// One part that the repaired request leaves out.
@@ -60,7 +63,7 @@ pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repai
         };
         return one(Refused::CachePoints, scope);
     }
-    if reason.cause(status, code.unwrap_or_default()) != Cause::Refused {
+    if cause(&reason, status, code.unwrap_or_default()) != Cause::Refused {
         return Vec::new();
     }
     let place = Place::of(text);
@@ -152,54 +155,6 @@ fn capability(text: &str) -> Option<Refused> {
     let path = tool_member(path).unwrap_or(path);
     let (_, name) = FIELDS.iter().find(|(spelling, _)| *spelling == path)?;
     Some(Refused::Field((*name).to_owned()))
-}
-
-/// What part of the request a text is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place<'t> {
-    /// The conversation.
-    Messages,
-    /// The input schema of a tool: any name in the text may be the client's.
-    Schema,
-    /// The field at this path.
-    Path(&'t str),
-    /// The text does not begin with a path.
-    Unnamed,
-}
-
-impl<'t> Place<'t> {
-    /// Reads a text in lower case.
-    pub(super) fn of(text: &'t str) -> Self {
-        const OF_A_SCHEMA: &[&str] = &["input_schema", "inputschema", "json schema"];
-        // AWS quotes the value first: `Value 'VALUE' at 'PATH' failed to satisfy constraint`.
-        let quoted = text
-            .rsplit_once("' at '")
-            .and_then(|(_, rest)| rest.split_once("' failed to satisfy"))
-            .map(|(path, _)| path);
-        let path = quoted.or_else(|| {
-            let (path, _) = text.split_once(": ")?;
-            let is_path = !path.is_empty() && path.chars().all(is_path_character);
-            is_path.then_some(path)
-        });
-        match path {
-            Some(path) if path == "messages" || path.starts_with("messages.") => Self::Messages,
-            Some(path) if mentions(path, OF_A_SCHEMA) => Self::Schema,
-            Some(path) => Self::Path(path),
-            None if mentions(text, OF_A_SCHEMA) => Self::Schema,
-            None => Self::Unnamed,
-        }
-    }
-}
-
-fn is_path_character(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "._".contains(c)
-}
-
-/// The words of a text that can be names: `thinking.type.enabled`, `top_k`, `anthropic-beta`.
-fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(is_path_character(c) || "$-".contains(c)))
-        .map(|token| token.trim_end_matches('.'))
-        .filter(|token| !token.is_empty())
 }
 
 fn is_beta_word(token: &str) -> bool {
@@ -392,44 +347,4 @@ fn field_in_prose(text: &str) -> Option<&'static str> {
     }
     let named = FIELDS.iter().find(|(spelling, _)| is_named(spelling));
     named.map(|&(_, name)| name)
-}
-
-/// The exact wording of Anthropic's own API for a refusal that has numbers: Claude Code computes
-/// with them. Only a text of exactly that form is taken, so that nothing else slips through.
-pub(super) fn with_numbers(cause: Cause, message: &str) -> Option<String> {
-    let message = message.to_ascii_lowercase();
-    match cause {
-        Cause::PromptTooLong => {
-            let (_, rest) = message.split_once("prompt is too long: ")?;
-            let (tokens, rest) = count(rest)?;
-            let (maximum, rest) = count(rest.strip_prefix(" tokens > ")?)?;
-            rest.strip_prefix(" maximum")?;
-            Some(format!(
-                "prompt is too long: {tokens} tokens > {maximum} maximum"
-            ))
-        }
-        Cause::ContextOverflow => {
-            let (_, rest) = message.split_once("exceed context limit: ")?;
-            let (input, rest) = count(rest)?;
-            let (output, rest) = count(rest.strip_prefix(" + ")?)?;
-            let (limit, _) = count(rest.strip_prefix(" > ")?)?;
-            Some(format!(
-                "input length and `max_tokens` exceed context limit: {input} + {output} > {limit}, \
-                 decrease input length or `max_tokens` and try again"
-            ))
-        }
-        _ => None,
-    }
-}
-
-/// The number that a text begins with, and what follows it. Token counts have less than ten digits.
-fn count(text: &str) -> Option<(u32, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, rest) = text.split_at_checked(end)?;
-    Some((
-        digits.parse().ok().filter(|count| *count < 1_000_000_000)?,
-        rest,
-    ))
 }

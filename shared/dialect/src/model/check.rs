@@ -3,7 +3,7 @@
 use domain::bedrock::BedrockModel;
 
 use super::name::{ClaudeName, Family};
-use super::{foundation_id, table};
+use super::table::{self, foundation_id};
 
 /// Why a model cannot be configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -17,6 +17,19 @@ pub enum Family {
     Other,
 }
 
+impl Family {
+    /// The family's name in model names, such as `opus`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opus => "opus",
+            Self::Sonnet => "sonnet",
+            Self::Haiku => "haiku",
+            Self::Fable => "fable",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What a model name says: `claude-opus-4-6` is family opus, version 4.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaudeName {

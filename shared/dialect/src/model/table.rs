@@ -4,151 +4,8 @@
 //! pages on Claude and inference profiles, and the public model map of `BerriAI/litellm`
 //! (`model_prices_and_context_window.json`), read in autumn 2026.
 
-use super::name::{ClaudeName, Family};
-
-/// How a model takes `thinking`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThinkingKinds {
-    /// It does not think, or it is not known whether it does: nothing is sent.
-    None,
-    /// `enabled` with a token budget.
-    Budget,
-    /// `enabled` and `adaptive`.
-    Both,
-    /// `adaptive` only; a budget is refused.
-    Adaptive,
-}
-
-/// What to send when the client asks for no thinking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThinkingOff {
-    /// Nothing: the model only thinks when it is asked to.
-    Omit,
-    /// `{"type":"disabled"}`: without it the model thinks by itself.
-    Disabled,
-    /// `{"type":"between_tools"}`: the least thinking this model has.
-    BetweenTools,
-    /// Nothing: the model always thinks, and refuses to be told otherwise.
-    AlwaysOn,
-}
-
-/// A level of `output_config.effort`, in ascending order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effort {
-    /// `low`.
-    Low,
-    /// `medium`.
-    Medium,
-    /// `high`.
-    High,
-    /// `xhigh`.
-    Xhigh,
-    /// `max`.
-    Max,
-}
-
-impl Effort {
-    /// The level of that name on the wire.
-    pub fn read(name: &str) -> Option<Self> {
-        Some(match name {
-            "low" => Self::Low,
-            "medium" => Self::Medium,
-            "high" => Self::High,
-            "xhigh" => Self::Xhigh,
-            "max" => Self::Max,
-            _ => return None,
-        })
-    }
-
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Xhigh => "xhigh",
-            Self::Max => "max",
-        }
-    }
-}
-
-/// Whether `tool_choice` may force a tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForcedTool {
-    /// Always.
-    Yes,
-    /// Only while the request asks for no thinking.
-    WithoutThinking,
-    /// Never: the model always thinks.
-    No,
-}
-
-/// What a model can take. All that the request translation knows of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent column of the table"
-)]
-pub struct Capabilities {
-    /// Most output tokens; also the limit of a thinking budget.
-    pub max_output: u64,
-    /// Context window in tokens, without betas.
-    pub context: u64,
-    /// Kinds of `thinking`.
-    pub thinking: ThinkingKinds,
-    /// How thinking is switched off.
-    pub thinking_off: ThinkingOff,
-    /// Whether earlier thinking is bound to the conversation it was made in, so that a changed
-    /// prefix is refused unless the request asks for the block to be dropped.
-    pub binds_thinking: bool,
-    /// Levels of effort, ascending; empty when the model refuses the field.
-    pub efforts: &'static [Effort],
-    /// The highest level that goes along with thinking switched off, where that is not the highest
-    /// of all: the model refuses the pair.
-    pub effort_without_thinking: Option<Effort>,
-    /// Whether `temperature`, `top_p` and `top_k` are taken.
-    pub sampling: bool,
-    /// Whether the conversation may end in an assistant message.
-    pub prefill: bool,
-    /// Whether a tool may be forced.
-    pub forced_tool: ForcedTool,
-    /// Whether cache points may carry `ttl`.
-    pub cache_ttl: bool,
-    /// Whether an output format (JSON schema) and `strict` tools are taken. Recorded refusals
-    /// (`output_config.format: Extra inputs are not permitted`, 2026): Opus 4.7, 4.8 and 5 and
-    /// Sonnet 5. For the 5.5 models and Fable no answer of AWS is recorded; the model map of
-    /// `BerriAI/litellm` says yes for some, so that false is the careful reading.
-    pub structured_output: bool,
-    /// Whether `role: system` messages inside the conversation are taken by `InvokeModel`.
-    pub native_system_role: bool,
-    /// Whether tool search (`defer_loading`, `tool_reference`) is taken by `InvokeModel`.
-    pub tool_search: bool,
-    /// Whether `tool_addition` and `tool_removal` are taken by `InvokeModel`. Anthropic's pages name
-    /// Bedrock for Opus 5; no answer of `InvokeModel` is recorded, and a refusal is repaired. No
-    /// model takes them by Converse ("doesn't support the toolRemoval field", measured in 2026-09).
-    pub tool_changes: bool,
-    /// Whether `CountTokens` works for it.
-    pub count_tokens: bool,
-    /// Betas that only some models take.
-    pub betas: Betas,
-}
-
-/// The betas whose acceptance differs between models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent column of the table"
-)]
-pub struct Betas {
-    /// `interleaved-thinking-2025-05-14`.
-    pub interleaved_thinking: bool,
-    /// `context-1m-2025-08-07`.
-    pub context_1m: bool,
-    /// `fine-grained-tool-streaming-2025-05-14`.
-    pub fine_grained_tool_streaming: bool,
-    /// `effort-2025-11-24`, which the effort field needs on this model.
-    pub effort: bool,
-}
+use super::capabilities::{Betas, Capabilities, Effort, ForcedTool, ThinkingKinds, ThinkingOff};
+use super::name::{self, ClaudeName, Family};
 
 use Effort::{High, Low, Max, Medium, Xhigh};
 use Family::{Fable, Haiku, Opus, Sonnet};
@@ -331,6 +188,28 @@ pub(super) struct Row {
     /// Geo prefixes of its inference profiles.
     pub(super) prefixes: &'static [&'static str],
     capabilities: Capabilities,
+    /// The preset `family` serves its family with this model.
+    is_current: bool,
+}
+
+impl Row {
+    /// The row of the model that the preset `family` names for its family. To move the mark to
+    /// another row changes what requests cost.
+    const fn current(self) -> Self {
+        Self {
+            is_current: true,
+            ..self
+        }
+    }
+
+    /// The model's name at Anthropic's API since version 4, such as `claude-opus-4-6`.
+    fn claude_name(&self) -> String {
+        let family = self.family.as_str();
+        match self.version {
+            (major, 0) => format!("claude-{family}-{major}"),
+            (major, minor) => format!("claude-{family}-{major}-{minor}"),
+        }
+    }
 }
 
 const US_APAC: &[&str] = &["us", "apac"];
@@ -358,6 +237,7 @@ const fn is(
         foundation,
         prefixes,
         capabilities,
+        is_current: false,
     }
 }
 
@@ -366,13 +246,16 @@ const fn is(
 /// took; AWS answers such a call with 404.
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
+    is(Haiku, (3, 5), "anthropic.claude-3-5-haiku-20241022-v1:0", US, V3_5),
+    is(Haiku, (4, 5), "anthropic.claude-haiku-4-5-20251001-v1:0", EVERYWHERE, HAIKU_4_5),
+    is(Haiku, (5, 5), "anthropic.claude-haiku-5-5", EVERYWHERE_AND_GOV, HAIKU_5_5).current(),
     is(Sonnet, (3, 5), "anthropic.claude-3-5-sonnet-20241022-v2:0", US_APAC, V3_5),
     is(Sonnet, (3, 7), "anthropic.claude-3-7-sonnet-20250219-v1:0", US_EU_APAC, V3_7),
     is(Sonnet, (4, 0), "anthropic.claude-sonnet-4-20250514-v1:0", GLOBAL_US_EU_APAC, SONNET_4),
     is(Sonnet, (4, 5), "anthropic.claude-sonnet-4-5-20250929-v1:0", WITHOUT_APAC, SONNET_4_5),
     is(Sonnet, (4, 6), "anthropic.claude-sonnet-4-6", EVERYWHERE, SONNET_4_6),
     is(Sonnet, (5, 0), "anthropic.claude-sonnet-5", EVERYWHERE_AND_GOV, SONNET_5),
-    is(Sonnet, (5, 5), "anthropic.claude-sonnet-5-5", EVERYWHERE_AND_GOV, SONNET_5_5),
+    is(Sonnet, (5, 5), "anthropic.claude-sonnet-5-5", EVERYWHERE_AND_GOV, SONNET_5_5).current(),
     is(Opus, (4, 0), "anthropic.claude-opus-4-20250514-v1:0", US, OPUS_4),
     is(Opus, (4, 1), "anthropic.claude-opus-4-1-20250805-v1:0", US_EU, OPUS_4),
     is(Opus, (4, 5), "anthropic.claude-opus-4-5-20251101-v1:0", GLOBAL_US_EU, OPUS_4_5),
@@ -380,15 +263,21 @@ pub(super) const ROWS: &[Row] = &[
     is(Opus, (4, 7), "anthropic.claude-opus-4-7", EVERYWHERE, OPUS_4_7),
     is(Opus, (4, 8), "anthropic.claude-opus-4-8", EVERYWHERE_AND_GOV, OPUS_4_8),
     is(Opus, (5, 0), "anthropic.claude-opus-5", EVERYWHERE_AND_GOV, OPUS_5),
-    is(Opus, (5, 5), "anthropic.claude-opus-5-5", EVERYWHERE_AND_GOV, OPUS_5_5),
-    is(Haiku, (3, 5), "anthropic.claude-3-5-haiku-20241022-v1:0", US, V3_5),
-    is(Haiku, (4, 5), "anthropic.claude-haiku-4-5-20251001-v1:0", EVERYWHERE, HAIKU_4_5),
-    is(Haiku, (5, 5), "anthropic.claude-haiku-5-5", EVERYWHERE_AND_GOV, HAIKU_5_5),
+    is(Opus, (5, 5), "anthropic.claude-opus-5-5", EVERYWHERE_AND_GOV, OPUS_5_5).current(),
     is(Fable, (5, 0), "anthropic.claude-fable-5", GLOBAL_US_EU_APAC_AU, FABLE_5),
     is(Fable, (5, 1), "anthropic.claude-fable-5-1", GLOBAL_US_EU_US_GOV, FABLE_5_1),
     // Only the profile `us` is public; the others are taken over from 5.1.
     is(Fable, (5, 2), "anthropic.claude-fable-5-2", GLOBAL_US_EU_US_GOV, FABLE_5_2),
 ];
+
+/// The model that the preset `family` names for each family: the family and the model's Claude name.
+/// The inference profile depends on the region.
+///
+/// Source: the Bedrock user guide's page on supported models, read in autumn 2026.
+pub fn current_models() -> impl Iterator<Item = (Family, String)> {
+    let current = ROWS.iter().filter(|row| row.is_current);
+    current.map(|row| (row.family, row.claude_name()))
+}
 
 /// The row of exactly this model.
 pub(super) fn row(name: ClaudeName) -> Option<&'static Row> {
@@ -409,4 +298,22 @@ pub(super) fn capabilities(name: ClaudeName) -> &'static Capabilities {
         .rev()
         .find(|row| row.family == family && row.version <= name.version)
         .map_or(&UNKNOWN, |row| &row.capabilities)
+}
+
+/// The foundation model id in or behind a name: what is left of a Bedrock id without geo prefix and
+/// ARN, or the table's id of a Claude name. A name newer than the table follows the form all
+/// models have since Sonnet 4.6: `anthropic.` and the name. None when it is neither.
+pub fn foundation_id(name: &str) -> Option<String> {
+    if let Some(at) = name.find("anthropic.claude-") {
+        return name.get(at..).map(str::to_owned);
+    }
+    if name.starts_with("arn:") {
+        return None;
+    }
+    let plain = name::normalise(name);
+    let read = ClaudeName::read(&plain)?;
+    Some(match row(read) {
+        Some(row) => row.foundation.to_owned(),
+        None => format!("anthropic.{}", name::undated(&plain)),
+    })
 }

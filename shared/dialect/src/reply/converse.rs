@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::citation::WireCitation;
-use super::{
-    BrokenReply, Citation, ConverseUsage, RawObject, Reply, SAFEGUARDS_UNAVAILABLE,
-    SafeguardResult, Stop, WireUsage,
-};
+use super::citation::{Citation, WireCitation};
+use super::message::{BrokenReply, Reply};
+use super::raw_object::RawObject;
+use super::safeguards::{SAFEGUARDS_UNAVAILABLE, SafeguardResult};
+use super::stop_reason::Stop;
+use super::usage::{ConverseUsage, WireUsage};
 use crate::sse::write_json;
 use crate::{Losses, ReplyContext};
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::BrokenReply;
+use super::message::BrokenReply;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -2,7 +2,10 @@
 
 use serde_json::value::RawValue;
 
-use super::{BrokenReply, InvokeUsage, RawObject, Reply, SAFEGUARDS_UNAVAILABLE, to_raw};
+use super::message::{BrokenReply, Reply};
+use super::raw_object::{RawObject, to_raw};
+use super::safeguards::SAFEGUARDS_UNAVAILABLE;
+use super::usage::InvokeUsage;
 use crate::error::AnthropicError;
 use crate::sse::write_json;
 use crate::{Losses, ReplyContext};

@@ -6,13 +6,13 @@ use domain::usage::TokenUsage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Fault, StreamEnd};
-use crate::error::{AnthropicError, BedrockError, BedrockFailure, classify};
+use super::failure::{Fault, StreamEnd, StreamErrors};
+use crate::error::{AnthropicError, BedrockError, BedrockFailure};
 use crate::reply::{
     INVOCATION_METRICS, InvokeUsage, RawObject, SAFEGUARDS_UNAVAILABLE, to_raw,
     with_known_tool_name,
 };
-use crate::sse::{PING, error_event, write_json, write_raw_event};
+use crate::sse::{PING, write_json, write_raw_event};
 use crate::{Losses, ReplyContext};
 
 /// Translates one `InvokeModelWithResponseStream` answer, chunk by chunk. A chunk's bytes are one
@@ -40,8 +40,8 @@ use crate::{Losses, ReplyContext};
 /// block) makes clients stop reading, so it ends the stream with an error that they can resume from.
 #[derive(Debug)]
 pub struct InvokeTranslator {
-    request_id: String,
     context: ReplyContext,
+    errors: StreamErrors,
     state: State,
     next_index: u64,
     /// The index of the block that is open.
@@ -53,7 +53,6 @@ pub struct InvokeTranslator {
     stop_reason: Option<String>,
     usage: TokenUsage,
     losses: Losses,
-    fault: Option<Fault>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +89,8 @@ impl InvokeTranslator {
     /// A translator for one answer. `request_id` stands in an error event.
     pub fn new(request_id: impl Into<String>, context: ReplyContext) -> Self {
         Self {
-            request_id: request_id.into(),
             context,
+            errors: StreamErrors::new(request_id),
             state: State::Waiting,
             next_index: 0,
             open: None,
@@ -100,7 +99,6 @@ impl InvokeTranslator {
             stop_reason: None,
             usage: TokenUsage::default(),
             losses: Losses::default(),
-            fault: None,
         }
     }
 
@@ -138,27 +136,21 @@ impl InvokeTranslator {
     /// Takes an exception in the stream, a lost connection or a time-out.
     pub fn fail(&mut self, error: &BedrockError, out: &mut Vec<u8>) {
         if self.end().is_none() {
-            error_event(
-                out,
-                error.stream_error_type(),
-                &error.message,
-                &self.request_id,
-            );
+            self.errors.write(error, out);
             self.state = State::Failed;
         }
     }
 
-    /// Ends the stream for a reason that the translation itself found.
     fn fail_with(&mut self, fault: Fault, out: &mut Vec<u8>) {
-        self.fail(&classify(&fault.as_failure()), out);
-        if self.end() == Some(StreamEnd::Failed) {
-            self.fault.get_or_insert(fault);
+        self.fail(&fault.error(), out);
+        if self.state == State::Failed {
+            self.errors.keep(fault);
         }
     }
 
     /// Why the stream failed, when neither an exception nor the connection did it.
     pub fn failure(&self) -> Option<BedrockFailure<'_>> {
-        self.fault.as_ref().map(Fault::as_failure)
+        self.errors.failure()
     }
 
     /// How the stream ended, once it has. Nothing is written afterwards.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{BlockDelta, BlockStart};
+use super::event::{BlockDelta, BlockStart};
 
 /// One event of a content block.
 #[derive(Debug)]

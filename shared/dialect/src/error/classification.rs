@@ -1,0 +1,239 @@
+//! The cause of a failure, by the exception's name, the HTTP status and the wording.
+
+use super::cause::{Cause, SetupStep};
+use super::message::{Place, Reason, exception_name, mentions};
+
+/// The cause: by the exception's name, else by the status. Where these say no more than that the
+/// request is at fault, Anthropic's type decides.
+pub(super) fn cause(reason: &Reason, status: Option<u16>, code: &str) -> Cause {
+    let text = reason.text.as_str();
+    let of_aws = by_name(code, text).or_else(|| status.map(|status| by_status(status, text)));
+    let of_anthropic = reason
+        .error_type
+        .as_deref()
+        .and_then(|error_type| by_name(error_type, text));
+    match of_aws {
+        Some(Cause::Refused) | None => of_anthropic.or(of_aws).unwrap_or(Cause::ServiceError),
+        Some(cause) => cause,
+    }
+}
+
+/// The cause by the name of AWS's exception or Anthropic's error type, if it is a known one.
+fn by_name(name: &str, text: &str) -> Option<Cause> {
+    let name = exception_name(name).trim().to_ascii_lowercase();
+    Some(match name.as_str() {
+        "throttlingexception"
+        | "toomanyrequestsexception"
+        | "throttledexception"
+        | "rate_limit_error" => throttle(text),
+        "servicequotaexceededexception" | "limitexceededexception" => Cause::ServiceQuota,
+        "modelnotreadyexception" => Cause::ModelNotReady,
+        "serviceunavailableexception"
+        | "internalserverexception"
+        | "modelerrorexception"
+        | "modelstreamerrorexception"
+        | "api_error"
+        | "overloaded_error" => Cause::ServiceError,
+        "modeltimeoutexception" | "timeout_error" => Cause::TimedOut,
+        "expiredtokenexception" => Cause::KeyExpired,
+        "unrecognizedclientexception"
+        | "invalidsignatureexception"
+        | "incompletesignatureexception"
+        | "missingauthenticationtokenexception"
+        | "invalidclienttokenid"
+        | "authentication_error" => key_trouble(text),
+        "accessdeniedexception" | "notauthorizedexception" | "permission_error" => {
+            access_trouble(text)
+        }
+        "billing_error" => Cause::AccountSetup(SetupStep::Payment),
+        "resourcenotfoundexception" | "not_found_error" => model_trouble(text),
+        "request_too_large" => Cause::BodyTooLarge,
+        "validationexception" | "invalid_request_error" => validation(text),
+        _ => return None,
+    })
+}
+
+fn by_status(status: u16, text: &str) -> Cause {
+    match status {
+        401 => key_trouble(text),
+        403 => access_trouble(text),
+        404 => model_trouble(text),
+        408 => Cause::TimedOut,
+        413 => Cause::BodyTooLarge,
+        // 424 is a model's error passed on.
+        424 => Cause::ServiceError,
+        429 => throttle(text),
+        400..=499 => validation(text),
+        _ => Cause::ServiceError,
+    }
+}
+
+fn throttle(text: &str) -> Cause {
+    if mentions(text, &["per day", "daily"]) {
+        Cause::DailyQuota
+    } else {
+        Cause::Throttled
+    }
+}
+
+fn key_trouble(text: &str) -> Cause {
+    if mentions(text, &["expired"]) {
+        Cause::KeyExpired
+    } else {
+        Cause::KeyInvalid
+    }
+}
+
+/// The step of the AWS account's set-up that a text says is missing. AWS gives these texts as 400, 403
+/// or 404.
+fn missing_setup_step(text: &str) -> Option<SetupStep> {
+    const STEPS: &[(&[&str], SetupStep)] = &[
+        (
+            &[
+                "use case details have not been submitted",
+                "use-case form",
+                "use case details form",
+            ],
+            SetupStep::UseCaseForm,
+        ),
+        (&["data retention mode"], SetupStep::DataRetention),
+        (
+            &["aws-marketplace:", "aws marketplace actions"],
+            SetupStep::Marketplace,
+        ),
+        (&["invalid_payment_instrument"], SetupStep::Payment),
+        (
+            &["is not available for this account"],
+            SetupStep::ModelOffer,
+        ),
+    ];
+    if text.trim_end_matches('.') == "operation not allowed" {
+        return Some(SetupStep::Verification);
+    }
+    // Such texts name no place in the request; one that does may quote it.
+    if Place::of(text) != Place::Unnamed {
+        return None;
+    }
+    let found = STEPS.iter().find(|(words, _)| mentions(text, words));
+    found.map(|&(_, step)| step)
+}
+
+/// AWS says `AccessDeniedException` for a bad key, and for a good key without rights.
+fn access_trouble(text: &str) -> Cause {
+    const OF_THE_KEY: &[&str] = &[
+        "authentication failed",
+        "api key",
+        "security token",
+        "bearer token",
+        "expired",
+    ];
+    const OF_ITS_RIGHTS: &[&str] = &["not authorized to perform", "access to the model"];
+    if let Some(step) = missing_setup_step(text) {
+        Cause::AccountSetup(step)
+    } else if mentions(text, RETIRED) {
+        Cause::ModelUnavailable
+    } else if mentions(text, OF_THE_KEY) && !mentions(text, OF_ITS_RIGHTS) {
+        key_trouble(text)
+    } else {
+        Cause::AccessDenied
+    }
+}
+
+/// AWS says `ResourceNotFoundException` for a model that is not there, and for an account that may not
+/// use it yet.
+fn model_trouble(text: &str) -> Cause {
+    missing_setup_step(text).map_or(Cause::ModelUnavailable, Cause::AccountSetup)
+}
+
+/// A model at the end of its life.
+const RETIRED: &[&str] = &["end of its life", "marked by provider as legacy"];
+
+fn validation(text: &str) -> Cause {
+    const MODEL: &[&str] = &[
+        "model identifier is invalid",
+        "on-demand throughput isn",
+        "model is not supported in this region",
+        "access to this model has been",
+    ];
+    const TOO_LONG: &[&str] = &[
+        "input is too long",
+        "prompt is too long",
+        "too many input tokens",
+        "maximum context length",
+    ];
+    const IMAGE: &[&str] = &[
+        "image exceeds",
+        "image dimensions",
+        "could not process image",
+        "too many images",
+        "image/",
+        "image format",
+        "image size",
+    ];
+    const DOCUMENT: &[&str] = &[
+        "pdf",
+        "document size",
+        "too many documents",
+        "document exceeds",
+    ];
+    if let Some(step) = missing_setup_step(text) {
+        Cause::AccountSetup(step)
+    } else if mentions(text, MODEL) || mentions(text, RETIRED) {
+        Cause::ModelUnavailable
+    } else if mentions(text, &["exceed context limit"]) {
+        Cause::ContextOverflow
+    } else if mentions(text, TOO_LONG) {
+        Cause::PromptTooLong
+    } else if mentions(text, IMAGE) {
+        Cause::Image
+    } else if mentions(text, DOCUMENT) {
+        Cause::Document
+    } else if mentions(
+        text,
+        &["request body is too large", "request entity too large"],
+    ) {
+        Cause::BodyTooLarge
+    } else {
+        Cause::Refused
+    }
+}
+
+/// The exact wording of Anthropic's own API for a refusal that has numbers: Claude Code computes
+/// with them. Only a text of exactly that form is taken, so that nothing else slips through.
+pub(super) fn with_numbers(cause: Cause, message: &str) -> Option<String> {
+    let message = message.to_ascii_lowercase();
+    match cause {
+        Cause::PromptTooLong => {
+            let (_, rest) = message.split_once("prompt is too long: ")?;
+            let (tokens, rest) = count(rest)?;
+            let (maximum, rest) = count(rest.strip_prefix(" tokens > ")?)?;
+            rest.strip_prefix(" maximum")?;
+            Some(format!(
+                "prompt is too long: {tokens} tokens > {maximum} maximum"
+            ))
+        }
+        Cause::ContextOverflow => {
+            let (_, rest) = message.split_once("exceed context limit: ")?;
+            let (input, rest) = count(rest)?;
+            let (output, rest) = count(rest.strip_prefix(" + ")?)?;
+            let (limit, _) = count(rest.strip_prefix(" > ")?)?;
+            Some(format!(
+                "input length and `max_tokens` exceed context limit: {input} + {output} > {limit}, \
+                 decrease input length or `max_tokens` and try again"
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// The number that a text begins with, and what follows it. Token counts have less than ten digits.
+fn count(text: &str) -> Option<(u32, &str)> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(end)?;
+    Some((
+        digits.parse().ok().filter(|count| *count < 1_000_000_000)?,
+        rest,
+    ))
+}

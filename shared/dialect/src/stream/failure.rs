@@ -1,0 +1,75 @@
+//! How a stream ends for the client, and the error event of one that failed.
+
+use crate::error::{AnthropicError, BedrockError, BedrockFailure, classify};
+use crate::sse::error_event;
+
+/// How a stream ended for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// With `message_stop`.
+    Complete,
+    /// With `error`.
+    Failed,
+}
+
+/// Why a translator ended its stream with an error by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Bedrock's stream ended before its last event.
+    Cut,
+    /// An event that is not readable, or not allowed where it came.
+    Unreadable,
+    /// The model's output was malformed.
+    MalformedOutput,
+    /// Anthropic's error envelope as an event.
+    Error(AnthropicError),
+}
+
+impl Fault {
+    /// The error that the client gets for this fault.
+    pub(super) fn error(&self) -> BedrockError {
+        classify(&self.as_failure())
+    }
+
+    fn as_failure(&self) -> BedrockFailure<'_> {
+        match self {
+            Self::Cut => BedrockFailure::Cut,
+            Self::Unreadable => BedrockFailure::Unreadable,
+            Self::MalformedOutput => BedrockFailure::MalformedOutput,
+            Self::Error(error) => error.as_failure(),
+        }
+    }
+}
+
+/// The `error` event of one stream, and the fault that the translator itself found.
+#[derive(Debug)]
+pub(super) struct StreamErrors {
+    /// Stands in the error event.
+    request_id: String,
+    fault: Option<Fault>,
+}
+
+impl StreamErrors {
+    pub(super) fn new(request_id: impl Into<String>) -> Self {
+        Self {
+            request_id: request_id.into(),
+            fault: None,
+        }
+    }
+
+    /// Writes the `error` event of a failure.
+    pub(super) fn write(&self, error: &BedrockError, out: &mut Vec<u8>) {
+        let kind = error.stream_error_type();
+        error_event(out, kind, &error.message, &self.request_id);
+    }
+
+    /// Keeps the first fault that the translator found.
+    pub(super) fn keep(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+    }
+
+    /// The failure that the kept fault is.
+    pub(super) fn failure(&self) -> Option<BedrockFailure<'_>> {
+        self.fault.as_ref().map(Fault::as_failure)
+    }
+}
