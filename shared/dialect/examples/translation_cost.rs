@@ -176,13 +176,8 @@ fn translation(body: &[u8], dialect: Dialect) -> Result<Translated, Refusal> {
     let betas = "tool-search-tool-2025-10-19";
     let request = MessagesRequest::parse(body, std::iter::once(betas))?;
     let target = resolve(request.model(), &BedrockSettings::default());
-    translate(
-        &request,
-        &target,
-        dialect,
-        &Learned::default(),
-        &RequestLabels::default(),
-    )
+    let (learned, labels) = (Learned::default(), RequestLabels::default());
+    translate(&request, &target, dialect, &learned, &labels)
 }
 
 /// Items with a comma between them, of so many bytes together.

@@ -70,11 +70,7 @@ impl OpeningWatch {
                 return;
             }
             opened = match event.name {
-                "content_block_start"
-                | "content_block_delta"
-                | "content_block_stop"
-                | "message_delta"
-                | "message_stop" => Some(Opened::Content),
+                name if is_content(name) => Some(Opened::Content),
                 "error" => Some(Opened::Error(event.data.unwrap_or_default().to_vec())),
                 _ => None,
             };

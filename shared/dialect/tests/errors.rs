@@ -1,10 +1,14 @@
 //! Bedrock's failures as the client is told them, row by row.
 
+mod validation_error;
+
 use dialect::error::{
     AnthropicError, BedrockError, BedrockFailure, Cause, Class, SetupStep, classify,
 };
 use dialect::reply::BrokenReply;
 use insta::assert_snapshot;
+
+use validation_error::validation_error;
 
 fn answered<'a>(status: u16, code: &'a str, message: &'a str) -> BedrockFailure<'a> {
     let code = (!code.is_empty()).then_some(code);
@@ -366,9 +370,7 @@ fn final_failure_is_a_status_and_type_to_which_claude_code_adds_no_advice() {
 
 #[test]
 fn a_conversation_that_became_too_long_is_told_so_inside_a_stream_too() {
-    let error = classify(&BedrockFailure::validation(
-        "Input is too long for requested model.",
-    ));
+    let error = classify(&validation_error("Input is too long for requested model."));
     assert_eq!(error.stream_error_type(), "invalid_request_error");
 }
 
@@ -391,7 +393,7 @@ fn the_upstreams_retry_after_is_passed_on_where_waiting_helps() {
 
 #[test]
 fn claude_code_gets_the_wordings_it_recovers_from() {
-    let told = |message| classify(&BedrockFailure::validation(message)).message;
+    let told = |message| classify(&validation_error(message)).message;
     for (bedrock, ours) in [
         (
             "Input is too long for requested model.",

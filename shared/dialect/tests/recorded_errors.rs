@@ -5,7 +5,11 @@
     reason = "a test ends where its expectation does; clippy.toml exempts test functions only"
 )]
 
+mod validation_error;
+
 use dialect::error::{BedrockError, BedrockFailure, Cause, FailureDetail, SetupStep, classify};
+
+use validation_error::validation_error;
 
 struct Row {
     status: Option<u16>,
@@ -376,7 +380,7 @@ fn each_recorded_error_has_its_cause_class_status_and_sentence() {
 }
 
 fn logged(message: &str) -> String {
-    match FailureDetail::of(&BedrockFailure::validation(message)).reason {
+    match FailureDetail::of(&validation_error(message)).reason {
         Some(reason) => reason,
         None => panic!("no reason for {message}"),
     }

@@ -1,8 +1,12 @@
 //! What one repair leaves out, and which other requests leave it out too.
 
+mod validation_error;
+
 use dialect::Refused;
 use dialect::error::{AnthropicError, BedrockFailure, Repair, Scope, repairs, sent_betas};
 use proptest::prelude::*;
+
+use validation_error::validation_error;
 
 /// The betas of the refused request.
 const SENT: [&str; 2] = ["context-management-2025-06-27", "effort-2025-11-24"];
@@ -12,7 +16,7 @@ fn repairs_of(failure: &BedrockFailure<'_>) -> Vec<Repair> {
 }
 
 fn of_message(message: &str) -> Vec<Repair> {
-    repairs_of(&BedrockFailure::validation(message))
+    repairs_of(&validation_error(message))
 }
 
 fn field(name: &str) -> Vec<Refused> {
@@ -128,7 +132,7 @@ fn a_beta_that_was_sent_and_refused_applies_to_the_account() {
 
 #[test]
 fn a_beta_of_a_request_whose_betas_are_unknown_applies_to_it_only() {
-    let failure = BedrockFailure::validation("invalid beta flag");
+    let failure = validation_error("invalid beta flag");
     let all = Repair {
         part: Refused::Field("anthropic_beta".to_owned()),
         scope: Scope::Request,
@@ -292,9 +296,9 @@ fn what_claude_code_repairs_itself_and_what_no_omission_helps_is_not_repaired() 
         retry_after_s: None,
     };
     for failure in [
-        BedrockFailure::validation("prompt is too long: 215000 tokens > 200000 maximum"),
-        BedrockFailure::validation("image exceeds 5 MB maximum; cache_control"),
-        BedrockFailure::validation("data retention mode 'default' is not available for this model"),
+        validation_error("prompt is too long: 215000 tokens > 200000 maximum"),
+        validation_error("image exceeds 5 MB maximum; cache_control"),
+        validation_error("data retention mode 'default' is not available for this model"),
         answered(429, "ThrottlingException", "temperature"),
         answered(403, "AccessDeniedException", "thinking"),
         answered(500, "InternalServerException", "thinking"),

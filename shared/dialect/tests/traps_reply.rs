@@ -12,11 +12,15 @@
 #[path = "stream/notation.rs"]
 mod notation;
 
+mod validation_error;
+
 use dialect::Refused;
 use dialect::error::{BedrockFailure, Cause, classify, repairs};
 use dialect::reply::{converse_reply, invoke_reply};
 use dialect::stream::{ConverseEvent, InvokeTranslator, StreamEnd, StreamTranslator};
 use notation::{context, render, run, translate};
+
+use validation_error::validation_error;
 
 /// Typed SDK answers keep tool inputs in hash maps (measured with aws-sdk-bedrockruntime 1.153).
 #[test]
@@ -200,7 +204,7 @@ fn error_types_are_anthropics_own() {
 fn the_error_message_is_a_sentence_and_not_an_object() {
     let upstream =
         r#"The model returned the following errors: {"type":"error","error":{"message":"x"}}"#;
-    let error = classify(&BedrockFailure::validation(upstream));
+    let error = classify(&validation_error(upstream));
     assert!(!error.message.contains('{'));
     let body: serde_json::Value = serde_json::from_slice(&error.body("req_1")).unwrap();
     assert!(body["error"]["message"].is_string());
@@ -311,7 +315,7 @@ fn no_status_that_claude_code_misreads_reaches_it() {
 /// say which.
 #[test]
 fn an_unnamed_beta_takes_all_sent_betas_with_it() {
-    let failure = BedrockFailure::validation("invalid beta flag");
+    let failure = validation_error("invalid beta flag");
     let sent = [
         "context-1m-2025-08-07".to_owned(),
         "new-2026-01-01".to_owned(),

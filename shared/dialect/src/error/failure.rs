@@ -27,15 +27,3 @@ pub enum BedrockFailure<'a> {
     /// A whole answer with the stop reason `malformed_model_output` or `malformed_tool_use`.
     MalformedOutput,
 }
-
-impl<'a> BedrockFailure<'a> {
-    /// An error answer of which only the message is at hand; for tests of wordings.
-    pub fn validation(message: &'a str) -> Self {
-        Self::Answered {
-            status: Some(400),
-            code: Some("ValidationException"),
-            message: Some(message),
-            retry_after_s: None,
-        }
-    }
-}

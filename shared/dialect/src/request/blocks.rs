@@ -9,7 +9,7 @@ use super::anthropic::{
 use super::cache::{self, Marked};
 use super::json::{Fault, Object};
 use super::names::{self, Names};
-use super::parts::{Paper, PaperContent, Part};
+use super::parts::{Paper, PaperContent, Part, ToolResult};
 use super::server;
 use super::terms::{Terms, Wire};
 use crate::{Losses, Refused, token};
@@ -334,11 +334,11 @@ impl<'r> Reader<'r, '_> {
         if parts.is_empty() {
             parts.push(Part::text("(empty)"));
         }
-        self.push(Part::ToolResult {
+        self.push(Part::ToolResult(ToolResult {
             id: names::call_id(id),
             parts,
             is_error,
-        });
+        }));
         cache::mark(&mut self.parts, cache, self.losses);
         Ok(())
     }

@@ -161,14 +161,12 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
             name,
             input: *input,
         }),
-        Part::ToolResult {
-            id,
-            parts,
-            is_error,
-        } => Block::ToolResult(ToolResult {
-            tool_use_id: id,
-            content: parts.iter().filter_map(block).collect(),
-            status: is_error.map(|is_error| if is_error { "error" } else { "success" }),
+        Part::ToolResult(result) => Block::ToolResult(ToolResult {
+            tool_use_id: &result.id,
+            content: result.parts.iter().filter_map(block).collect(),
+            status: result
+                .is_error
+                .map(|is_error| if is_error { "error" } else { "success" }),
         }),
         Part::Thinking { text, signature } => {
             Block::ReasoningContent(Reasoning::ReasoningText { text, signature })

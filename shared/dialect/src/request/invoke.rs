@@ -163,14 +163,14 @@ fn part<'b>(part: &'b Part<'_>, cache: Option<Ttl>) -> Block<'b> {
             name,
             input: *input,
         },
-        Part::ToolResult {
-            id,
-            parts,
-            is_error,
-        } => OwnKind::ToolResult {
-            tool_use_id: id,
-            content: parts.iter().map(|inner| self::part(inner, None)).collect(),
-            is_error: *is_error,
+        Part::ToolResult(result) => OwnKind::ToolResult {
+            tool_use_id: &result.id,
+            content: result
+                .parts
+                .iter()
+                .map(|inner| self::part(inner, None))
+                .collect(),
+            is_error: result.is_error,
         },
         Part::Thinking { text, signature } => OwnKind::Thinking {
             thinking: text,

@@ -25,11 +25,7 @@ pub(super) enum Part<'r> {
         name: Cow<'r, str>,
         input: ToolInput<'r>,
     },
-    ToolResult {
-        id: Cow<'r, str>,
-        parts: Vec<Part<'r>>,
-        is_error: Option<bool>,
-    },
+    ToolResult(ToolResult<'r>),
     Thinking {
         text: &'r str,
         signature: &'r str,
@@ -45,6 +41,15 @@ pub(super) enum Part<'r> {
     },
     /// A block that only `InvokeModel` takes, as it came, without `cache_control`.
     Native(Object<'r>),
+}
+
+/// The result of a tool call.
+#[derive(Clone, Debug)]
+pub(super) struct ToolResult<'r> {
+    /// The id of the call.
+    pub(super) id: Cow<'r, str>,
+    pub(super) parts: Vec<Part<'r>>,
+    pub(super) is_error: Option<bool>,
 }
 
 /// A document.

@@ -12,7 +12,7 @@ use super::blocks::{Place, Reader};
 use super::cache::Marked;
 use super::json::Fault;
 use super::names::Names;
-use super::parts::Part;
+use super::parts::{Part, ToolResult};
 use super::terms::{Purpose, Terms, Wire};
 use crate::{Losses, Refused};
 
@@ -166,8 +166,8 @@ fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<
                 let (mut results, mut rest) = (Vec::new(), Vec::new());
                 for part in turn.parts {
                     match &part.item {
-                        Part::ToolResult { id, .. } if open.remove(id) => results.push(part),
-                        Part::ToolResult { .. } => rest.extend(orphan(part, losses)),
+                        Part::ToolResult(result) if open.remove(&result.id) => results.push(part),
+                        Part::ToolResult(_) => rest.extend(orphan(part, losses)),
                         _ => rest.push(part),
                     }
                 }
@@ -205,11 +205,11 @@ fn missing<'r>(
     }
     std::mem::take(open).into_ids().map(|id| {
         let parts = vec![Part::text("Tool result missing.")];
-        Part::ToolResult {
+        Part::ToolResult(ToolResult {
             id,
             parts,
             is_error: Some(true),
-        }
+        })
         .into()
     })
 }
@@ -217,7 +217,7 @@ fn missing<'r>(
 /// A result without its call, as what the user says.
 fn orphan<'r>(result: Marked<Part<'r>>, losses: &mut Losses) -> Vec<Marked<Part<'r>>> {
     losses.add("tool_result:orphan");
-    let Part::ToolResult { parts, .. } = result.item else {
+    let Part::ToolResult(ToolResult { parts, .. }) = result.item else {
         return Vec::new();
     };
     let mut told: Vec<Marked<Part<'r>>> =
@@ -303,7 +303,7 @@ fn name_documents(turns: &mut [Turn<'_>]) {
     };
     for part in turns.iter_mut().flat_map(|turn| &mut turn.parts) {
         match &mut part.item {
-            Part::ToolResult { parts, .. } => parts.iter_mut().for_each(&mut name),
+            Part::ToolResult(result) => result.parts.iter_mut().for_each(&mut name),
             other => name(other),
         }
     }
@@ -318,7 +318,7 @@ pub(super) fn document_titles(turns: &[Turn<'_>]) -> Vec<Option<String>> {
     let parts = turns.iter().flat_map(|turn| &turn.parts);
     parts
         .flat_map(|part| match &part.item {
-            Part::ToolResult { parts, .. } => parts.iter().filter_map(title).collect(),
+            Part::ToolResult(result) => result.parts.iter().filter_map(title).collect(),
             other => title(other).into_iter().collect::<Vec<_>>(),
         })
         .collect()
@@ -330,7 +330,7 @@ pub(super) fn loop_opens_without_thinking(turns: &[Turn<'_>]) -> bool {
     let answers = |turn: &&Turn<'_>| {
         turn.parts
             .iter()
-            .any(|part| matches!(part.item, Part::ToolResult { .. }))
+            .any(|part| matches!(part.item, Part::ToolResult(_)))
     };
     let mut spoken = turns
         .iter()

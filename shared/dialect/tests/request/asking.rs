@@ -58,6 +58,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) dialect: Dialect,
     pub(crate) betas: &'a str,
     pub(crate) learned: Learned,
+    pub(crate) labels: RequestLabels,
 }
 
 impl Default for Ask<'_> {
@@ -67,6 +68,7 @@ impl Default for Ask<'_> {
             dialect: Dialect::Converse,
             betas: "",
             learned: Learned::default(),
+            labels: RequestLabels::default(),
         }
     }
 }
@@ -74,13 +76,12 @@ impl Default for Ask<'_> {
 impl Ask<'_> {
     pub(crate) fn text(&self, body: &str) -> Result<Translated, Refusal> {
         let request = MessagesRequest::parse(body.as_bytes(), std::iter::once(self.betas))?;
-        let labels = RequestLabels::default();
         let translated = translate(
             &request,
             &target(self.model),
             self.dialect,
             &self.learned,
-            &labels,
+            &self.labels,
         )?;
         keep_for_judges(&translated);
         Ok(translated)

@@ -15,6 +15,7 @@ fn after(refused: Refused, model: &str, dialect: Dialect, body: &Value) -> (Valu
         dialect,
         betas,
         learned,
+        ..Ask::default()
     };
     (ask.body(body), ask.losses(body))
 }

@@ -7,7 +7,7 @@ use domain::bedrock::Dialect;
 use serde_json::{Value, json};
 
 use crate::asking::{
-    Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, converse, converse_for, keep_for_judges, messages, read,
+    Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, converse, converse_for, keep_for_judges, messages,
     request, target, turns,
 };
 
@@ -398,20 +398,12 @@ fn betas_that_bedrock_does_not_know_never_reach_it() {
 
 #[test]
 fn the_clients_user_id_never_becomes_metadata() {
-    let body = request(json!({"metadata": {"user_id": r#"{"device_id":"d","session_id":"s"}"#}}))
-        .to_string();
-    let request = MessagesRequest::parse(body.as_bytes(), std::iter::empty()).unwrap();
-    let labels = RequestLabels::new("ada {lovelace}", &"r".repeat(300));
-    let sent = translate(
-        &request,
-        &target(SONNET_4_5),
-        Dialect::Converse,
-        &Learned::default(),
-        &labels,
-    )
-    .unwrap();
-    keep_for_judges(&sent);
-    let sent = read(&sent);
+    let user_id = r#"{"device_id":"d","session_id":"s"}"#;
+    let ask = Ask {
+        labels: RequestLabels::new("ada {lovelace}", &"r".repeat(300)),
+        ..Ask::default()
+    };
+    let sent = ask.body(&request(json!({"metadata": {"user_id": user_id}})));
     assert!(!sent.to_string().contains("device_id"));
     assert_eq!(sent["requestMetadata"]["spillway_user"], "ada _lovelace_");
     assert_eq!(
