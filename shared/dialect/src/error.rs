@@ -17,7 +17,7 @@ mod message;
 mod repair;
 
 use crate::sse::error_body;
-use message::Reason;
+use message::ErrorText;
 
 pub use cause::{Cause, Class, SetupStep};
 pub use detail::FailureDetail;
@@ -118,8 +118,12 @@ pub fn classify(failure: &BedrockFailure<'_>) -> BedrockError {
         BedrockFailure::Unreadable => return Cause::Unreadable.into(),
         BedrockFailure::MalformedOutput => return Cause::MalformedOutput.into(),
     };
-    let mut error = BedrockError::from(classification::cause(&Reason::read(message), status, code));
-    if let Some(exact) = classification::with_numbers(error.cause, message) {
+    let mut error = BedrockError::from(classification::cause(
+        &ErrorText::read(message),
+        status,
+        code,
+    ));
+    if let Some(exact) = classification::message_with_numbers(error.cause, message) {
         error.message = exact;
     }
     error.retry_after_s = match error.should_retry() {

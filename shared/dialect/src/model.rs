@@ -68,18 +68,20 @@ pub fn resolve(requested: &str, settings: &BedrockSettings) -> Target {
         name::matches(&pattern, &name) || name::matches(&pattern, name::undated(&name))
     });
     let target = match rule {
-        Some(rule) => serve(&rule.serve, &settings.region),
-        None if name::is_bedrock_id(&name) => serve(&BedrockModel::named(name), &settings.region),
+        Some(rule) => target_for_model(&rule.serve, &settings.region),
+        None if name::is_bedrock_id(&name) => {
+            target_for_model(&BedrockModel::named(name), &settings.region)
+        }
         None => match settings.preset.and_then(|preset| current(preset, &name)) {
-            Some(model) => serve(&model, &settings.region),
-            None => serve(&settings.models.default, &settings.region),
+            Some(model) => target_for_model(&model, &settings.region),
+            None => target_for_model(&settings.models.default, &settings.region),
         },
     };
     let target = target.unwrap_or_else(|| Target {
         warning: Some(TargetWarning::NotOffered),
         // A default that is itself a name without a profile leaves only the product's default.
-        ..serve(&settings.models.default, &settings.region)
-            .unwrap_or_else(|| known(DEFAULT_MODEL_ID.to_owned(), None))
+        ..target_for_model(&settings.models.default, &settings.region)
+            .unwrap_or_else(|| target_with_id(DEFAULT_MODEL_ID.to_owned(), None))
     });
     Target {
         long_context,
@@ -115,7 +117,7 @@ pub fn bedrock_id(claude_name: &str, region: &str) -> Option<String> {
         _ if region.starts_with("ap-") => "apac",
         _ => "global",
     };
-    let prefix = match table::row(name) {
+    let prefix = match table::find_row(name) {
         Some(row) => ["global", geo]
             .into_iter()
             .rfind(|prefix| row.prefixes.contains(prefix))?,
@@ -126,21 +128,21 @@ pub fn bedrock_id(claude_name: &str, region: &str) -> Option<String> {
 }
 
 /// The target of a configured model; None when it is a plain Claude name without a profile here.
-fn serve(model: &BedrockModel, region: &str) -> Option<Target> {
+fn target_for_model(model: &BedrockModel, region: &str) -> Option<Target> {
     let plain_claude = model.id.to_ascii_lowercase().starts_with("claude-");
     let id = if plain_claude {
         bedrock_id(&model.id, region)?
     } else {
         model.id.clone()
     };
-    Some(known(id, model.base_model.as_deref()))
+    Some(target_with_id(id, model.base_model.as_deref()))
 }
 
-fn known(model_id: String, base_model: Option<&str>) -> Target {
+fn target_with_id(model_id: String, base_model: Option<&str>) -> Target {
     let named = base_model.unwrap_or(&model_id);
     let name = ClaudeName::read(named);
     let warning = match name {
-        Some(name) if table::row(name).is_some() => None,
+        Some(name) if table::find_row(name).is_some() => None,
         Some(name) if *table::capabilities(name) == table::UNKNOWN => Some(TargetWarning::OldModel),
         Some(_) => Some(TargetWarning::NewModel),
         None if base_model.is_none() && model_id.starts_with("arn:") => {

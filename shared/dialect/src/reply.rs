@@ -23,8 +23,8 @@ pub use usage::{CacheDetail, ConverseUsage};
 
 pub(crate) use citation::WireCitation;
 pub(crate) use converse::stop_sequence;
-pub(crate) use invoke::{INVOCATION_METRICS, with_known_tool_name};
+pub(crate) use invoke::{INVOCATION_METRICS, restore_tool_name};
 pub(crate) use raw_object::{RawObject, to_raw};
 pub(crate) use safeguards::{SAFEGUARDS_UNAVAILABLE, SafeguardResult};
-pub(crate) use stop_reason::Stop;
+pub(crate) use stop_reason::StopReason;
 pub(crate) use usage::{InvokeUsage, WireUsage};

@@ -5,14 +5,15 @@
 //! meaning of the request is refused. The body that came is never changed, and equal
 //! requests become equal bytes, so that Bedrock's prompt cache finds what it has seen before.
 
+mod adapt;
 mod anthropic;
 mod beta_names;
 mod betas;
 mod blocks;
 mod cache;
+mod context;
 mod converse;
 mod error;
-mod fit;
 mod invoke;
 mod json;
 mod labels;
@@ -21,7 +22,6 @@ mod options;
 mod parts;
 mod read;
 mod server;
-mod terms;
 mod thinking;
 mod tool_history;
 mod tools;
@@ -30,11 +30,11 @@ mod turns;
 use domain::bedrock::Dialect;
 
 pub use self::anthropic::MessagesRequest;
+use self::context::{Api, Purpose, TranslationContext};
 pub use self::error::Refusal;
-use self::json::Fault;
+use self::json::FieldError;
 pub use self::labels::RequestLabels;
-use self::names::Names;
-use self::terms::{Purpose, Terms, Wire};
+use self::names::ToolNames;
 use crate::model::Target;
 use crate::{Learned, Losses, ReplyContext};
 
@@ -86,14 +86,20 @@ pub fn translate(
     labels: &RequestLabels,
 ) -> Result<Translated, Refusal> {
     refuse_partial_conversation(request)?;
-    let terms = Terms::new(request, target, dialect, learned, Purpose::Answer);
-    let operation = match (terms.wire, request.stream) {
-        (Wire::Converse, false) => Operation::Converse,
-        (Wire::Converse, true) => Operation::ConverseStream,
-        (Wire::Invoke, false) => Operation::InvokeModel,
-        (Wire::Invoke, true) => Operation::InvokeModelWithResponseStream,
+    let context = TranslationContext::new(request, target, dialect, learned, Purpose::Answer);
+    let operation = match (context.api, request.stream) {
+        (Api::Converse, false) => Operation::Converse,
+        (Api::Converse, true) => Operation::ConverseStream,
+        (Api::Invoke, false) => Operation::InvokeModel,
+        (Api::Invoke, true) => Operation::InvokeModelWithResponseStream,
     };
-    write(request, &terms, operation, target.model_id.clone(), labels)
+    write(
+        request,
+        &context,
+        operation,
+        target.model_id.clone(),
+        labels,
+    )
 }
 
 /// Translates a `count_tokens` request for its target.
@@ -127,10 +133,10 @@ pub fn count_tokens(
             "Token counting on Bedrock needs at least one message",
         ));
     }
-    let terms = Terms::new(request, target, dialect, learned, Purpose::Count);
+    let context = TranslationContext::new(request, target, dialect, learned, Purpose::Count);
     write(
         request,
-        &terms,
+        &context,
         Operation::CountTokens,
         model_id,
         &RequestLabels::default(),
@@ -148,28 +154,28 @@ fn refuse_partial_conversation(request: &MessagesRequest<'_>) -> Result<(), Refu
 
 fn write(
     request: &MessagesRequest<'_>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     operation: Operation,
     model_id: String,
     labels: &RequestLabels,
 ) -> Result<Translated, Refusal> {
-    let mut names = Names::default();
+    let mut names = ToolNames::default();
     let mut losses = Losses::default();
-    let content = fit::fit(request, terms, &mut names, &mut losses)?;
-    let body = match terms.wire {
-        Wire::Converse => {
-            let refused = terms.learned.field("metadata");
+    let content = adapt::adapt(request, context, &mut names, &mut losses)?;
+    let body = match context.api {
+        Api::Converse => {
+            let refused = context.learned.field("metadata");
             let labels = Some(labels).filter(|labels| !refused && !labels.is_empty());
-            converse::write(&content, labels, terms, &mut losses)
+            converse::write(&content, labels, context, &mut losses)
         }
-        Wire::Invoke => {
-            let user_id = options::metadata(request, terms, &mut losses);
-            invoke::write(&content, user_id, terms, &mut losses)
+        Api::Invoke => {
+            let user_id = options::metadata(request, context, &mut losses);
+            invoke::write(&content, user_id, context, &mut losses)
         }
     };
     let document_titles = turns::document_titles(&content.turns);
     // Writing strings and parsed JSON into memory has no way to fail; if it ever had, this says so.
-    let body = body.map_err(|_| Fault::new("The request cannot be written as JSON"))?;
+    let body = body.map_err(|_| FieldError::new("The request cannot be written as JSON"))?;
     Refusal::if_too_large(body.len())?;
     Ok(Translated {
         operation,

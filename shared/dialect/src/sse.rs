@@ -79,7 +79,7 @@ impl<'a> ErrorEnvelope<'a> {
     }
 }
 
-/// Appends one event whose data is `data` as JSON. `name` must not hold a line break.
+/// Appends one event whose data is `data` as JSON. `name` must not buffer a line break.
 pub(crate) fn write_event(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
     open_frame(out, name);
     write_json(out, data);
@@ -183,7 +183,7 @@ impl SseReader {
             }
             let end = memchr::memchr2(b'\n', b'\r', rest);
             let Some((head, [terminator, tail @ ..])) = end.map(|at| rest.split_at(at)) else {
-                self.hold(rest);
+                self.buffer(rest);
                 return;
             };
             self.after_carriage_return = *terminator == b'\r';
@@ -193,11 +193,11 @@ impl SseReader {
     }
 
     /// Keeps a part of a line until its end comes.
-    fn hold(&mut self, part: &[u8]) {
-        let room = self.limit.saturating_sub(self.line.len());
-        self.line_too_long |= part.len() > room;
+    fn buffer(&mut self, part: &[u8]) {
+        let free = self.limit.saturating_sub(self.line.len());
+        self.line_too_long |= part.len() > free;
         self.line
-            .extend_from_slice(part.get(..room).unwrap_or(part));
+            .extend_from_slice(part.get(..free).unwrap_or(part));
     }
 
     fn end_line(&mut self, tail: &[u8], on_event: &mut impl FnMut(SseEvent<'_>)) {
@@ -206,7 +206,7 @@ impl SseReader {
             self.read_line(tail, on_event);
             return;
         }
-        self.hold(tail);
+        self.buffer(tail);
         let mut line = std::mem::take(&mut self.line);
         self.read_line(&line, on_event);
         line.clear();

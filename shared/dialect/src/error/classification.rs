@@ -1,17 +1,18 @@
 //! The cause of a failure, by the exception's name, the HTTP status and the wording.
 
 use super::cause::{Cause, SetupStep};
-use super::message::{Place, Reason, exception_name, mentions};
+use super::message::{ErrorLocation, ErrorText, exception_name, mentions};
 
 /// The cause: by the exception's name, else by the status. Where these say no more than that the
 /// request is at fault, Anthropic's type decides.
-pub(super) fn cause(reason: &Reason, status: Option<u16>, code: &str) -> Cause {
+pub(super) fn cause(reason: &ErrorText, status: Option<u16>, code: &str) -> Cause {
     let text = reason.text.as_str();
-    let of_aws = by_name(code, text).or_else(|| status.map(|status| by_status(status, text)));
+    let of_aws =
+        cause_by_name(code, text).or_else(|| status.map(|status| cause_by_status(status, text)));
     let of_anthropic = reason
         .error_type
         .as_deref()
-        .and_then(|error_type| by_name(error_type, text));
+        .and_then(|error_type| cause_by_name(error_type, text));
     match of_aws {
         Some(Cause::Refused) | None => of_anthropic.or(of_aws).unwrap_or(Cause::ServiceError),
         Some(cause) => cause,
@@ -19,13 +20,13 @@ pub(super) fn cause(reason: &Reason, status: Option<u16>, code: &str) -> Cause {
 }
 
 /// The cause by the name of AWS's exception or Anthropic's error type, if it is a known one.
-fn by_name(name: &str, text: &str) -> Option<Cause> {
+fn cause_by_name(name: &str, text: &str) -> Option<Cause> {
     let name = exception_name(name).trim().to_ascii_lowercase();
     Some(match name.as_str() {
         "throttlingexception"
         | "toomanyrequestsexception"
         | "throttledexception"
-        | "rate_limit_error" => throttle(text),
+        | "rate_limit_error" => throttling_cause(text),
         "servicequotaexceededexception" | "limitexceededexception" => Cause::ServiceQuota,
         "modelnotreadyexception" => Cause::ModelNotReady,
         "serviceunavailableexception"
@@ -41,34 +42,34 @@ fn by_name(name: &str, text: &str) -> Option<Cause> {
         | "incompletesignatureexception"
         | "missingauthenticationtokenexception"
         | "invalidclienttokenid"
-        | "authentication_error" => key_trouble(text),
+        | "authentication_error" => key_cause(text),
         "accessdeniedexception" | "notauthorizedexception" | "permission_error" => {
-            access_trouble(text)
+            access_cause(text)
         }
         "billing_error" => Cause::AccountSetup(SetupStep::Payment),
-        "resourcenotfoundexception" | "not_found_error" => model_trouble(text),
+        "resourcenotfoundexception" | "not_found_error" => model_cause(text),
         "request_too_large" => Cause::BodyTooLarge,
-        "validationexception" | "invalid_request_error" => validation(text),
+        "validationexception" | "invalid_request_error" => validation_cause(text),
         _ => return None,
     })
 }
 
-fn by_status(status: u16, text: &str) -> Cause {
+fn cause_by_status(status: u16, text: &str) -> Cause {
     match status {
-        401 => key_trouble(text),
-        403 => access_trouble(text),
-        404 => model_trouble(text),
+        401 => key_cause(text),
+        403 => access_cause(text),
+        404 => model_cause(text),
         408 => Cause::TimedOut,
         413 => Cause::BodyTooLarge,
         // 424 is a model's error passed on.
         424 => Cause::ServiceError,
-        429 => throttle(text),
-        400..=499 => validation(text),
+        429 => throttling_cause(text),
+        400..=499 => validation_cause(text),
         _ => Cause::ServiceError,
     }
 }
 
-fn throttle(text: &str) -> Cause {
+fn throttling_cause(text: &str) -> Cause {
     if mentions(text, &["per day", "daily"]) {
         Cause::DailyQuota
     } else {
@@ -76,7 +77,7 @@ fn throttle(text: &str) -> Cause {
     }
 }
 
-fn key_trouble(text: &str) -> Cause {
+fn key_cause(text: &str) -> Cause {
     if mentions(text, &["expired"]) {
         Cause::KeyExpired
     } else {
@@ -111,7 +112,7 @@ fn missing_setup_step(text: &str) -> Option<SetupStep> {
         return Some(SetupStep::Verification);
     }
     // Such texts name no place in the request; one that does may quote it.
-    if Place::of(text) != Place::Unnamed {
+    if ErrorLocation::of(text) != ErrorLocation::Unnamed {
         return None;
     }
     let found = STEPS.iter().find(|(words, _)| mentions(text, words));
@@ -119,7 +120,7 @@ fn missing_setup_step(text: &str) -> Option<SetupStep> {
 }
 
 /// AWS says `AccessDeniedException` for a bad key, and for a good key without rights.
-fn access_trouble(text: &str) -> Cause {
+fn access_cause(text: &str) -> Cause {
     const OF_THE_KEY: &[&str] = &[
         "authentication failed",
         "api key",
@@ -133,7 +134,7 @@ fn access_trouble(text: &str) -> Cause {
     } else if mentions(text, RETIRED) {
         Cause::ModelUnavailable
     } else if mentions(text, OF_THE_KEY) && !mentions(text, OF_ITS_RIGHTS) {
-        key_trouble(text)
+        key_cause(text)
     } else {
         Cause::AccessDenied
     }
@@ -141,14 +142,14 @@ fn access_trouble(text: &str) -> Cause {
 
 /// AWS says `ResourceNotFoundException` for a model that is not there, and for an account that may not
 /// use it yet.
-fn model_trouble(text: &str) -> Cause {
+fn model_cause(text: &str) -> Cause {
     missing_setup_step(text).map_or(Cause::ModelUnavailable, Cause::AccountSetup)
 }
 
 /// A model at the end of its life.
 const RETIRED: &[&str] = &["end of its life", "marked by provider as legacy"];
 
-fn validation(text: &str) -> Cause {
+fn validation_cause(text: &str) -> Cause {
     const MODEL: &[&str] = &[
         "model identifier is invalid",
         "on-demand throughput isn",
@@ -200,7 +201,7 @@ fn validation(text: &str) -> Cause {
 
 /// The exact wording of Anthropic's own API for a refusal that has numbers: Claude Code computes
 /// with them. Only a text of exactly that form is taken, so that nothing else slips through.
-pub(super) fn with_numbers(cause: Cause, message: &str) -> Option<String> {
+pub(super) fn message_with_numbers(cause: Cause, message: &str) -> Option<String> {
     let message = message.to_ascii_lowercase();
     match cause {
         Cause::PromptTooLong => {

@@ -9,14 +9,14 @@ pub(super) fn exception_name(code: &str) -> &str {
 }
 
 /// What an error's message says, without what AWS puts around it.
-pub(super) struct Reason {
+pub(super) struct ErrorText {
     /// In lower case.
     pub(super) text: String,
     /// Anthropic's error type, where the message is Anthropic's envelope.
     pub(super) error_type: Option<String>,
 }
 
-impl Reason {
+impl ErrorText {
     /// Reads `TEXT`, `The model returned the following errors: TEXT`, or an envelope of Anthropic's in
     /// place of the text.
     pub(super) fn read(message: &str) -> Self {
@@ -52,7 +52,7 @@ pub(super) fn mentions(text: &str, any_of: &[&str]) -> bool {
 
 /// What part of the request a text is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place<'t> {
+pub(super) enum ErrorLocation<'t> {
     /// The conversation.
     Messages,
     /// The input schema of a tool: any name in the text may be the client's.
@@ -63,7 +63,7 @@ pub(super) enum Place<'t> {
     Unnamed,
 }
 
-impl<'t> Place<'t> {
+impl<'t> ErrorLocation<'t> {
     /// Reads a text in lower case.
     pub(super) fn of(text: &'t str) -> Self {
         const OF_A_SCHEMA: &[&str] = &["input_schema", "inputschema", "json schema"];

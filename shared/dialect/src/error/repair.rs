@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::cause::Cause;
 use super::classification::cause;
 use super::failure::BedrockFailure;
-use super::message::{Place, Reason, is_path_character, mentions, tokens};
+use super::message::{ErrorLocation, ErrorText, is_path_character, mentions, tokens};
 use crate::Refused;
 
 /// One part that the repaired request leaves out.
@@ -52,7 +52,7 @@ pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repai
     else {
         return Vec::new();
     };
-    let reason = Reason::read(message);
+    let reason = ErrorText::read(message);
     let text = reason.text.as_str();
     // The one refusal that AWS gives as a missing right.
     if mentions(text, &["did not allow prompt caching"]) {
@@ -61,37 +61,37 @@ pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repai
         } else {
             Scope::Request
         };
-        return one(Refused::CachePoints, scope);
+        return single_repair(Refused::CachePoints, scope);
     }
     if cause(&reason, status, code.unwrap_or_default()) != Cause::Refused {
         return Vec::new();
     }
-    let place = Place::of(text);
-    if let Place::Path(path) = place
+    let location = ErrorLocation::of(text);
+    if let ErrorLocation::Path(path) = location
         && has_member(path, "anthropic_beta")
     {
         return betas(text, sent_betas);
     }
-    if let Some(part) = capability(text) {
-        return one(part, Scope::Model);
+    if let Some(part) = feature_unsupported_by_model(text) {
+        return single_repair(part, Scope::Model);
     }
-    if place == Place::Schema {
+    if location == ErrorLocation::Schema {
         return Vec::new();
     }
-    if let Some(part) = whole_parts(text) {
-        return one(part, Scope::Request);
+    if let Some(part) = feature_in_text(text) {
+        return single_repair(part, Scope::Request);
     }
-    let field = match place {
-        Place::Messages | Place::Schema => None,
-        Place::Path(path) => field_at(path),
-        Place::Unnamed if tokens(text).any(is_beta_word) => return betas(text, sent_betas),
-        Place::Unnamed => field_in_prose(text),
+    let field = match location {
+        ErrorLocation::Messages | ErrorLocation::Schema => None,
+        ErrorLocation::Path(path) => field_at(path),
+        ErrorLocation::Unnamed if tokens(text).any(is_beta_word) => return betas(text, sent_betas),
+        ErrorLocation::Unnamed => field_in_prose(text),
     };
     let part = field.map(|name| Refused::Field(name.to_owned()));
-    part.map_or_else(Vec::new, |part| one(part, Scope::Request))
+    part.map_or_else(Vec::new, |part| single_repair(part, Scope::Request))
 }
 
-fn one(part: Refused, scope: Scope) -> Vec<Repair> {
+fn single_repair(part: Refused, scope: Scope) -> Vec<Repair> {
     vec![Repair { part, scope }]
 }
 
@@ -124,13 +124,15 @@ const NO_PROMPT_CACHING: &str =
 /// - `#: extraneous key [NAME] is not permitted`
 /// - `NAME is not supported for this model` (`deprecated`; `by`, `on`)
 /// - `This model does not support the NAME parameter`
-fn capability(text: &str) -> Option<Refused> {
+fn feature_unsupported_by_model(text: &str) -> Option<Refused> {
     let text = text.trim_end_matches('.');
     let path = if let Some(path) = text.strip_suffix(": extra inputs are not permitted") {
-        if let Some(place) = path.strip_suffix(".cache_control.ttl") {
-            let is_ours = ["system.", "tools."].iter().any(|of| place.starts_with(of))
-                && Place::of(text) != Place::Schema
-                && place.chars().all(is_path_character);
+        if let Some(location) = path.strip_suffix(".cache_control.ttl") {
+            let is_ours = ["system.", "tools."]
+                .iter()
+                .any(|of| location.starts_with(of))
+                && ErrorLocation::of(text) != ErrorLocation::Schema
+                && location.chars().all(is_path_character);
             return is_ours.then_some(Refused::CacheTtl);
         }
         path
@@ -170,7 +172,7 @@ fn has_member(token: &str, name: &str) -> bool {
 }
 
 /// Refusals that mean more than one field.
-fn whole_parts(text: &str) -> Option<Refused> {
+fn feature_in_text(text: &str) -> Option<Refused> {
     let of_history = mentions(text, &["thinking", "reasoning"])
         && mentions(
             text,
@@ -228,16 +230,16 @@ fn betas(text: &str, sent: &[String]) -> Vec<Repair> {
         // Not known what was sent: this request only.
         let all = Refused::Field("anthropic_beta".to_owned());
         return match named.as_slice() {
-            [] => one(all, Scope::Request),
+            [] => single_repair(all, Scope::Request),
             named => named
                 .iter()
-                .flat_map(|name| one(beta(name), Scope::Request))
+                .flat_map(|name| single_repair(beta(name), Scope::Request))
                 .collect(),
         };
     }
     sent.iter()
         .filter(|name| named.is_empty() || named.contains(&name.as_str()))
-        .flat_map(|name| one(beta(name), scope))
+        .flat_map(|name| single_repair(beta(name), scope))
         .collect()
 }
 

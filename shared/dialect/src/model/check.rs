@@ -121,7 +121,7 @@ fn check_name(name: &str) -> Result<(), UnusableModel> {
     if prefix.is_some_and(|prefix| !PREFIXES.contains(&prefix)) {
         return Err(not_claude());
     }
-    let Some(row) = table::row(claude) else {
+    let Some(row) = table::find_row(claude) else {
         return Ok(());
     };
     // `anthropic.claude-…-v1:0:200k` is the same model with a shorter context.

@@ -224,7 +224,7 @@ const GLOBAL_US_EU_US_GOV: &[&str] = &["global", "us", "eu", "us-gov"];
 const EVERYWHERE: &[&str] = &["global", "us", "eu", "au", "jp", "apac"];
 const EVERYWHERE_AND_GOV: &[&str] = &["global", "us", "eu", "au", "jp", "apac", "us-gov"];
 
-const fn is(
+const fn model(
     family: Family,
     version: (u16, u16),
     foundation: &'static str,
@@ -246,28 +246,28 @@ const fn is(
 /// took; AWS answers such a call with 404.
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    is(Haiku, (3, 5), "anthropic.claude-3-5-haiku-20241022-v1:0", US, V3_5),
-    is(Haiku, (4, 5), "anthropic.claude-haiku-4-5-20251001-v1:0", EVERYWHERE, HAIKU_4_5),
-    is(Haiku, (5, 5), "anthropic.claude-haiku-5-5", EVERYWHERE_AND_GOV, HAIKU_5_5).current(),
-    is(Sonnet, (3, 5), "anthropic.claude-3-5-sonnet-20241022-v2:0", US_APAC, V3_5),
-    is(Sonnet, (3, 7), "anthropic.claude-3-7-sonnet-20250219-v1:0", US_EU_APAC, V3_7),
-    is(Sonnet, (4, 0), "anthropic.claude-sonnet-4-20250514-v1:0", GLOBAL_US_EU_APAC, SONNET_4),
-    is(Sonnet, (4, 5), "anthropic.claude-sonnet-4-5-20250929-v1:0", WITHOUT_APAC, SONNET_4_5),
-    is(Sonnet, (4, 6), "anthropic.claude-sonnet-4-6", EVERYWHERE, SONNET_4_6),
-    is(Sonnet, (5, 0), "anthropic.claude-sonnet-5", EVERYWHERE_AND_GOV, SONNET_5),
-    is(Sonnet, (5, 5), "anthropic.claude-sonnet-5-5", EVERYWHERE_AND_GOV, SONNET_5_5).current(),
-    is(Opus, (4, 0), "anthropic.claude-opus-4-20250514-v1:0", US, OPUS_4),
-    is(Opus, (4, 1), "anthropic.claude-opus-4-1-20250805-v1:0", US_EU, OPUS_4),
-    is(Opus, (4, 5), "anthropic.claude-opus-4-5-20251101-v1:0", GLOBAL_US_EU, OPUS_4_5),
-    is(Opus, (4, 6), "anthropic.claude-opus-4-6-v1", EVERYWHERE, OPUS_4_6),
-    is(Opus, (4, 7), "anthropic.claude-opus-4-7", EVERYWHERE, OPUS_4_7),
-    is(Opus, (4, 8), "anthropic.claude-opus-4-8", EVERYWHERE_AND_GOV, OPUS_4_8),
-    is(Opus, (5, 0), "anthropic.claude-opus-5", EVERYWHERE_AND_GOV, OPUS_5),
-    is(Opus, (5, 5), "anthropic.claude-opus-5-5", EVERYWHERE_AND_GOV, OPUS_5_5).current(),
-    is(Fable, (5, 0), "anthropic.claude-fable-5", GLOBAL_US_EU_APAC_AU, FABLE_5),
-    is(Fable, (5, 1), "anthropic.claude-fable-5-1", GLOBAL_US_EU_US_GOV, FABLE_5_1),
+    model(Haiku, (3, 5), "anthropic.claude-3-5-haiku-20241022-v1:0", US, V3_5),
+    model(Haiku, (4, 5), "anthropic.claude-haiku-4-5-20251001-v1:0", EVERYWHERE, HAIKU_4_5),
+    model(Haiku, (5, 5), "anthropic.claude-haiku-5-5", EVERYWHERE_AND_GOV, HAIKU_5_5).current(),
+    model(Sonnet, (3, 5), "anthropic.claude-3-5-sonnet-20241022-v2:0", US_APAC, V3_5),
+    model(Sonnet, (3, 7), "anthropic.claude-3-7-sonnet-20250219-v1:0", US_EU_APAC, V3_7),
+    model(Sonnet, (4, 0), "anthropic.claude-sonnet-4-20250514-v1:0", GLOBAL_US_EU_APAC, SONNET_4),
+    model(Sonnet, (4, 5), "anthropic.claude-sonnet-4-5-20250929-v1:0", WITHOUT_APAC, SONNET_4_5),
+    model(Sonnet, (4, 6), "anthropic.claude-sonnet-4-6", EVERYWHERE, SONNET_4_6),
+    model(Sonnet, (5, 0), "anthropic.claude-sonnet-5", EVERYWHERE_AND_GOV, SONNET_5),
+    model(Sonnet, (5, 5), "anthropic.claude-sonnet-5-5", EVERYWHERE_AND_GOV, SONNET_5_5).current(),
+    model(Opus, (4, 0), "anthropic.claude-opus-4-20250514-v1:0", US, OPUS_4),
+    model(Opus, (4, 1), "anthropic.claude-opus-4-1-20250805-v1:0", US_EU, OPUS_4),
+    model(Opus, (4, 5), "anthropic.claude-opus-4-5-20251101-v1:0", GLOBAL_US_EU, OPUS_4_5),
+    model(Opus, (4, 6), "anthropic.claude-opus-4-6-v1", EVERYWHERE, OPUS_4_6),
+    model(Opus, (4, 7), "anthropic.claude-opus-4-7", EVERYWHERE, OPUS_4_7),
+    model(Opus, (4, 8), "anthropic.claude-opus-4-8", EVERYWHERE_AND_GOV, OPUS_4_8),
+    model(Opus, (5, 0), "anthropic.claude-opus-5", EVERYWHERE_AND_GOV, OPUS_5),
+    model(Opus, (5, 5), "anthropic.claude-opus-5-5", EVERYWHERE_AND_GOV, OPUS_5_5).current(),
+    model(Fable, (5, 0), "anthropic.claude-fable-5", GLOBAL_US_EU_APAC_AU, FABLE_5),
+    model(Fable, (5, 1), "anthropic.claude-fable-5-1", GLOBAL_US_EU_US_GOV, FABLE_5_1),
     // Only the profile `us` is public; the others are taken over from 5.1.
-    is(Fable, (5, 2), "anthropic.claude-fable-5-2", GLOBAL_US_EU_US_GOV, FABLE_5_2),
+    model(Fable, (5, 2), "anthropic.claude-fable-5-2", GLOBAL_US_EU_US_GOV, FABLE_5_2),
 ];
 
 /// The model that the preset `family` names for each family: the family and the model's Claude name.
@@ -280,7 +280,7 @@ pub fn current_models() -> impl Iterator<Item = (Family, String)> {
 }
 
 /// The row of exactly this model.
-pub(super) fn row(name: ClaudeName) -> Option<&'static Row> {
+pub(super) fn find_row(name: ClaudeName) -> Option<&'static Row> {
     ROWS.iter()
         .find(|row| row.family == name.family && row.version == name.version)
 }
@@ -312,7 +312,7 @@ pub fn foundation_id(name: &str) -> Option<String> {
     }
     let plain = name::normalise(name);
     let read = ClaudeName::read(&plain)?;
-    Some(match row(read) {
+    Some(match find_row(read) {
         Some(row) => row.foundation.to_owned(),
         None => format!("anthropic.{}", name::undated(&plain)),
     })

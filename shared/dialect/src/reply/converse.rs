@@ -12,7 +12,7 @@ use super::citation::{Citation, WireCitation};
 use super::message::{BrokenReply, Reply};
 use super::raw_object::RawObject;
 use super::safeguards::{SAFEGUARDS_UNAVAILABLE, SafeguardResult};
-use super::stop_reason::Stop;
+use super::stop_reason::StopReason;
 use super::usage::{ConverseUsage, WireUsage};
 use crate::sse::write_json;
 use crate::{Losses, ReplyContext};
@@ -62,8 +62,8 @@ pub fn converse_reply(
         .iter()
         .any(|block| matches!(block, WireBlock::ToolUse { .. }));
 
-    let stop = Stop::read(&answer.stop_reason);
-    if stop == Stop::Unknown {
+    let stop = StopReason::read(&answer.stop_reason);
+    if stop == StopReason::Unknown {
         losses.add("reply:stop_reason");
     }
     let stop_reason = stop

@@ -39,7 +39,7 @@ pub fn invoke_reply(body: &[u8], context: &ReplyContext) -> Result<Reply, Broken
     let renamed = (!context.renamed_tools.is_empty()).then(|| {
         let blocks = blocks
             .iter()
-            .map(|block| with_known_tool_name(block.get(), context));
+            .map(|block| restore_tool_name(block.get(), context));
         to_raw(&blocks.collect::<Vec<_>>())
     });
     if let Some(blocks) = renamed {
@@ -62,7 +62,7 @@ pub fn invoke_reply(body: &[u8], context: &ReplyContext) -> Result<Reply, Broken
 }
 
 /// A content block as it came, but a tool's name as the client knows it.
-pub(crate) fn with_known_tool_name<'a>(block: &'a str, context: &ReplyContext) -> RawObject<'a> {
+pub(crate) fn restore_tool_name<'a>(block: &'a str, context: &ReplyContext) -> RawObject<'a> {
     let mut object = RawObject::parse(block).unwrap_or_default();
     if object.read::<String>("type").as_deref() == Some("tool_use")
         && let Some(sent) = object.read::<String>("name")

@@ -32,7 +32,7 @@ impl<'a> RawObject<'a> {
     }
 
     /// Whether a member is there and says something.
-    pub(crate) fn tells(&self, name: &str) -> bool {
+    pub(crate) fn has_value(&self, name: &str) -> bool {
         self.text(name).is_some_and(|text| text != "null")
     }
 

@@ -3,7 +3,7 @@
 /// A Converse `stopReason`
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>), read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopReason {
     /// Anthropic has a word for it.
     Known(&'static str),
     /// Newer than this code: told as the end of the turn.
@@ -12,7 +12,7 @@ pub(crate) enum Stop {
     Malformed,
 }
 
-impl Stop {
+impl StopReason {
     pub(crate) fn read(bedrock: &str) -> Self {
         Self::Known(match bedrock {
             "end_turn" => "end_turn",

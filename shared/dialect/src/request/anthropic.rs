@@ -81,7 +81,7 @@ pub(super) struct CacheControl {
 /// A content block.
 #[derive(Debug)]
 pub(super) struct Block<'a> {
-    pub(super) kind: Kind<'a>,
+    pub(super) kind: BlockKind<'a>,
     pub(super) cache: Option<CacheControl>,
     /// `citations` of a text, unless it is an empty list.
     pub(super) citations: Option<&'a RawValue>,
@@ -90,7 +90,7 @@ pub(super) struct Block<'a> {
 }
 
 #[derive(Debug)]
-pub(super) enum Kind<'a> {
+pub(super) enum BlockKind<'a> {
     Text(Cow<'a, str>),
     Image(Image<'a>),
     Document(Box<Document<'a>>),
@@ -153,22 +153,22 @@ pub(super) enum Image<'a> {
         data: Cow<'a, str>,
     },
     /// `url`, `file` and whatever else is not in the request itself.
-    Elsewhere,
+    NotInline,
 }
 
 #[derive(Debug)]
-pub(super) enum Source<'a> {
+pub(super) enum DocumentSource<'a> {
     /// Base64.
     Pdf(Cow<'a, str>),
     Text(Cow<'a, str>),
     Blocks(Vec<Block<'a>>),
     /// `url`, `file` and whatever else is not in the request itself.
-    Elsewhere,
+    NotInline,
 }
 
 #[derive(Debug)]
 pub(super) struct Document<'a> {
-    pub(super) source: Source<'a>,
+    pub(super) source: DocumentSource<'a>,
     pub(super) title: Option<Cow<'a, str>>,
     pub(super) context: Option<Cow<'a, str>>,
     pub(super) citations: bool,
@@ -207,12 +207,12 @@ pub(super) enum ToolKind<'a> {
 
 #[derive(Debug)]
 pub(super) struct ToolChoice<'a> {
-    pub(super) kind: Choice<'a>,
+    pub(super) kind: ToolChoiceKind<'a>,
     pub(super) disable_parallel: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Choice<'a> {
+pub(super) enum ToolChoiceKind<'a> {
     Auto,
     Any,
     Tool(Cow<'a, str>),
@@ -250,7 +250,7 @@ impl<'a> MessagesRequest<'a> {
         let blocks = self.messages.iter().flat_map(|message| &message.blocks);
         blocks.flat_map(|block| {
             let inner = match &block.kind {
-                Kind::MidConversationSystem { content } => content.as_slice(),
+                BlockKind::MidConversationSystem { content } => content.as_slice(),
                 _ => &[],
             };
             std::iter::once(block).chain(inner)

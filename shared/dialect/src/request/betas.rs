@@ -6,9 +6,9 @@ use super::beta_names::{
     CONTEXT_MANAGEMENT, DISPLAY_UPDATES, EFFORT, FINE_GRAINED, INTERLEAVED, TOOL_CHANGES,
     TOOL_SEARCH, TOOL_SEARCH_ALIAS,
 };
+use super::context::TranslationContext;
 use super::options::Options;
-use super::terms::Terms;
-use super::tools::Toolbox;
+use super::tools::ToolSet;
 use crate::Losses;
 
 /// The betas of the request that the target takes and this body needs, in the client's order,
@@ -20,12 +20,12 @@ use crate::Losses;
 pub(super) fn betas(
     request: &MessagesRequest<'_>,
     options: &Options<'_>,
-    toolbox: &Toolbox<'_>,
-    terms: &Terms<'_>,
+    tool_set: &ToolSet<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Vec<&'static str> {
-    let of_model = terms.capabilities.betas;
-    let has_tools = !toolbox.is_empty();
+    let of_model = context.capabilities.betas;
+    let has_tools = !tool_set.is_empty();
     let mut kept = options.context_edits.iter();
     let compacts = kept.any(|edit| edit.kind.starts_with("compact_"));
     let thinking = options.thinking.as_ref();
@@ -40,7 +40,7 @@ pub(super) fn betas(
             of_model.interleaved_thinking && options.thinks() && has_tools,
             false,
         ),
-        (CONTEXT_1M, of_model.context_1m, terms.long_context),
+        (CONTEXT_1M, of_model.context_1m, context.long_context),
         (
             FINE_GRAINED,
             of_model.fine_grained_tool_streaming && has_tools,
@@ -49,22 +49,22 @@ pub(super) fn betas(
         (EFFORT, of_model.effort && options.effort.is_some(), true),
         (DISPLAY_UPDATES, updates, false),
         (BLOCK_BINDING, binds, true),
-        (TOOL_SEARCH, terms.tool_search && has_tools, true),
-        (TOOL_CHANGES, terms.tool_changes, false),
+        (TOOL_SEARCH, context.tool_search && has_tools, true),
+        (TOOL_CHANGES, context.tool_changes, false),
         (
             CONTEXT_MANAGEMENT,
-            edits || toolbox.betas.contains(&CONTEXT_MANAGEMENT),
+            edits || tool_set.betas.contains(&CONTEXT_MANAGEMENT),
             true,
         ),
         (COMPACT, compacts, true),
         (
             COMPUTER_USE_2025_01,
-            toolbox.betas.contains(&COMPUTER_USE_2025_01),
+            tool_set.betas.contains(&COMPUTER_USE_2025_01),
             true,
         ),
         (
             COMPUTER_USE_2025_11,
-            toolbox.betas.contains(&COMPUTER_USE_2025_11),
+            tool_set.betas.contains(&COMPUTER_USE_2025_11),
             true,
         ),
     ];
@@ -79,7 +79,7 @@ pub(super) fn betas(
             .iter()
             .find(|(known, goes, _)| *known == name && *goes)
         {
-            Some((known, _, _)) if !terms.learned.beta(known) => {
+            Some((known, _, _)) if !context.learned.beta(known) => {
                 if !sent.contains(known) {
                     sent.push(known);
                 }
@@ -88,7 +88,7 @@ pub(super) fn betas(
         }
     }
     for (name, goes, needed) in known {
-        if goes && needed && !sent.contains(&name) && !terms.learned.beta(name) {
+        if goes && needed && !sent.contains(&name) && !context.learned.beta(name) {
             sent.push(name);
         }
     }

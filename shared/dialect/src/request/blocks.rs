@@ -4,19 +4,20 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::anthropic::{
-    Block, Document, Image, Kind, Message, Role, SearchResult, Source, ToolChange, is_blank,
+    Block, BlockKind, Document, DocumentSource, Image, Message, Role, SearchResult, ToolChange,
+    is_blank,
 };
-use super::cache::{self, Marked};
-use super::json::{Fault, Object};
-use super::names::{self, Names};
-use super::parts::{Paper, PaperContent, Part, ToolResult};
+use super::cache::{self, WithCachePoint};
+use super::context::{Api, TranslationContext};
+use super::json::{FieldError, Object};
+use super::names::{self, ToolNames};
+use super::parts::{DocumentContent, DocumentPart, Part, ToolResult};
 use super::server;
-use super::terms::{Terms, Wire};
 use crate::{Losses, Refused, token};
 
 /// Where a block stands.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct BlockPosition {
     pub(super) role: Role,
     /// In the newest message of the user: what cannot be sent from there is an error, because the
     /// answer would be about something the model never saw. In older ones it is left out.
@@ -24,41 +25,41 @@ pub(super) struct Place {
 }
 
 /// Reads the blocks of one message into parts.
-pub(super) struct Reader<'r, 'x> {
+pub(super) struct BlockReader<'r, 'x> {
     /// The names of the request's tools.
-    pub(super) listed: &'x BTreeSet<&'r str>,
-    pub(super) terms: &'x Terms<'x>,
-    pub(super) names: &'x mut Names,
+    pub(super) tool_names: &'x BTreeSet<&'r str>,
+    pub(super) context: &'x TranslationContext<'x>,
+    pub(super) names: &'x mut ToolNames,
     pub(super) losses: &'x mut Losses,
-    pub(super) parts: Vec<Marked<Part<'r>>>,
+    pub(super) parts: Vec<WithCachePoint<Part<'r>>>,
 }
 
-impl<'r> Reader<'r, '_> {
+impl<'r> BlockReader<'r, '_> {
     pub(super) fn message(
         &mut self,
         message: &'r Message<'_>,
-        place: Place,
+        position: BlockPosition,
         native_system: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FieldError> {
         for (nth, block) in message.blocks.iter().enumerate() {
             if message.role == Role::System && !native_system {
-                self.reminder(block);
+                self.system_block(block);
             } else {
-                self.block(block, place)
-                    .map_err(|fault| fault.within(nth).within("content"))?;
+                self.block(block, position)
+                    .map_err(|error| error.within(nth).within("content"))?;
             }
-            cache::mark(&mut self.parts, block.cache, self.losses);
+            cache::add_cache_point(&mut self.parts, block.cache, self.losses);
         }
         Ok(())
     }
 
     /// A system message inside the conversation, told by the user where it stands: hoisting it
     /// to the top would change the prefix of every later request.
-    fn reminder(&mut self, block: &'r Block<'_>) {
+    fn system_block(&mut self, block: &'r Block<'_>) {
         match &block.kind {
-            Kind::Text(text) if is_blank(text) => {}
-            Kind::Text(text) => self.push(Part::text(reminder_text(text))),
-            Kind::ToolChange(change) => self.tool_change(change),
+            BlockKind::Text(text) if is_blank(text) => {}
+            BlockKind::Text(text) => self.push(Part::text(system_reminder(text))),
+            BlockKind::ToolChange(change) => self.tool_change(change),
             other => self.losses.add(format!("block:{}", block_name(other))),
         }
     }
@@ -81,14 +82,14 @@ impl<'r> Reader<'r, '_> {
             }
         };
         let name = self.names.tool(name);
-        if self.terms.tool_changes {
+        if self.context.tool_changes {
             self.push(Part::ToolChange { addition, name });
         } else if addition {
             self.losses.add("block:tool_addition");
-            self.push(Part::text(reminder_text(&format!("Tool added: {name}"))));
+            self.push(Part::text(system_reminder(&format!("Tool added: {name}"))));
         } else {
             self.losses.add("block:tool_removal");
-            self.push(Part::text(reminder_text(&format!(
+            self.push(Part::text(system_reminder(&format!(
                 "Tool removed: {name}. Do not call it any more."
             ))));
         }
@@ -98,12 +99,12 @@ impl<'r> Reader<'r, '_> {
         self.parts.push(part.into());
     }
 
-    fn block(&mut self, block: &'r Block<'_>, place: Place) -> Result<(), Fault> {
-        check_role(&block.kind, place.role)?;
-        let assistant = place.role == Role::Assistant;
+    fn block(&mut self, block: &'r Block<'_>, position: BlockPosition) -> Result<(), FieldError> {
+        check_role(&block.kind, position.role)?;
+        let assistant = position.role == Role::Assistant;
         match &block.kind {
-            Kind::Text(text) => self.text(text, block),
-            Kind::ToolUse {
+            BlockKind::Text(text) => self.text(text, block),
+            BlockKind::ToolUse {
                 id,
                 name,
                 input,
@@ -119,50 +120,52 @@ impl<'r> Reader<'r, '_> {
                     input: (*input).into(),
                 });
             }
-            Kind::ToolResult {
+            BlockKind::ToolResult {
                 id,
                 content,
                 is_error,
-            } => self.tool_result(id, content, *is_error, place)?,
-            Kind::Thinking { text, signature } if assistant => {
+            } => self.tool_result(id, content, *is_error, position)?,
+            BlockKind::Thinking { text, signature } if assistant => {
                 self.thinking(text, signature.as_deref());
             }
-            Kind::RedactedThinking { data } if assistant => self.redacted(data),
-            Kind::Thinking { .. } | Kind::RedactedThinking { .. } => {
+            BlockKind::RedactedThinking { data } if assistant => self.redacted(data),
+            BlockKind::Thinking { .. } | BlockKind::RedactedThinking { .. } => {
                 self.losses.add("block:thinking");
             }
-            Kind::Image(_) | Kind::Document(_) | Kind::SearchResult(_) if assistant => {
+            BlockKind::Image(_) | BlockKind::Document(_) | BlockKind::SearchResult(_)
+                if assistant =>
+            {
                 self.omitted(block_name(&block.kind));
             }
-            Kind::Image(image) => self.image(image, place)?,
-            Kind::Document(document) => self.document(document, place)?,
-            Kind::SearchResult(result) => self.search_result(result),
-            Kind::ToolReference { name } => self.reference(name, block)?,
-            Kind::MidConversationSystem { content } => {
+            BlockKind::Image(image) => self.image(image, position)?,
+            BlockKind::Document(document) => self.document(document, position)?,
+            BlockKind::SearchResult(result) => self.search_result(result),
+            BlockKind::ToolReference { name } => self.reference(name, block)?,
+            BlockKind::MidConversationSystem { content } => {
                 self.losses.add("block:mid_conv_system");
                 for block in content {
-                    self.reminder(block);
+                    self.system_block(block);
                 }
             }
-            Kind::ToolChange(change) => self.tool_change(change),
-            Kind::Server { name } => self.server(name, block)?,
-            Kind::Unknown { name } if place.newest => {
-                return Err(Fault::unavailable(format!(
+            BlockKind::ToolChange(change) => self.tool_change(change),
+            BlockKind::Server { name } => self.server(name, block)?,
+            BlockKind::Unknown { name } if position.newest => {
+                return Err(FieldError::unavailable(format!(
                     "content blocks of type '{}' are not available on Amazon Bedrock",
                     token(name)
                 ))
                 .within("type"));
             }
-            Kind::Unknown { name } => self.losses.add(format!("block:{name}")),
+            BlockKind::Unknown { name } => self.losses.add(format!("block:{name}")),
         }
         Ok(())
     }
 
     /// A block of a tool that Anthropic's servers ran: as it is where the target takes it, else as
     /// text.
-    fn server(&mut self, name: &str, block: &'r Block<'_>) -> Result<(), Fault> {
+    fn server(&mut self, name: &str, block: &'r Block<'_>) -> Result<(), FieldError> {
         let source = Object::read(block.source)?;
-        if self.terms.wire == Wire::Invoke && self.native(block) {
+        if self.context.api == Api::Invoke && self.native(block) {
             self.push(Part::Native(source.without(&["cache_control"])));
             return Ok(());
         }
@@ -176,10 +179,12 @@ impl<'r> Reader<'r, '_> {
     /// Whether `InvokeModel` takes this server block: the beta that it needs must go along.
     fn native(&self, block: &Block<'_>) -> bool {
         match &block.kind {
-            Kind::Server { name } if name == "compaction" => false,
-            Kind::Server { name } if name == "tool_search_tool_result" => self.terms.tool_search,
-            Kind::Server { name } if name == "server_tool_use" => {
-                self.terms.tool_search || !server::is_tool_search(block.source)
+            BlockKind::Server { name } if name == "compaction" => false,
+            BlockKind::Server { name } if name == "tool_search_tool_result" => {
+                self.context.tool_search
+            }
+            BlockKind::Server { name } if name == "server_tool_use" => {
+                self.context.tool_search || !server::is_tool_search(block.source)
             }
             _ => true,
         }
@@ -190,7 +195,7 @@ impl<'r> Reader<'r, '_> {
             return;
         }
         let citations = block.citations;
-        if citations.is_some() && self.terms.wire == Wire::Converse {
+        if citations.is_some() && self.context.api == Api::Converse {
             self.losses.add("citations");
         }
         self.push(Part::Text {
@@ -201,7 +206,7 @@ impl<'r> Reader<'r, '_> {
 
     fn thinking(&mut self, text: &'r str, signature: Option<&'r str>) {
         match signature {
-            _ if self.terms.learned.contains(&Refused::ThinkingHistory) => {
+            _ if self.context.learned.contains(&Refused::ThinkingHistory) => {
                 self.losses.add("block:thinking");
             }
             Some(signature) if !is_blank(signature) => {
@@ -212,7 +217,7 @@ impl<'r> Reader<'r, '_> {
     }
 
     fn redacted(&mut self, data: &'r str) {
-        let refused = self.terms.learned.contains(&Refused::ThinkingHistory);
+        let refused = self.context.learned.contains(&Refused::ThinkingHistory);
         // What Claude encrypted is ASCII; anything else was never valid.
         if refused || is_blank(data) || !data.is_ascii() {
             self.losses.add("block:redacted_thinking");
@@ -221,39 +226,43 @@ impl<'r> Reader<'r, '_> {
         }
     }
 
-    fn image(&mut self, image: &'r Image<'_>, place: Place) -> Result<(), Fault> {
+    fn image(&mut self, image: &'r Image<'_>, position: BlockPosition) -> Result<(), FieldError> {
         match image {
             Image::Data { format, data } => self.push(Part::Image { format, data }),
-            Image::Elsewhere if place.newest => {
-                return Err(Fault::unavailable(
+            Image::NotInline if position.newest => {
+                return Err(FieldError::unavailable(
                     "image URLs and files are not available on Amazon Bedrock; \
                      send the image as base64 data",
                 )
                 .within("source"));
             }
-            Image::Elsewhere => self.omitted("image"),
+            Image::NotInline => self.omitted("image"),
         }
         Ok(())
     }
 
-    fn document(&mut self, document: &'r Document<'_>, place: Place) -> Result<(), Fault> {
+    fn document(
+        &mut self,
+        document: &'r Document<'_>,
+        position: BlockPosition,
+    ) -> Result<(), FieldError> {
         let content = match &document.source {
-            Source::Pdf(data) => PaperContent::Pdf(data),
-            Source::Text(text) if is_blank(text) => {
+            DocumentSource::Pdf(data) => DocumentContent::Pdf(data),
+            DocumentSource::Text(text) if is_blank(text) => {
                 self.losses.add("block:document");
                 return Ok(());
             }
-            Source::Text(text) => PaperContent::Text(text),
-            Source::Blocks(blocks) => {
+            DocumentSource::Text(text) => DocumentContent::Text(text),
+            DocumentSource::Blocks(blocks) => {
                 let mut texts = Vec::new();
                 for (nth, block) in blocks.iter().enumerate() {
                     match &block.kind {
-                        Kind::Text(text) if is_blank(text) => {}
-                        Kind::Text(text) => texts.push(text.as_ref()),
+                        BlockKind::Text(text) if is_blank(text) => {}
+                        BlockKind::Text(text) => texts.push(text.as_ref()),
                         // A document of Bedrock's holds text only; the images stand beside it.
-                        Kind::Image(image) => {
-                            self.image(image, place)
-                                .map_err(|fault| fault.within(nth))?;
+                        BlockKind::Image(image) => {
+                            self.image(image, position)
+                                .map_err(|error| error.within(nth))?;
                         }
                         other => self.losses.add(format!("block:{}", block_name(other))),
                     }
@@ -261,21 +270,21 @@ impl<'r> Reader<'r, '_> {
                 if texts.is_empty() {
                     return Ok(());
                 }
-                PaperContent::Texts(texts)
+                DocumentContent::Texts(texts)
             }
-            Source::Elsewhere if place.newest => {
-                return Err(Fault::unavailable(
+            DocumentSource::NotInline if position.newest => {
+                return Err(FieldError::unavailable(
                     "document URLs and files are not available on Amazon Bedrock; \
                      send the document as base64 data or text",
                 )
                 .within("source"));
             }
-            Source::Elsewhere => {
+            DocumentSource::NotInline => {
                 self.omitted("document");
                 return Ok(());
             }
         };
-        self.push(Part::Document(Paper {
+        self.push(Part::Document(DocumentPart {
             name: String::new(),
             content,
             document,
@@ -296,9 +305,9 @@ impl<'r> Reader<'r, '_> {
         }
     }
 
-    fn reference(&mut self, name: &'r str, block: &'r Block<'_>) -> Result<(), Fault> {
+    fn reference(&mut self, name: &'r str, block: &'r Block<'_>) -> Result<(), FieldError> {
         // A reference to a tool that is not in the request is refused, a sentence about it is not.
-        if self.terms.tool_search && self.listed.contains(name) {
+        if self.context.tool_search && self.tool_names.contains(name) {
             let source = Object::read(block.source)?;
             self.push(Part::Native(source.without(&["cache_control"])));
         } else {
@@ -313,11 +322,11 @@ impl<'r> Reader<'r, '_> {
         id: &'r str,
         content: &'r [Block<'_>],
         is_error: Option<bool>,
-        place: Place,
-    ) -> Result<(), Fault> {
-        let mut inner = Reader {
-            listed: self.listed,
-            terms: self.terms,
+        position: BlockPosition,
+    ) -> Result<(), FieldError> {
+        let mut inner = BlockReader {
+            tool_names: self.tool_names,
+            context: self.context,
             names: self.names,
             losses: self.losses,
             parts: Vec::new(),
@@ -325,9 +334,9 @@ impl<'r> Reader<'r, '_> {
         let mut cache = None;
         for (nth, block) in content.iter().enumerate() {
             inner
-                .block(block, place)
-                .map_err(|fault| fault.within(nth).within("content"))?;
-            // Bedrock has no cache point inside a result; the one place left is behind it.
+                .block(block, position)
+                .map_err(|error| error.within(nth).within("content"))?;
+            // Bedrock has no cache point inside a result; the one position left is behind it.
             cache = block.cache.or(cache);
         }
         let mut parts: Vec<_> = inner.parts.into_iter().map(|part| part.item).collect();
@@ -339,48 +348,48 @@ impl<'r> Reader<'r, '_> {
             parts,
             is_error,
         }));
-        cache::mark(&mut self.parts, cache, self.losses);
+        cache::add_cache_point(&mut self.parts, cache, self.losses);
         Ok(())
     }
 }
 
 /// Refuses a block of a tool in a message of another role than the one that Anthropic allows.
-fn check_role(kind: &Kind<'_>, role: Role) -> Result<(), Fault> {
+fn check_role(kind: &BlockKind<'_>, role: Role) -> Result<(), FieldError> {
     let (allowed, name) = match kind {
-        Kind::ToolUse { .. } => (Role::Assistant, "assistant"),
-        Kind::ToolResult { .. } => (Role::User, "user"),
-        Kind::ToolChange(_) => (Role::System, "system"),
+        BlockKind::ToolUse { .. } => (Role::Assistant, "assistant"),
+        BlockKind::ToolResult { .. } => (Role::User, "user"),
+        BlockKind::ToolChange(_) => (Role::System, "system"),
         _ => return Ok(()),
     };
     if role == allowed {
         return Ok(());
     }
-    Err(Fault::new(format!(
+    Err(FieldError::new(format!(
         "`{}` blocks can only be in `{name}` messages",
         block_name(kind)
     )))
 }
 
-fn reminder_text(text: &str) -> String {
+fn system_reminder(text: &str) -> String {
     format!("<system-reminder>\n{text}\n</system-reminder>")
 }
 
-fn block_name<'r>(kind: &'r Kind<'_>) -> &'r str {
+fn block_name<'r>(kind: &'r BlockKind<'_>) -> &'r str {
     match kind {
-        Kind::Text(_) => "text",
-        Kind::Image(_) => "image",
-        Kind::Document(_) => "document",
-        Kind::ToolUse { .. } => "tool_use",
-        Kind::ToolResult { .. } => "tool_result",
-        Kind::ToolReference { .. } => "tool_reference",
-        Kind::Thinking { .. } => "thinking",
-        Kind::RedactedThinking { .. } => "redacted_thinking",
-        Kind::SearchResult(_) => "search_result",
-        Kind::ToolChange(ToolChange::Remove(_) | ToolChange::Unknown { addition: false }) => {
+        BlockKind::Text(_) => "text",
+        BlockKind::Image(_) => "image",
+        BlockKind::Document(_) => "document",
+        BlockKind::ToolUse { .. } => "tool_use",
+        BlockKind::ToolResult { .. } => "tool_result",
+        BlockKind::ToolReference { .. } => "tool_reference",
+        BlockKind::Thinking { .. } => "thinking",
+        BlockKind::RedactedThinking { .. } => "redacted_thinking",
+        BlockKind::SearchResult(_) => "search_result",
+        BlockKind::ToolChange(ToolChange::Remove(_) | ToolChange::Unknown { addition: false }) => {
             "tool_removal"
         }
-        Kind::ToolChange(_) => "tool_addition",
-        Kind::MidConversationSystem { .. } => "mid_conv_system",
-        Kind::Server { name } | Kind::Unknown { name } => name,
+        BlockKind::ToolChange(_) => "tool_addition",
+        BlockKind::MidConversationSystem { .. } => "mid_conv_system",
+        BlockKind::Server { name } | BlockKind::Unknown { name } => name,
     }
 }

@@ -1,4 +1,4 @@
-//! The body of `Converse` and `ConverseStream`, and of `CountTokens` on their terms.
+//! The body of `Converse` and `ConverseStream`, and of `CountTokens` on their context.
 
 mod wire;
 
@@ -14,13 +14,13 @@ use self::wire::{
     Schema, SearchResult, Structure, SystemBlock, TextFormat, TextOnly, Tool, ToolChoice,
     ToolConfig, ToolResult, ToolSpec, ToolUse,
 };
-use super::anthropic::{Choice, Role, Ttl};
-use super::cache::Marked;
-use super::fit::Content;
+use super::adapt::AdaptedRequest;
+use super::anthropic::{Role, ToolChoiceKind, Ttl};
+use super::cache::WithCachePoint;
+use super::context::{Purpose, TranslationContext};
 use super::labels::RequestLabels;
-use super::parts::{CitationsConfig, Paper, PaperContent, Part};
-use super::terms::{Purpose, Terms};
-use super::tools::{Custom, Spec, Toolbox, Use};
+use super::parts::{CitationsConfig, DocumentContent, DocumentPart, Part};
+use super::tools::{Custom, TargetToolChoice, ToolDefinition, ToolSet};
 use super::turns::Turn;
 use crate::Losses;
 
@@ -30,21 +30,21 @@ const STOP_SEQUENCE_PATHS: [&str; 2] = ["/stop_sequence", "/delta/stop_sequence"
 
 /// The body as JSON.
 pub(super) fn write(
-    content: &Content<'_>,
+    content: &AdaptedRequest<'_>,
     labels: Option<&RequestLabels>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let answer = terms.purpose == Purpose::Answer;
+    let answer = context.purpose == Purpose::Answer;
     let options = &content.options;
-    let asks_path = answer && !terms.learned.field("additionalModelResponseFieldPaths");
-    let (tool_choice, model_choice) = tool_choices(&content.tool_use, terms, losses);
+    let asks_path = answer && !context.learned.field("additionalModelResponseFieldPaths");
+    let (tool_choice, model_choice) = tool_choices(&content.tool_use, context, losses);
     let mut system = interleave(
         &content.system,
         |text| Some(SystemBlock::Text(text)),
         SystemBlock::CachePoint,
     );
-    if content.tool_use.choice == Some(Choice::None) && model_choice.is_none() {
+    if content.tool_use.choice == Some(ToolChoiceKind::None) && model_choice.is_none() {
         // Behind the last cache point, so that what is cached stays the same.
         system.push(SystemBlock::Text("Answer without using any tool."));
     }
@@ -57,7 +57,7 @@ pub(super) fn write(
             top_p: options.top_p,
             stop_sequences: &options.stop_sequences,
         }),
-        tool_config: tool_config(&content.toolbox, tool_choice),
+        tool_config: tool_config(&content.tool_set, tool_choice),
         output_config: options.format.map(|format| OutputConfig {
             text_format: TextFormat {
                 r#type: "json_schema",
@@ -74,14 +74,14 @@ pub(super) fn write(
                 effort: effort.name(),
             }),
             top_k: options.top_k,
-            tools: &content.toolbox.client,
+            tools: &content.tool_set.client_tools,
             tool_choice: model_choice,
             anthropic_beta: &content.betas,
         },
         additional_model_response_field_paths: asks_path.then_some(STOP_SEQUENCE_PATHS),
         request_metadata: labels,
     };
-    match terms.purpose {
+    match context.purpose {
         Purpose::Answer => serde_json::to_vec(&body),
         Purpose::Count => serde_json::to_vec(&CountBody {
             input: CountInput { converse: body },
@@ -91,12 +91,12 @@ pub(super) fn write(
 
 /// A list with the cache points between its items; items that cannot be written leave nothing.
 fn interleave<'b, T, B>(
-    items: &'b [Marked<T>],
+    items: &'b [WithCachePoint<T>],
     write: impl Fn(&'b T) -> Option<B>,
     point: impl Fn(CachePoint) -> B,
 ) -> Vec<B> {
     let mut list = Vec::with_capacity(items.len());
-    for Marked { item, cache } in items {
+    for WithCachePoint { item, cache } in items {
         let Some(written) = write(item) else { continue };
         list.push(written);
         if let Some(ttl) = cache {
@@ -131,12 +131,12 @@ impl Serialize for Messages<'_> {
 }
 
 /// The blocks of a message, with the cache points between them.
-struct Parts<'b>(&'b [Marked<Part<'b>>]);
+struct Parts<'b>(&'b [WithCachePoint<Part<'b>>]);
 
 impl Serialize for Parts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        for Marked { item, cache } in self.0 {
+        for WithCachePoint { item, cache } in self.0 {
             let Some(block) = block(item) else { continue };
             list.serialize_element(&block)?;
             if let Some(ttl) = cache {
@@ -155,7 +155,7 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
             format,
             source: Bytes { bytes: data },
         }),
-        Part::Document(paper) => Block::Document(document(paper)),
+        Part::Document(part) => Block::Document(document(part)),
         Part::ToolUse { id, name, input } => Block::ToolUse(ToolUse {
             id,
             name,
@@ -185,39 +185,39 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
     })
 }
 
-fn document<'b>(paper: &'b Paper<'_>) -> Document<'b> {
-    let (format, source) = match &paper.content {
-        PaperContent::Pdf(data) => (Some("pdf"), DocumentSource::Bytes(Cow::Borrowed(data))),
-        PaperContent::Text(text) => (
+fn document<'b>(part: &'b DocumentPart<'_>) -> Document<'b> {
+    let (format, source) = match &part.content {
+        DocumentContent::Pdf(data) => (Some("pdf"), DocumentSource::Bytes(Cow::Borrowed(data))),
+        DocumentContent::Text(text) => (
             Some("txt"),
             DocumentSource::Bytes(Cow::Owned(BASE64.encode(text))),
         ),
-        PaperContent::Texts(texts) => {
+        DocumentContent::Texts(texts) => {
             let texts = texts.iter().map(|text| TextOnly { text }).collect();
             (None, DocumentSource::Content(texts))
         }
     };
     // The name must stay what it is, so the title goes where it can be read.
-    let told: Vec<&str> = [&paper.document.title, &paper.document.context]
+    let told: Vec<&str> = [&part.document.title, &part.document.context]
         .into_iter()
         .flatten()
         .map(AsRef::as_ref)
         .collect();
     Document {
         format,
-        name: &paper.name,
+        name: &part.name,
         source,
         context: (!told.is_empty()).then(|| told.join("\n")),
-        citations: CitationsConfig::when(paper.document.citations),
+        citations: CitationsConfig::when(part.document.citations),
     }
 }
 
 fn tool_config<'b>(
-    toolbox: &'b Toolbox<'_>,
+    tool_set: &'b ToolSet<'_>,
     tool_choice: Option<ToolChoice<'b>>,
 ) -> Option<ToolConfig<'b>> {
-    let write = |spec: &'b Spec<'_>| match spec {
-        Spec::Custom(Custom {
+    let write = |spec: &'b ToolDefinition<'_>| match spec {
+        ToolDefinition::Custom(Custom {
             name,
             description,
             schema,
@@ -229,17 +229,17 @@ fn tool_config<'b>(
             input_schema: Schema { json: schema },
             strict: *strict,
         })),
-        Spec::Search(_) => None,
+        ToolDefinition::Search(_) => None,
     };
-    let tools = interleave(&toolbox.specs, write, Tool::CachePoint);
+    let tools = interleave(&tool_set.definitions, write, Tool::CachePoint);
     (!tools.is_empty()).then_some(ToolConfig { tools, tool_choice })
 }
 
 /// `toolConfig.toolChoice`, and what has to be said to the model itself: that it must not use a
 /// tool, or not two at once. The two must not both name a type.
 fn tool_choices<'b>(
-    tool_use: &'b Use<'_>,
-    terms: &Terms<'_>,
+    tool_use: &'b TargetToolChoice<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> (Option<ToolChoice<'b>>, Option<ModelToolChoice>) {
     let to_model = |r#type, disable: bool| ModelToolChoice {
@@ -249,19 +249,19 @@ fn tool_choices<'b>(
     let disable = tool_use.disable_parallel;
     let (choice, model) = match &tool_use.choice {
         None => (None, None),
-        Some(Choice::Auto) if disable => (None, Some(to_model(Some("auto"), true))),
-        Some(Choice::Auto) => (Some(ToolChoice::Auto {}), None),
-        Some(Choice::Any) => (
+        Some(ToolChoiceKind::Auto) if disable => (None, Some(to_model(Some("auto"), true))),
+        Some(ToolChoiceKind::Auto) => (Some(ToolChoice::Auto {}), None),
+        Some(ToolChoiceKind::Any) => (
             Some(ToolChoice::Any {}),
             disable.then(|| to_model(None, true)),
         ),
-        Some(Choice::Tool(name)) => (
+        Some(ToolChoiceKind::Tool(name)) => (
             Some(ToolChoice::Tool { name }),
             disable.then(|| to_model(None, true)),
         ),
-        Some(Choice::None) => (None, Some(to_model(Some("none"), false))),
+        Some(ToolChoiceKind::None) => (None, Some(to_model(Some("none"), false))),
     };
-    if model.is_some() && terms.learned.field("tool_choice") {
+    if model.is_some() && context.learned.field("tool_choice") {
         losses.add("tool_choice");
         return (choice, None);
     }

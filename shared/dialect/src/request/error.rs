@@ -1,6 +1,6 @@
 //! Why a request cannot be translated, and how the client is answered.
 
-use super::json::Fault;
+use super::json::FieldError;
 
 /// Most bytes of a body that Bedrock takes (the user guide's 20 MB).
 const MAX_BODY_BYTES: usize = 20_000_000;
@@ -93,10 +93,10 @@ impl Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        let message = fault.to_string();
-        if fault.is_unavailable() {
+impl From<FieldError> for Refusal {
+    fn from(error: FieldError) -> Self {
+        let message = error.to_string();
+        if error.is_unavailable() {
             Self::Unavailable { message }
         } else {
             Self::Invalid { message }

@@ -13,12 +13,12 @@ use self::wire::{
     DocumentSource, Format, Kind, Message, Metadata, OutputConfig, OwnKind, Tool, ToolChoice,
     ToolKind, ToolReference,
 };
-use super::anthropic::{Choice, Role, Ttl};
-use super::cache::Marked;
-use super::fit::Content;
-use super::parts::{CitationsConfig, Paper, PaperContent, Part};
-use super::terms::{Purpose, Terms};
-use super::tools::{Spec, Use};
+use super::adapt::AdaptedRequest;
+use super::anthropic::{Role, ToolChoiceKind, Ttl};
+use super::cache::WithCachePoint;
+use super::context::{Purpose, TranslationContext};
+use super::parts::{CitationsConfig, DocumentContent, DocumentPart, Part};
+use super::tools::{TargetToolChoice, ToolDefinition};
 use super::turns::Turn;
 use crate::Losses;
 
@@ -26,23 +26,27 @@ const VERSION: &str = "bedrock-2023-05-31";
 
 /// The body as JSON.
 pub(super) fn write(
-    content: &Content<'_>,
+    content: &AdaptedRequest<'_>,
     user_id: Option<&RawValue>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let options = &content.options;
-    let specs = content.toolbox.specs.iter().map(|Marked { item, cache }| {
-        let kind = match item {
-            Spec::Custom(custom) => ToolKind::Custom(custom),
-            Spec::Search(object) => ToolKind::Native(object),
-        };
-        Tool {
-            kind,
-            cache_control: cache_control(*cache),
-        }
-    });
-    let client = content.toolbox.client.iter();
+    let definitions = content
+        .tool_set
+        .definitions
+        .iter()
+        .map(|WithCachePoint { item, cache }| {
+            let kind = match item {
+                ToolDefinition::Custom(custom) => ToolKind::Custom(custom),
+                ToolDefinition::Search(object) => ToolKind::Native(object),
+            };
+            Tool {
+                kind,
+                cache_control: cache_control(*cache),
+            }
+        });
+    let client = content.tool_set.client_tools.iter();
     let client = client.map(|tool| Tool {
         kind: ToolKind::Native(tool),
         cache_control: None,
@@ -61,12 +65,12 @@ pub(super) fn write(
         anthropic_version: VERSION,
         anthropic_beta: &content.betas,
         max_tokens: options.max_tokens.max(1),
-        tools: specs.chain(client).collect(),
-        tool_choice: tool_choice(&content.tool_use, terms, losses),
+        tools: definitions.chain(client).collect(),
+        tool_choice: tool_choice(&content.tool_use, context, losses),
         system: content
             .system
             .iter()
-            .map(|Marked { item, cache }| block(text(item), *cache))
+            .map(|WithCachePoint { item, cache }| block(text(item), *cache))
             .collect(),
         messages: Messages(&content.turns),
         thinking: options.thinking.as_ref(),
@@ -80,7 +84,7 @@ pub(super) fn write(
         context_management: (!edits.is_empty()).then_some(ContextManagement { edits }),
     };
     let body = serde_json::to_vec(&body)?;
-    match terms.purpose {
+    match context.purpose {
         Purpose::Answer => Ok(body),
         Purpose::Count => serde_json::to_vec(&CountBody {
             input: CountInput {
@@ -117,7 +121,7 @@ fn cache_control(cache: Option<Ttl>) -> Option<CacheControl> {
 /// The messages, each block made when it is written: there can be a million of them.
 struct Messages<'b>(&'b [Turn<'b>]);
 
-struct Parts<'b>(&'b [Marked<Part<'b>>]);
+struct Parts<'b>(&'b [WithCachePoint<Part<'b>>]);
 
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -128,7 +132,7 @@ impl Serialize for Messages<'_> {
 impl Serialize for Parts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let blocks = self.0.iter();
-        serializer.collect_seq(blocks.map(|Marked { item, cache }| part(item, *cache)))
+        serializer.collect_seq(blocks.map(|WithCachePoint { item, cache }| part(item, *cache)))
     }
 }
 
@@ -157,7 +161,7 @@ fn part<'b>(part: &'b Part<'_>, cache: Option<Ttl>) -> Block<'b> {
                 data,
             },
         },
-        Part::Document(paper) => document(paper),
+        Part::Document(part) => document(part),
         Part::ToolUse { id, name, input } => OwnKind::ToolUse {
             id,
             name,
@@ -206,7 +210,7 @@ fn part<'b>(part: &'b Part<'_>, cache: Option<Ttl>) -> Block<'b> {
     block(own, cache)
 }
 
-fn document<'b>(paper: &'b Paper<'_>) -> OwnKind<'b> {
+fn document<'b>(part: &'b DocumentPart<'_>) -> OwnKind<'b> {
     let data = |r#type, media_type: &'static str, data| {
         DocumentSource::Data(Base64 {
             r#type,
@@ -214,40 +218,40 @@ fn document<'b>(paper: &'b Paper<'_>) -> OwnKind<'b> {
             data,
         })
     };
-    let source = match &paper.content {
-        PaperContent::Pdf(pdf) => data("base64", "application/pdf", pdf),
-        PaperContent::Text(plain) => data("text", "text/plain", plain),
-        PaperContent::Texts(texts) => DocumentSource::Content {
+    let source = match &part.content {
+        DocumentContent::Pdf(pdf) => data("base64", "application/pdf", pdf),
+        DocumentContent::Text(plain) => data("text", "text/plain", plain),
+        DocumentContent::Texts(texts) => DocumentSource::Content {
             r#type: "content",
             content: texts.iter().map(|inner| block(text(inner), None)).collect(),
         },
     };
     OwnKind::Document {
         source,
-        title: paper.document.title.as_deref(),
-        context: paper.document.context.as_deref(),
-        citations: CitationsConfig::when(paper.document.citations),
+        title: part.document.title.as_deref(),
+        context: part.document.context.as_deref(),
+        citations: CitationsConfig::when(part.document.citations),
     }
 }
 
 fn tool_choice<'b>(
-    tool_use: &'b Use<'_>,
-    terms: &Terms<'_>,
+    tool_use: &'b TargetToolChoice<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Option<ToolChoice<'b>> {
     let choice = tool_use.choice.as_ref()?;
-    if terms.learned.field("tool_choice") {
+    if context.learned.field("tool_choice") {
         losses.add("tool_choice");
         return None;
     }
     let (r#type, name) = match choice {
-        Choice::Auto => ("auto", None),
-        Choice::Any => ("any", None),
-        Choice::Tool(name) => ("tool", Some(name.as_ref())),
-        Choice::None => ("none", None),
+        ToolChoiceKind::Auto => ("auto", None),
+        ToolChoiceKind::Any => ("any", None),
+        ToolChoiceKind::Tool(name) => ("tool", Some(name.as_ref())),
+        ToolChoiceKind::None => ("none", None),
     };
     // There is nothing to disable where no tool may be used.
-    let disable = tool_use.disable_parallel && *choice != Choice::None;
+    let disable = tool_use.disable_parallel && *choice != ToolChoiceKind::None;
     Some(ToolChoice {
         r#type,
         name,

@@ -17,7 +17,7 @@ const MAX_DEPTH: usize = 100;
 
 /// What is wrong with a request, and where.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct FieldError {
     /// From the innermost part outwards.
     path: Vec<String>,
     message: Cow<'static, str>,
@@ -25,7 +25,7 @@ pub(super) struct Fault {
     is_unavailable: bool,
 }
 
-impl Fault {
+impl FieldError {
     pub(super) fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             path: Vec::new(),
@@ -50,14 +50,14 @@ impl Fault {
         Self::new("Field required").within(field)
     }
 
-    /// The same fault, seen from the value that holds the faulty one under this key or index.
+    /// The same error, seen from the value that holds the faulty one under this key or index.
     pub(super) fn within(mut self, part: impl fmt::Display) -> Self {
         self.path.push(part.to_string());
         self
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, part) in self.path.iter().rev().enumerate() {
             write!(f, "{}{part}", if nth == 0 { "" } else { "." })?;
@@ -122,10 +122,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
 impl<'a> Object<'a> {
     /// Reads the outermost object of a body.
-    pub(super) fn from_body(body: &'a [u8]) -> Result<Self, Fault> {
+    pub(super) fn from_body(body: &'a [u8]) -> Result<Self, FieldError> {
         serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Fault::new("The request body must be an object"),
-            _ => Fault::new(format!(
+            serde_json::error::Category::Data => {
+                FieldError::new("The request body must be an object")
+            }
+            _ => FieldError::new(format!(
                 "The request body is not valid JSON (line {}, column {})",
                 error.line(),
                 error.column()
@@ -133,8 +135,9 @@ impl<'a> Object<'a> {
         })
     }
 
-    pub(super) fn read(raw: &'a RawValue) -> Result<Self, Fault> {
-        serde_json::from_str(raw.get()).map_err(|_| Fault::new("Input should be a valid object"))
+    pub(super) fn read(raw: &'a RawValue) -> Result<Self, FieldError> {
+        serde_json::from_str(raw.get())
+            .map_err(|_| FieldError::new("Input should be a valid object"))
     }
 
     /// The value of a key; `null` counts as absent. Of a repeated key the last counts, as in every
@@ -162,38 +165,38 @@ impl<'a> Object<'a> {
     pub(super) fn with<T>(
         &self,
         key: &str,
-        read: impl FnOnce(&'a RawValue) -> Result<T, Fault>,
-    ) -> Result<Option<T>, Fault> {
+        read: impl FnOnce(&'a RawValue) -> Result<T, FieldError>,
+    ) -> Result<Option<T>, FieldError> {
         self.get(key)
-            .map(|raw| read(raw).map_err(|fault| fault.within(key)))
+            .map(|raw| read(raw).map_err(|error| error.within(key)))
             .transpose()
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<Option<Cow<'a, str>>, Fault> {
+    pub(super) fn text(&self, key: &str) -> Result<Option<Cow<'a, str>>, FieldError> {
         self.with(key, text)
     }
 
-    pub(super) fn required_text(&self, key: &str) -> Result<Cow<'a, str>, Fault> {
-        self.text(key)?.ok_or_else(|| Fault::required(key))
+    pub(super) fn required_text(&self, key: &str) -> Result<Cow<'a, str>, FieldError> {
+        self.text(key)?.ok_or_else(|| FieldError::required(key))
     }
 
-    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, Fault> {
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, FieldError> {
         self.with(key, |raw| match raw.get() {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(Fault::new("Input should be a valid boolean")),
+            _ => Err(FieldError::new("Input should be a valid boolean")),
         })
     }
 
-    pub(super) fn whole_number(&self, key: &str) -> Result<Option<u64>, Fault> {
+    pub(super) fn whole_number(&self, key: &str) -> Result<Option<u64>, FieldError> {
         self.with(key, |raw| {
             raw.get()
                 .parse()
-                .map_err(|_| Fault::new("Input should be a valid integer"))
+                .map_err(|_| FieldError::new("Input should be a valid integer"))
         })
     }
 
-    pub(super) fn object(&self, key: &str) -> Result<Option<Object<'a>>, Fault> {
+    pub(super) fn object(&self, key: &str) -> Result<Option<Object<'a>>, FieldError> {
         self.with(key, Object::read)
     }
 
@@ -201,14 +204,14 @@ impl<'a> Object<'a> {
     pub(super) fn list<T>(
         &self,
         key: &str,
-        read: impl FnMut(&'a RawValue) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
+        read: impl FnMut(&'a RawValue) -> Result<T, FieldError>,
+    ) -> Result<Vec<T>, FieldError> {
         Ok(self.with(key, |raw| list(raw, read))?.unwrap_or_default())
     }
 
     /// The object with `type: object` in front of its other members.
-    pub(super) fn typed_object(&self) -> TypedObject<'_, 'a> {
-        TypedObject(self)
+    pub(super) fn with_object_type(&self) -> ObjectWithType<'_, 'a> {
+        ObjectWithType(self)
     }
 
     /// Leaves keys out.
@@ -230,9 +233,9 @@ impl Serialize for Object<'_> {
 }
 
 /// An object, written with `object` as its `type`.
-pub(super) struct TypedObject<'o, 'a>(&'o Object<'a>);
+pub(super) struct ObjectWithType<'o, 'a>(&'o Object<'a>);
 
-impl Serialize for TypedObject<'_, '_> {
+impl Serialize for ObjectWithType<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", "object")?;
@@ -243,27 +246,27 @@ impl Serialize for TypedObject<'_, '_> {
     }
 }
 
-pub(super) fn text(raw: &RawValue) -> Result<Cow<'_, str>, Fault> {
+pub(super) fn text(raw: &RawValue) -> Result<Cow<'_, str>, FieldError> {
     serde_json::from_str::<Text<'_>>(raw.get())
         .map(|Text(text)| text)
-        .map_err(|_| Fault::new("Input should be a valid string"))
+        .map_err(|_| FieldError::new("Input should be a valid string"))
 }
 
 /// Reads the elements of an array as they come, so that a list of the wrong things ends at the first.
 pub(super) fn list<'a, T>(
     raw: &'a RawValue,
-    read: impl FnMut(&'a RawValue) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
+    read: impl FnMut(&'a RawValue) -> Result<T, FieldError>,
+) -> Result<Vec<T>, FieldError> {
     let mut elements = Elements {
         read,
         list: Vec::new(),
-        fault: None,
+        error: None,
     };
     let read = serde_json::Deserializer::from_str(raw.get()).deserialize_seq(&mut elements);
-    match (read, elements.fault) {
-        (_, Some(fault)) => Err(fault.within(elements.list.len())),
+    match (read, elements.error) {
+        (_, Some(error)) => Err(error.within(elements.list.len())),
         (Ok(()), None) => Ok(elements.list),
-        (Err(_), None) => Err(Fault::new("Input should be a valid list")),
+        (Err(_), None) => Err(FieldError::new("Input should be a valid list")),
     }
 }
 
@@ -272,10 +275,12 @@ struct Elements<T, F> {
     read: F,
     list: Vec<T>,
     /// What was wrong with the element after `list`.
-    fault: Option<Fault>,
+    error: Option<FieldError>,
 }
 
-impl<'de, T, F: FnMut(&'de RawValue) -> Result<T, Fault>> Visitor<'de> for &mut Elements<T, F> {
+impl<'de, T, F: FnMut(&'de RawValue) -> Result<T, FieldError>> Visitor<'de>
+    for &mut Elements<T, F>
+{
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,9 +291,9 @@ impl<'de, T, F: FnMut(&'de RawValue) -> Result<T, Fault>> Visitor<'de> for &mut 
         while let Some(element) = sequence.next_element::<&'de RawValue>()? {
             match (self.read)(element) {
                 Ok(element) => self.list.push(element),
-                Err(fault) => {
-                    self.fault = Some(fault);
-                    return Err(de::Error::custom("the fault is kept"));
+                Err(error) => {
+                    self.error = Some(error);
+                    return Err(de::Error::custom("the error is kept"));
                 }
             }
         }
@@ -305,9 +310,9 @@ pub(super) fn is_object(raw: &RawValue) -> bool {
 }
 
 /// Passes on an object as it is, unless it is nested beyond all reason.
-pub(super) fn opaque_object(raw: &RawValue) -> Result<&RawValue, Fault> {
+pub(super) fn opaque_object(raw: &RawValue) -> Result<&RawValue, FieldError> {
     if !is_object(raw) {
-        return Err(Fault::new("Input should be a valid object"));
+        return Err(FieldError::new("Input should be a valid object"));
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in raw.get().bytes() {
@@ -318,7 +323,7 @@ pub(super) fn opaque_object(raw: &RawValue) -> Result<&RawValue, Fault> {
             b'{' | b'[' if !in_string => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Err(Fault::new("Input is nested too deeply"));
+                    return Err(FieldError::new("Input is nested too deeply"));
                 }
             }
             b'}' | b']' if !in_string => depth = depth.saturating_sub(1),

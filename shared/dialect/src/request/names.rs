@@ -18,18 +18,18 @@ const DIGEST_BYTES: usize = 10;
 
 /// Which tools go by another name at Bedrock.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct ToolNames {
     renamed: BTreeMap<String, String>,
 }
 
-impl Names {
+impl ToolNames {
     /// The name of a tool at Bedrock.
     pub(super) fn tool<'r>(&mut self, name: &'r str) -> Cow<'r, str> {
-        let fitting = fit(name);
-        if let Cow::Owned(short) = &fitting {
+        let name_at_bedrock = valid_name(name);
+        if let Cow::Owned(short) = &name_at_bedrock {
             self.renamed.insert(short.clone(), name.to_owned());
         }
-        fitting
+        name_at_bedrock
     }
 
     /// `(as sent to Bedrock, as the client knows it)`.
@@ -40,23 +40,23 @@ impl Names {
 
 /// The id of a tool call at Bedrock.
 pub(super) fn call_id(id: &str) -> Cow<'_, str> {
-    fit(id)
+    valid_name(id)
 }
 
-fn fit(name: &str) -> Cow<'_, str> {
+fn valid_name(name: &str) -> Cow<'_, str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     if (1..=MAX_LENGTH).contains(&name.len()) && name.chars().all(allowed) {
         return Cow::Borrowed(name);
     }
-    let mut fitting: String = name
+    let mut name_at_bedrock: String = name
         .chars()
         .take(HEAD)
         .map(|c| if allowed(c) { c } else { '_' })
         .collect();
-    fitting.push('_');
+    name_at_bedrock.push('_');
     for byte in Sha256::digest(name.as_bytes()).iter().take(DIGEST_BYTES) {
         // Writing to a string cannot fail.
-        let _ = write!(fitting, "{byte:02x}");
+        let _ = write!(name_at_bedrock, "{byte:02x}");
     }
-    Cow::Owned(fitting)
+    Cow::Owned(name_at_bedrock)
 }

@@ -5,9 +5,9 @@ use serde_json::value::RawValue;
 
 use super::anthropic::{ContextEdit, MessagesRequest, Number, is_blank};
 use super::beta_names;
-use super::json::{self, Fault};
-use super::terms::{Terms, Wire, invoke_edits};
-use super::thinking::{self, KindField, ThinkingField};
+use super::context::{Api, TranslationContext, invoke_edits};
+use super::json::{self, FieldError};
+use super::thinking::{self, ThinkingField, ThinkingMode};
 use super::turns::Turn;
 use crate::Losses;
 use crate::model::Effort;
@@ -42,7 +42,7 @@ impl Options<'_> {
     pub(super) fn thinks(&self) -> bool {
         self.thinking
             .as_ref()
-            .is_some_and(|thinking| thinking.kind != KindField::Disabled)
+            .is_some_and(|thinking| thinking.kind != ThinkingMode::Disabled)
     }
 }
 
@@ -50,30 +50,31 @@ impl Options<'_> {
 pub(super) fn options<'r>(
     request: &'r MessagesRequest<'_>,
     turns: &[Turn<'_>],
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
-) -> Result<Options<'r>, Fault> {
+) -> Result<Options<'r>, FieldError> {
     let asked = request
         .max_tokens
-        .ok_or_else(|| Fault::required("max_tokens"))?;
+        .ok_or_else(|| FieldError::required("max_tokens"))?;
     // Nothing fills only the cache at Bedrock: one token is the least there is.
-    let max_tokens = asked.clamp(1, terms.capabilities.max_output);
+    let max_tokens = asked.clamp(1, context.capabilities.max_output);
     if max_tokens != asked {
         losses.add("max_tokens");
     }
-    let (thinking, effort) = thinking::decide(request, turns, max_tokens, terms, losses);
-    let (format, format_instruction) = format(request, terms, losses)?;
+    let (thinking, effort) =
+        thinking::thinking_and_effort(request, turns, max_tokens, context, losses);
+    let (format, format_instruction) = format(request, context, losses)?;
     let mut options = Options {
         max_tokens,
         thinking,
         effort,
         format,
         format_instruction,
-        stop_sequences: stop_sequences(request, terms, losses),
-        context_edits: context_edits(request, terms, losses),
+        stop_sequences: stop_sequences(request, context, losses),
+        context_edits: context_edits(request, context, losses),
         ..Options::default()
     };
-    sampling(request, &mut options, terms, losses)?;
+    sampling(request, &mut options, context, losses)?;
     Ok(options)
 }
 
@@ -82,24 +83,24 @@ pub(super) fn options<'r>(
 /// would bind it more, but excludes thinking, which these models do by default, and other tools.
 fn format<'r>(
     request: &'r MessagesRequest<'_>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
-) -> Result<(Option<Format<'r>>, Option<String>), Fault> {
+) -> Result<(Option<Format<'r>>, Option<String>), FieldError> {
     let Some(asked) = &request.format else {
         return Ok((None, None));
     };
-    let at = |fault: Fault| fault.within("format").within("output_config");
+    let at = |error: FieldError| error.within("format").within("output_config");
     if asked.required_text("type").map_err(at)? != "json_schema" {
         losses.add("output_config.format");
         return Ok((None, None));
     }
     let schema = asked
         .get("schema")
-        .ok_or_else(|| at(Fault::required("schema")))?;
-    let schema = json::opaque_object(schema).map_err(|fault| at(fault.within("schema")))?;
-    let goes = terms.capabilities.structured_output
-        && !terms.learned.field("output_config.format")
-        && !terms.learned.field("output_config");
+        .ok_or_else(|| at(FieldError::required("schema")))?;
+    let schema = json::opaque_object(schema).map_err(|error| at(error.within("schema")))?;
+    let goes = context.capabilities.structured_output
+        && !context.learned.field("output_config.format")
+        && !context.learned.field("output_config");
     if goes {
         return Ok((Some(Format { schema }), None));
     }
@@ -113,10 +114,10 @@ fn format<'r>(
 
 fn stop_sequences<'r>(
     request: &'r MessagesRequest<'_>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Vec<&'r str> {
-    let refused = terms.learned.field("stop_sequences");
+    let refused = context.learned.field("stop_sequences");
     let kept: Vec<_> = request
         .stop_sequences
         .iter()
@@ -133,15 +134,15 @@ fn stop_sequences<'r>(
 fn sampling<'r>(
     request: &'r MessagesRequest<'_>,
     options: &mut Options<'r>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
-) -> Result<(), Fault> {
+) -> Result<(), FieldError> {
     for (name, asked) in [
         ("temperature", request.temperature),
         ("top_p", request.top_p),
     ] {
         if asked.is_some_and(|number| !(0.0..=1.0).contains(&number.value)) {
-            return Err(Fault::new("Input should be between 0 and 1").within(name));
+            return Err(FieldError::new("Input should be between 0 and 1").within(name));
         }
     }
     let thinks = options.thinks();
@@ -149,9 +150,9 @@ fn sampling<'r>(
         let number = asked?;
         // With thinking only the model's own setting is taken: one.
         let kept = goes
-            && terms.capabilities.sampling
+            && context.capabilities.sampling
             && (!thinks || (name != "top_k" && number.value >= 1.0))
-            && !terms.learned.field(name);
+            && !context.learned.field(name);
         if !kept {
             losses.add(name);
         }
@@ -166,15 +167,15 @@ fn sampling<'r>(
 
 fn context_edits<'r>(
     request: &'r MessagesRequest<'_>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Vec<&'r ContextEdit<'r>> {
     let goes = |kind: &str| {
-        terms.wire == Wire::Invoke
+        context.api == Api::Invoke
             && invoke_edits(kind)
-            && !terms.learned.field("context_management")
-            && !terms.learned.beta(beta_names::CONTEXT_MANAGEMENT)
-            && !(kind.starts_with("compact_") && terms.learned.beta(beta_names::COMPACT))
+            && !context.learned.field("context_management")
+            && !context.learned.beta(beta_names::CONTEXT_MANAGEMENT)
+            && !(kind.starts_with("compact_") && context.learned.beta(beta_names::COMPACT))
     };
     let (kept, dropped): (Vec<_>, Vec<_>) = request
         .context_edits
@@ -189,7 +190,7 @@ fn context_edits<'r>(
 /// Records the fields that have no place at Bedrock at all.
 pub(super) fn record_ignored(
     request: &MessagesRequest<'_>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) {
     for name in &request.ignored {
@@ -198,7 +199,7 @@ pub(super) fn record_ignored(
     if request.safeguards {
         losses.add("safeguards");
     }
-    if request.user_id.is_some() && terms.wire == Wire::Converse {
+    if request.user_id.is_some() && context.api == Api::Converse {
         losses.add("metadata.user_id");
     }
 }
@@ -206,11 +207,11 @@ pub(super) fn record_ignored(
 /// The user id as `InvokeModel` takes it.
 pub(super) fn metadata<'r>(
     request: &'r MessagesRequest<'_>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Option<&'r RawValue> {
     let user_id = request.user_id?;
-    if terms.learned.field("metadata") {
+    if context.learned.field("metadata") {
         losses.add("metadata.user_id");
         return None;
     }

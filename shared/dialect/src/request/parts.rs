@@ -19,7 +19,7 @@ pub(super) enum Part<'r> {
         format: &'static str,
         data: &'r str,
     },
-    Document(Paper<'r>),
+    Document(DocumentPart<'r>),
     ToolUse {
         id: Cow<'r, str>,
         name: Cow<'r, str>,
@@ -54,15 +54,15 @@ pub(super) struct ToolResult<'r> {
 
 /// A document.
 #[derive(Clone, Debug)]
-pub(super) struct Paper<'r> {
+pub(super) struct DocumentPart<'r> {
     /// Unique in the conversation, and the same on every later turn of it.
     pub(super) name: String,
-    pub(super) content: PaperContent<'r>,
+    pub(super) content: DocumentContent<'r>,
     pub(super) document: &'r Document<'r>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum PaperContent<'r> {
+pub(super) enum DocumentContent<'r> {
     Pdf(&'r str),
     Text(&'r str),
     Texts(Vec<&'r str>),
@@ -103,7 +103,7 @@ impl<'r> Part<'r> {
         }
     }
 
-    pub(super) fn thinks(&self) -> bool {
+    pub(super) fn is_thinking(&self) -> bool {
         matches!(self, Self::Thinking { .. } | Self::Redacted { .. })
     }
 }

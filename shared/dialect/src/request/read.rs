@@ -13,7 +13,7 @@ use super::anthropic::{
     ContextEdit, Message, MessagesRequest, Number, Role, Thinking, ThinkingKind,
 };
 use super::error::Refusal;
-use super::json::{self, Fault, Object};
+use super::json::{self, FieldError, Object};
 
 const KNOWN_FIELDS: &[&str] = &[
     "model",
@@ -68,7 +68,7 @@ impl<'a> MessagesRequest<'a> {
 }
 
 /// Reads the outermost object of a request.
-fn request<'a>(object: &Object<'a>) -> Result<MessagesRequest<'a>, Fault> {
+fn request<'a>(object: &Object<'a>) -> Result<MessagesRequest<'a>, FieldError> {
     let mut ignored = unknown_fields(object, KNOWN_FIELDS, "");
     let output = object.object("output_config")?.unwrap_or_default();
     ignored.extend(unknown_fields(
@@ -82,14 +82,14 @@ fn request<'a>(object: &Object<'a>) -> Result<MessagesRequest<'a>, Fault> {
 
     let messages = object
         .get("messages")
-        .ok_or_else(|| Fault::required("messages"))?;
+        .ok_or_else(|| FieldError::required("messages"))?;
     let messages = json::list(messages, |raw| message(raw, &mut ignored))
-        .map_err(|fault| fault.within("messages"))?;
+        .map_err(|error| error.within("messages"))?;
     let legacy_format = object.object("output_format")?;
     let thread = object
         .object("thread")?
         .map(|thread| thread.required_text("type"));
-    let thread = thread.transpose().map_err(|fault| fault.within("thread"))?;
+    let thread = thread.transpose().map_err(|error| error.within("thread"))?;
     Ok(MessagesRequest {
         model: object.required_text("model")?,
         max_tokens: object.whole_number("max_tokens")?,
@@ -101,10 +101,10 @@ fn request<'a>(object: &Object<'a>) -> Result<MessagesRequest<'a>, Fault> {
         thinking: object.with("thinking", thinking)?,
         effort: output
             .text("effort")
-            .map_err(|fault| fault.within("output_config"))?,
+            .map_err(|error| error.within("output_config"))?,
         format: output
             .object("format")
-            .map_err(|fault| fault.within("output_config"))?
+            .map_err(|error| error.within("output_config"))?
             .or(legacy_format),
         temperature: number(object, "temperature")?,
         top_p: number(object, "top_p")?,
@@ -114,7 +114,7 @@ fn request<'a>(object: &Object<'a>) -> Result<MessagesRequest<'a>, Fault> {
         user_id: metadata.get("user_id"),
         context_edits: context
             .list("edits", context_edit)
-            .map_err(|fault| fault.within("context_management"))?,
+            .map_err(|error| error.within("context_management"))?,
         safeguards: object.get("safeguards").is_some(),
         mcp_servers: object
             .get("mcp_servers")
@@ -135,21 +135,21 @@ fn unknown_fields(object: &Object<'_>, known: &[&str], prefix: &str) -> Vec<Stri
         .collect()
 }
 
-fn number<'a>(object: &Object<'a>, key: &str) -> Result<Option<Number<'a>>, Fault> {
+fn number<'a>(object: &Object<'a>, key: &str) -> Result<Option<Number<'a>>, FieldError> {
     object.with(key, |source| match source.get().parse() {
         Ok(value) if f64::is_finite(value) => Ok(Number { value, source }),
-        _ => Err(Fault::new("Input should be a valid number")),
+        _ => Err(FieldError::new("Input should be a valid number")),
     })
 }
 
-fn message<'a>(raw: &'a RawValue, ignored: &mut Vec<String>) -> Result<Message<'a>, Fault> {
+fn message<'a>(raw: &'a RawValue, ignored: &mut Vec<String>) -> Result<Message<'a>, FieldError> {
     let object = Object::read(raw)?;
     let role = match object.required_text("role")?.as_ref() {
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "system" => Role::System,
         _ => {
-            return Err(Fault::new("Input should be 'user' or 'assistant'").within("role"));
+            return Err(FieldError::new("Input should be 'user' or 'assistant'").within("role"));
         }
     };
     ignored.extend(unknown_fields(
@@ -167,20 +167,20 @@ fn message<'a>(raw: &'a RawValue, ignored: &mut Vec<String>) -> Result<Message<'
         role,
         blocks: object
             .with("content", message_content)?
-            .ok_or_else(|| Fault::required("content"))?,
+            .ok_or_else(|| FieldError::required("content"))?,
         effort: output
             .text("effort")
-            .map_err(|fault| fault.within("output_config"))?,
+            .map_err(|error| error.within("output_config"))?,
     })
 }
 
-fn thinking(raw: &RawValue) -> Result<Thinking<'_>, Fault> {
+fn thinking(raw: &RawValue) -> Result<Thinking<'_>, FieldError> {
     let object = Object::read(raw)?;
     let kind = match object.required_text("type")?.as_ref() {
         "enabled" => ThinkingKind::Enabled {
             budget: object
                 .whole_number("budget_tokens")?
-                .ok_or_else(|| Fault::required("budget_tokens"))?,
+                .ok_or_else(|| FieldError::required("budget_tokens"))?,
         },
         "adaptive" => ThinkingKind::Adaptive,
         "between_tools" => ThinkingKind::BetweenTools,
@@ -194,7 +194,7 @@ fn thinking(raw: &RawValue) -> Result<Thinking<'_>, Fault> {
     })
 }
 
-fn context_edit(source: &RawValue) -> Result<ContextEdit<'_>, Fault> {
+fn context_edit(source: &RawValue) -> Result<ContextEdit<'_>, FieldError> {
     let object = Object::read(source)?;
     Ok(ContextEdit {
         kind: object.required_text("type")?,

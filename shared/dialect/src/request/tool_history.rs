@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::anthropic::{Block, Choice, Kind, MessagesRequest, Tool, ToolChange};
-use super::json::Fault;
+use super::anthropic::{Block, BlockKind, MessagesRequest, Tool, ToolChange, ToolChoiceKind};
+use super::json::FieldError;
 use super::server;
 
 /// What the conversation says of each tool that it names, the last word counting.
@@ -25,12 +25,12 @@ impl<'r> ToolChanges<'r> {
     /// Reads the changes of a conversation.
     ///
     /// # Errors
-    /// [`Fault`] when tools come that cannot be found or described. Claude Code announces its tools
+    /// [`FieldError`] when tools come that cannot be found or described. Claude Code announces its tools
     /// in another way once it reads `tool_addition` in a 400.
-    pub(super) fn of(request: &'r MessagesRequest<'_>) -> Result<Self, Fault> {
+    pub(super) fn from_request(request: &'r MessagesRequest<'_>) -> Result<Self, FieldError> {
         let mut changes = Self::default();
         for block in request.blocks() {
-            let Kind::ToolChange(change) = &block.kind else {
+            let BlockKind::ToolChange(change) = &block.kind else {
                 continue;
             };
             match change {
@@ -45,7 +45,7 @@ impl<'r> ToolChanges<'r> {
                     changes.define(tool);
                 }
                 ToolChange::Unknown { addition: true } => {
-                    return Err(Fault::new(
+                    return Err(FieldError::new(
                         "tool_addition of this kind is not supported on this model \
                          on Amazon Bedrock",
                     ));
@@ -57,7 +57,7 @@ impl<'r> ToolChanges<'r> {
         described.extend(changes.defined_at.keys());
         let mut added = changes.available.iter().filter(|(_, added)| **added);
         if added.any(|(name, _)| !described.contains(name)) {
-            return Err(Fault::new(
+            return Err(FieldError::new(
                 "tool_addition of a tool that is not in `tools` is not supported on this model",
             ));
         }
@@ -109,8 +109,8 @@ pub(super) fn only_names_tools(request: &MessagesRequest<'_>) -> bool {
     let mut names = false;
     for block in request.blocks() {
         match &block.kind {
-            Kind::ToolChange(ToolChange::Add(_) | ToolChange::Remove(_)) => names = true,
-            Kind::ToolChange(_) => return false,
+            BlockKind::ToolChange(ToolChange::Add(_) | ToolChange::Remove(_)) => names = true,
+            BlockKind::ToolChange(_) => return false,
             _ => {}
         }
     }
@@ -118,24 +118,24 @@ pub(super) fn only_names_tools(request: &MessagesRequest<'_>) -> bool {
 }
 
 /// The names of the tools that the conversation called.
-pub(super) fn called<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<&'r str> {
+pub(super) fn called_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<&'r str> {
     let name = |block: &'r Block<'_>| match &block.kind {
-        Kind::ToolUse { name, .. } => Some(name.as_ref()),
+        BlockKind::ToolUse { name, .. } => Some(name.as_ref()),
         _ => None,
     };
     request.blocks().filter_map(name).collect()
 }
 
 /// Names of tools that the conversation has found, called or demands.
-pub(super) fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
+pub(super) fn needed_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
     let mut wanted = BTreeSet::new();
     let mut see = |block: &'r Block<'_>| match &block.kind {
-        Kind::ToolReference { name }
-        | Kind::ToolUse { name, .. }
-        | Kind::ToolChange(ToolChange::Add(name)) => {
+        BlockKind::ToolReference { name }
+        | BlockKind::ToolUse { name, .. }
+        | BlockKind::ToolChange(ToolChange::Add(name)) => {
             wanted.insert(Cow::Borrowed(name.as_ref()));
         }
-        Kind::Server { .. } => {
+        BlockKind::Server { .. } => {
             wanted.extend(
                 server::found_tools(block.source)
                     .into_iter()
@@ -146,11 +146,13 @@ pub(super) fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow
     };
     for block in request.blocks() {
         see(block);
-        if let Kind::ToolResult { content, .. } = &block.kind {
+        if let BlockKind::ToolResult { content, .. } = &block.kind {
             content.iter().for_each(&mut see);
         }
     }
-    if let Some(Choice::Tool(name)) = request.tool_choice.as_ref().map(|choice| &choice.kind) {
+    if let Some(ToolChoiceKind::Tool(name)) =
+        request.tool_choice.as_ref().map(|choice| &choice.kind)
+    {
         wanted.insert(Cow::Borrowed(name.as_ref()));
     }
     wanted

@@ -5,31 +5,31 @@ use std::collections::BTreeSet;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::anthropic::{Choice, MessagesRequest, Tool, ToolKind, is_blank};
+use super::anthropic::{MessagesRequest, Tool, ToolChoiceKind, ToolKind, is_blank};
 use super::beta_names;
-use super::cache::{self, Marked};
-use super::json::{Fault, Object};
-use super::names::Names;
+use super::cache::{self, WithCachePoint};
+use super::context::{Api, TranslationContext};
+use super::json::{FieldError, Object};
+use super::names::ToolNames;
 use super::parts::Part;
-use super::terms::{Terms, Wire};
-use super::tool_history::{ToolChanges, called, wanted_tools};
+use super::tool_history::{ToolChanges, called_tools, needed_tools};
 use super::turns::Turn;
 use crate::model::ForcedTool;
 use crate::{Losses, token};
 
 /// The tools of a request.
 #[derive(Debug, Default)]
-pub(super) struct Toolbox<'r> {
-    pub(super) specs: Vec<Marked<Spec<'r>>>,
+pub(super) struct ToolSet<'r> {
+    pub(super) definitions: Vec<WithCachePoint<ToolDefinition<'r>>>,
     /// Anthropic-defined tools that the client runs, as they came.
-    pub(super) client: Vec<Object<'r>>,
+    pub(super) client_tools: Vec<Object<'r>>,
     /// The betas that `client` needs.
     pub(super) betas: Vec<&'static str>,
 }
 
 /// A tool that Bedrock is told of.
 #[derive(Clone, Debug)]
-pub(super) enum Spec<'r> {
+pub(super) enum ToolDefinition<'r> {
     Custom(Custom<'r>),
     /// Only for `InvokeModel`: the search that finds deferred tools.
     Search(Object<'r>),
@@ -46,41 +46,41 @@ pub(super) struct Custom<'r> {
 
 /// What the model is told about using tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Use<'r> {
-    pub(super) choice: Option<Choice<'r>>,
+pub(super) struct TargetToolChoice<'r> {
+    pub(super) choice: Option<ToolChoiceKind<'r>>,
     pub(super) disable_parallel: bool,
 }
 
 const EMPTY_SCHEMA: &str = r#"{"type":"object"}"#;
 
 /// The tools of a request that the target can have.
-pub(super) fn toolbox<'r>(
+pub(super) fn select_tools<'r>(
     request: &'r MessagesRequest<'_>,
-    terms: &Terms<'_>,
-    names: &mut Names,
+    context: &TranslationContext<'_>,
+    names: &mut ToolNames,
     losses: &mut Losses,
-) -> Result<Toolbox<'r>, Fault> {
+) -> Result<ToolSet<'r>, FieldError> {
     refuse_only_server_tools(&request.tools)?;
-    let changes = ToolChanges::of(request)?;
-    let mut selection = Selection {
-        wanted: wanted_tools(request),
-        called: called(request),
+    let changes = ToolChanges::from_request(request)?;
+    let mut selection = ToolSelection {
+        wanted: needed_tools(request),
+        called: called_tools(request),
         searched: request.tools.iter().any(|tool| is_search(tool)),
         seen: BTreeSet::new(),
-        toolbox: Toolbox::default(),
+        tool_set: ToolSet::default(),
         changes: &changes,
-        terms,
+        context,
         names,
         losses,
     };
     for (nth, tool) in changes.tools(request).into_iter().enumerate() {
         selection.add(nth, tool)?;
     }
-    Ok(selection.toolbox)
+    Ok(selection.tool_set)
 }
 
 /// The choice of the tools that the target is given, tool by tool.
-struct Selection<'r, 'x> {
+struct ToolSelection<'r, 'x> {
     /// The names of the tools that the conversation has found, called or demands.
     wanted: BTreeSet<Cow<'r, str>>,
     /// The names of the tools that the conversation has called.
@@ -89,17 +89,17 @@ struct Selection<'r, 'x> {
     searched: bool,
     /// The names so far, as Bedrock gets them.
     seen: BTreeSet<Cow<'r, str>>,
-    toolbox: Toolbox<'r>,
+    tool_set: ToolSet<'r>,
     changes: &'x ToolChanges<'r>,
-    terms: &'x Terms<'x>,
-    names: &'x mut Names,
+    context: &'x TranslationContext<'x>,
+    names: &'x mut ToolNames,
     losses: &'x mut Losses,
 }
 
-impl<'r> Selection<'r, '_> {
+impl<'r> ToolSelection<'r, '_> {
     /// Adds a tool, as far as the target takes it. `nth` is its place in the request's list.
-    fn add(&mut self, nth: usize, tool: &'r Tool<'r>) -> Result<(), Fault> {
-        if !self.terms.tool_changes && self.changes.removed(&tool.name) {
+    fn add(&mut self, nth: usize, tool: &'r Tool<'r>) -> Result<(), FieldError> {
+        if !self.context.tool_changes && self.changes.removed(&tool.name) {
             self.add_removed(tool);
         } else {
             match &tool.kind {
@@ -112,9 +112,11 @@ impl<'r> Selection<'r, '_> {
                     strict,
                 } => self.add_custom(nth, tool, description.as_deref(), schema, *strict)?,
                 ToolKind::Client { version } => self.add_client(tool, client_beta(version)),
-                ToolKind::Server { .. } if self.terms.tool_search && is_search(tool) => {
+                ToolKind::Server { .. } if self.context.tool_search && is_search(tool) => {
                     let search = tool.source.clone().without(&["cache_control"]);
-                    self.toolbox.specs.push(Spec::Search(search).into());
+                    self.tool_set
+                        .definitions
+                        .push(ToolDefinition::Search(search).into());
                 }
                 ToolKind::Server { version } => {
                     self.losses
@@ -122,7 +124,7 @@ impl<'r> Selection<'r, '_> {
                 }
             }
         }
-        cache::mark(&mut self.toolbox.specs, tool.cache, self.losses);
+        cache::add_cache_point(&mut self.tool_set.definitions, tool.cache, self.losses);
         Ok(())
     }
 
@@ -131,14 +133,14 @@ impl<'r> Selection<'r, '_> {
         if self.called.contains(tool.name.as_ref()) && self.seen.insert(self.names.tool(&tool.name))
         {
             let spec = unavailable(self.names.tool(&tool.name));
-            self.toolbox.specs.push(spec.into());
+            self.tool_set.definitions.push(spec.into());
         }
     }
 
     /// Whether a deferred tool is left out, because nothing has found it yet.
     fn stays_deferred(&self, tool: &Tool<'_>) -> bool {
         tool.deferred
-            && !self.terms.tool_search
+            && !self.context.tool_search
             && !self.searched
             && !self.is_added(tool)
             && !self.wanted.contains(tool.name.as_ref())
@@ -146,7 +148,7 @@ impl<'r> Selection<'r, '_> {
 
     /// Whether the conversation added this tool, and the target is not given the addition itself.
     fn is_added(&self, tool: &Tool<'_>) -> bool {
-        !self.terms.tool_changes && self.changes.added(&tool.name)
+        !self.context.tool_changes && self.changes.added(&tool.name)
     }
 
     fn add_custom(
@@ -156,19 +158,19 @@ impl<'r> Selection<'r, '_> {
         description: Option<&'r str>,
         schema: &'r RawValue,
         strict: Option<bool>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FieldError> {
         let name = self.names.tool(&tool.name);
         if !self.seen.insert(name.clone()) {
-            return Err(Fault::new("Tool names must be unique.").within("tools"));
+            return Err(FieldError::new("Tool names must be unique.").within("tools"));
         }
         let custom = Custom {
             name,
             description: description.filter(|text| !is_blank(text)),
-            schema: object_schema(schema).map_err(|fault| fault.within(nth).within("tools"))?,
-            strict: strict.filter(|_| strict_goes(self.terms, self.losses)),
-            deferred: tool.deferred && self.terms.tool_search && !self.is_added(tool),
+            schema: object_schema(schema).map_err(|error| error.within(nth).within("tools"))?,
+            strict: strict.filter(|_| strict_goes(self.context, self.losses)),
+            deferred: tool.deferred && self.context.tool_search && !self.is_added(tool),
         };
-        if tool.deferred && !self.terms.tool_search {
+        if tool.deferred && !self.context.tool_search {
             self.losses.add("tools.defer_loading");
         }
         for key in [
@@ -181,41 +183,43 @@ impl<'r> Selection<'r, '_> {
                 self.losses.add(format!("tools.{key}"));
             }
         }
-        self.toolbox.specs.push(Spec::Custom(custom).into());
+        self.tool_set
+            .definitions
+            .push(ToolDefinition::Custom(custom).into());
         Ok(())
     }
 
     /// A tool that Anthropic defines and the client runs, with the beta that it needs.
     fn add_client(&mut self, tool: &'r Tool<'r>, beta: &'static str) {
         let source = tool.source.clone().without(&["cache_control"]);
-        self.toolbox.client.push(source);
-        if !self.toolbox.betas.contains(&beta) {
-            self.toolbox.betas.push(beta);
+        self.tool_set.client_tools.push(source);
+        if !self.tool_set.betas.contains(&beta) {
+            self.tool_set.betas.push(beta);
         }
     }
 }
 
-impl<'r> Toolbox<'r> {
+impl<'r> ToolSet<'r> {
     pub(super) fn has(&self, wanted: &str) -> bool {
-        self.specs
-            .iter()
-            .any(|spec| matches!(&spec.item, Spec::Custom(custom) if custom.name == wanted))
+        self.definitions.iter().any(
+            |spec| matches!(&spec.item, ToolDefinition::Custom(custom) if custom.name == wanted),
+        )
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.specs.is_empty() && self.client.is_empty()
+        self.definitions.is_empty() && self.client_tools.is_empty()
     }
 
     fn client_names(&self) -> BTreeSet<Cow<'r, str>> {
         let name = |tool: &Object<'r>| tool.text("name").ok().flatten();
-        self.client.iter().filter_map(name).collect()
+        self.client_tools.iter().filter_map(name).collect()
     }
 
     /// A conversation that used tools needs them described, even if they are gone.
-    pub(super) fn cover_history(&mut self, turns: &[Turn<'r>], wire: Wire) {
-        let described = match wire {
-            Wire::Converse => !self.specs.is_empty(),
-            Wire::Invoke => !self.is_empty(),
+    pub(super) fn describe_called_tools(&mut self, turns: &[Turn<'r>], api: Api) {
+        let described = match api {
+            Api::Converse => !self.definitions.is_empty(),
+            Api::Invoke => !self.is_empty(),
         };
         if described {
             return;
@@ -233,15 +237,15 @@ impl<'r> Toolbox<'r> {
                 name.clone()
             };
             if gone.insert(name.clone()) {
-                self.specs.push(unavailable(name).into());
+                self.definitions.push(unavailable(name).into());
             }
         }
     }
 }
 
 /// A tool that the conversation called and that is there no longer.
-fn unavailable(name: Cow<'_, str>) -> Spec<'_> {
-    Spec::Custom(Custom {
+fn unavailable(name: Cow<'_, str>) -> ToolDefinition<'_> {
+    ToolDefinition::Custom(Custom {
         name,
         description: Some("Not available in this turn."),
         schema: empty_schema(),
@@ -258,7 +262,7 @@ fn empty_schema() -> Cow<'static, RawValue> {
 /// A request that has nothing but tools of Anthropic's servers asks for what Bedrock cannot do: the
 /// model would make the result up. Claude Code hands this sentence to its main turn as the
 /// tool's error and goes on.
-fn refuse_only_server_tools(tools: &[Tool<'_>]) -> Result<(), Fault> {
+fn refuse_only_server_tools(tools: &[Tool<'_>]) -> Result<(), FieldError> {
     let server = |tool: &Tool<'_>| match &tool.kind {
         ToolKind::Server { version } => Some(server_tool_name(version)),
         ToolKind::Custom { .. } | ToolKind::Client { .. } => None,
@@ -269,7 +273,7 @@ fn refuse_only_server_tools(tools: &[Tool<'_>]) -> Result<(), Fault> {
     if tools.iter().any(|tool| server(tool).is_none()) {
         return Ok(());
     }
-    Err(Fault::unavailable(format!(
+    Err(FieldError::unavailable(format!(
         "{first} is not available on Amazon Bedrock"
     )))
 }
@@ -297,8 +301,8 @@ fn client_beta(version: &str) -> &'static str {
     }
 }
 
-fn strict_goes(terms: &Terms<'_>, losses: &mut Losses) -> bool {
-    let goes = terms.capabilities.structured_output && !terms.learned.field("tools.strict");
+fn strict_goes(context: &TranslationContext<'_>, losses: &mut Losses) -> bool {
+    let goes = context.capabilities.structured_output && !context.learned.field("tools.strict");
     if !goes {
         losses.add("tools.strict");
     }
@@ -306,52 +310,52 @@ fn strict_goes(terms: &Terms<'_>, losses: &mut Losses) -> bool {
 }
 
 /// The schema as it is, unless its `type` is missing or not JSON Schema's.
-fn object_schema(schema: &RawValue) -> Result<Cow<'_, RawValue>, Fault> {
+fn object_schema(schema: &RawValue) -> Result<Cow<'_, RawValue>, FieldError> {
     let object = Object::read(schema)?;
     match object.text("type") {
         Ok(Some(kind)) if kind != "custom" => Ok(Cow::Borrowed(schema)),
         // An array of types is JSON Schema, too.
         Err(_) => Ok(Cow::Borrowed(schema)),
-        Ok(_) => to_raw_value(&object.typed_object())
+        Ok(_) => to_raw_value(&object.with_object_type())
             .map(Cow::Owned)
-            .map_err(|_| Fault::new("Input should be a valid object")),
+            .map_err(|_| FieldError::new("Input should be a valid object")),
     }
 }
 
 /// What the request asks about using tools, as far as the target can be made to.
-pub(super) fn tool_use<'r>(
+pub(super) fn target_tool_choice<'r>(
     request: &'r MessagesRequest<'_>,
-    toolbox: &Toolbox<'r>,
+    tool_set: &ToolSet<'r>,
     thinks: bool,
-    terms: &Terms<'_>,
-    names: &mut Names,
+    context: &TranslationContext<'_>,
+    names: &mut ToolNames,
     losses: &mut Losses,
-) -> Use<'r> {
+) -> TargetToolChoice<'r> {
     let Some(asked) = &request.tool_choice else {
-        return Use::default();
+        return TargetToolChoice::default();
     };
-    if toolbox.is_empty() {
-        return Use::default();
+    if tool_set.is_empty() {
+        return TargetToolChoice::default();
     }
-    let forcible = match terms.capabilities.forced_tool {
-        _ if terms.learned.field("tool_choice") => false,
+    let forcible = match context.capabilities.forced_tool {
+        _ if context.learned.field("tool_choice") => false,
         ForcedTool::Yes => true,
         ForcedTool::WithoutThinking => !thinks,
         ForcedTool::No => false,
     };
     let choice = match &asked.kind {
-        Choice::Any if forcible => Choice::Any,
-        Choice::Tool(name) if forcible && toolbox.has(&names.tool(name)) => {
-            Choice::Tool(names.tool(name))
+        ToolChoiceKind::Any if forcible => ToolChoiceKind::Any,
+        ToolChoiceKind::Tool(name) if forcible && tool_set.has(&names.tool(name)) => {
+            ToolChoiceKind::Tool(names.tool(name))
         }
-        Choice::Any | Choice::Tool(_) => {
+        ToolChoiceKind::Any | ToolChoiceKind::Tool(_) => {
             losses.add("tool_choice");
-            Choice::Auto
+            ToolChoiceKind::Auto
         }
-        Choice::Auto => Choice::Auto,
-        Choice::None => Choice::None,
+        ToolChoiceKind::Auto => ToolChoiceKind::Auto,
+        ToolChoiceKind::None => ToolChoiceKind::None,
     };
-    Use {
+    TargetToolChoice {
         choice: Some(choice),
         disable_parallel: asked.disable_parallel,
     }

@@ -2,7 +2,7 @@
 
 use super::anthropic::{Block, Delta, Event, NoInput};
 use super::event::{BlockDelta, BlockStart};
-use super::failure::Fault;
+use super::failure::StreamFault;
 use super::order::BlockEvent;
 use crate::reply::Citation;
 use crate::{Losses, ReplyContext};
@@ -74,7 +74,7 @@ impl ContentWriter {
     }
 
     /// Records a part of the answer that an Anthropic message cannot hold.
-    pub(super) fn lose(&mut self, name: &str) {
+    pub(super) fn add_loss(&mut self, name: &str) {
         self.losses.add(name);
     }
 
@@ -95,13 +95,13 @@ impl ContentWriter {
     /// Writes one event of the block that Bedrock numbers `index`.
     ///
     /// # Errors
-    /// [`Fault`] when the event is not allowed where it comes. Nothing may be written afterwards.
+    /// [`StreamFault`] when the event is not allowed where it comes. Nothing may be written afterwards.
     pub(super) fn write(
         &mut self,
         index: i64,
         event: BlockEvent<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StreamFault> {
         match event {
             BlockEvent::Start(start) => self.start_block(index, &start, out),
             BlockEvent::Delta(delta) => return self.add(index, delta, out),
@@ -136,7 +136,12 @@ impl ContentWriter {
         }
     }
 
-    fn add(&mut self, index: i64, delta: BlockDelta<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn add(
+        &mut self,
+        index: i64,
+        delta: BlockDelta<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StreamFault> {
         match delta {
             BlockDelta::Text(text) if !text.is_empty() => self.add_text(index, &text, out),
             BlockDelta::Reasoning(thinking) if !thinking.is_empty() => {
@@ -176,7 +181,7 @@ impl ContentWriter {
                         out,
                     ),
                     Some(Content::Unknown) => self.losses.add("reply:content_block"),
-                    _ => return Err(Fault::Unreadable),
+                    _ => return Err(StreamFault::Unreadable),
                 }
             }
             BlockDelta::Citation(citation) => self.add_citation(index, citation, out),

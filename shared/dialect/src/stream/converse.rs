@@ -7,10 +7,10 @@ use domain::usage::TokenUsage;
 use super::anthropic::{Event, MessageEnd, MessageHead};
 use super::content::ContentWriter;
 use super::event::ConverseEvent;
-use super::failure::{Fault, StreamEnd, StreamErrors};
+use super::failure::{StreamEnd, StreamErrorEvent, StreamFault};
 use super::order::{BlockEvent, BlockOrder};
 use crate::error::{BedrockError, BedrockFailure};
-use crate::reply::{ConverseUsage, Stop, WireUsage};
+use crate::reply::{ConverseUsage, StopReason, WireUsage};
 use crate::{Losses, ReplyContext};
 
 /// Translates one `ConverseStream` answer, event by event.
@@ -41,7 +41,7 @@ pub struct StreamTranslator {
     state: State,
     order: BlockOrder,
     content: ContentWriter,
-    errors: StreamErrors,
+    errors: StreamErrorEvent,
     usage: Option<TokenUsage>,
 }
 
@@ -74,14 +74,14 @@ impl StreamTranslator {
             state: State::Waiting,
             order: BlockOrder::default(),
             content: ContentWriter::new(context),
-            errors: StreamErrors::new(request_id),
+            errors: StreamErrorEvent::new(request_id),
             usage: None,
         }
     }
 
     /// Takes Bedrock's next event and appends what the client is told of it.
     pub fn push(&mut self, event: ConverseEvent<'_>, out: &mut Vec<u8>) {
-        self.begin(out);
+        self.start_message(out);
         match event {
             ConverseEvent::Metadata(usage) => match self.state {
                 State::Complete { .. } => {}
@@ -94,12 +94,12 @@ impl StreamTranslator {
             },
             _ if !matches!(self.state, State::Writing) => {}
             ConverseEvent::BlockStart { index, start } => {
-                self.take(index, BlockEvent::Start(start), out);
+                self.write_in_order(index, BlockEvent::Start(start), out);
             }
             ConverseEvent::BlockDelta { index, delta } => {
-                self.take(index, BlockEvent::Delta(delta), out);
+                self.write_in_order(index, BlockEvent::Delta(delta), out);
             }
-            ConverseEvent::BlockStop { index } => self.take(index, BlockEvent::Stop, out),
+            ConverseEvent::BlockStop { index } => self.write_in_order(index, BlockEvent::Stop, out),
             ConverseEvent::MessageStop {
                 stop_reason,
                 stop_sequence,
@@ -107,26 +107,26 @@ impl StreamTranslator {
                 self.stop(&stop_reason, stop_sequence.map(Cow::into_owned), out);
             }
             ConverseEvent::MessageStart => {}
-            ConverseEvent::Unknown => self.content.lose("reply:event"),
+            ConverseEvent::Unknown => self.content.add_loss("reply:event"),
         }
     }
 
     /// Appends a keep-alive, unless the stream is over.
     pub fn ping(&mut self, out: &mut Vec<u8>) {
         // The first event brings one by itself.
-        if !self.begin(out) && self.end().is_none() {
+        if !self.start_message(out) && self.end().is_none() {
             out.extend_from_slice(crate::sse::PING);
         }
     }
 
     /// Takes the end of Bedrock's stream. Without `messageStop` before it, that is a failure.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.fail_with(Fault::Cut, out);
+        self.end_with_fault(StreamFault::Cut, out);
     }
 
     /// Takes an exception in the stream, a lost connection or a time-out.
     pub fn fail(&mut self, error: &BedrockError, out: &mut Vec<u8>) {
-        self.begin(out);
+        self.start_message(out);
         match self.state {
             State::Stopped { .. } => self.complete(out),
             State::Complete { .. } | State::Failed => {}
@@ -137,7 +137,7 @@ impl StreamTranslator {
         }
     }
 
-    fn fail_with(&mut self, fault: Fault, out: &mut Vec<u8>) {
+    fn end_with_fault(&mut self, fault: StreamFault, out: &mut Vec<u8>) {
         self.fail(&fault.error(), out);
         if matches!(self.state, State::Failed) {
             self.errors.keep(fault);
@@ -185,7 +185,7 @@ impl StreamTranslator {
     }
 
     /// Writes `message_start` if it has not been; true when it did.
-    fn begin(&mut self, out: &mut Vec<u8>) -> bool {
+    fn start_message(&mut self, out: &mut Vec<u8>) -> bool {
         if !matches!(self.state, State::Waiting) {
             return false;
         }
@@ -201,7 +201,7 @@ impl StreamTranslator {
     }
 
     /// Takes an event of a block, and writes what may be written now.
-    fn take(&mut self, index: i64, event: BlockEvent<'_>, out: &mut Vec<u8>) {
+    fn write_in_order(&mut self, index: i64, event: BlockEvent<'_>, out: &mut Vec<u8>) {
         let mut result = Ok(());
         let Self { order, content, .. } = self;
         order.take(index, event, |index, event| {
@@ -210,12 +210,12 @@ impl StreamTranslator {
             }
         });
         if let Err(fault) = result {
-            self.fail_with(fault, out);
+            self.end_with_fault(fault, out);
         }
     }
 
     /// Writes the events of blocks that still wait: no more events come.
-    fn release_all(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn release_all(&mut self, out: &mut Vec<u8>) -> Result<(), StreamFault> {
         let mut result = Ok(());
         let Self { order, content, .. } = self;
         order.release_all(|index, event| {
@@ -227,17 +227,17 @@ impl StreamTranslator {
     }
 
     fn stop(&mut self, bedrock: &str, sequence: Option<String>, out: &mut Vec<u8>) {
-        let stop = Stop::read(bedrock);
-        if stop == Stop::Unknown {
-            self.content.lose("reply:stop_reason");
+        let stop = StopReason::read(bedrock);
+        if stop == StopReason::Unknown {
+            self.content.add_loss("reply:stop_reason");
         }
-        if stop == Stop::Malformed {
+        if stop == StopReason::Malformed {
             // The open block stays open: what was written of it is not to be used.
-            self.fail_with(Fault::MalformedOutput, out);
+            self.end_with_fault(StreamFault::MalformedOutput, out);
             return;
         }
         if let Err(fault) = self.release_all(out) {
-            self.fail_with(fault, out);
+            self.end_with_fault(fault, out);
             return;
         }
         let Some(stop_reason) = stop.anthropic(self.content.called_a_tool()) else {

@@ -14,7 +14,7 @@ pub enum StreamEnd {
 
 /// Why a translator ended its stream with an error by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum StreamFault {
     /// Bedrock's stream ended before its last event.
     Cut,
     /// An event that is not readable, or not allowed where it came.
@@ -25,7 +25,7 @@ pub(super) enum Fault {
     Error(AnthropicError),
 }
 
-impl Fault {
+impl StreamFault {
     /// The error that the client gets for this fault.
     pub(super) fn error(&self) -> BedrockError {
         classify(&self.as_failure())
@@ -43,13 +43,13 @@ impl Fault {
 
 /// The `error` event of one stream, and the fault that the translator itself found.
 #[derive(Debug)]
-pub(super) struct StreamErrors {
+pub(super) struct StreamErrorEvent {
     /// Stands in the error event.
     request_id: String,
-    fault: Option<Fault>,
+    fault: Option<StreamFault>,
 }
 
-impl StreamErrors {
+impl StreamErrorEvent {
     pub(super) fn new(request_id: impl Into<String>) -> Self {
         Self {
             request_id: request_id.into(),
@@ -64,12 +64,12 @@ impl StreamErrors {
     }
 
     /// Keeps the first fault that the translator found.
-    pub(super) fn keep(&mut self, fault: Fault) {
+    pub(super) fn keep(&mut self, fault: StreamFault) {
         self.fault.get_or_insert(fault);
     }
 
     /// The failure that the kept fault is.
     pub(super) fn failure(&self) -> Option<BedrockFailure<'_>> {
-        self.fault.as_ref().map(Fault::as_failure)
+        self.fault.as_ref().map(StreamFault::as_failure)
     }
 }

@@ -6,11 +6,10 @@ use domain::usage::TokenUsage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::failure::{Fault, StreamEnd, StreamErrors};
+use super::failure::{StreamEnd, StreamErrorEvent, StreamFault};
 use crate::error::{AnthropicError, BedrockError, BedrockFailure};
 use crate::reply::{
-    INVOCATION_METRICS, InvokeUsage, RawObject, SAFEGUARDS_UNAVAILABLE, to_raw,
-    with_known_tool_name,
+    INVOCATION_METRICS, InvokeUsage, RawObject, SAFEGUARDS_UNAVAILABLE, restore_tool_name, to_raw,
 };
 use crate::sse::{PING, write_json, write_raw_event};
 use crate::{Losses, ReplyContext};
@@ -41,7 +40,7 @@ use crate::{Losses, ReplyContext};
 #[derive(Debug)]
 pub struct InvokeTranslator {
     context: ReplyContext,
-    errors: StreamErrors,
+    errors: StreamErrorEvent,
     state: State,
     next_index: u64,
     /// The index of the block that is open.
@@ -63,9 +62,9 @@ enum State {
     Failed,
 }
 
-/// What the order of events is told by.
+/// What the order of events is reported by.
 #[derive(Deserialize)]
-struct Head<'a> {
+struct EventHead<'a> {
     #[serde(borrow)]
     r#type: Cow<'a, str>,
     index: Option<u64>,
@@ -90,7 +89,7 @@ impl InvokeTranslator {
     pub fn new(request_id: impl Into<String>, context: ReplyContext) -> Self {
         Self {
             context,
-            errors: StreamErrors::new(request_id),
+            errors: StreamErrorEvent::new(request_id),
             state: State::Waiting,
             next_index: 0,
             open: None,
@@ -102,20 +101,20 @@ impl InvokeTranslator {
         }
     }
 
-    /// Takes the bytes of Bedrock's next chunk and appends what the client is told of it.
+    /// Takes the bytes of Bedrock's next chunk and appends what the client is reported of it.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         if self.end().is_some() {
             return;
         }
         let text = std::str::from_utf8(chunk).unwrap_or_default();
-        let fault = match serde_json::from_str::<Head<'_>>(text) {
+        let fault = match serde_json::from_str::<EventHead<'_>>(text) {
             Ok(head) if head.r#type == "error" => {
-                AnthropicError::parse(chunk).map_or(Fault::Unreadable, Fault::Error)
+                AnthropicError::parse(chunk).map_or(StreamFault::Unreadable, StreamFault::Error)
             }
             Ok(head) if self.translate(&head, text, out).is_some() => return,
-            Ok(_) | Err(_) => Fault::Unreadable,
+            Ok(_) | Err(_) => StreamFault::Unreadable,
         };
-        self.fail_with(fault, out);
+        self.end_with_fault(fault, out);
     }
 
     /// Appends a keep-alive, unless the stream is over. Before `message_start` it is a comment,
@@ -130,7 +129,7 @@ impl InvokeTranslator {
 
     /// Takes the end of Bedrock's stream. Without `message_stop` before it, that is a failure.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.fail_with(Fault::Cut, out);
+        self.end_with_fault(StreamFault::Cut, out);
     }
 
     /// Takes an exception in the stream, a lost connection or a time-out.
@@ -141,7 +140,7 @@ impl InvokeTranslator {
         }
     }
 
-    fn fail_with(&mut self, fault: Fault, out: &mut Vec<u8>) {
+    fn end_with_fault(&mut self, fault: StreamFault, out: &mut Vec<u8>) {
         self.fail(&fault.error(), out);
         if self.state == State::Failed {
             self.errors.keep(fault);
@@ -168,12 +167,12 @@ impl InvokeTranslator {
         self.next_index > 0 || self.state == State::Complete
     }
 
-    /// The token counts, as far as they were told.
+    /// The token counts, as far as they were reported.
     pub fn usage(&self) -> TokenUsage {
         self.usage
     }
 
-    /// Anthropic's `stop_reason`, once it was told.
+    /// Anthropic's `stop_reason`, once it was reported.
     pub fn stop_reason(&self) -> Option<&str> {
         self.stop_reason.as_deref()
     }
@@ -184,7 +183,7 @@ impl InvokeTranslator {
     }
 
     /// `None`: the event does not have its shape, or may not come here.
-    fn translate(&mut self, head: &Head<'_>, text: &str, out: &mut Vec<u8>) -> Option<()> {
+    fn translate(&mut self, head: &EventHead<'_>, text: &str, out: &mut Vec<u8>) -> Option<()> {
         match (self.state, head.r#type.as_ref()) {
             (State::Waiting, "message_start") => self.start_message(text, out)?,
             // Gateways have been seen to send it twice. A second message is another matter.
@@ -198,7 +197,7 @@ impl InvokeTranslator {
                 self.open.take_if(|open| Some(*open) == head.index)?;
                 write_raw_event(out, "content_block_stop", text.as_bytes());
             }
-            (State::Writing, "message_delta") => self.hold_end(text)?,
+            (State::Writing, "message_delta") => self.hold_message_delta(text)?,
             (State::Writing, "message_stop") => self.stop(text, out)?,
             (
                 _,
@@ -244,7 +243,7 @@ impl InvokeTranslator {
         }
         let mut event = RawObject::parse(text)?;
         if !self.context.renamed_tools.is_empty() {
-            let block = with_known_tool_name(event.text("content_block")?, &self.context);
+            let block = restore_tool_name(event.text("content_block")?, &self.context);
             let block = block.into_raw();
             event.set("content_block", block);
         }
@@ -254,7 +253,7 @@ impl InvokeTranslator {
         Some(())
     }
 
-    fn hold_end(&mut self, text: &str) -> Option<()> {
+    fn hold_message_delta(&mut self, text: &str) -> Option<()> {
         if self.open.is_some() {
             return None;
         }
@@ -262,7 +261,7 @@ impl InvokeTranslator {
         self.count(event.read("usage").unwrap_or_default());
         let mut delta = RawObject::parse(event.text("delta")?)?;
         self.stop_reason = delta.read("stop_reason").or(self.stop_reason.take());
-        if self.context.safeguards_requested && !delta.tells("safeguard_results") {
+        if self.context.safeguards_requested && !delta.has_value("safeguard_results") {
             delta.set("safeguard_results", to_raw(SAFEGUARDS_UNAVAILABLE));
             let delta = delta.into_raw();
             event.set("delta", delta);
@@ -279,7 +278,7 @@ impl InvokeTranslator {
         self.usage.cache_read = self.usage.cache_read.or(metrics.cache_read);
         self.usage.cache_write = self.usage.cache_write.or(metrics.cache_write);
 
-        // More than one is legal; the last one tells the final counts.
+        // More than one is legal; the last one has_value the final counts.
         let (last, earlier) = self.held.split_last()?;
         let last = self.with_all_counts(last.get())?;
         for event in earlier {
@@ -292,7 +291,7 @@ impl InvokeTranslator {
         Some(())
     }
 
-    /// `message_delta` with the counts that it lacks and that were told elsewhere.
+    /// `message_delta` with the counts that it lacks and that were reported elsewhere.
     fn with_all_counts<'a>(&self, message_delta: &'a str) -> Option<RawObject<'a>> {
         let mut event = RawObject::parse(message_delta)?;
         let mut usage = event
@@ -305,7 +304,7 @@ impl InvokeTranslator {
             ("cache_read_input_tokens", self.usage.cache_read),
             ("output_tokens", self.usage.output),
         ] {
-            if let Some(count) = count.filter(|_| !usage.tells(name)) {
+            if let Some(count) = count.filter(|_| !usage.has_value(name)) {
                 usage.set(name, to_raw(&count));
             }
         }
@@ -314,8 +313,8 @@ impl InvokeTranslator {
         Some(event)
     }
 
-    /// Later events count everything again, so what they tell replaces what was told before.
-    fn count(&mut self, told: InvokeUsage) {
+    /// Later events count everything again, so what they tell replaces what was reported before.
+    fn count(&mut self, reported: InvokeUsage) {
         let TokenUsage {
             input,
             output,
@@ -323,7 +322,7 @@ impl InvokeTranslator {
             cache_write,
             cache_write_5m,
             cache_write_1h,
-        } = told.tokens();
+        } = reported.tokens();
         self.usage = TokenUsage {
             input: input.or(self.usage.input),
             output: output.or(self.usage.output),

@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::tools::{cache_control, tool};
-use crate::request::anthropic::{Block, Document, Image, Kind, SearchResult, Source, ToolChange};
-use crate::request::json::{self, Fault, Object};
+use crate::request::anthropic::{
+    Block, BlockKind, Document, DocumentSource, Image, SearchResult, ToolChange,
+};
+use crate::request::json::{self, FieldError, Object};
 
 /// How deep blocks lie in blocks: a message's own, those of a tool result, those of a document in
 /// it. Nothing may lie deeper, so that reading needs no more stack than that.
@@ -18,15 +20,15 @@ enum Level {
 }
 
 /// Reads the content of a message or of `system`: a string, or a list of blocks.
-pub(super) fn message_content(raw: &RawValue) -> Result<Vec<Block<'_>>, Fault> {
+pub(super) fn message_content(raw: &RawValue) -> Result<Vec<Block<'_>>, FieldError> {
     content(raw, Level::Message)
 }
 
 /// A string, or a list of blocks.
-fn content(raw: &RawValue, level: Level) -> Result<Vec<Block<'_>>, Fault> {
+fn content(raw: &RawValue, level: Level) -> Result<Vec<Block<'_>>, FieldError> {
     if json::is_string(raw) {
         return Ok(vec![Block {
-            kind: Kind::Text(json::text(raw)?),
+            kind: BlockKind::Text(json::text(raw)?),
             cache: None,
             citations: None,
             source: raw,
@@ -35,63 +37,67 @@ fn content(raw: &RawValue, level: Level) -> Result<Vec<Block<'_>>, Fault> {
     json::list(raw, |raw| block(raw, level))
 }
 
-fn block(raw: &RawValue, level: Level) -> Result<Block<'_>, Fault> {
+fn block(raw: &RawValue, level: Level) -> Result<Block<'_>, FieldError> {
     let source = Object::read(raw)?;
     let name = source.required_text("type")?;
     let kind = match name.as_ref() {
-        "text" => Kind::Text(source.required_text("text")?),
-        "image" => Kind::Image(image(&source)?),
-        "document" if level < Level::Document => Kind::Document(Box::new(Document {
+        "text" => BlockKind::Text(source.required_text("text")?),
+        "image" => BlockKind::Image(image(&source)?),
+        "document" if level < Level::Document => BlockKind::Document(Box::new(Document {
             source: document(&source)?,
             title: source.text("title")?,
             context: source.text("context")?,
             citations: citations(&source)?,
         })),
-        "tool_use" => Kind::ToolUse {
+        "tool_use" => BlockKind::ToolUse {
             id: source.required_text("id")?,
             name: source.required_text("name")?,
             input: source.with("input", tool_input)?.flatten(),
             has_caller: source.get("caller").is_some(),
         },
-        "tool_result" if level == Level::Message => Kind::ToolResult {
+        "tool_result" if level == Level::Message => BlockKind::ToolResult {
             id: source.required_text("tool_use_id")?,
             content: source
                 .with("content", |raw| content(raw, Level::Result))?
                 .unwrap_or_default(),
             is_error: source.flag("is_error")?,
         },
-        "tool_reference" => Kind::ToolReference {
+        "tool_reference" => BlockKind::ToolReference {
             name: source.required_text("tool_name")?,
         },
-        "thinking" => Kind::Thinking {
+        "thinking" => BlockKind::Thinking {
             text: source.text("thinking")?.unwrap_or_default(),
             signature: source.text("signature")?,
         },
-        "redacted_thinking" => Kind::RedactedThinking {
+        "redacted_thinking" => BlockKind::RedactedThinking {
             data: source.text("data")?.unwrap_or_default(),
         },
-        "search_result" => Kind::SearchResult(Box::new(SearchResult {
+        "search_result" => BlockKind::SearchResult(Box::new(SearchResult {
             source: source.required_text("source")?,
             title: source.required_text("title")?,
             texts: source.list("content", |raw| Object::read(raw)?.required_text("text"))?,
             citations: citations(&source)?,
         })),
-        "tool_addition" if level < Level::Document => Kind::ToolChange(tool_change(&source, true)?),
-        "tool_removal" if level < Level::Document => Kind::ToolChange(tool_change(&source, false)?),
-        "mid_conv_system" if level == Level::Message => Kind::MidConversationSystem {
+        "tool_addition" if level < Level::Document => {
+            BlockKind::ToolChange(tool_change(&source, true)?)
+        }
+        "tool_removal" if level < Level::Document => {
+            BlockKind::ToolChange(tool_change(&source, false)?)
+        }
+        "mid_conv_system" if level == Level::Message => BlockKind::MidConversationSystem {
             content: source
                 .with("content", |raw| content(raw, Level::Result))?
-                .ok_or_else(|| Fault::required("content"))?,
+                .ok_or_else(|| FieldError::required("content"))?,
         },
         "server_tool_use" | "mcp_tool_use" | "mcp_tool_result" | "container_upload"
-        | "compaction" => Kind::Server { name },
-        other if other.ends_with("_tool_result") => Kind::Server { name },
-        _ => Kind::Unknown { name },
+        | "compaction" => BlockKind::Server { name },
+        other if other.ends_with("_tool_result") => BlockKind::Server { name },
+        _ => BlockKind::Unknown { name },
     };
     Ok(Block {
         cache: source.with("cache_control", cache_control)?,
         citations: match kind {
-            Kind::Text(_) => source.get("citations").filter(|list| list.get() != "[]"),
+            BlockKind::Text(_) => source.get("citations").filter(|list| list.get() != "[]"),
             _ => None,
         },
         kind,
@@ -99,7 +105,7 @@ fn block(raw: &RawValue, level: Level) -> Result<Block<'_>, Fault> {
     })
 }
 
-fn tool_change<'a>(block: &Object<'a>, addition: bool) -> Result<ToolChange<'a>, Fault> {
+fn tool_change<'a>(block: &Object<'a>, addition: bool) -> Result<ToolChange<'a>, FieldError> {
     let read = |raw: &'a RawValue| {
         let target = Object::read(raw)?;
         Ok(match target.required_text("type")?.as_ref() {
@@ -108,7 +114,7 @@ fn tool_change<'a>(block: &Object<'a>, addition: bool) -> Result<ToolChange<'a>,
             "tool_definition" if addition => {
                 let definition = target
                     .with("definition", tool)?
-                    .ok_or_else(|| Fault::required("definition"))?;
+                    .ok_or_else(|| FieldError::required("definition"))?;
                 ToolChange::Define(Box::new(definition))
             }
             _ => ToolChange::Unknown { addition },
@@ -116,11 +122,11 @@ fn tool_change<'a>(block: &Object<'a>, addition: bool) -> Result<ToolChange<'a>,
     };
     block
         .with("tool", read)?
-        .ok_or_else(|| Fault::required("tool"))
+        .ok_or_else(|| FieldError::required("tool"))
 }
 
 /// Absent and empty inputs are read as `{}`, which is what a call without arguments means.
-fn tool_input(raw: &RawValue) -> Result<Option<&RawValue>, Fault> {
+fn tool_input(raw: &RawValue) -> Result<Option<&RawValue>, FieldError> {
     if raw.get() == "\"\"" {
         Ok(None)
     } else {
@@ -128,11 +134,11 @@ fn tool_input(raw: &RawValue) -> Result<Option<&RawValue>, Fault> {
     }
 }
 
-fn image<'a>(block: &Object<'a>) -> Result<Image<'a>, Fault> {
+fn image<'a>(block: &Object<'a>) -> Result<Image<'a>, FieldError> {
     let read = |raw| {
         let source = Object::read(raw)?;
         if source.required_text("type")? != "base64" {
-            return Ok(Image::Elsewhere);
+            return Ok(Image::NotInline);
         }
         let format = match source.required_text("media_type")?.as_ref() {
             "image/png" => "png",
@@ -140,7 +146,7 @@ fn image<'a>(block: &Object<'a>) -> Result<Image<'a>, Fault> {
             "image/gif" => "gif",
             "image/webp" => "webp",
             _ => {
-                return Err(Fault::new(
+                return Err(FieldError::new(
                     "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'",
                 )
                 .within("media_type"));
@@ -153,37 +159,37 @@ fn image<'a>(block: &Object<'a>) -> Result<Image<'a>, Fault> {
     };
     block
         .with("source", read)?
-        .ok_or_else(|| Fault::required("source"))
+        .ok_or_else(|| FieldError::required("source"))
 }
 
-fn document<'a>(block: &Object<'a>) -> Result<Source<'a>, Fault> {
+fn document<'a>(block: &Object<'a>) -> Result<DocumentSource<'a>, FieldError> {
     let read = |raw| {
         let source = Object::read(raw)?;
         Ok(match source.required_text("type")?.as_ref() {
             "base64" => match source.required_text("media_type")?.as_ref() {
-                "application/pdf" => Source::Pdf(base64(&source)?),
+                "application/pdf" => DocumentSource::Pdf(base64(&source)?),
                 _ => {
                     return Err(
-                        Fault::new("Input should be 'application/pdf'").within("media_type")
+                        FieldError::new("Input should be 'application/pdf'").within("media_type")
                     );
                 }
             },
-            "text" => Source::Text(source.required_text("data")?),
-            "content" => Source::Blocks(
+            "text" => DocumentSource::Text(source.required_text("data")?),
+            "content" => DocumentSource::Blocks(
                 source
                     .with("content", |raw| content(raw, Level::Document))?
-                    .ok_or_else(|| Fault::required("content"))?,
+                    .ok_or_else(|| FieldError::required("content"))?,
             ),
-            _ => Source::Elsewhere,
+            _ => DocumentSource::NotInline,
         })
     };
     block
         .with("source", read)?
-        .ok_or_else(|| Fault::required("source"))
+        .ok_or_else(|| FieldError::required("source"))
 }
 
 /// `data` as strict base64: Bedrock refuses data URLs, line breaks and missing padding.
-fn base64<'a>(source: &Object<'a>) -> Result<Cow<'a, str>, Fault> {
+fn base64<'a>(source: &Object<'a>) -> Result<Cow<'a, str>, FieldError> {
     let data = source.required_text("data")?;
     let digits = data.trim_end_matches('=');
     let valid = !digits.is_empty()
@@ -195,14 +201,14 @@ fn base64<'a>(source: &Object<'a>) -> Result<Cow<'a, str>, Fault> {
     if valid {
         Ok(data)
     } else {
-        Err(Fault::new("invalid base64 data").within("data"))
+        Err(FieldError::new("invalid base64 data").within("data"))
     }
 }
 
-fn citations(block: &Object<'_>) -> Result<bool, Fault> {
+fn citations(block: &Object<'_>) -> Result<bool, FieldError> {
     let citations = block.object("citations")?.unwrap_or_default();
     let enabled = citations
         .flag("enabled")
-        .map_err(|fault| fault.within("citations"))?;
+        .map_err(|error| error.within("citations"))?;
     Ok(enabled.unwrap_or(false))
 }

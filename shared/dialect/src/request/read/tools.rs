@@ -2,10 +2,10 @@
 
 use serde_json::value::RawValue;
 
-use crate::request::anthropic::{CacheControl, Choice, Tool, ToolChoice, ToolKind, Ttl};
-use crate::request::json::{self, Fault, Object};
+use crate::request::anthropic::{CacheControl, Tool, ToolChoice, ToolChoiceKind, ToolKind, Ttl};
+use crate::request::json::{self, FieldError, Object};
 
-pub(super) fn cache_control(raw: &RawValue) -> Result<CacheControl, Fault> {
+pub(super) fn cache_control(raw: &RawValue) -> Result<CacheControl, FieldError> {
     let object = Object::read(raw)?;
     let ttl = match object.text("ttl")?.as_deref() {
         Some("1h") => Ttl::OneHour,
@@ -17,7 +17,7 @@ pub(super) fn cache_control(raw: &RawValue) -> Result<CacheControl, Fault> {
     })
 }
 
-pub(super) fn tool(raw: &RawValue) -> Result<Tool<'_>, Fault> {
+pub(super) fn tool(raw: &RawValue) -> Result<Tool<'_>, FieldError> {
     let source = Object::read(raw)?;
     let version = source.text("type")?.filter(|kind| kind != "custom");
     let kind = match version {
@@ -25,7 +25,7 @@ pub(super) fn tool(raw: &RawValue) -> Result<Tool<'_>, Fault> {
             description: source.text("description")?,
             schema: source
                 .with("input_schema", json::opaque_object)?
-                .ok_or_else(|| Fault::required("input_schema"))?,
+                .ok_or_else(|| FieldError::required("input_schema"))?,
             strict: source.flag("strict")?,
         },
         Some(version)
@@ -52,16 +52,16 @@ pub(super) fn tool(raw: &RawValue) -> Result<Tool<'_>, Fault> {
     })
 }
 
-pub(super) fn tool_choice(raw: &RawValue) -> Result<ToolChoice<'_>, Fault> {
+pub(super) fn tool_choice(raw: &RawValue) -> Result<ToolChoice<'_>, FieldError> {
     let object = Object::read(raw)?;
     let kind = match object.required_text("type")?.as_ref() {
-        "auto" => Choice::Auto,
-        "any" => Choice::Any,
-        "none" => Choice::None,
-        "tool" => Choice::Tool(object.required_text("name")?),
+        "auto" => ToolChoiceKind::Auto,
+        "any" => ToolChoiceKind::Any,
+        "none" => ToolChoiceKind::None,
+        "tool" => ToolChoiceKind::Tool(object.required_text("name")?),
         _ => {
             return Err(
-                Fault::new("Input should be 'auto', 'any', 'tool' or 'none'").within("type"),
+                FieldError::new("Input should be 'auto', 'any', 'tool' or 'none'").within("type"),
             );
         }
     };

@@ -1,15 +1,15 @@
 //! What a translation goes by besides the request itself.
 
-use super::anthropic::{Choice, Kind, MessagesRequest};
+use super::anthropic::{BlockKind, MessagesRequest, ToolChoiceKind};
 use super::beta_names;
-use super::tool_history::{only_names_tools, wanted_tools};
+use super::tool_history::{needed_tools, only_names_tools};
 use crate::model::{Capabilities, Target};
 use crate::{Learned, Refused};
 use domain::bedrock::Dialect;
 
 /// The API that will carry the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(super) enum Api {
     Converse,
     Invoke,
 }
@@ -23,8 +23,8 @@ pub(super) enum Purpose {
 
 /// The target and how to reach it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms<'t> {
-    pub(super) wire: Wire,
+pub(super) struct TranslationContext<'t> {
+    pub(super) api: Api,
     pub(super) purpose: Purpose,
     pub(super) capabilities: &'static Capabilities,
     pub(super) learned: &'t Learned,
@@ -35,7 +35,7 @@ pub(super) struct Terms<'t> {
     pub(super) tool_changes: bool,
 }
 
-impl<'t> Terms<'t> {
+impl<'t> TranslationContext<'t> {
     pub(super) fn new(
         request: &MessagesRequest<'_>,
         target: &Target,
@@ -49,16 +49,16 @@ impl<'t> Terms<'t> {
             && (asked(beta_names::TOOL_SEARCH) || asked(beta_names::TOOL_SEARCH_ALIAS))
             && !learned.beta(beta_names::TOOL_SEARCH)
             && !learned.field("tools.defer_loading");
-        let wire = match dialect {
-            Dialect::Invoke => Wire::Invoke,
-            Dialect::Auto if needs_invoke(request) => Wire::Invoke,
-            Dialect::Auto if searches && finds_deferred_tools(request) => Wire::Invoke,
-            Dialect::Converse | Dialect::Auto => Wire::Converse,
+        let api = match dialect {
+            Dialect::Invoke => Api::Invoke,
+            Dialect::Auto if needs_invoke(request) => Api::Invoke,
+            Dialect::Auto if searches && finds_deferred_tools(request) => Api::Invoke,
+            Dialect::Converse | Dialect::Auto => Api::Converse,
         };
-        let tool_search = wire == Wire::Invoke && searches;
+        let tool_search = api == Api::Invoke && searches;
         // A definition inside the conversation is known to Anthropic's own API only, and a deferred
         // tool to the search only.
-        let tool_changes = wire == Wire::Invoke
+        let tool_changes = api == Api::Invoke
             && capabilities.tool_changes
             && capabilities.native_system_role
             && !learned.contains(&Refused::SystemRole)
@@ -66,7 +66,7 @@ impl<'t> Terms<'t> {
             && only_names_tools(request)
             && (tool_search || request.tools.iter().all(|tool| !tool.deferred));
         Self {
-            wire,
+            api,
             purpose,
             capabilities: target.capabilities,
             learned,
@@ -84,15 +84,15 @@ fn needs_invoke(request: &MessagesRequest<'_>) -> bool {
         .iter()
         .flat_map(|message| &message.blocks)
         .any(|block| match &block.kind {
-            Kind::Server { .. } => true,
-            Kind::Document(document) => document.citations,
-            Kind::SearchResult(result) => result.citations,
+            BlockKind::Server { .. } => true,
+            BlockKind::Document(document) => document.citations,
+            BlockKind::SearchResult(result) => result.citations,
             _ => false,
         });
     let forbids_tools = request
         .tool_choice
         .as_ref()
-        .is_some_and(|choice| choice.kind == Choice::None && !request.tools.is_empty());
+        .is_some_and(|choice| choice.kind == ToolChoiceKind::None && !request.tools.is_empty());
     in_history
         || forbids_tools
         || request
@@ -105,7 +105,7 @@ fn needs_invoke(request: &MessagesRequest<'_>) -> bool {
 /// changes the very front of the prompt and so everything that is cached; `InvokeModel` keeps them
 /// out of it.
 fn finds_deferred_tools(request: &MessagesRequest<'_>) -> bool {
-    let wanted = wanted_tools(request);
+    let wanted = needed_tools(request);
     let mut tools = request.tools.iter();
     tools.any(|tool| tool.deferred && wanted.contains(tool.name.as_ref()))
 }
