@@ -1,12 +1,12 @@
-//! Bedrock's failures, told to Claude Code in the words it understands.
+//! Bedrock's failures as errors of Anthropic's API.
 //!
-//! [`classify`] reads one failure into one [`Cause`]; everything that the client and the log are told
-//! follows from the cause, by the table of [`Cause`]. [`repairs`] reads which part of the request a
-//! validation message refuses, for the one repair on the server.
+//! [`classify`] finds the [`Cause`] of a failure, from which the table of [`Cause`] derives the
+//! response to the client and the fields of the log. [`repairs`] returns the parts of the request
+//! that a validation message refuses, for the one repaired call.
 //!
-//! Nothing that AWS wrote passes through to the client: its messages hold ARNs and account ids. The few
-//! wordings that Claude Code recovers from by itself are written here anew, with only the numbers taken
-//! over. The log gets AWS's reason, masked: [`FailureDetail`].
+//! No text of AWS reaches the client, because it can contain ARNs and account ids. The few wordings
+//! from which Claude Code recovers are written here, with the numbers of the original. The log gets
+//! AWS's message with masked values: [`FailureDetail`].
 
 mod cause;
 mod classification;
@@ -25,29 +25,29 @@ pub use envelope::AnthropicError;
 pub use failure::BedrockFailure;
 pub use repair::{Repair, Scope, repairs, sent_betas};
 
-/// A failure as the client is told it. All of it may be shown and logged.
+/// The error for the client. All fields may be shown and logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BedrockError {
-    /// Why; decides everything else but the two below.
+    /// The cause, which decides class, status, error type and `x-should-retry`.
     pub cause: Cause,
-    /// The sentence for the user, free of anything that AWS wrote.
+    /// The sentence for the user, without text of AWS.
     pub message: String,
-    /// Seconds for the `retry-after` header. Claude Code waits up to 60, and gives up at once on
-    /// more.
+    /// Seconds for the `retry-after` header. Claude Code waits up to 60 seconds, and stops at once
+    /// for a longer time.
     pub retry_after_s: Option<u32>,
 }
 
-/// What a throttled client waits when AWS names no time. Bedrock counts per minute, so half of one
-/// lets the older half of the window pass.
+/// `retry-after` of a throttled request when AWS sends none, in seconds. Bedrock counts per minute;
+/// half a minute lets half of the window pass.
 const THROTTLE_WAIT_S: u32 = 30;
 
 impl BedrockError {
-    /// The class it counts in (R1.10).
+    /// The error class in logs and metrics (R1.10).
     pub fn class(&self) -> Class {
         self.cause.class()
     }
 
-    /// The HTTP status to answer with.
+    /// The HTTP status of the response.
     pub fn status(&self) -> u16 {
         self.cause.status_and_type().0
     }
@@ -57,19 +57,19 @@ impl BedrockError {
         self.cause.status_and_type().1
     }
 
-    /// The `x-should-retry` header, where the client must be told.
+    /// The value of the header `x-should-retry`; None without the header.
     pub fn should_retry(&self) -> Option<bool> {
         self.cause.should_retry()
     }
 
-    /// The request is at fault, and the client can change it: shorten it, or leave a block out.
+    /// Returns true when the client can change the request: shorten it, or leave a block out.
     pub fn is_about_the_request(&self) -> bool {
         self.cause.is_recoverable() || self.cause == Cause::BodyTooLarge
     }
 
-    /// Anthropic's error type when the failure is told inside a stream. Claude Code resumes by
-    /// itself from `overloaded_error`; any other type makes it ask again without streaming, which
-    /// only helps where it then reads a message that it can act on.
+    /// Anthropic's error type in an `error` event of a stream. Claude Code resumes a stream after
+    /// `overloaded_error`. After any other type it repeats the request without streaming, which
+    /// helps only if the message of the response lets it recover.
     pub fn stream_error_type(&self) -> &'static str {
         if self.cause.is_recoverable() {
             "invalid_request_error"
@@ -98,7 +98,7 @@ impl From<Cause> for BedrockError {
     }
 }
 
-/// Reads a failure into what the client is told.
+/// Returns the error for the client.
 pub fn classify(failure: &BedrockFailure<'_>) -> BedrockError {
     let (status, code, message, retry_after_s) = match *failure {
         BedrockFailure::Answered {

@@ -1,31 +1,32 @@
-//! How an event stream of the Messages API begins: with content, or with an error.
+//! How an event stream of the Messages API starts: with content, or with an error.
 //!
-//! Until there is content, a stream can still be answered in another way: by another upstream, or by a
-//! status. So it is watched, on a copy, while it is held back; but it is held back within bounds only.
+//! Before the first content the caller can replace the stream by another upstream or by an error
+//! status. It therefore buffers the start of the stream, up to a limit, and reads a copy of it
+//! here.
 
 use crate::sse::SseReader;
 
-/// At most this many events are held back.
+/// Maximum number of buffered events.
 pub const MOST_EVENTS: usize = 64;
 
-/// At most about this many bytes are held back: the piece that goes past it is the last.
+/// Limit of buffered bytes. The piece that exceeds it is the last one that is buffered.
 pub const MOST_BYTES: usize = 256 * 1024;
 
-/// The most bytes that are kept of an error event. Anthropic's have some hundred.
+/// Maximum size of an error event's data, in bytes. Anthropic's have some hundred bytes.
 const ERROR_BYTES: usize = 16 * 1024;
 
-/// What a stream came to.
+/// How a stream starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// A content event: `content_block_start`, or any that comes after it.
     Content,
-    /// An `error` event before any content: its data, empty when that is too long to be read.
+    /// An `error` event before any content: its data, empty when it exceeds the limit.
     Error(Vec<u8>),
-    /// Neither, within the bounds. The upstream is alive, and is not held back any longer.
+    /// Neither, within the limits: the stream is passed on without further buffering.
     Bounds,
 }
 
-/// Whether an event of this name shows that the answer has begun.
+/// Returns true for the name of a content event: `content_block_start` or any event after it.
 pub fn is_content(event: &str) -> bool {
     matches!(
         event,
@@ -37,7 +38,7 @@ pub fn is_content(event: &str) -> bool {
     )
 }
 
-/// Watches the beginning of a stream.
+/// Reads the start of a stream.
 #[derive(Debug)]
 pub struct OpeningWatch {
     reader: SseReader,
@@ -56,7 +57,7 @@ impl Default for OpeningWatch {
 }
 
 impl OpeningWatch {
-    /// Sees the next bytes of the stream; says what it has come to, once it has.
+    /// Reads the next bytes of the stream. Returns how it starts, once that is known.
     pub fn see(&mut self, piece: &[u8]) -> Option<Opened> {
         let Self {
             reader,
@@ -112,7 +113,7 @@ mod tests {
                 Some(Opened::Content),
             ),
             ("event: content_block_start\ndata: {}\n".to_owned(), None),
-            // Clients read no event without its `event:` line.
+            // Clients ignore an event without an `event:` line.
             (
                 "data: {\"type\":\"content_block_start\"}\n\n".to_owned(),
                 None,

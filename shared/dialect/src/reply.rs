@@ -1,8 +1,8 @@
-//! A whole Bedrock answer as an Anthropic message, for requests without streaming.
+//! A whole Bedrock response as an Anthropic message, for requests without streaming.
 //!
-//! Both functions read raw bytes: the AWS SDK's typed answer keeps tool inputs in hash maps, which
-//! loses the order of their keys. What they share with the stream translation (usage, stop reasons,
-//! citations) is in the modules below. They know neither HTTP nor the AWS SDK.
+//! The functions read raw bytes, because the typed output of the AWS SDK has tool inputs in hash
+//! maps, which lose the order of keys. The submodules (usage, stop reasons, citations) also serve
+//! the stream translation.
 
 mod citation;
 mod converse;

@@ -1,9 +1,9 @@
-//! A Messages request as a Bedrock request: read, fitted to the target, written.
+//! Translation of a Messages request to a Bedrock request: read, adapt to the target, write.
 //!
-//! The target is seldom the model that was asked for, so that every field is brought down to what
-//! the target takes, and whatever is left out is named in [`Losses`]. Only what would change the
-//! meaning of the request is refused. The body that came is never changed, and equal
-//! requests become equal bytes, so that Bedrock's prompt cache finds what it has seen before.
+//! The target is seldom the requested model. Every field is reduced to what the target accepts, and
+//! every omission is an entry of [`Losses`]. A request whose response would be wrong without the
+//! omitted part is an error. Equal requests become equal bytes, because Bedrock's prompt cache
+//! compares them.
 
 mod adapt;
 mod anthropic;
@@ -53,31 +53,31 @@ pub enum Operation {
     CountTokens,
 }
 
-/// A request for Bedrock.
+/// A request to Bedrock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Translated {
-    /// What to call.
+    /// The operation to call.
     pub operation: Operation,
-    /// What stands in the URL, before percent-encoding.
+    /// The model id in the URL, before percent-encoding.
     pub model_id: String,
     /// The JSON body.
     pub body: Vec<u8>,
-    /// What was left out or changed.
+    /// The parts that were left out or changed.
     pub losses: Losses,
-    /// What the answer's translation needs to know.
+    /// The facts that the translation of the response needs.
     pub reply: ReplyContext,
 }
 
 /// Translates a Messages request for its target.
 ///
-/// [`Dialect::Auto`] is Converse, unless the request says something that only `InvokeModel` can
-/// say: blocks of server tools in its history, citations, `tool_choice: none`, context edits, deferred
-/// tools that a search has found.
-/// `learned` is what the target refused before; it is left out from the start.
+/// [`Dialect::Auto`] is Converse, unless the request has a part that only `InvokeModel` supports:
+/// blocks of server tools in its history, citations, `tool_choice: none`, context edits, deferred
+/// tools that a search has found. `learned` are the parts that the target refuses; they are left
+/// out.
 ///
 /// # Errors
 ///
-/// [`Refusal`] when Bedrock cannot be asked this.
+/// [`Refusal`] when the request cannot be sent to Bedrock.
 pub fn translate(
     request: &MessagesRequest<'_>,
     target: &Target,
@@ -86,7 +86,7 @@ pub fn translate(
     labels: &RequestLabels,
 ) -> Result<Translated, Refusal> {
     refuse_partial_conversation(request)?;
-    let context = TranslationContext::new(request, target, dialect, learned, Purpose::Answer);
+    let context = TranslationContext::new(request, target, dialect, learned, Purpose::Message);
     let operation = match (context.api, request.stream) {
         (Api::Converse, false) => Operation::Converse,
         (Api::Converse, true) => Operation::ConverseStream,
@@ -106,9 +106,8 @@ pub fn translate(
 ///
 /// # Errors
 ///
-/// [`Refusal::NotSupported`] when Bedrock has no real count for this, because the model is one
-/// that `CountTokens` does not know or there are no messages to count; [`Refusal`] as for
-/// [`translate`].
+/// [`Refusal::NotSupported`] when `CountTokens` does not support the model or the request has no
+/// messages; [`Refusal`] as for [`translate`].
 pub fn count_tokens(
     request: &MessagesRequest<'_>,
     target: &Target,
@@ -119,7 +118,7 @@ pub fn count_tokens(
     let unsupported = |message: &str| Refusal::NotSupported {
         message: message.to_owned(),
     };
-    // Inference profiles are refused; only the model behind them can count.
+    // `CountTokens` refuses inference profiles and accepts foundation models.
     let model_id = match &target.foundation_id {
         Some(id) if target.capabilities.count_tokens => id.clone(),
         _ => {
@@ -143,7 +142,7 @@ pub fn count_tokens(
     )
 }
 
-/// Without its history a request would be answered, and wrongly.
+/// Refuses a request without its history, to which the response would be wrong.
 fn refuse_partial_conversation(request: &MessagesRequest<'_>) -> Result<(), Refusal> {
     if request.continues_thread {
         Err(Refusal::Thread)
@@ -161,20 +160,20 @@ fn write(
 ) -> Result<Translated, Refusal> {
     let mut names = ToolNames::default();
     let mut losses = Losses::default();
-    let content = adapt::adapt(request, context, &mut names, &mut losses)?;
+    let adapted = adapt::adapt(request, context, &mut names, &mut losses)?;
     let body = match context.api {
         Api::Converse => {
             let refused = context.learned.field("metadata");
             let labels = Some(labels).filter(|labels| !refused && !labels.is_empty());
-            converse::write(&content, labels, context, &mut losses)
+            converse::write(&adapted, labels, context, &mut losses)
         }
         Api::Invoke => {
             let user_id = options::metadata(request, context, &mut losses);
-            invoke::write(&content, user_id, context, &mut losses)
+            invoke::write(&adapted, user_id, context, &mut losses)
         }
     };
-    let document_titles = turns::document_titles(&content.turns);
-    // Writing strings and parsed JSON into memory has no way to fail; if it ever had, this says so.
+    let document_titles = turns::document_titles(&adapted.turns);
+    // Strings and parsed JSON always have a JSON form; the error is defensive.
     let body = body.map_err(|_| FieldError::new("The request cannot be written as JSON"))?;
     Refusal::if_too_large(body.len())?;
     Ok(Translated {

@@ -3,8 +3,8 @@
 use super::cause::{Cause, SetupStep};
 use super::message::{ErrorLocation, ErrorText, exception_name, mentions};
 
-/// The cause: by the exception's name, else by the status. Where these say no more than that the
-/// request is at fault, Anthropic's type decides.
+/// The cause by the exception's name, else by the status. For a validation error, Anthropic's error
+/// type in the message decides.
 pub(super) fn cause(reason: &ErrorText, status: Option<u16>, code: &str) -> Cause {
     let text = reason.text.as_str();
     let of_aws =
@@ -19,7 +19,7 @@ pub(super) fn cause(reason: &ErrorText, status: Option<u16>, code: &str) -> Caus
     }
 }
 
-/// The cause by the name of AWS's exception or Anthropic's error type, if it is a known one.
+/// The cause by the name of AWS's exception or Anthropic's error type; None for an unknown name.
 fn cause_by_name(name: &str, text: &str) -> Option<Cause> {
     let name = exception_name(name).trim().to_ascii_lowercase();
     Some(match name.as_str() {
@@ -61,7 +61,7 @@ fn cause_by_status(status: u16, text: &str) -> Cause {
         404 => model_cause(text),
         408 => Cause::TimedOut,
         413 => Cause::BodyTooLarge,
-        // 424 is a model's error passed on.
+        // 424 is an error of the model.
         424 => Cause::ServiceError,
         429 => throttling_cause(text),
         400..=499 => validation_cause(text),
@@ -85,8 +85,8 @@ fn key_cause(text: &str) -> Cause {
     }
 }
 
-/// The step of the AWS account's set-up that a text says is missing. AWS gives these texts as 400, 403
-/// or 404.
+/// The missing step of the AWS account's set-up in a message. AWS sends these messages with 400,
+/// 403 or 404.
 fn missing_setup_step(text: &str) -> Option<SetupStep> {
     const STEPS: &[(&[&str], SetupStep)] = &[
         (
@@ -111,7 +111,7 @@ fn missing_setup_step(text: &str) -> Option<SetupStep> {
     if text.trim_end_matches('.') == "operation not allowed" {
         return Some(SetupStep::Verification);
     }
-    // Such texts name no place in the request; one that does may quote it.
+    // These messages contain no path of the request; a message with a path may quote the request.
     if ErrorLocation::of(text) != ErrorLocation::Unnamed {
         return None;
     }
@@ -119,7 +119,8 @@ fn missing_setup_step(text: &str) -> Option<SetupStep> {
     found.map(|&(_, step)| step)
 }
 
-/// AWS says `AccessDeniedException` for a bad key, and for a good key without rights.
+/// The cause of an `AccessDeniedException`, which AWS sends for an invalid key and for a valid key
+/// without permission.
 fn access_cause(text: &str) -> Cause {
     const OF_THE_KEY: &[&str] = &[
         "authentication failed",
@@ -140,13 +141,13 @@ fn access_cause(text: &str) -> Cause {
     }
 }
 
-/// AWS says `ResourceNotFoundException` for a model that is not there, and for an account that may not
-/// use it yet.
+/// The cause of a `ResourceNotFoundException`, which AWS sends for a missing model and for an
+/// account without access to it.
 fn model_cause(text: &str) -> Cause {
     missing_setup_step(text).map_or(Cause::ModelUnavailable, Cause::AccountSetup)
 }
 
-/// A model at the end of its life.
+/// Wordings for a retired model.
 const RETIRED: &[&str] = &["end of its life", "marked by provider as legacy"];
 
 fn validation_cause(text: &str) -> Cause {
@@ -199,8 +200,9 @@ fn validation_cause(text: &str) -> Cause {
     }
 }
 
-/// The exact wording of Anthropic's own API for a refusal that has numbers: Claude Code computes
-/// with them. Only a text of exactly that form is taken, so that nothing else slips through.
+/// The wording of Anthropic's API for an error with token counts, which Claude Code uses for its
+/// next request. Only a message of exactly this form is accepted, so that no other text of AWS
+/// reaches the client.
 pub(super) fn message_with_numbers(cause: Cause, message: &str) -> Option<String> {
     let message = message.to_ascii_lowercase();
     match cause {
@@ -227,7 +229,7 @@ pub(super) fn message_with_numbers(cause: Cause, message: &str) -> Option<String
     }
 }
 
-/// The number that a text begins with, and what follows it. Token counts have less than ten digits.
+/// The number at the start of a text, and the rest. Token counts have less than ten digits.
 fn count(text: &str) -> Option<(u32, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())

@@ -1,16 +1,17 @@
-//! The text of an error, without what AWS puts around it, and what it names of the request.
+//! The message of an error, without the wording that AWS adds, and the part of the request that it
+//! names.
 
 use super::envelope::AnthropicError;
 
-/// The exception's name alone, of `com.amazonaws.bedrock#ThrottlingException:http://…` or less.
+/// The exception's name in `com.amazonaws.bedrock#ThrottlingException:http://…`.
 pub(super) fn exception_name(code: &str) -> &str {
     let name = code.split_once(':').map_or(code, |(name, _)| name);
     name.rsplit_once('#').map_or(name, |(_, name)| name)
 }
 
-/// What an error's message says, without what AWS puts around it.
+/// The message of an error, without the wording that AWS adds.
 pub(super) struct ErrorText {
-    /// In lower case.
+    /// The message, in lower case.
     pub(super) text: String,
     /// Anthropic's error type, where the message is Anthropic's envelope.
     pub(super) error_type: Option<String>,
@@ -35,7 +36,7 @@ impl ErrorText {
     }
 }
 
-/// A message without AWS's introduction to the model's own errors.
+/// The message without AWS's introduction to errors of the model.
 pub(super) fn inner_message(message: &str) -> &str {
     const INTRODUCTION: &str = "The model returned the following errors:";
     let message = message.trim();
@@ -45,21 +46,21 @@ pub(super) fn inner_message(message: &str) -> &str {
     }
 }
 
-/// Whether a text contains one of these wordings.
+/// Returns true when the text contains one of these wordings.
 pub(super) fn mentions(text: &str, any_of: &[&str]) -> bool {
     any_of.iter().any(|words| text.contains(words))
 }
 
-/// What part of the request a text is about.
+/// The part of the request that a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrorLocation<'t> {
     /// The conversation.
     Messages,
-    /// The input schema of a tool: any name in the text may be the client's.
+    /// The input schema of a tool: a name in the message may be the client's.
     Schema,
     /// The field at this path.
     Path(&'t str),
-    /// The text does not begin with a path.
+    /// The message does not start with a path.
     Unnamed,
 }
 
@@ -91,7 +92,7 @@ pub(super) fn is_path_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._".contains(c)
 }
 
-/// The words of a text that can be names: `thinking.type.enabled`, `top_k`, `anthropic-beta`.
+/// The words of a message that can be names: `thinking.type.enabled`, `top_k`, `anthropic-beta`.
 pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(is_path_character(c) || "$-".contains(c)))
         .map(|token| token.trim_end_matches('.'))

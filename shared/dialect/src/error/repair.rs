@@ -1,13 +1,14 @@
-//! What a validation message refuses of the request, and whether the refusal is a property of the
-//! target.
+//! The parts of a request that a validation message refuses, and the requests to which the refusal
+//! applies.
 //!
-//! The texts come from Anthropic's validator (`thinking.display: Extra inputs are not permitted`),
-//! from Bedrock's JSON schema check (`#: extraneous key [context_management] is not permitted`) and
-//! from AWS' own validation (`Value 'system' at 'messages.2.member.role' failed to satisfy
-//! constraint`). Field paths appear with indexes and, for tools, with the member `custom` in between.
+//! The messages come from Anthropic's validator (`thinking.display: Extra inputs are not
+//! permitted`), from Bedrock's JSON schema check (`#: extraneous key [context_management] is not
+//! permitted`) and from AWS' own validation (`Value 'system' at 'messages.2.member.role' failed to
+//! satisfy constraint`). Field paths appear with indexes and, for tools, with the member `custom`
+//! in between.
 //!
-//! Such texts can quote the request. So a part that is to be left out of other requests too is read
-//! only where the **whole** text has one of a few forms in which every name comes from a closed list.
+//! A message can quote the request. A part is left out of other requests too only if the **whole**
+//! message has one of a few forms, in which every name is in a closed list.
 
 use serde::Deserialize;
 
@@ -17,19 +18,19 @@ use super::failure::BedrockFailure;
 use super::message::{ErrorLocation, ErrorText, is_path_character, mentions, tokens};
 use crate::Refused;
 
-/// One part that the repaired request leaves out.
+/// A part that the repaired request leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
     /// The part.
     pub part: Refused,
-    /// Which requests the refusal applies to.
+    /// The requests to which the refusal applies.
     pub scope: Scope,
 }
 
-/// Which requests a refusal applies to, provided that Bedrock accepts the repaired request.
+/// The requests to which a refusal applies, if Bedrock accepts the repaired request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// This request only: the fault is in its content or in its combination of fields.
+    /// This request only: its content or its combination of fields is refused.
     Request,
     /// Requests of the same AWS account to the same model.
     Account,
@@ -37,11 +38,11 @@ pub enum Scope {
     Model,
 }
 
-/// What an error says the target does not accept, for the one repair. Empty when the message names
-/// nothing that can be left out.
+/// The parts of the request that a failure refuses, for the one repaired call. Empty when the
+/// message names no part that can be left out.
 ///
-/// `sent_betas` are the betas of the refused request, see [`sent_betas`]. Messages that Claude Code
-/// recovers from by itself (too long, images) are never repaired here.
+/// `sent_betas` are the betas of the refused request, see [`sent_betas`]. Errors from which Claude
+/// Code recovers (too long, images) are not repaired here.
 pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repair> {
     let BedrockFailure::Answered {
         status,
@@ -54,7 +55,7 @@ pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repai
     };
     let reason = ErrorText::read(message);
     let text = reason.text.as_str();
-    // The one refusal that AWS gives as a missing right.
+    // AWS sends this refusal as a missing permission.
     if mentions(text, &["did not allow prompt caching"]) {
         let scope = if text.starts_with(NO_PROMPT_CACHING) {
             Scope::Account
@@ -117,8 +118,8 @@ pub fn sent_betas(body: &[u8]) -> Vec<String> {
 const NO_PROMPT_CACHING: &str =
     "you invoked an unsupported model or your request did not allow prompt caching";
 
-/// The part that a text declares unsupported by the model, whatever the request contains. `None`
-/// unless the whole text has one of these forms, with a field of ours for the name:
+/// The part that the model does not support in any request, by the message. `None` unless the whole
+/// message has one of these forms, with a name in `FIELDS`:
 ///
 /// - `NAME: Extra inputs are not permitted`
 /// - `#: extraneous key [NAME] is not permitted`
@@ -166,12 +167,12 @@ fn is_beta_word(token: &str) -> bool {
     )
 }
 
-/// Whether a member of this name is in a path.
+/// Returns true when the path has a member of this name.
 fn has_member(token: &str, name: &str) -> bool {
     token.split('.').any(|member| member == name)
 }
 
-/// Refusals that mean more than one field.
+/// The refused part, where it is more than one field.
 fn feature_in_text(text: &str) -> Option<Refused> {
     let of_history = mentions(text, &["thinking", "reasoning"])
         && mentions(
@@ -211,8 +212,8 @@ fn feature_in_text(text: &str) -> Option<Refused> {
     }
 }
 
-/// The betas that a text refuses: those that it names of the ones that were sent. Bedrock's short
-/// text (`invalid beta flag`) names none: then it is all that were sent, because any can be the one.
+/// The refused betas: those of the sent betas that the message names. Bedrock's short message
+/// (`invalid beta flag`) names none; then all sent betas, because each can be the refused one.
 fn betas(text: &str, sent: &[String]) -> Vec<Repair> {
     let named: Vec<&str> = tokens(text).filter(|token| is_beta_name(token)).collect();
     let is_capability = matches!(
@@ -227,7 +228,7 @@ fn betas(text: &str, sent: &[String]) -> Vec<Repair> {
     };
     let beta = |name: &str| Refused::Beta(name.to_owned());
     if sent.is_empty() {
-        // Not known what was sent: this request only.
+        // The sent betas are unknown: this request only.
         let all = Refused::Field("anthropic_beta".to_owned());
         return match named.as_slice() {
             [] => single_repair(all, Scope::Request),
@@ -252,9 +253,9 @@ fn is_beta_name(word: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
-/// The fields that can be left out: each spelling, in lower case, and the name in [`Refused`]. Where a
-/// sentence has several, the first of this list is meant: a sentence about `temperature` may also say
-/// that thinking is on.
+/// The fields that can be left out: each spelling, in lower case, and the name in [`Refused`]. Of
+/// several names in a message the first of this list is the refused one: a message about
+/// `temperature` may also mention thinking.
 const FIELDS: &[(&str, &str)] = &[
     ("thinking.type", "thinking"),
     ("temperature", "temperature"),
@@ -289,7 +290,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("budget_tokens", "thinking"),
 ];
 
-/// `tools.strict` for `tools.3.custom.strict`: a member of a tool that is a field of the API.
+/// `tools.strict` for `tools.3.custom.strict`: a member of a tool.
 fn tool_member(path: &str) -> Option<&'static str> {
     let rest = path.strip_prefix("toolconfig.").unwrap_or(path);
     let (index, rest) = rest.strip_prefix("tools.")?.split_once('.')?;
@@ -306,7 +307,7 @@ fn tool_member(path: &str) -> Option<&'static str> {
     }
 }
 
-/// The field at a path, or the one that the path leads into.
+/// The field at a path, or the field that contains it.
 fn field_at(path: &str) -> Option<&'static str> {
     const AROUND: &[&str] = &[
         "inferenceconfig.",
@@ -321,7 +322,7 @@ fn field_at(path: &str) -> Option<&'static str> {
     }
     let inner = AROUND.iter().find_map(|around| path.strip_prefix(around));
     let mut path = inner.unwrap_or(path).to_owned();
-    // The validator puts the kind of thinking into the path.
+    // The validator adds the type of thinking to the path.
     for kind in ["enabled", "adaptive", "disabled", "between_tools"] {
         path = path.replace(&format!("thinking.{kind}."), "thinking.");
     }
@@ -334,7 +335,7 @@ fn field_at(path: &str) -> Option<&'static str> {
     }
 }
 
-/// The field that a sentence is about.
+/// The refused field of a message without a path.
 fn field_in_prose(text: &str) -> Option<&'static str> {
     let is_named = |spelling: &str| {
         let mut tokens = tokens(text);
@@ -344,7 +345,7 @@ fn field_in_prose(text: &str) -> Option<&'static str> {
         })
     };
     if is_named("temperature") && (is_named("top_p") || is_named("topp")) {
-        // Only one of them may stand: the temperature stays.
+        // The model accepts one of them: the temperature stays.
         return Some("top_p");
     }
     let named = FIELDS.iter().find(|(spelling, _)| is_named(spelling));

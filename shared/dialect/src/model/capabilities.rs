@@ -1,28 +1,28 @@
-//! What a model can take: the columns of the capability table.
+//! The capabilities of a model: the columns of the capability table.
 
-/// How a model takes `thinking`.
+/// The forms of `thinking` that a model accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThinkingKinds {
-    /// It does not think, or it is not known whether it does: nothing is sent.
+    /// No form, or unknown: `thinking` is not sent.
     None,
     /// `enabled` with a token budget.
     Budget,
     /// `enabled` and `adaptive`.
     Both,
-    /// `adaptive` only; a budget is refused.
+    /// `adaptive` only; the model refuses a budget.
     Adaptive,
 }
 
-/// What to send when the client asks for no thinking.
+/// The value of `thinking` for a request without thinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThinkingOff {
-    /// Nothing: the model only thinks when it is asked to.
+    /// None: the model thinks on request only.
     Omit,
-    /// `{"type":"disabled"}`: without it the model thinks by itself.
+    /// `{"type":"disabled"}`: the model thinks by default.
     Disabled,
     /// `{"type":"between_tools"}`: the least thinking this model has.
     BetweenTools,
-    /// Nothing: the model always thinks, and refuses to be told otherwise.
+    /// None: the model always thinks and refuses `disabled`.
     AlwaysOn,
 }
 
@@ -42,7 +42,7 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// The level of that name on the wire.
+    /// Reads the level of `output_config.effort`.
     pub fn read(name: &str) -> Option<Self> {
         Some(match name {
             "low" => Self::Low,
@@ -54,7 +54,7 @@ impl Effort {
         })
     }
 
-    /// The name on the wire.
+    /// The value of `output_config.effort`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -66,64 +66,63 @@ impl Effort {
     }
 }
 
-/// Whether `tool_choice` may force a tool.
+/// When `tool_choice` may force a tool (`any` or `tool`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForcedTool {
     /// Always.
     Yes,
-    /// Only while the request asks for no thinking.
+    /// In requests without thinking.
     WithoutThinking,
     /// Never: the model always thinks.
     No,
 }
 
-/// What a model can take. All that the request translation knows of a model.
+/// The capabilities of a model, on which the request translation depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is one independent column of the table"
 )]
 pub struct Capabilities {
-    /// Most output tokens; also the limit of a thinking budget.
+    /// Maximum number of output tokens; also the limit of a thinking budget.
     pub max_output: u64,
     /// Context window in tokens, without betas.
     pub context: u64,
-    /// Kinds of `thinking`.
+    /// Accepted forms of `thinking`.
     pub thinking: ThinkingKinds,
-    /// How thinking is switched off.
+    /// The value of `thinking` that switches it off.
     pub thinking_off: ThinkingOff,
-    /// Whether earlier thinking is bound to the conversation it was made in, so that a changed
-    /// prefix is refused unless the request asks for the block to be dropped.
+    /// Thinking blocks are bound to their conversation: the model refuses them after a changed
+    /// prefix, unless the request says to drop them.
     pub binds_thinking: bool,
-    /// Levels of effort, ascending; empty when the model refuses the field.
+    /// Accepted levels of effort, ascending. Empty when the model refuses the field.
     pub efforts: &'static [Effort],
-    /// The highest level that goes along with thinking switched off, where that is not the highest
-    /// of all: the model refuses the pair.
+    /// Highest level of effort that the model accepts while thinking is off. None: every level.
     pub effort_without_thinking: Option<Effort>,
-    /// Whether `temperature`, `top_p` and `top_k` are taken.
+    /// `temperature`, `top_p` and `top_k` are accepted.
     pub sampling: bool,
-    /// Whether the conversation may end in an assistant message.
+    /// The conversation may end in an assistant message (prefill).
     pub prefill: bool,
-    /// Whether a tool may be forced.
+    /// When a tool may be forced.
     pub forced_tool: ForcedTool,
-    /// Whether cache points may carry `ttl`.
+    /// Cache points may have a `ttl`.
     pub cache_ttl: bool,
-    /// Whether an output format (JSON schema) and `strict` tools are taken. Recorded refusals
+    /// An output format (JSON schema) and `strict` tools are accepted. Recorded refusals
     /// (`output_config.format: Extra inputs are not permitted`, 2026): Opus 4.7, 4.8 and 5 and
-    /// Sonnet 5. For the 5.5 models and Fable no answer of AWS is recorded; the model map of
-    /// `BerriAI/litellm` says yes for some, so that false is the careful reading.
+    /// Sonnet 5. For the 5.5 models and Fable no response of AWS is recorded; the model map of
+    /// `BerriAI/litellm` has true for some of them. False is the careful value.
     pub structured_output: bool,
-    /// Whether `role: system` messages inside the conversation are taken by `InvokeModel`.
+    /// `InvokeModel` accepts `role: system` messages inside the conversation.
     pub native_system_role: bool,
-    /// Whether tool search (`defer_loading`, `tool_reference`) is taken by `InvokeModel`.
+    /// `InvokeModel` accepts tool search (`defer_loading`, `tool_reference`).
     pub tool_search: bool,
-    /// Whether `tool_addition` and `tool_removal` are taken by `InvokeModel`. Anthropic's pages name
-    /// Bedrock for Opus 5; no answer of `InvokeModel` is recorded, and a refusal is repaired. No
-    /// model takes them by Converse ("doesn't support the toolRemoval field", measured in 2026-09).
+    /// `InvokeModel` accepts `tool_addition` and `tool_removal`. Anthropic's pages name Bedrock for
+    /// Opus 5; no response of `InvokeModel` is recorded, and a refusal is repaired. Converse
+    /// accepts them for no model ("doesn't support the toolRemoval field", measured in 2026-09).
     pub tool_changes: bool,
-    /// Whether `CountTokens` works for it.
+    /// `CountTokens` supports the model.
     pub count_tokens: bool,
-    /// Betas that only some models take.
+    /// Accepted betas, of those that differ between models.
     pub betas: Betas,
 }
 

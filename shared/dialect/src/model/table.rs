@@ -1,4 +1,4 @@
-//! The capability table. A new model is a row here and nothing else.
+//! The capability table. A new model is one row.
 //!
 //! Sources: Anthropic's model overview and extended thinking pages, the Bedrock user guide's
 //! pages on Claude and inference profiles, and the public model map of `BerriAI/litellm`
@@ -23,7 +23,7 @@ const BETAS_TO_4_6: Betas = Betas {
     ..NO_BETAS
 };
 
-/// What every Claude model takes: used for a target whose model is not known.
+/// The capabilities that all Claude models have, for a target of an unknown model.
 pub(super) const UNKNOWN: Capabilities = Capabilities {
     max_output: 64_000,
     context: 200_000,
@@ -111,8 +111,8 @@ const OPUS_4_6: Capabilities = Capabilities {
     ..SONNET_4_6
 };
 
-/// `max` is taken since 4.6, `xhigh` since 4.7 (Anthropic's page on effort; a recorded refusal of a
-/// 4.6 model names `high, low, max, medium`).
+/// `max` is accepted since 4.6, `xhigh` since 4.7 (Anthropic's page on effort; a recorded refusal
+/// of a 4.6 model names `high, low, max, medium`).
 const OPUS_4_7: Capabilities = Capabilities {
     thinking: ThinkingKinds::Adaptive,
     thinking_off: ThinkingOff::Disabled,
@@ -131,7 +131,7 @@ const OPUS_4_8: Capabilities = Capabilities {
 
 const SONNET_5: Capabilities = OPUS_4_8;
 
-/// Thinking is switched off at effort `high` and below only: the release notes of Opus 5.
+/// Source of `effort_without_thinking`: the release notes of Opus 5.
 const OPUS_5: Capabilities = Capabilities {
     tool_changes: true,
     effort_without_thinking: Some(High),
@@ -141,8 +141,8 @@ const OPUS_5: Capabilities = Capabilities {
 // The 5.5 models and Fable 5.1 and later bind thinking to the conversation (Anthropic's page on
 // preserved thinking, which names Amazon Bedrock).
 
-/// That `between_tools` is refused with `xhigh` and `max`, as `disabled` is by Opus 5, stands in the
-/// release notes of another gateway only; no answer of AWS is recorded.
+/// Source of `effort_without_thinking`: the release notes of another gateway; no response of AWS is
+/// recorded.
 const SONNET_5_5: Capabilities = Capabilities {
     thinking_off: ThinkingOff::BetweenTools,
     binds_thinking: true,
@@ -159,7 +159,7 @@ const OPUS_5_5: Capabilities = Capabilities {
     ..OPUS_5
 };
 
-/// For its `effort_without_thinking` there are secondary sources only, as for Sonnet 5.5.
+/// Source of `effort_without_thinking`: secondary sources, as for Sonnet 5.5.
 const HAIKU_5_5: Capabilities = Capabilities {
     binds_thinking: true,
     effort_without_thinking: Some(High),
@@ -176,10 +176,11 @@ const FABLE_5_1: Capabilities = Capabilities {
     ..FABLE_5
 };
 
-/// As 5.1: the Bedrock user guide's model card, and the release notes of `@ai-sdk/amazon-bedrock`.
+/// Equal to 5.1. Sources: the Bedrock user guide's model card, and the release notes of
+/// `@ai-sdk/amazon-bedrock`.
 const FABLE_5_2: Capabilities = FABLE_5_1;
 
-/// One model: what it can do, what Bedrock calls it and where its profiles are.
+/// One model: its capabilities, its id at Bedrock and its inference profiles.
 pub(super) struct Row {
     family: Family,
     version: (u16, u16),
@@ -193,8 +194,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The row of the model that the preset `family` names for its family. To move the mark to
-    /// another row changes what requests cost.
+    /// Marks the model with which the preset `family` serves its family. Another mark changes what
+    /// requests cost.
     const fn current(self) -> Self {
         Self {
             is_current: true,
@@ -241,9 +242,9 @@ const fn model(
     }
 }
 
-/// Within a family in ascending order of version. Models that AWS has retired since (3.5, 3.7) or
-/// calls legacy (4.0) stay, because a configured rule may name them and their row says what they
-/// took; AWS answers such a call with 404.
+/// All models, in ascending order of version within a family. Models that AWS has retired (3.5,
+/// 3.7) or calls legacy (4.0) keep their rows, because a configured rule may name them; AWS
+/// responds to such a call with 404.
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     model(Haiku, (3, 5), "anthropic.claude-3-5-haiku-20241022-v1:0", US, V3_5),
@@ -266,12 +267,12 @@ pub(super) const ROWS: &[Row] = &[
     model(Opus, (5, 5), "anthropic.claude-opus-5-5", EVERYWHERE_AND_GOV, OPUS_5_5).current(),
     model(Fable, (5, 0), "anthropic.claude-fable-5", GLOBAL_US_EU_APAC_AU, FABLE_5),
     model(Fable, (5, 1), "anthropic.claude-fable-5-1", GLOBAL_US_EU_US_GOV, FABLE_5_1),
-    // Only the profile `us` is public; the others are taken over from 5.1.
+    // Only the profile `us` is documented; the others are those of 5.1.
     model(Fable, (5, 2), "anthropic.claude-fable-5-2", GLOBAL_US_EU_US_GOV, FABLE_5_2),
 ];
 
-/// The model that the preset `family` names for each family: the family and the model's Claude name.
-/// The inference profile depends on the region.
+/// The models of the preset `family`: each family with the Claude name of its model. The region
+/// decides the inference profile.
 ///
 /// Source: the Bedrock user guide's page on supported models, read in autumn 2026.
 pub fn current_models() -> impl Iterator<Item = (Family, String)> {
@@ -285,9 +286,9 @@ pub(super) fn find_row(name: ClaudeName) -> Option<&'static Row> {
         .find(|row| row.family == name.family && row.version == name.version)
 }
 
-/// What a model can do: its own row, or that of the newest older model of its family, because a
-/// new model takes what its predecessor took far more often than not. A family that is not known
-/// is read as Sonnet, the narrowest ladder; what is older than every row gets the least.
+/// The capabilities of a model: those of its row, or of the newest older model of its family. A new
+/// model usually accepts what its predecessor accepted. An unknown family gets the capabilities of
+/// Sonnet, and a model older than every row gets `UNKNOWN`.
 pub(super) fn capabilities(name: ClaudeName) -> &'static Capabilities {
     let family = if name.family == Family::Other {
         Family::Sonnet
@@ -300,9 +301,9 @@ pub(super) fn capabilities(name: ClaudeName) -> &'static Capabilities {
         .map_or(&UNKNOWN, |row| &row.capabilities)
 }
 
-/// The foundation model id in or behind a name: what is left of a Bedrock id without geo prefix and
-/// ARN, or the table's id of a Claude name. A name newer than the table follows the form all
-/// models have since Sonnet 4.6: `anthropic.` and the name. None when it is neither.
+/// The foundation model id of a name: a Bedrock id or ARN without its prefix, or the id of a Claude
+/// name in the table. For a Claude name newer than the table it is `anthropic.` and the name, the
+/// form of all models since Sonnet 4.6. None for every other name.
 pub fn foundation_id(name: &str) -> Option<String> {
     if let Some(at) = name.find("anthropic.claude-") {
         return name.get(at..).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! The answer of `CountTokens`.
+//! The response of `CountTokens`.
 
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ struct Counted {
     input_tokens: u64,
 }
 
-/// The number of input tokens in the body of a `CountTokens` answer
+/// The number of input tokens in the body of a `CountTokens` response
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>).
 ///
 /// # Errors

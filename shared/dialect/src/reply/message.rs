@@ -1,39 +1,39 @@
-//! A translated reply, and a reply that holds no message.
+//! A translated response, and the error for a response without a message.
 
 use domain::usage::TokenUsage;
 
 use crate::Losses;
 use crate::error::{AnthropicError, BedrockFailure};
 
-/// An answer in Anthropic's words.
+/// A translated response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The message as JSON.
     pub body: Vec<u8>,
-    /// What it cost, for the ledger.
+    /// The token counts, for the ledger.
     pub usage: TokenUsage,
     /// Anthropic's `stop_reason`.
     pub stop_reason: String,
-    /// Parts of the answer that an Anthropic message cannot hold.
+    /// The parts of the response that an Anthropic message cannot hold.
     pub losses: Losses,
 }
 
-/// A response with status 200 that holds no answer.
+/// A response with status 200 that contains no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenReply {
-    /// Not JSON, or not the shape of an answer.
-    #[error("Bedrock's answer is not readable as a message")]
+    /// The body does not have the form of a response.
+    #[error("Bedrock's response is not a message")]
     Unreadable,
-    /// The model ended in `malformed_model_output` or `malformed_tool_use`.
-    #[error("the model's output was malformed")]
+    /// The stop reason is `malformed_model_output` or `malformed_tool_use`.
+    #[error("the model's output is malformed")]
     Malformed,
-    /// Anthropic's error envelope in the place of a message.
-    #[error("Bedrock's answer is an error")]
+    /// The body is Anthropic's error envelope.
+    #[error("Bedrock's response is an error")]
     Error(AnthropicError),
 }
 
 impl BrokenReply {
-    /// The failure that this is for the classification and the repair.
+    /// The failure, as the input of classification and repair.
     pub fn as_failure(&self) -> BedrockFailure<'_> {
         match self {
             Self::Unreadable => BedrockFailure::Unreadable,

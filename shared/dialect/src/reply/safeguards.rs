@@ -1,9 +1,10 @@
-//! `safeguard_results`, where Bedrock cannot judge tool calls.
+//! `safeguard_results` for Bedrock, which has no safeguards for tool calls.
 
 use serde::Serialize;
 
-/// `safeguard_results` of a leg that cannot judge tool calls. Claude Code then asks the user before
-/// each action; `unsupported`, or no word at all, would end its auto mode with a full-screen notice.
+/// `safeguard_results` for an upstream without safeguards. Claude Code then asks the user before
+/// each action; without the member, or with `unsupported`, it ends its auto mode with a full-screen
+/// notice.
 pub(crate) const SAFEGUARDS_UNAVAILABLE: &[SafeguardResult] = &[SafeguardResult {
     r#type: "dangerous_tool_use",
     status: SafeguardStatus {

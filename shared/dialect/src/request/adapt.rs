@@ -1,4 +1,4 @@
-//! A request brought within the reach of its target: everything decided, nothing written yet.
+//! Adapts a request to its target. All decisions are made here; the writers only write.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use super::tools::{self, TargetToolChoice, ToolSet};
 use super::turns::{self, Turn};
 use crate::Losses;
 
-/// A request, fitted to its target.
+/// A request that is adapted to its target.
 #[derive(Debug)]
 pub(super) struct AdaptedRequest<'r> {
     pub(super) turns: Vec<Turn<'r>>,
@@ -24,11 +24,11 @@ pub(super) struct AdaptedRequest<'r> {
     pub(super) betas: Vec<&'static str>,
 }
 
-/// Opens the block in which Claude Code names itself to Anthropic. Elsewhere it is refused as a
-/// reserved keyword, and it changes with every request, so that nothing would ever be cached.
+/// Start of the system block with which Claude Code identifies itself to Anthropic. Bedrock refuses
+/// it as a reserved keyword. It changes with every request, which would defeat the prompt cache.
 const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 
-/// Fits a request to its target.
+/// Adapts a request to its target.
 pub(super) fn adapt<'r>(
     request: &'r MessagesRequest<'r>,
     context: &TranslationContext<'_>,
@@ -48,10 +48,10 @@ pub(super) fn adapt<'r>(
     let mut turns = turns::turns(request, context, names, losses)?;
     tool_set.describe_called_tools(&turns, context.api);
     let mut options = match context.purpose {
-        Purpose::Answer => options::options(request, &turns, context, losses)?,
+        Purpose::Message => options::options(request, &turns, context, losses)?,
         Purpose::Count => Options::default(),
     };
-    // Behind the last cache point, so that what is cached stays the same.
+    // After the last cache point, so that the cached prefix stays the same.
     let instruction = options.format_instruction.take();
     system.extend(instruction.map(|text| WithCachePoint::from(Cow::Owned(text))));
     let tool_use =
@@ -88,7 +88,7 @@ fn system<'r>(blocks: &'r [Block<'_>], losses: &mut Losses) -> Vec<WithCachePoin
             }
             BlockKind::Text(text) if is_blank(text) => {}
             BlockKind::Text(text) => {
-                system.push(WithCachePoint::from(Cow::Borrowed(text.as_ref())))
+                system.push(WithCachePoint::from(Cow::Borrowed(text.as_ref())));
             }
             _ => losses.add("system.block"),
         }

@@ -1,7 +1,6 @@
-//! A Messages request as the client wrote it: read, checked for shape, and nothing decided yet.
+//! A Messages request as the client wrote it, checked for its shape.
 //!
-//! Wire shapes: Anthropic's Messages API reference, and what Claude Code 2.1 was seen to send. Knows
-//! nothing of Bedrock and of models.
+//! Wire shapes: Anthropic's Messages API reference, and recorded requests of Claude Code 2.1.
 
 use std::borrow::Cow;
 
@@ -9,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::json::Object;
 
-/// A Messages (or `count_tokens`) request, read but not yet translated. Borrows the body: texts and
-/// opaque JSON stay where they are.
+/// A Messages (or `count_tokens`) request before its translation. It borrows texts and opaque JSON
+/// from the body.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -31,20 +30,20 @@ pub struct MessagesRequest<'a> {
     pub(super) top_p: Option<Number<'a>>,
     pub(super) top_k: Option<Number<'a>>,
     pub(super) stop_sequences: Vec<Cow<'a, str>>,
-    /// Automatic caching: a cache point after whatever comes last.
+    /// Automatic caching: a cache point after the last block.
     pub(super) cache: Option<CacheControl>,
     pub(super) user_id: Option<&'a RawValue>,
     pub(super) context_edits: Vec<ContextEdit<'a>>,
     pub(super) safeguards: bool,
     pub(super) mcp_servers: bool,
-    /// The rest of the conversation is kept in a thread on Anthropic's servers.
+    /// Anthropic's servers keep the rest of the conversation in a thread.
     pub(super) continues_thread: bool,
     pub(super) betas: Vec<Cow<'a, str>>,
-    /// Names of fields that have no place in any translation, in order.
+    /// Names of the fields that no translation uses, in order.
     pub(super) ignored: Vec<String>,
 }
 
-/// A number with its text, which is what is sent on.
+/// A number with its source text, which is sent unchanged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number<'a> {
     pub(super) value: f64,
@@ -74,7 +73,7 @@ pub(super) enum Ttl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CacheControl {
     pub(super) ttl: Ttl,
-    /// It had members beside `type` and `ttl`, which Bedrock does not know.
+    /// It has members other than `type` and `ttl`, which Bedrock does not support.
     pub(super) scoped: bool,
 }
 
@@ -85,7 +84,7 @@ pub(super) struct Block<'a> {
     pub(super) cache: Option<CacheControl>,
     /// `citations` of a text, unless it is an empty list.
     pub(super) citations: Option<&'a RawValue>,
-    /// What the block was, as text: a request can have a million blocks, and few are read again.
+    /// The source text of the block, which is parsed again where it is sent unchanged.
     pub(super) source: &'a RawValue,
 }
 
@@ -98,7 +97,7 @@ pub(super) enum BlockKind<'a> {
         id: Cow<'a, str>,
         name: Cow<'a, str>,
         input: Option<&'a RawValue>,
-        /// It has a `caller`, which Bedrock does not take.
+        /// It has a `caller`, which Bedrock does not support.
         has_caller: bool,
     },
     ToolResult {
@@ -132,7 +131,7 @@ pub(super) enum BlockKind<'a> {
     },
 }
 
-/// A change of the tools from one point of the conversation on.
+/// A change of the tools at one point of the conversation.
 #[derive(Debug)]
 pub(super) enum ToolChange<'a> {
     /// A tool of `tools`, by name.
@@ -141,7 +140,7 @@ pub(super) enum ToolChange<'a> {
     Define(Box<Tool<'a>>),
     /// A tool of `tools`, or one defined before, by name.
     Remove(Cow<'a, str>),
-    /// Tools of an MCP server, or something newer.
+    /// A change of another kind, such as tools of an MCP server.
     Unknown { addition: bool },
 }
 
@@ -152,7 +151,7 @@ pub(super) enum Image<'a> {
         /// Base64.
         data: Cow<'a, str>,
     },
-    /// `url`, `file` and whatever else is not in the request itself.
+    /// `url`, `file` and every other source outside the request.
     NotInline,
 }
 
@@ -162,7 +161,7 @@ pub(super) enum DocumentSource<'a> {
     Pdf(Cow<'a, str>),
     Text(Cow<'a, str>),
     Blocks(Vec<Block<'a>>),
-    /// `url`, `file` and whatever else is not in the request itself.
+    /// `url`, `file` and every other source outside the request.
     NotInline,
 }
 
@@ -199,7 +198,7 @@ pub(super) enum ToolKind<'a> {
         schema: &'a RawValue,
         strict: Option<bool>,
     },
-    /// Defined by Anthropic, run by the client: `bash_20250124` and its like.
+    /// Defined by Anthropic, run by the client, such as `bash_20250124`.
     Client { version: Cow<'a, str> },
     /// Run by Anthropic's servers.
     Server { version: Cow<'a, str> },
@@ -234,7 +233,7 @@ pub(super) enum ThinkingKind {
     Adaptive,
     BetweenTools,
     Disabled,
-    /// A kind that did not exist when this was written.
+    /// An unknown kind.
     Unknown,
 }
 
@@ -257,24 +256,24 @@ impl<'a> MessagesRequest<'a> {
         })
     }
 
-    /// The model as the client named it.
+    /// The requested model name.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    /// Whether the client asked for server-sent events.
+    /// Returns true when the client requests server-sent events.
     pub fn stream(&self) -> bool {
         self.stream
     }
 
-    /// The most output tokens that the client allows; a `count_tokens` request has none.
+    /// The requested maximum of output tokens. None in a `count_tokens` request.
     pub fn max_tokens(&self) -> Option<u64> {
         self.max_tokens
     }
 }
 
-/// The level that a request asks for: the last one inside the conversation, which stands for the
-/// turn it precedes, before that of the whole request.
+/// The requested level of effort: the last level inside the conversation, else that of the whole
+/// request.
 pub(super) fn requested_effort<'r>(request: &'r MessagesRequest<'_>) -> Option<&'r str> {
     let in_conversation = request
         .messages
@@ -284,8 +283,8 @@ pub(super) fn requested_effort<'r>(request: &'r MessagesRequest<'_>) -> Option<&
     in_conversation.or(request.effort.as_deref())
 }
 
-/// Python's idea of white space, which is what the API checks with, is wider than Unicode's by the
-/// four information separators.
+/// Returns true for a text of white space only, as Anthropic's API checks it: Python's white space
+/// is Unicode's and the four information separators.
 pub(super) fn is_blank(text: &str) -> bool {
     text.chars().all(is_space)
 }

@@ -1,4 +1,4 @@
-//! Names of betas (the header `anthropic-beta`), and whether one may be sent.
+//! Names of betas (the header `anthropic-beta`).
 
 use super::anthropic::MessagesRequest;
 use crate::Learned;
@@ -15,11 +15,11 @@ pub(super) const COMPACT: &str = "compact-2026-01-12";
 pub(super) const COMPUTER_USE_2025_01: &str = "computer-use-2025-01-24";
 pub(super) const COMPUTER_USE_2025_11: &str = "computer-use-2025-11-24";
 
-/// The beta that tool search needs at Bedrock, and what Anthropic's own API calls it.
+/// The beta of tool search at Bedrock, and its name at Anthropic's API.
 pub(super) const TOOL_SEARCH: &str = "tool-search-tool-2025-10-19";
 pub(super) const TOOL_SEARCH_ALIAS: &str = "advanced-tool-use-2025-11-20";
 
-/// Whether the client asked for a beta that the target has not refused.
-pub(super) fn may_go(name: &str, request: &MessagesRequest<'_>, learned: &Learned) -> bool {
+/// Returns true when the client requested the beta and the target does not refuse it.
+pub(super) fn is_allowed(name: &str, request: &MessagesRequest<'_>, learned: &Learned) -> bool {
     request.betas.iter().any(|beta| beta == name) && !learned.beta(name)
 }

@@ -1,4 +1,4 @@
-//! Betas: which of them go to Bedrock.
+//! The betas that are sent to Bedrock.
 
 use super::anthropic::MessagesRequest;
 use super::beta_names::{
@@ -11,9 +11,9 @@ use super::options::Options;
 use super::tools::ToolSet;
 use crate::Losses;
 
-/// The betas of the request that the target takes and this body needs, in the client's order,
-/// then those that only we know it needs. One that is not known fails the whole request
-/// ("invalid beta flag"), so nothing goes that is not named here.
+/// The betas of the request that the target accepts and this body needs, in the client's order,
+/// followed by the betas that the body needs and the client did not request. Bedrock refuses a
+/// request with an unknown beta ("invalid beta flag"), so only the betas of this list are sent.
 ///
 /// Sources: `envoyproxy/ai-gateway` `internal/translator`, `BerriAI/litellm`
 /// `anthropic_beta_headers_config.json`, `router-for-me/CLIProxyAPI#4750`.
@@ -33,7 +33,7 @@ pub(super) fn betas(
     let binds = thinking.is_some_and(|field| field.block_binding.is_some());
     let edits = !options.context_edits.is_empty();
 
-    // (name, it may go, the body needs it even if the client did not ask)
+    // (name, it may be sent, it is sent even when the client did not request it)
     let known = [
         (
             INTERLEAVED,
@@ -69,26 +69,26 @@ pub(super) fn betas(
         ),
     ];
     let mut sent: Vec<&'static str> = Vec::new();
-    for asked in &request.betas {
-        let name = if asked == TOOL_SEARCH_ALIAS {
+    for requested in &request.betas {
+        let name = if requested == TOOL_SEARCH_ALIAS {
             TOOL_SEARCH
         } else {
-            asked.as_ref()
+            requested.as_ref()
         };
         match known
             .iter()
-            .find(|(known, goes, _)| *known == name && *goes)
+            .find(|(known, is_sent, _)| *known == name && *is_sent)
         {
             Some((known, _, _)) if !context.learned.beta(known) => {
                 if !sent.contains(known) {
                     sent.push(known);
                 }
             }
-            _ => losses.add(format!("beta:{asked}")),
+            _ => losses.add(format!("beta:{requested}")),
         }
     }
-    for (name, goes, needed) in known {
-        if goes && needed && !sent.contains(&name) && !context.learned.beta(name) {
+    for (name, is_sent, needed) in known {
+        if is_sent && needed && !sent.contains(&name) && !context.learned.beta(name) {
             sent.push(name);
         }
     }

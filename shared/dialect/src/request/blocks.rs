@@ -15,12 +15,12 @@ use super::parts::{DocumentContent, DocumentPart, Part, ToolResult};
 use super::server;
 use crate::{Losses, Refused, token};
 
-/// Where a block stands.
+/// The position of a block in the conversation.
 #[derive(Clone, Copy)]
 pub(super) struct BlockPosition {
     pub(super) role: Role,
-    /// In the newest message of the user: what cannot be sent from there is an error, because the
-    /// answer would be about something the model never saw. In older ones it is left out.
+    /// The block is in the newest user message. There, a block that cannot be sent is an error,
+    /// because the response would depend on it; in older messages it is left out.
     pub(super) newest: bool,
 }
 
@@ -53,8 +53,8 @@ impl<'r> BlockReader<'r, '_> {
         Ok(())
     }
 
-    /// A system message inside the conversation, told by the user where it stands: hoisting it
-    /// to the top would change the prefix of every later request.
+    /// Writes a block of a system message inside the conversation as text of the user at the same
+    /// place. Moving it to `system` would change the prefix of every later request.
     fn system_block(&mut self, block: &'r Block<'_>) {
         match &block.kind {
             BlockKind::Text(text) if is_blank(text) => {}
@@ -64,8 +64,8 @@ impl<'r> BlockReader<'r, '_> {
         }
     }
 
-    /// A change of the tools: as it is where the target takes it, else in words, because the tools
-    /// of the whole request are those of its end.
+    /// Writes a change of the tools unchanged where the target accepts it, else as text: Converse
+    /// has one list of tools for the whole request.
     fn tool_change(&mut self, change: &'r ToolChange<'_>) {
         let (addition, name) = match change {
             ToolChange::Add(name) => (true, name),
@@ -161,8 +161,8 @@ impl<'r> BlockReader<'r, '_> {
         Ok(())
     }
 
-    /// A block of a tool that Anthropic's servers ran: as it is where the target takes it, else as
-    /// text.
+    /// Writes a block of a tool that Anthropic's servers ran: unchanged where the target accepts
+    /// it, else as text.
     fn server(&mut self, name: &str, block: &'r Block<'_>) -> Result<(), FieldError> {
         let source = Object::read(block.source)?;
         if self.context.api == Api::Invoke && self.native(block) {
@@ -176,7 +176,7 @@ impl<'r> BlockReader<'r, '_> {
         Ok(())
     }
 
-    /// Whether `InvokeModel` takes this server block: the beta that it needs must go along.
+    /// Returns true when `InvokeModel` accepts this server block with the betas that are sent.
     fn native(&self, block: &Block<'_>) -> bool {
         match &block.kind {
             BlockKind::Server { name } if name == "compaction" => false,
@@ -218,7 +218,7 @@ impl<'r> BlockReader<'r, '_> {
 
     fn redacted(&mut self, data: &'r str) {
         let refused = self.context.learned.contains(&Refused::ThinkingHistory);
-        // What Claude encrypted is ASCII; anything else was never valid.
+        // Valid data of Claude is ASCII.
         if refused || is_blank(data) || !data.is_ascii() {
             self.losses.add("block:redacted_thinking");
         } else {
@@ -259,7 +259,8 @@ impl<'r> BlockReader<'r, '_> {
                     match &block.kind {
                         BlockKind::Text(text) if is_blank(text) => {}
                         BlockKind::Text(text) => texts.push(text.as_ref()),
-                        // A document of Bedrock's holds text only; the images stand beside it.
+                        // A document at Bedrock contains text only; its images are written before
+                        // it.
                         BlockKind::Image(image) => {
                             self.image(image, position)
                                 .map_err(|error| error.within(nth))?;
@@ -306,7 +307,8 @@ impl<'r> BlockReader<'r, '_> {
     }
 
     fn reference(&mut self, name: &'r str, block: &'r Block<'_>) -> Result<(), FieldError> {
-        // A reference to a tool that is not in the request is refused, a sentence about it is not.
+        // Bedrock refuses a reference to a tool that is not in the request, but accepts text about
+        // it.
         if self.context.tool_search && self.tool_names.contains(name) {
             let source = Object::read(block.source)?;
             self.push(Part::Native(source.without(&["cache_control"])));
@@ -336,7 +338,7 @@ impl<'r> BlockReader<'r, '_> {
             inner
                 .block(block, position)
                 .map_err(|error| error.within(nth).within("content"))?;
-            // Bedrock has no cache point inside a result; the one position left is behind it.
+            // Bedrock allows no cache point inside a result, only after it.
             cache = block.cache.or(cache);
         }
         let mut parts: Vec<_> = inner.parts.into_iter().map(|part| part.item).collect();
@@ -353,7 +355,7 @@ impl<'r> BlockReader<'r, '_> {
     }
 }
 
-/// Refuses a block of a tool in a message of another role than the one that Anthropic allows.
+/// Refuses a tool block in a message whose role does not allow it.
 fn check_role(kind: &BlockKind<'_>, role: Role) -> Result<(), FieldError> {
     let (allowed, name) = match kind {
         BlockKind::ToolUse { .. } => (Role::Assistant, "assistant"),

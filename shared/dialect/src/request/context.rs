@@ -1,4 +1,4 @@
-//! What a translation goes by besides the request itself.
+//! The inputs of a translation other than the request itself.
 
 use super::anthropic::{BlockKind, MessagesRequest, ToolChoiceKind};
 use super::beta_names;
@@ -7,21 +7,21 @@ use crate::model::{Capabilities, Target};
 use crate::{Learned, Refused};
 use domain::bedrock::Dialect;
 
-/// The API that will carry the body.
+/// The Bedrock API to which the body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
     Converse,
     Invoke,
 }
 
-/// What the body is for.
+/// The purpose of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    Answer,
+    Message,
     Count,
 }
 
-/// The target and how to reach it.
+/// The target, the API and the features that are sent unchanged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TranslationContext<'t> {
     pub(super) api: Api,
@@ -29,9 +29,9 @@ pub(super) struct TranslationContext<'t> {
     pub(super) capabilities: &'static Capabilities,
     pub(super) learned: &'t Learned,
     pub(super) long_context: bool,
-    /// Deferred tools and tool references go as they are.
+    /// Deferred tools and tool references are sent unchanged.
     pub(super) tool_search: bool,
-    /// Additions and removals of tools go as they are.
+    /// Additions and removals of tools are sent unchanged.
     pub(super) tool_changes: bool,
 }
 
@@ -43,10 +43,10 @@ impl<'t> TranslationContext<'t> {
         learned: &'t Learned,
         purpose: Purpose,
     ) -> Self {
-        let asked = |name: &str| request.betas.iter().any(|beta| beta == name);
+        let requested = |name: &str| request.betas.iter().any(|beta| beta == name);
         let capabilities = target.capabilities;
         let searches = capabilities.tool_search
-            && (asked(beta_names::TOOL_SEARCH) || asked(beta_names::TOOL_SEARCH_ALIAS))
+            && (requested(beta_names::TOOL_SEARCH) || requested(beta_names::TOOL_SEARCH_ALIAS))
             && !learned.beta(beta_names::TOOL_SEARCH)
             && !learned.field("tools.defer_loading");
         let api = match dialect {
@@ -56,13 +56,13 @@ impl<'t> TranslationContext<'t> {
             Dialect::Converse | Dialect::Auto => Api::Converse,
         };
         let tool_search = api == Api::Invoke && searches;
-        // A definition inside the conversation is known to Anthropic's own API only, and a deferred
-        // tool to the search only.
+        // Only Anthropic's API supports a definition inside the conversation, and a deferred tool
+        // needs tool search.
         let tool_changes = api == Api::Invoke
             && capabilities.tool_changes
             && capabilities.native_system_role
             && !learned.contains(&Refused::SystemRole)
-            && beta_names::may_go(beta_names::TOOL_CHANGES, request, learned)
+            && beta_names::is_allowed(beta_names::TOOL_CHANGES, request, learned)
             && only_names_tools(request)
             && (tool_search || request.tools.iter().all(|tool| !tool.deferred));
         Self {
@@ -77,7 +77,7 @@ impl<'t> TranslationContext<'t> {
     }
 }
 
-/// Whether the request says something that Converse has no words for and `InvokeModel` has.
+/// Returns true when the request has a part that `InvokeModel` supports and Converse does not.
 fn needs_invoke(request: &MessagesRequest<'_>) -> bool {
     let in_history = request
         .messages
@@ -101,16 +101,16 @@ fn needs_invoke(request: &MessagesRequest<'_>) -> bool {
             .any(|edit| invoke_edits(&edit.kind))
 }
 
-/// Whether deferred tools are in use. Converse needs the full definition of each when it is found, which
-/// changes the very front of the prompt and so everything that is cached; `InvokeModel` keeps them
-/// out of it.
+/// Returns true when the conversation uses deferred tools. Converse needs the definition of each
+/// found tool at the start of the prompt, which invalidates the prompt cache; `InvokeModel` does
+/// not.
 fn finds_deferred_tools(request: &MessagesRequest<'_>) -> bool {
     let wanted = needed_tools(request);
     let mut tools = request.tools.iter();
     tools.any(|tool| tool.deferred && wanted.contains(tool.name.as_ref()))
 }
 
-/// Context edits that `InvokeModel` takes.
+/// Returns true for a context edit that `InvokeModel` supports.
 pub(super) fn invoke_edits(kind: &str) -> bool {
     matches!(kind, "clear_tool_uses_20250919" | "compact_20260112")
 }

@@ -1,4 +1,4 @@
-//! The body of `Converse` and `ConverseStream`, and of `CountTokens` on their context.
+//! The body of `Converse` and `ConverseStream`, and that of `CountTokens` in the same form.
 
 mod wire;
 
@@ -24,40 +24,40 @@ use super::tools::{Custom, TargetToolChoice, ToolDefinition, ToolSet};
 use super::turns::Turn;
 use crate::Losses;
 
-/// Where the model says which stop sequence it was: in a whole answer and, as another gateway saw it
-/// on AWS in both APIs, in the `message_delta` event.
+/// Paths of the stop sequence in the model's response: in a whole message, and in the
+/// `message_delta` event, as another gateway recorded it for both APIs.
 const STOP_SEQUENCE_PATHS: [&str; 2] = ["/stop_sequence", "/delta/stop_sequence"];
 
 /// The body as JSON.
 pub(super) fn write(
-    content: &AdaptedRequest<'_>,
+    adapted: &AdaptedRequest<'_>,
     labels: Option<&RequestLabels>,
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let answer = context.purpose == Purpose::Answer;
-    let options = &content.options;
-    let asks_path = answer && !context.learned.field("additionalModelResponseFieldPaths");
-    let (tool_choice, model_choice) = tool_choices(&content.tool_use, context, losses);
+    let is_message = context.purpose == Purpose::Message;
+    let options = &adapted.options;
+    let asks_path = is_message && !context.learned.field("additionalModelResponseFieldPaths");
+    let (tool_choice, model_choice) = tool_choices(&adapted.tool_use, context, losses);
     let mut system = interleave(
-        &content.system,
+        &adapted.system,
         |text| Some(SystemBlock::Text(text)),
         SystemBlock::CachePoint,
     );
-    if content.tool_use.choice == Some(ToolChoiceKind::None) && model_choice.is_none() {
-        // Behind the last cache point, so that what is cached stays the same.
+    if adapted.tool_use.choice == Some(ToolChoiceKind::None) && model_choice.is_none() {
+        // After the last cache point, so that the cached prefix stays the same.
         system.push(SystemBlock::Text("Answer without using any tool."));
     }
     let body = Body {
-        messages: Messages(&content.turns),
+        messages: Messages(&adapted.turns),
         system,
-        inference_config: answer.then_some(InferenceConfig {
+        inference_config: is_message.then_some(InferenceConfig {
             max_tokens: options.max_tokens,
             temperature: options.temperature,
             top_p: options.top_p,
             stop_sequences: &options.stop_sequences,
         }),
-        tool_config: tool_config(&content.tool_set, tool_choice),
+        tool_config: tool_config(&adapted.tool_set, tool_choice),
         output_config: options.format.map(|format| OutputConfig {
             text_format: TextFormat {
                 r#type: "json_schema",
@@ -74,22 +74,23 @@ pub(super) fn write(
                 effort: effort.name(),
             }),
             top_k: options.top_k,
-            tools: &content.tool_set.client_tools,
+            tools: &adapted.tool_set.client_tools,
             tool_choice: model_choice,
-            anthropic_beta: &content.betas,
+            anthropic_beta: &adapted.betas,
         },
         additional_model_response_field_paths: asks_path.then_some(STOP_SEQUENCE_PATHS),
         request_metadata: labels,
     };
     match context.purpose {
-        Purpose::Answer => serde_json::to_vec(&body),
+        Purpose::Message => serde_json::to_vec(&body),
         Purpose::Count => serde_json::to_vec(&CountBody {
             input: CountInput { converse: body },
         }),
     }
 }
 
-/// A list with the cache points between its items; items that cannot be written leave nothing.
+/// A list with the cache points after its items. Items that `write` rejects are left out with their
+/// cache point.
 fn interleave<'b, T, B>(
     items: &'b [WithCachePoint<T>],
     write: impl Fn(&'b T) -> Option<B>,
@@ -109,13 +110,13 @@ fn interleave<'b, T, B>(
 fn cache_point(ttl: Ttl) -> CachePoint {
     CachePoint {
         r#type: "default",
-        // Five minutes is what a point without a lifetime has.
+        // A point without `ttl` lives five minutes.
         ttl: (ttl == Ttl::OneHour).then_some("1h"),
     }
 }
 
-/// The messages, each made when it is written: the blocks of all of them take more memory than the
-/// request.
+/// The messages. Each is converted when it is written, because the blocks of all messages need more
+/// memory than the request.
 struct Messages<'b>(&'b [Turn<'b>]);
 
 impl Serialize for Messages<'_> {
@@ -147,7 +148,7 @@ impl Serialize for Parts<'_> {
     }
 }
 
-/// None for what only `InvokeModel` takes, which is never fitted for Converse.
+/// None for a part that only `InvokeModel` supports; such parts are not made for Converse.
 fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
     Some(match part {
         Part::Text { text, .. } => Block::Text(text),
@@ -171,7 +172,7 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
         Part::Thinking { text, signature } => {
             Block::ReasoningContent(Reasoning::ReasoningText { text, signature })
         }
-        // Bedrock wants bytes, and gives back Claude's own text as bytes.
+        // Bedrock expects bytes: the base64 of Claude's text.
         Part::Redacted { data } => {
             Block::ReasoningContent(Reasoning::RedactedContent(BASE64.encode(data)))
         }
@@ -197,8 +198,8 @@ fn document<'b>(part: &'b DocumentPart<'_>) -> Document<'b> {
             (None, DocumentSource::Content(texts))
         }
     };
-    // The name must stay what it is, so the title goes where it can be read.
-    let told: Vec<&str> = [&part.document.title, &part.document.context]
+    // The name is fixed, so the title is written to `context`.
+    let title_and_context: Vec<&str> = [&part.document.title, &part.document.context]
         .into_iter()
         .flatten()
         .map(AsRef::as_ref)
@@ -207,7 +208,7 @@ fn document<'b>(part: &'b DocumentPart<'_>) -> Document<'b> {
         format,
         name: &part.name,
         source,
-        context: (!told.is_empty()).then(|| told.join("\n")),
+        context: (!title_and_context.is_empty()).then(|| title_and_context.join("\n")),
         citations: CitationsConfig::when(part.document.citations),
     }
 }
@@ -235,31 +236,31 @@ fn tool_config<'b>(
     (!tools.is_empty()).then_some(ToolConfig { tools, tool_choice })
 }
 
-/// `toolConfig.toolChoice`, and what has to be said to the model itself: that it must not use a
-/// tool, or not two at once. The two must not both name a type.
+/// `toolConfig.toolChoice`, and the model's own `tool_choice` for what Converse does not support:
+/// no tool, or no parallel calls. At most one of them has a `type`.
 fn tool_choices<'b>(
     tool_use: &'b TargetToolChoice<'_>,
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> (Option<ToolChoice<'b>>, Option<ModelToolChoice>) {
-    let to_model = |r#type, disable: bool| ModelToolChoice {
+    let model_choice_of = |r#type, disable: bool| ModelToolChoice {
         r#type,
         disable_parallel_tool_use: disable.then_some(true),
     };
     let disable = tool_use.disable_parallel;
     let (choice, model) = match &tool_use.choice {
         None => (None, None),
-        Some(ToolChoiceKind::Auto) if disable => (None, Some(to_model(Some("auto"), true))),
+        Some(ToolChoiceKind::Auto) if disable => (None, Some(model_choice_of(Some("auto"), true))),
         Some(ToolChoiceKind::Auto) => (Some(ToolChoice::Auto {}), None),
         Some(ToolChoiceKind::Any) => (
             Some(ToolChoice::Any {}),
-            disable.then(|| to_model(None, true)),
+            disable.then(|| model_choice_of(None, true)),
         ),
         Some(ToolChoiceKind::Tool(name)) => (
             Some(ToolChoice::Tool { name }),
-            disable.then(|| to_model(None, true)),
+            disable.then(|| model_choice_of(None, true)),
         ),
-        Some(ToolChoiceKind::None) => (None, Some(to_model(Some("none"), false))),
+        Some(ToolChoiceKind::None) => (None, Some(model_choice_of(Some("none"), false))),
     };
     if model.is_some() && context.learned.field("tool_choice") {
         losses.add("tool_choice");

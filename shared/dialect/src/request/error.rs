@@ -1,65 +1,65 @@
-//! Why a request cannot be translated, and how the client is answered.
+//! The error for a request that cannot be translated, and its HTTP response.
 
 use super::json::FieldError;
 
-/// Most bytes of a body that Bedrock takes (the user guide's 20 MB).
+/// Maximum size of a body at Bedrock, in bytes (20 MB in the user guide).
 const MAX_BODY_BYTES: usize = 20_000_000;
 
-/// Why a request cannot go to Bedrock, as the client is to be told. The messages carry paths and
-/// names of fields, never content.
+/// The reason why a request cannot be sent to Bedrock, for the client. The messages contain paths
+/// and names of fields, but no content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Not a valid request, or one that the model does not take: 400.
+    /// The request is invalid, or the model does not accept it: 400.
     #[error("{message}")]
     Invalid {
         /// What is wrong, and what to do.
         message: String,
     },
-    /// A valid request whose answer would be wrong without what Bedrock lacks: 400 `policy_blocked`,
-    /// which Claude Code 2.1.329 shows at once. A 400 of another type it sends five more times, each
-    /// time with a feature less.
+    /// The request needs a feature that Bedrock lacks: 400 `policy_blocked`, which Claude Code
+    /// 2.1.329 shows at once. After a 400 of another type it sends five more requests, each with a
+    /// feature less.
     #[error("{message}")]
     Unavailable {
-        /// What Bedrock lacks, and what to do.
+        /// The missing feature, and what to do.
         message: String,
     },
     /// The request holds only the newest messages of a thread that Anthropic's servers keep (beta
-    /// `message-threads-2026-08-12`): 400 with the error code from which clients send the whole
+    /// `message-threads-2026-08-12`): 400 with an error code, after which clients send the whole
     /// conversation again.
     #[error(
         "thread: message threads are not available on Amazon Bedrock; \
          resend the full conversation without `thread`"
     )]
     Thread,
-    /// The body is larger than Bedrock takes: 413.
+    /// The body is larger than Bedrock accepts: 413.
     #[error("{message}")]
     TooLarge {
-        /// The size that is allowed.
+        /// The allowed size.
         message: String,
     },
-    /// Bedrock cannot do this for this model: 501. Trying again does not help.
+    /// Bedrock does not support the operation for this model: 501. A retry does not help.
     #[error("{message}")]
     NotSupported {
-        /// What is not possible.
+        /// The unsupported operation.
         message: String,
     },
 }
 
 impl Refusal {
-    /// A body of more bytes than Bedrock takes is refused.
+    /// Refuses a body that is larger than Bedrock accepts.
     pub(super) fn if_too_large(bytes: usize) -> Result<(), Self> {
         if bytes <= MAX_BODY_BYTES {
             return Ok(());
         }
         Err(Self::TooLarge {
             message: format!(
-                "Request too large: Amazon Bedrock takes at most {} MB",
+                "Request too large: Amazon Bedrock accepts at most {} MB",
                 MAX_BODY_BYTES / 1_000_000
             ),
         })
     }
 
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     pub fn status(&self) -> u16 {
         match self {
             Self::Invalid { .. } | Self::Unavailable { .. } | Self::Thread => 400,
@@ -68,7 +68,7 @@ impl Refusal {
         }
     }
 
-    /// Anthropic's `error.type` of the answer.
+    /// Anthropic's `error.type` of the response.
     pub fn error_type(&self) -> &'static str {
         match self {
             Self::Invalid { .. } | Self::Thread => "invalid_request_error",
@@ -78,7 +78,7 @@ impl Refusal {
         }
     }
 
-    /// Anthropic's `error.details.error_code` of the answer, where clients act on it.
+    /// Anthropic's `error.details.error_code` of the response, where clients act on it.
     ///
     /// Source: Claude Code 2.1.329 and 2.1.330 resend a refused thread turn at once, in full and
     /// without `thread`, when they read this code.

@@ -1,5 +1,5 @@
-//! The body of `InvokeModel` and `InvokeModelWithResponseStream`: Anthropic's own, without what
-//! Bedrock does not know.
+//! The body of `InvokeModel` and `InvokeModelWithResponseStream`: a Messages request without the
+//! fields that Bedrock does not support.
 
 mod wire;
 
@@ -26,13 +26,13 @@ const VERSION: &str = "bedrock-2023-05-31";
 
 /// The body as JSON.
 pub(super) fn write(
-    content: &AdaptedRequest<'_>,
+    adapted: &AdaptedRequest<'_>,
     user_id: Option<&RawValue>,
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let options = &content.options;
-    let definitions = content
+    let options = &adapted.options;
+    let definitions = adapted
         .tool_set
         .definitions
         .iter()
@@ -46,7 +46,7 @@ pub(super) fn write(
                 cache_control: cache_control(*cache),
             }
         });
-    let client = content.tool_set.client_tools.iter();
+    let client = adapted.tool_set.client_tools.iter();
     let client = client.map(|tool| Tool {
         kind: ToolKind::Native(tool),
         cache_control: None,
@@ -63,16 +63,16 @@ pub(super) fn write(
         .collect();
     let body = Body {
         anthropic_version: VERSION,
-        anthropic_beta: &content.betas,
+        anthropic_beta: &adapted.betas,
         max_tokens: options.max_tokens.max(1),
         tools: definitions.chain(client).collect(),
-        tool_choice: tool_choice(&content.tool_use, context, losses),
-        system: content
+        tool_choice: tool_choice(&adapted.tool_use, context, losses),
+        system: adapted
             .system
             .iter()
             .map(|WithCachePoint { item, cache }| block(text(item), *cache))
             .collect(),
-        messages: Messages(&content.turns),
+        messages: Messages(&adapted.turns),
         thinking: options.thinking.as_ref(),
         output_config: (effort.is_some() || format.is_some())
             .then_some(OutputConfig { effort, format }),
@@ -85,7 +85,7 @@ pub(super) fn write(
     };
     let body = serde_json::to_vec(&body)?;
     match context.purpose {
-        Purpose::Answer => Ok(body),
+        Purpose::Message => Ok(body),
         Purpose::Count => serde_json::to_vec(&CountBody {
             input: CountInput {
                 invoke_model: CountModel {
@@ -118,7 +118,7 @@ fn cache_control(cache: Option<Ttl>) -> Option<CacheControl> {
     })
 }
 
-/// The messages, each block made when it is written: there can be a million of them.
+/// The messages. Each block is converted when it is written, because there can be a million.
 struct Messages<'b>(&'b [Turn<'b>]);
 
 struct Parts<'b>(&'b [WithCachePoint<Part<'b>>]);
@@ -250,7 +250,7 @@ fn tool_choice<'b>(
         ToolChoiceKind::Tool(name) => ("tool", Some(name.as_ref())),
         ToolChoiceKind::None => ("none", None),
     };
-    // There is nothing to disable where no tool may be used.
+    // `disable_parallel_tool_use` has no meaning without tools.
     let disable = tool_use.disable_parallel && *choice != ToolChoiceKind::None;
     Some(ToolChoice {
         r#type,

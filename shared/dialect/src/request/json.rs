@@ -1,8 +1,9 @@
-//! JSON read one level at a time, so that what is opaque to the translation stays the text it was.
+//! JSON that is read one level at a time. Values that the translation does not interpret stay
+//! source text.
 //!
 //! Every value below a read object or array is still its source text ([`RawValue`]): key order,
-//! number texts and escapes survive because nothing re-serialises them. Errors carry the path of
-//! the value in Anthropic's notation, `messages.0.content.1.type`.
+//! number texts and escapes are sent unchanged. Errors carry the path of the value in Anthropic's
+//! notation, `messages.0.content.1.type`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,17 +12,17 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-/// Nesting beyond which an opaque value is refused: no real schema or tool input comes near, and
-/// what reads the body next may not be as patient with its stack.
+/// Maximum nesting of an opaque value. Real schemas and tool inputs are far below it; a deeper
+/// value can exhaust the stack of the next reader.
 const MAX_DEPTH: usize = 100;
 
-/// What is wrong with a request, and where.
+/// An error of a request with the path of its field.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FieldError {
-    /// From the innermost part outwards.
+    /// The path, from the innermost part outwards.
     path: Vec<String>,
     message: Cow<'static, str>,
-    /// The request is valid, but asks for what Bedrock does not have.
+    /// The request is valid, but needs a feature that Bedrock lacks.
     is_unavailable: bool,
 }
 
@@ -34,7 +35,7 @@ impl FieldError {
         }
     }
 
-    /// A valid part of the request that Bedrock does not have.
+    /// The error for a valid part of the request that Bedrock does not support.
     pub(super) fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             is_unavailable: true,
@@ -50,7 +51,7 @@ impl FieldError {
         Self::new("Field required").within(field)
     }
 
-    /// The same error, seen from the value that holds the faulty one under this key or index.
+    /// Adds the key or index of the surrounding value to the path.
     pub(super) fn within(mut self, part: impl fmt::Display) -> Self {
         self.path.push(part.to_string());
         self
@@ -71,7 +72,7 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// A string, borrowed from the body where it has no escapes.
+/// A string, borrowed from the body unless it has escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Text<'a>(Cow<'a, str>);
 
@@ -94,7 +95,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// An object whose values are not read yet, in the order of the source.
+/// An object with unparsed values, in the order of the source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object<'a> {
     entries: Vec<(Cow<'a, str>, &'a RawValue)>,
@@ -140,14 +141,14 @@ impl<'a> Object<'a> {
             .map_err(|_| FieldError::new("Input should be a valid object"))
     }
 
-    /// The value of a key; `null` counts as absent. Of a repeated key the last counts, as in every
-    /// common reader.
+    /// The value of a key. `null` is treated as absent, and of a repeated key the last value is
+    /// used.
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
         let (_, value) = self.entries.iter().rfind(|(name, _)| name == key)?;
         (value.get() != "null").then_some(*value)
     }
 
-    /// The keys that have a value, in order.
+    /// The keys whose value is not `null`, in order.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries
             .iter()
@@ -161,7 +162,7 @@ impl<'a> Object<'a> {
             .map(|(key, value)| (key.as_ref(), *value))
     }
 
-    /// Reads the value of a key with `read`, and puts the key in the path of what goes wrong.
+    /// Reads the value of a key with `read`, and adds the key to the path of an error.
     pub(super) fn with<T>(
         &self,
         key: &str,
@@ -200,7 +201,7 @@ impl<'a> Object<'a> {
         self.with(key, Object::read)
     }
 
-    /// Reads an array, one element at a time; absent is empty.
+    /// Reads an array element by element. An absent array is empty.
     pub(super) fn list<T>(
         &self,
         key: &str,
@@ -209,12 +210,12 @@ impl<'a> Object<'a> {
         Ok(self.with(key, |raw| list(raw, read))?.unwrap_or_default())
     }
 
-    /// The object with `type: object` in front of its other members.
+    /// The object with `type: object` before its other members.
     pub(super) fn with_object_type(&self) -> ObjectWithType<'_, 'a> {
         ObjectWithType(self)
     }
 
-    /// Leaves keys out.
+    /// Removes these keys.
     pub(super) fn without(mut self, unwanted: &[&str]) -> Self {
         self.entries
             .retain(|(key, _)| !unwanted.contains(&key.as_ref()));
@@ -232,7 +233,7 @@ impl Serialize for Object<'_> {
     }
 }
 
-/// An object, written with `object` as its `type`.
+/// An object that is serialized with `object` as its `type`.
 pub(super) struct ObjectWithType<'o, 'a>(&'o Object<'a>);
 
 impl Serialize for ObjectWithType<'_, '_> {
@@ -252,7 +253,7 @@ pub(super) fn text(raw: &RawValue) -> Result<Cow<'_, str>, FieldError> {
         .map_err(|_| FieldError::new("Input should be a valid string"))
 }
 
-/// Reads the elements of an array as they come, so that a list of the wrong things ends at the first.
+/// Reads an array element by element, up to the first invalid one.
 pub(super) fn list<'a, T>(
     raw: &'a RawValue,
     read: impl FnMut(&'a RawValue) -> Result<T, FieldError>,
@@ -274,7 +275,7 @@ pub(super) fn list<'a, T>(
 struct Elements<T, F> {
     read: F,
     list: Vec<T>,
-    /// What was wrong with the element after `list`.
+    /// The error of the element after `list`.
     error: Option<FieldError>,
 }
 
@@ -309,7 +310,7 @@ pub(super) fn is_object(raw: &RawValue) -> bool {
     raw.get().starts_with('{')
 }
 
-/// Passes on an object as it is, unless it is nested beyond all reason.
+/// Returns an object unparsed. Deeper nesting than `MAX_DEPTH` is an error.
 pub(super) fn opaque_object(raw: &RawValue) -> Result<&RawValue, FieldError> {
     if !is_object(raw) {
         return Err(FieldError::new("Input should be a valid object"));

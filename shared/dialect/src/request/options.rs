@@ -1,5 +1,5 @@
-//! The request's settings, brought down to what the target model takes: sampling, output format,
-//! stop sequences and context edits, and what has no place at Bedrock at all.
+//! The settings of a request, reduced to what the target accepts: sampling, output format, stop
+//! sequences and context edits.
 
 use serde_json::value::RawValue;
 
@@ -12,10 +12,10 @@ use super::turns::Turn;
 use crate::Losses;
 use crate::model::Effort;
 
-/// Bedrock takes no longer list.
+/// Maximum number of stop sequences at Bedrock.
 const MAX_STOP_SEQUENCES: usize = 2_500;
 
-/// What goes beside the conversation and the tools.
+/// The settings of a request, apart from the conversation and the tools.
 #[derive(Debug, Default)]
 pub(super) struct Options<'r> {
     pub(super) max_tokens: u64,
@@ -26,19 +26,19 @@ pub(super) struct Options<'r> {
     pub(super) thinking: Option<ThinkingField<'r>>,
     pub(super) effort: Option<Effort>,
     pub(super) format: Option<Format<'r>>,
-    /// The format in words, for a target that takes no format.
+    /// An instruction in place of the format, for a target without formats.
     pub(super) format_instruction: Option<String>,
     pub(super) context_edits: Vec<&'r ContextEdit<'r>>,
 }
 
-/// The schema that the answer must have.
+/// The JSON schema of the response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Format<'r> {
     pub(super) schema: &'r RawValue,
 }
 
 impl Options<'_> {
-    /// Whether the model is asked to think.
+    /// Returns true when the request switches thinking on.
     pub(super) fn thinks(&self) -> bool {
         self.thinking
             .as_ref()
@@ -46,19 +46,19 @@ impl Options<'_> {
     }
 }
 
-/// The settings of a request for an answer.
+/// The settings of a request for a message.
 pub(super) fn options<'r>(
     request: &'r MessagesRequest<'_>,
     turns: &[Turn<'_>],
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Result<Options<'r>, FieldError> {
-    let asked = request
+    let requested = request
         .max_tokens
         .ok_or_else(|| FieldError::required("max_tokens"))?;
-    // Nothing fills only the cache at Bedrock: one token is the least there is.
-    let max_tokens = asked.clamp(1, context.capabilities.max_output);
-    if max_tokens != asked {
+    // Bedrock requires at least one token; a request that only fills the cache is not supported.
+    let max_tokens = requested.clamp(1, context.capabilities.max_output);
+    if max_tokens != requested {
         losses.add("max_tokens");
     }
     let (thinking, effort) =
@@ -78,30 +78,30 @@ pub(super) fn options<'r>(
     Ok(options)
 }
 
-/// The format as the target takes it, or an instruction in its place. An instruction binds the
-/// model less, so that it is a loss; AWS's samples for Claude Opus 5 recommend it. A forced tool
-/// would bind it more, but excludes thinking, which these models do by default, and other tools.
+/// The format where the target accepts it, else an instruction in its place. An instruction binds
+/// the model less and is therefore a loss; AWS's samples for Claude Opus 5 recommend it. A forced
+/// tool would bind the model more, but excludes thinking and other tools.
 fn format<'r>(
     request: &'r MessagesRequest<'_>,
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Result<(Option<Format<'r>>, Option<String>), FieldError> {
-    let Some(asked) = &request.format else {
+    let Some(requested) = &request.format else {
         return Ok((None, None));
     };
     let at = |error: FieldError| error.within("format").within("output_config");
-    if asked.required_text("type").map_err(at)? != "json_schema" {
+    if requested.required_text("type").map_err(at)? != "json_schema" {
         losses.add("output_config.format");
         return Ok((None, None));
     }
-    let schema = asked
+    let schema = requested
         .get("schema")
         .ok_or_else(|| at(FieldError::required("schema")))?;
     let schema = json::opaque_object(schema).map_err(|error| at(error.within("schema")))?;
-    let goes = context.capabilities.structured_output
+    let is_sent = context.capabilities.structured_output
         && !context.learned.field("output_config.format")
         && !context.learned.field("output_config");
-    if goes {
+    if is_sent {
         return Ok((Some(Format { schema }), None));
     }
     losses.add("output_config.format");
@@ -137,19 +137,19 @@ fn sampling<'r>(
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Result<(), FieldError> {
-    for (name, asked) in [
+    for (name, requested) in [
         ("temperature", request.temperature),
         ("top_p", request.top_p),
     ] {
-        if asked.is_some_and(|number| !(0.0..=1.0).contains(&number.value)) {
+        if requested.is_some_and(|number| !(0.0..=1.0).contains(&number.value)) {
             return Err(FieldError::new("Input should be between 0 and 1").within(name));
         }
     }
     let thinks = options.thinks();
-    let mut take = |name: &str, asked: Option<Number<'r>>, goes: bool| {
-        let number = asked?;
-        // With thinking only the model's own setting is taken: one.
-        let kept = goes
+    let mut take = |name: &str, requested: Option<Number<'r>>, is_sent: bool| {
+        let number = requested?;
+        // With thinking the model accepts only its default: one.
+        let kept = is_sent
             && context.capabilities.sampling
             && (!thinks || (name != "top_k" && number.value >= 1.0))
             && !context.learned.field(name);
@@ -159,7 +159,7 @@ fn sampling<'r>(
         kept.then_some(number.source)
     };
     options.temperature = take("temperature", request.temperature, true);
-    // Claude 4.5 and later refuse the two together, and older ones advise against it.
+    // Claude 4.5 and later refuse both together; Anthropic advises against it for older models.
     options.top_p = take("top_p", request.top_p, options.temperature.is_none());
     options.top_k = take("top_k", request.top_k, true);
     Ok(())
@@ -170,7 +170,7 @@ fn context_edits<'r>(
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Vec<&'r ContextEdit<'r>> {
-    let goes = |kind: &str| {
+    let is_sent = |kind: &str| {
         context.api == Api::Invoke
             && invoke_edits(kind)
             && !context.learned.field("context_management")
@@ -180,14 +180,14 @@ fn context_edits<'r>(
     let (kept, dropped): (Vec<_>, Vec<_>) = request
         .context_edits
         .iter()
-        .partition(|edit| goes(&edit.kind));
+        .partition(|edit| is_sent(&edit.kind));
     if !dropped.is_empty() {
         losses.add("context_management");
     }
     kept
 }
 
-/// Records the fields that have no place at Bedrock at all.
+/// Records the fields that Bedrock does not support.
 pub(super) fn record_ignored(
     request: &MessagesRequest<'_>,
     context: &TranslationContext<'_>,
@@ -204,7 +204,7 @@ pub(super) fn record_ignored(
     }
 }
 
-/// The user id as `InvokeModel` takes it.
+/// `metadata.user_id`, which only `InvokeModel` supports.
 pub(super) fn metadata<'r>(
     request: &'r MessagesRequest<'_>,
     context: &TranslationContext<'_>,

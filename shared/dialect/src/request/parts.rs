@@ -1,4 +1,4 @@
-//! Content blocks, as the pieces that Bedrock can be told.
+//! Parts of a turn: content blocks in the form that Bedrock supports.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::anthropic::{Document, SearchResult};
 use super::json::Object;
 
-/// A piece of a turn that Bedrock can be told.
+/// A part of a turn.
 #[derive(Clone, Debug)]
 pub(super) enum Part<'r> {
     Text {
@@ -34,12 +34,12 @@ pub(super) enum Part<'r> {
         data: &'r str,
     },
     SearchResult(&'r SearchResult<'r>),
-    /// A tool that comes or goes here; only `InvokeModel` takes it.
+    /// A tool is added or removed here. Only `InvokeModel` supports it.
     ToolChange {
         addition: bool,
         name: Cow<'r, str>,
     },
-    /// A block that only `InvokeModel` takes, as it came, without `cache_control`.
+    /// A block that only `InvokeModel` supports, unchanged except for `cache_control`.
     Native(Object<'r>),
 }
 
@@ -55,7 +55,7 @@ pub(super) struct ToolResult<'r> {
 /// A document.
 #[derive(Clone, Debug)]
 pub(super) struct DocumentPart<'r> {
-    /// Unique in the conversation, and the same on every later turn of it.
+    /// Unique in the conversation, and the same in every later request of it.
     pub(super) name: String,
     pub(super) content: DocumentContent<'r>,
     pub(super) document: &'r Document<'r>,
@@ -68,7 +68,7 @@ pub(super) enum DocumentContent<'r> {
     Texts(Vec<&'r str>),
 }
 
-/// The input of a tool call. Without one the call has no arguments, which is written as `{}`.
+/// The input of a tool call. An absent input is written as `{}`.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum ToolInput<'r> {
@@ -82,16 +82,16 @@ impl<'r> From<Option<&'r RawValue>> for ToolInput<'r> {
     }
 }
 
-/// `citations` of a document or search result, which Converse and Anthropic write in the same way.
+/// `citations` of a document or search result, in the form of Converse and of Anthropic.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct CitationsConfig {
     enabled: bool,
 }
 
 impl CitationsConfig {
-    /// The member where citations are asked for; None where they are not.
-    pub(super) fn when(asked: bool) -> Option<Self> {
-        asked.then_some(Self { enabled: true })
+    /// The member for requested citations; None without citations.
+    pub(super) fn when(requested: bool) -> Option<Self> {
+        requested.then_some(Self { enabled: true })
     }
 }
 

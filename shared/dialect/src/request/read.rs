@@ -46,8 +46,8 @@ impl<'a> MessagesRequest<'a> {
     /// # Errors
     ///
     /// [`Refusal`] with status 413, and nothing read, when the body is larger than Bedrock takes;
-    /// with status 400 when it is not a Messages request, in the words and with the path that
-    /// Anthropic's own API uses.
+    /// with status 400 when it is not a Messages request; the message has the wording and the path
+    /// of Anthropic's API.
     pub fn parse<'b>(
         body: &'a [u8],
         anthropic_beta: impl Iterator<Item = &'b str>,
@@ -119,8 +119,8 @@ fn request<'a>(object: &Object<'a>) -> Result<MessagesRequest<'a>, FieldError> {
         mcp_servers: object
             .get("mcp_servers")
             .is_some_and(|servers| servers.get() != "[]"),
-        // `create` carries the whole conversation. What else there may be is taken to leave some of
-        // it on Anthropic's servers, as `continue` does.
+        // `create` contains the whole conversation. Every other type is treated as `continue`,
+        // which leaves a part of it on Anthropic's servers.
         continues_thread: thread.is_some_and(|kind| kind != "create"),
         betas: object.list("anthropic_beta", json::text)?,
         ignored,

@@ -1,7 +1,7 @@
-//! Blocks of tools that Anthropic's servers ran, told in words.
+//! Blocks of tools that Anthropic's servers ran, as text.
 //!
-//! Bedrock has no such tools, so a conversation that used them keeps what the model can still use: what
-//! was asked, and which pages came back. Encrypted parts are of no use to anyone else.
+//! Bedrock has no such tools. The text contains what the model can still use, such as the query and
+//! the pages that were found. Encrypted parts are left out.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::anthropic::is_blank;
 use super::json::Object;
 
-/// Whether a `server_tool_use` is a search for tools.
+/// Returns true for a `server_tool_use` of tool search.
 pub(super) fn is_tool_search(block: &RawValue) -> bool {
     Object::read(block)
         .and_then(|block| block.text("name"))
@@ -38,7 +38,7 @@ fn found_tool_names(block: &Object<'_>) -> Vec<String> {
     names.into_iter().flatten().map(Cow::into_owned).collect()
 }
 
-/// What a server block says to the model; None when there is nothing to say.
+/// The text in place of a server block. None for a block without readable content.
 pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
     let text = match kind {
         "server_tool_use" | "mcp_tool_use" => {
@@ -53,7 +53,8 @@ pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
                 None => format!("[{name}]\n{}", members(&input)),
             }
         }
-        // Read one at a time: all at once would take many times the memory of the request.
+        // Reads one page at a time, because all parsed pages need many times the memory of the
+        // request.
         "web_search_tool_result" => match block.list("content", |raw| Ok(read_page(raw))) {
             Ok(pages) if block.get("content").is_some() => {
                 let lines: Vec<_> = pages.into_iter().flatten().collect();
@@ -75,7 +76,7 @@ pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
                 .collect();
             lines.join("\n")
         }
-        // The summary that stands for everything before it.
+        // The summary that replaces everything before it.
         "compaction" | "mcp_tool_result" => texts(&parse_member(block, "content")?),
         "container_upload" => "[file omitted]".to_owned(),
         _ => {
@@ -117,8 +118,8 @@ fn members(input: &Value) -> String {
     lines.join("\n")
 }
 
-/// All that a result holds in readable form: its text, what a command wrote and returned, the text
-/// of a fetched document, the code of an error. Wire shapes: Anthropic's pages on the server tools.
+/// The readable content of a result: its text, the output and exit code of a command, the text of a
+/// fetched document, the code of an error. Wire shapes: Anthropic's pages on the server tools.
 fn result_text(content: &Value) -> String {
     let text = |pointer: &str| content.pointer(pointer).and_then(Value::as_str);
     let mut parts: Vec<String> = ["/text", "/stdout", "/content", "/content/source/data"]
@@ -127,7 +128,7 @@ fn result_text(content: &Value) -> String {
         .filter(|found| !is_blank(found))
         .map(str::to_owned)
         .collect();
-    // The bytes of a PDF are no text.
+    // The base64 of a PDF is not text.
     if text("/content/source/type") == Some("base64") {
         parts.clear();
     }

@@ -1,7 +1,7 @@
-//! Thinking and effort, in the kind that the target knows.
+//! Thinking and effort, in the form that the target accepts.
 //!
-//! Some models think by a budget, some by a level of effort, some always. What the client asked for
-//! is said in the target's words; the numbers that stand for levels are ours.
+//! Some models have a thinking budget, some levels of effort, and some always think. The requested
+//! form is converted to that of the target. The budgets of the levels are Spillway's choice.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -13,10 +13,10 @@ use super::turns::{self, Turn};
 use crate::Losses;
 use crate::model::{Effort, ThinkingKinds, ThinkingOff};
 
-/// Least thinking budget that any model takes.
+/// Minimum thinking budget of all models, in tokens.
 const MIN_BUDGET: u64 = 1_024;
 
-/// `thinking` as the target takes it.
+/// `thinking` in the form of the target.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct ThinkingField<'r> {
     #[serde(flatten)]
@@ -36,7 +36,7 @@ pub(super) enum ThinkingMode {
     Disabled,
 }
 
-/// What becomes of earlier thinking that belongs to another conversation.
+/// `block_binding`: what the model does with thinking blocks of another conversation.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum BlockBinding<'r> {
@@ -46,7 +46,7 @@ pub(super) enum BlockBinding<'r> {
     },
 }
 
-/// What the target is told about thinking and effort.
+/// Decides `thinking` and `output_config.effort` for the target.
 pub(super) fn thinking_and_effort<'r>(
     request: &'r MessagesRequest<'_>,
     turns: &[Turn<'_>],
@@ -54,8 +54,8 @@ pub(super) fn thinking_and_effort<'r>(
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> (Option<ThinkingField<'r>>, Option<Effort>) {
-    let asked = read_effort(request, losses);
-    let decision = decide_thinking(request, asked, turns, max_tokens, context, losses);
+    let requested = read_effort(request, losses);
+    let decision = decide_thinking(request, requested, turns, max_tokens, context, losses);
     let field = field(request, decision.kind, turns, context, losses);
     (field, effort(&decision, context, losses))
 }
@@ -69,7 +69,7 @@ fn read_effort(request: &MessagesRequest<'_>, losses: &mut Losses) -> Option<Eff
     effort
 }
 
-/// What is decided on thinking and effort, which can stand for each other.
+/// The decision on thinking and effort, of which one can replace the other.
 struct ThinkingDecision {
     kind: Option<ThinkingMode>,
     effort: Option<Effort>,
@@ -84,18 +84,18 @@ fn decide_thinking(
     losses: &mut Losses,
 ) -> ThinkingDecision {
     let nothing = ThinkingDecision { kind: None, effort };
-    let Some(asked) = request.thinking.as_ref().map(|thinking| thinking.kind) else {
+    let Some(requested) = request.thinking.as_ref().map(|thinking| thinking.kind) else {
         return nothing;
     };
     if context.learned.field("thinking") {
         losses.add("thinking");
         return nothing;
     }
-    if asked == ThinkingKind::Unknown {
+    if requested == ThinkingKind::Unknown {
         losses.add("thinking.type");
     }
     let capabilities = context.capabilities;
-    match (capabilities.thinking, asked) {
+    match (capabilities.thinking, requested) {
         (ThinkingKinds::Adaptive, ThinkingKind::Enabled { budget }) => {
             losses.add("thinking.budget_tokens");
             let effort = effort.or(Some(effort_of_budget(budget)));
@@ -118,7 +118,7 @@ fn decide_thinking(
                 ThinkingOff::Omit | ThinkingOff::AlwaysOn => None,
             };
             let exact = matches!(
-                (asked, kind),
+                (requested, kind),
                 (ThinkingKind::Disabled, Some(ThinkingMode::Disabled))
                     | (ThinkingKind::BetweenTools, Some(ThinkingMode::BetweenTools))
             );
@@ -133,9 +133,12 @@ fn decide_thinking(
             losses.add("thinking");
             nothing
         }
-        (ThinkingKinds::Budget | ThinkingKinds::Both, ThinkingKind::Enabled { budget: asked }) => {
-            let budget = asked.min(max_tokens.saturating_sub(1));
-            if budget != asked {
+        (
+            ThinkingKinds::Budget | ThinkingKinds::Both,
+            ThinkingKind::Enabled { budget: requested },
+        ) => {
+            let budget = requested.min(max_tokens.saturating_sub(1));
+            if budget != requested {
                 losses.add("thinking.budget_tokens");
             }
             ThinkingDecision {
@@ -154,7 +157,7 @@ fn decide_thinking(
     }
 }
 
-/// The budget that stands for a level on a model that has only budgets.
+/// The budget in place of a level of effort, for a model with budgets only.
 fn budget_of_effort(effort: Option<Effort>) -> u64 {
     match effort {
         Some(Effort::Low) => 4_096,
@@ -165,7 +168,7 @@ fn budget_of_effort(effort: Option<Effort>) -> u64 {
     }
 }
 
-/// Thinking with a budget, where the model can begin it here.
+/// Thinking with a budget, where the model can start to think at this point.
 fn budgeted(
     budget: u64,
     turns: &[Turn<'_>],
@@ -195,26 +198,26 @@ fn field<'r>(
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Option<ThinkingField<'r>> {
-    let asked = request.thinking.as_ref();
+    let requested = request.thinking.as_ref();
     let adaptive_only = context.capabilities.thinking == ThinkingKinds::Adaptive;
     let thinks = kind.is_some_and(|kind| kind != ThinkingMode::Disabled);
 
-    let display = asked
+    let display = requested
         .and_then(|thinking| thinking.display.as_deref())
         .filter(|display| {
             let known = match *display {
                 "omitted" | "summarized" => true,
                 "updates" => {
-                    beta_names::may_go(beta_names::DISPLAY_UPDATES, request, context.learned)
+                    beta_names::is_allowed(beta_names::DISPLAY_UPDATES, request, context.learned)
                 }
                 _ => false,
             };
-            let goes =
+            let is_sent =
                 known && adaptive_only && thinks && !context.learned.field("thinking.display");
-            if !goes {
+            if !is_sent {
                 losses.add("thinking.display");
             }
-            goes
+            is_sent
         });
 
     let binds = context.capabilities.binds_thinking
@@ -223,7 +226,7 @@ fn field<'r>(
         && !context.learned.field("thinking")
         && !context.learned.field("thinking.block_binding")
         && !context.learned.beta(beta_names::BLOCK_BINDING);
-    let requested_binding = asked.and_then(|thinking| thinking.block_binding);
+    let requested_binding = requested.and_then(|thinking| thinking.block_binding);
     let block_binding = match requested_binding {
         Some(binding) if binds => Some(BlockBinding::Requested(binding)),
         None if binds => Some(BlockBinding::Default {
@@ -235,7 +238,7 @@ fn field<'r>(
         }
         None => None,
     };
-    // `block_binding` needs the object around it; a model that binds thinks in any case.
+    // `block_binding` needs a `thinking` object; a model that binds thinking always thinks.
     let kind = kind.or(block_binding.is_some().then_some(ThinkingMode::Adaptive))?;
     Some(ThinkingField {
         kind,
@@ -244,14 +247,14 @@ fn field<'r>(
     })
 }
 
-/// The level for the target: the highest of its own that is not above what was asked for, so that
-/// nobody pays for more. Below all of them there is nothing to choose but the lowest.
+/// The level for the target: its highest level that is not above the requested level, because a
+/// higher level costs more. If the requested level is below all of them, the lowest.
 fn effort(
     decision: &ThinkingDecision,
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Option<Effort> {
-    let asked = decision.effort?;
+    let requested = decision.effort?;
     let refused = context.learned.field("output_config.effort")
         || context.learned.field("output_config")
         || (context.capabilities.betas.effort && context.learned.beta(beta_names::EFFORT));
@@ -268,19 +271,19 @@ fn effort(
         .capabilities
         .effort_without_thinking
         .filter(|_| thinking_off)
-        .map_or(asked, |limit| limit.min(asked));
+        .map_or(requested, |limit| limit.min(requested));
     let level = levels
         .iter()
         .rfind(|level| **level <= highest)
         .or(levels.first())
         .copied();
-    if level != Some(asked) {
+    if level != Some(requested) {
         losses.add("output_config.effort");
     }
     level
 }
 
-/// The level behind a budget, for a model that knows no budgets.
+/// The level of effort in place of a budget, for a model without budgets.
 fn effort_of_budget(budget: u64) -> Effort {
     match budget {
         24_576.. => Effort::Xhigh,

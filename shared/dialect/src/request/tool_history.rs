@@ -1,8 +1,8 @@
-//! What the conversation says about tools: which it adds, removes, finds and calls.
+//! The tools that the conversation adds, removes, finds and calls.
 //!
-//! Converse has one list of tools for the whole request, so that every `tool_addition` and
-//! `tool_removal` is carried out on that list. Shapes: Anthropic's page on mid-conversation system
-//! messages and tool changes.
+//! Converse has one list of tools for the whole request, to which every `tool_addition` and
+//! `tool_removal` is applied. Shapes: Anthropic's page on mid-conversation system messages and tool
+//! changes.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,13 +11,13 @@ use super::anthropic::{Block, BlockKind, MessagesRequest, Tool, ToolChange, Tool
 use super::json::FieldError;
 use super::server;
 
-/// What the conversation says of each tool that it names, the last word counting.
+/// The last change of each tool in the conversation.
 #[derive(Debug, Default)]
 pub(super) struct ToolChanges<'r> {
     available: BTreeMap<&'r str, bool>,
-    /// In the order in which the names were first defined.
+    /// Definitions in the conversation, in the order of the first definition of each name.
     definitions: Vec<&'r Tool<'r>>,
-    /// The place of each name in `definitions`.
+    /// The index of each name in `definitions`.
     defined_at: BTreeMap<&'r str, usize>,
 }
 
@@ -25,8 +25,8 @@ impl<'r> ToolChanges<'r> {
     /// Reads the changes of a conversation.
     ///
     /// # Errors
-    /// [`FieldError`] when tools come that cannot be found or described. Claude Code announces its tools
-    /// in another way once it reads `tool_addition` in a 400.
+    /// [`FieldError`] when an added tool has no definition. Claude Code declares its tools in
+    /// another way after a 400 whose message contains `tool_addition`.
     pub(super) fn from_request(request: &'r MessagesRequest<'_>) -> Result<Self, FieldError> {
         let mut changes = Self::default();
         for block in request.blocks() {
@@ -64,7 +64,7 @@ impl<'r> ToolChanges<'r> {
         Ok(changes)
     }
 
-    /// Takes a definition, in the place of an older one of the same name.
+    /// Stores a definition, in place of an older one of the same name.
     fn define(&mut self, tool: &'r Tool<'r>) {
         let end = self.definitions.len();
         let at = *self.defined_at.entry(&tool.name).or_insert(end);
@@ -74,18 +74,18 @@ impl<'r> ToolChanges<'r> {
         }
     }
 
-    /// Whether a `tool_addition` is the last word on this tool.
+    /// Returns true when the last change of this tool is a `tool_addition`.
     pub(super) fn added(&self, name: &str) -> bool {
         self.available.get(name) == Some(&true)
     }
 
-    /// Whether a `tool_removal` is the last word on this tool.
+    /// Returns true when the last change of this tool is a `tool_removal`.
     pub(super) fn removed(&self, name: &str) -> bool {
         self.available.get(name) == Some(&false)
     }
 
-    /// The tools of the request with what the conversation defined: a new definition in the place
-    /// of the old one, new tools at the end.
+    /// The tools of the request and of the conversation: a new definition replaces the old one, and
+    /// new tools are last.
     pub(super) fn tools(&self, request: &'r MessagesRequest<'_>) -> Vec<&'r Tool<'r>> {
         let redefined = |tool: &'r Tool<'_>| -> &'r Tool<'r> {
             let at = self.defined_at.get(tool.name.as_ref());
@@ -104,7 +104,7 @@ fn names<'r>(tools: &'r [Tool<'_>]) -> BTreeSet<&'r str> {
     tools.iter().map(|tool| tool.name.as_ref()).collect()
 }
 
-/// Whether the conversation changes the tools, and only by their names.
+/// Returns true when the conversation changes tools, and refers to all of them by name.
 pub(super) fn only_names_tools(request: &MessagesRequest<'_>) -> bool {
     let mut names = false;
     for block in request.blocks() {
@@ -117,7 +117,7 @@ pub(super) fn only_names_tools(request: &MessagesRequest<'_>) -> bool {
     names
 }
 
-/// The names of the tools that the conversation called.
+/// The names of the tools that the conversation calls.
 pub(super) fn called_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<&'r str> {
     let name = |block: &'r Block<'_>| match &block.kind {
         BlockKind::ToolUse { name, .. } => Some(name.as_ref()),
@@ -126,7 +126,7 @@ pub(super) fn called_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<&'r
     request.blocks().filter_map(name).collect()
 }
 
-/// Names of tools that the conversation has found, called or demands.
+/// The names of the tools that the conversation has found or called, or that `tool_choice` names.
 pub(super) fn needed_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
     let mut wanted = BTreeSet::new();
     let mut see = |block: &'r Block<'_>| match &block.kind {

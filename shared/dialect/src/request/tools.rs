@@ -1,4 +1,4 @@
-//! Tools: which of them Bedrock can be told of, in which words, and whether the model must use one.
+//! The tools of a request: those that the target gets, and whether the model must use one.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -21,17 +21,17 @@ use crate::{Losses, token};
 #[derive(Debug, Default)]
 pub(super) struct ToolSet<'r> {
     pub(super) definitions: Vec<WithCachePoint<ToolDefinition<'r>>>,
-    /// Anthropic-defined tools that the client runs, as they came.
+    /// Tools that Anthropic defines and the client runs, unchanged.
     pub(super) client_tools: Vec<Object<'r>>,
-    /// The betas that `client` needs.
+    /// The betas that `client_tools` need.
     pub(super) betas: Vec<&'static str>,
 }
 
-/// A tool that Bedrock is told of.
+/// The definition of a tool for the target.
 #[derive(Clone, Debug)]
 pub(super) enum ToolDefinition<'r> {
     Custom(Custom<'r>),
-    /// Only for `InvokeModel`: the search that finds deferred tools.
+    /// Tool search, which finds deferred tools. Only `InvokeModel` supports it.
     Search(Object<'r>),
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Custom<'r> {
     pub(super) deferred: bool,
 }
 
-/// What the model is told about using tools.
+/// `tool_choice` for the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct TargetToolChoice<'r> {
     pub(super) choice: Option<ToolChoiceKind<'r>>,
@@ -53,7 +53,7 @@ pub(super) struct TargetToolChoice<'r> {
 
 const EMPTY_SCHEMA: &str = r#"{"type":"object"}"#;
 
-/// The tools of a request that the target can have.
+/// Selects the tools of a request that the target accepts.
 pub(super) fn select_tools<'r>(
     request: &'r MessagesRequest<'_>,
     context: &TranslationContext<'_>,
@@ -66,7 +66,7 @@ pub(super) fn select_tools<'r>(
         wanted: needed_tools(request),
         called: called_tools(request),
         searched: request.tools.iter().any(|tool| is_search(tool)),
-        seen: BTreeSet::new(),
+        selected_names: BTreeSet::new(),
         tool_set: ToolSet::default(),
         changes: &changes,
         context,
@@ -79,16 +79,17 @@ pub(super) fn select_tools<'r>(
     Ok(selection.tool_set)
 }
 
-/// The choice of the tools that the target is given, tool by tool.
+/// The state of the selection, tool by tool.
 struct ToolSelection<'r, 'x> {
-    /// The names of the tools that the conversation has found, called or demands.
+    /// The names of the tools that the conversation has found or called, or that `tool_choice`
+    /// names.
     wanted: BTreeSet<Cow<'r, str>>,
-    /// The names of the tools that the conversation has called.
+    /// The names of the tools that the conversation calls.
     called: BTreeSet<&'r str>,
-    /// The request has a search that finds deferred tools. Without one they would never be found.
+    /// The request has tool search, without which deferred tools are never found.
     searched: bool,
-    /// The names so far, as Bedrock gets them.
-    seen: BTreeSet<Cow<'r, str>>,
+    /// The names of the selected tools at Bedrock.
+    selected_names: BTreeSet<Cow<'r, str>>,
     tool_set: ToolSet<'r>,
     changes: &'x ToolChanges<'r>,
     context: &'x TranslationContext<'x>,
@@ -97,7 +98,7 @@ struct ToolSelection<'r, 'x> {
 }
 
 impl<'r> ToolSelection<'r, '_> {
-    /// Adds a tool, as far as the target takes it. `nth` is its place in the request's list.
+    /// Adds a tool as far as the target accepts it. `nth` is its index in the list of the request.
     fn add(&mut self, nth: usize, tool: &'r Tool<'r>) -> Result<(), FieldError> {
         if !self.context.tool_changes && self.changes.removed(&tool.name) {
             self.add_removed(tool);
@@ -128,16 +129,17 @@ impl<'r> ToolSelection<'r, '_> {
         Ok(())
     }
 
-    /// A tool that the conversation removed. Its calls in the conversation need its description.
+    /// Adds the description of a removed tool, which its calls in the conversation need.
     fn add_removed(&mut self, tool: &'r Tool<'r>) {
-        if self.called.contains(tool.name.as_ref()) && self.seen.insert(self.names.tool(&tool.name))
+        if self.called.contains(tool.name.as_ref())
+            && self.selected_names.insert(self.names.tool(&tool.name))
         {
             let spec = unavailable(self.names.tool(&tool.name));
             self.tool_set.definitions.push(spec.into());
         }
     }
 
-    /// Whether a deferred tool is left out, because nothing has found it yet.
+    /// Returns true when a deferred tool is left out, because it has not been found yet.
     fn stays_deferred(&self, tool: &Tool<'_>) -> bool {
         tool.deferred
             && !self.context.tool_search
@@ -146,7 +148,7 @@ impl<'r> ToolSelection<'r, '_> {
             && !self.wanted.contains(tool.name.as_ref())
     }
 
-    /// Whether the conversation added this tool, and the target is not given the addition itself.
+    /// Returns true when the conversation adds this tool and the addition itself is not sent.
     fn is_added(&self, tool: &Tool<'_>) -> bool {
         !self.context.tool_changes && self.changes.added(&tool.name)
     }
@@ -160,14 +162,14 @@ impl<'r> ToolSelection<'r, '_> {
         strict: Option<bool>,
     ) -> Result<(), FieldError> {
         let name = self.names.tool(&tool.name);
-        if !self.seen.insert(name.clone()) {
+        if !self.selected_names.insert(name.clone()) {
             return Err(FieldError::new("Tool names must be unique.").within("tools"));
         }
         let custom = Custom {
             name,
             description: description.filter(|text| !is_blank(text)),
             schema: object_schema(schema).map_err(|error| error.within(nth).within("tools"))?,
-            strict: strict.filter(|_| strict_goes(self.context, self.losses)),
+            strict: strict.filter(|_| is_strict_sent(self.context, self.losses)),
             deferred: tool.deferred && self.context.tool_search && !self.is_added(tool),
         };
         if tool.deferred && !self.context.tool_search {
@@ -189,7 +191,7 @@ impl<'r> ToolSelection<'r, '_> {
         Ok(())
     }
 
-    /// A tool that Anthropic defines and the client runs, with the beta that it needs.
+    /// Adds a tool that Anthropic defines and the client runs, with its beta.
     fn add_client(&mut self, tool: &'r Tool<'r>, beta: &'static str) {
         let source = tool.source.clone().without(&["cache_control"]);
         self.tool_set.client_tools.push(source);
@@ -215,7 +217,8 @@ impl<'r> ToolSet<'r> {
         self.client_tools.iter().filter_map(name).collect()
     }
 
-    /// A conversation that used tools needs them described, even if they are gone.
+    /// Describes the called tools of a conversation if no tool is described otherwise, because
+    /// Bedrock requires a description.
     pub(super) fn describe_called_tools(&mut self, turns: &[Turn<'r>], api: Api) {
         let described = match api {
             Api::Converse => !self.definitions.is_empty(),
@@ -225,25 +228,25 @@ impl<'r> ToolSet<'r> {
             return;
         }
         let client = self.client_names();
-        let mut gone: BTreeSet<Cow<'r, str>> = BTreeSet::new();
+        let mut described: BTreeSet<Cow<'r, str>> = BTreeSet::new();
         for part in turns.iter().flat_map(|turn| &turn.parts) {
             let Part::ToolUse { name, .. } = &part.item else {
                 continue;
             };
-            // Converse wants some tool described, and the model would refuse a name twice.
+            // Converse requires a described tool, and the model refuses the same name twice.
             let name = if client.contains(name) {
                 Cow::Borrowed("unavailable")
             } else {
                 name.clone()
             };
-            if gone.insert(name.clone()) {
+            if described.insert(name.clone()) {
                 self.definitions.push(unavailable(name).into());
             }
         }
     }
 }
 
-/// A tool that the conversation called and that is there no longer.
+/// The definition of a called tool that is no longer available.
 fn unavailable(name: Cow<'_, str>) -> ToolDefinition<'_> {
     ToolDefinition::Custom(Custom {
         name,
@@ -255,13 +258,12 @@ fn unavailable(name: Cow<'_, str>) -> ToolDefinition<'_> {
 }
 
 fn empty_schema() -> Cow<'static, RawValue> {
-    // A constant that is JSON, so that the default (`null`) is never reached.
+    // The constant is JSON, so the default (`null`) is never used.
     Cow::Owned(RawValue::from_string(EMPTY_SCHEMA.to_owned()).unwrap_or_default())
 }
 
-/// A request that has nothing but tools of Anthropic's servers asks for what Bedrock cannot do: the
-/// model would make the result up. Claude Code hands this sentence to its main turn as the
-/// tool's error and goes on.
+/// Refuses a request that has only tools of Anthropic's servers, because the model would invent
+/// their results. Claude Code passes the message to its main conversation as the error of the tool.
 fn refuse_only_server_tools(tools: &[Tool<'_>]) -> Result<(), FieldError> {
     let server = |tool: &Tool<'_>| match &tool.kind {
         ToolKind::Server { version } => Some(server_tool_name(version)),
@@ -301,20 +303,20 @@ fn client_beta(version: &str) -> &'static str {
     }
 }
 
-fn strict_goes(context: &TranslationContext<'_>, losses: &mut Losses) -> bool {
-    let goes = context.capabilities.structured_output && !context.learned.field("tools.strict");
-    if !goes {
+fn is_strict_sent(context: &TranslationContext<'_>, losses: &mut Losses) -> bool {
+    let is_sent = context.capabilities.structured_output && !context.learned.field("tools.strict");
+    if !is_sent {
         losses.add("tools.strict");
     }
-    goes
+    is_sent
 }
 
-/// The schema as it is, unless its `type` is missing or not JSON Schema's.
+/// The schema, unchanged unless its `type` is missing or `custom`.
 fn object_schema(schema: &RawValue) -> Result<Cow<'_, RawValue>, FieldError> {
     let object = Object::read(schema)?;
     match object.text("type") {
         Ok(Some(kind)) if kind != "custom" => Ok(Cow::Borrowed(schema)),
-        // An array of types is JSON Schema, too.
+        // An array of types is valid JSON Schema.
         Err(_) => Ok(Cow::Borrowed(schema)),
         Ok(_) => to_raw_value(&object.with_object_type())
             .map(Cow::Owned)
@@ -322,7 +324,7 @@ fn object_schema(schema: &RawValue) -> Result<Cow<'_, RawValue>, FieldError> {
     }
 }
 
-/// What the request asks about using tools, as far as the target can be made to.
+/// `tool_choice` of the request, reduced to what the target accepts.
 pub(super) fn target_tool_choice<'r>(
     request: &'r MessagesRequest<'_>,
     tool_set: &ToolSet<'r>,
@@ -331,7 +333,7 @@ pub(super) fn target_tool_choice<'r>(
     names: &mut ToolNames,
     losses: &mut Losses,
 ) -> TargetToolChoice<'r> {
-    let Some(asked) = &request.tool_choice else {
+    let Some(requested) = &request.tool_choice else {
         return TargetToolChoice::default();
     };
     if tool_set.is_empty() {
@@ -343,7 +345,7 @@ pub(super) fn target_tool_choice<'r>(
         ForcedTool::WithoutThinking => !thinks,
         ForcedTool::No => false,
     };
-    let choice = match &asked.kind {
+    let choice = match &requested.kind {
         ToolChoiceKind::Any if forcible => ToolChoiceKind::Any,
         ToolChoiceKind::Tool(name) if forcible && tool_set.has(&names.tool(name)) => {
             ToolChoiceKind::Tool(names.tool(name))
@@ -357,6 +359,6 @@ pub(super) fn target_tool_choice<'r>(
     };
     TargetToolChoice {
         choice: Some(choice),
-        disable_parallel: asked.disable_parallel,
+        disable_parallel: requested.disable_parallel,
     }
 }

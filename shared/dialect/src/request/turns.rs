@@ -1,8 +1,9 @@
-//! The conversation, brought into the order that Bedrock insists on.
+//! The conversation, in the order of turns that Bedrock requires.
 //!
-//! User and assistant alternate, the user speaks first, nothing is blank, results of tools come
-//! first in their turn and answer every call of the turn before. Whatever breaks these rules is
-//! mended in the same way every time, so that earlier turns keep their bytes and stay cached.
+//! User and assistant turns alternate, and the first turn is the user's. No text is blank. Tool
+//! results come first in their turn, one for each call of the turn before. A conversation that
+//! breaks these rules is repaired in the same way every time, so that earlier turns keep their
+//! bytes and stay cached.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use super::names::ToolNames;
 use super::parts::{Part, ToolResult};
 use crate::{Losses, Refused};
 
-/// What the user says in a turn that only the order of turns needs.
+/// The text of a user turn that only the order of turns requires.
 const EMPTY_TURN: &str = "(empty)";
 
 /// One turn of the conversation.
@@ -79,7 +80,7 @@ pub(super) fn turns<'r>(
         append_turn(&mut turns, Turn { role, parts });
     }
 
-    // A turn of the assistant or system that has nothing left to say goes, and its neighbours meet.
+    // Drop empty assistant and system turns and merge the adjacent turns.
     let mut kept = Vec::with_capacity(turns.len());
     for turn in turns {
         if turn.role == Role::User || !turn.parts.is_empty() {
@@ -91,7 +92,8 @@ pub(super) fn turns<'r>(
         return Err(FieldError::new("at least one message is required").within("messages"));
     }
     if turns.first().is_some_and(|turn| turn.role != Role::User) {
-        // Anthropic takes a conversation that the assistant begins; Bedrock wants the user first.
+        // Anthropic accepts a conversation that starts with the assistant; Bedrock requires the
+        // user.
         losses.add("messages.first_user");
         let placeholder = Turn {
             role: Role::User,
@@ -108,7 +110,7 @@ pub(super) fn turns<'r>(
     Ok(turns)
 }
 
-/// Appends a turn, or its parts to the last one if the same side goes on speaking.
+/// Appends a turn, or its parts to the last turn if that has the same role.
 fn append_turn<'r>(turns: &mut Vec<Turn<'r>>, turn: Turn<'r>) {
     match turns.last_mut() {
         Some(last) if last.role == turn.role => last.parts.extend(turn.parts),
@@ -116,23 +118,23 @@ fn append_turn<'r>(turns: &mut Vec<Turn<'r>>, turn: Turn<'r>) {
     }
 }
 
-/// The calls of a turn that have no result yet.
+/// The calls of a turn without a result.
 #[derive(Debug, Default)]
 struct UnansweredCalls<'r> {
-    /// The position of each call in the order of the calls.
+    /// The number of each call in the order of the calls.
     at: BTreeMap<Cow<'r, str>, usize>,
-    /// How many calls there were.
+    /// The number of calls so far.
     count: usize,
 }
 
 impl<'r> UnansweredCalls<'r> {
-    /// Adds a call; false when one of this id is open.
+    /// Adds a call. Returns false when a call with this id has no result yet.
     fn insert(&mut self, id: Cow<'r, str>) -> bool {
         self.count += 1;
         self.at.insert(id, self.count).is_none()
     }
 
-    /// Takes the call of this id; false when none is open.
+    /// Removes the call with this id. Returns false when there is none.
     fn remove(&mut self, id: &str) -> bool {
         self.at.remove(id).is_some()
     }
@@ -145,7 +147,7 @@ impl<'r> UnansweredCalls<'r> {
     }
 }
 
-/// Gives every call exactly one result, in the turn after it and before all else.
+/// Gives every call exactly one result, at the start of the next turn.
 fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<'r>>, FieldError> {
     let mut paired: Vec<Turn<'r>> = Vec::with_capacity(turns.len());
     let mut open = UnansweredCalls::default();
@@ -182,7 +184,7 @@ fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<
     Ok(paired)
 }
 
-/// A turn of the user for calls that the client never answered.
+/// Appends a user turn with results for the calls that have none.
 fn add_missing_results<'r>(
     turns: &mut Vec<Turn<'r>>,
     open: &mut UnansweredCalls<'r>,
@@ -218,7 +220,7 @@ fn missing_results<'r>(
     })
 }
 
-/// A result without its call, as what the user says.
+/// The parts of a result without its call, as user content.
 fn orphan_result_as_text<'r>(
     result: WithCachePoint<Part<'r>>,
     losses: &mut Losses,
@@ -227,22 +229,22 @@ fn orphan_result_as_text<'r>(
     let Part::ToolResult(ToolResult { parts, .. }) = result.item else {
         return Vec::new();
     };
-    let mut told: Vec<WithCachePoint<Part<'r>>> =
+    let mut parts_as_text: Vec<WithCachePoint<Part<'r>>> =
         vec![Part::text("[result of an earlier tool call]").into()];
-    // References need a result around them; everything else can stand alone.
-    told.extend(
+    // References are valid inside a result only.
+    parts_as_text.extend(
         parts
             .into_iter()
             .filter(|part| !matches!(part, Part::Native(_) | Part::ToolChange { .. }))
             .map(WithCachePoint::from),
     );
-    if let Some(last) = told.last_mut() {
+    if let Some(last) = parts_as_text.last_mut() {
         last.cache = result.cache;
     }
-    told
+    parts_as_text
 }
 
-/// A conversation that ends in the assistant's words asks the model to go on from them.
+/// Checks a final assistant turn, which the model continues (prefill).
 fn check_final_assistant_turn(
     turns: &mut Vec<Turn<'_>>,
     context: &TranslationContext<'_>,
@@ -261,7 +263,7 @@ fn check_final_assistant_turn(
         turns.pop();
         return Ok(());
     }
-    if !context.capabilities.prefill && context.purpose == Purpose::Answer {
+    if !context.capabilities.prefill && context.purpose == Purpose::Message {
         return Err(FieldError::new(
             "This model does not support assistant message prefill. \
              The conversation must end with a user message.",
@@ -286,7 +288,7 @@ fn finish_user_turn(turn: &mut Turn<'_>, api: Api) {
         return;
     }
     if turn.parts.is_empty() {
-        // Without it two turns of the assistant would meet.
+        // Without it two assistant turns would be adjacent.
         turn.parts.push(Part::text(EMPTY_TURN).into());
     }
     let holds = |wanted: fn(&Part<'_>) -> bool| turn.parts.iter().any(|part| wanted(&part.item));
@@ -298,7 +300,7 @@ fn finish_user_turn(turn: &mut Turn<'_>, api: Api) {
     }
 }
 
-/// Thinking cannot be the end of what is cached.
+/// Removes the cache points after thinking, where Bedrock does not allow them.
 fn remove_thinking_cache_points(turn: &mut Turn<'_>, losses: &mut Losses) {
     for part in turn.parts.iter_mut().filter(|part| part.item.is_thinking()) {
         if part.cache.take().is_some() {
@@ -338,10 +340,10 @@ pub(super) fn document_titles(turns: &[Turn<'_>]) -> Vec<Option<String>> {
         .collect()
 }
 
-/// Whether the tool loop that is going on was opened without thinking, so that models that know
-/// only budgets refuse to think in it ("Expected `thinking`").
+/// Returns true when the current tool loop started without thinking. Models with budgets only then
+/// refuse to think in it ("Expected `thinking`").
 pub(super) fn tool_loop_starts_without_thinking(turns: &[Turn<'_>]) -> bool {
-    let answers = |turn: &&Turn<'_>| {
+    let has_results = |turn: &&Turn<'_>| {
         turn.parts
             .iter()
             .any(|part| matches!(part.item, Part::ToolResult(_)))
@@ -353,7 +355,7 @@ pub(super) fn tool_loop_starts_without_thinking(turns: &[Turn<'_>]) -> bool {
         .peekable();
     let mut opening = None;
     while kept
-        .next_if(|turn| turn.role == Role::User && answers(turn))
+        .next_if(|turn| turn.role == Role::User && has_results(turn))
         .is_some()
     {
         opening = kept.next();
@@ -365,7 +367,7 @@ pub(super) fn tool_loop_starts_without_thinking(turns: &[Turn<'_>]) -> bool {
     })
 }
 
-/// Whether earlier thinking goes along.
+/// Returns true when the conversation contains thinking blocks.
 pub(super) fn holds_thinking(turns: &[Turn<'_>]) -> bool {
     turns
         .iter()

@@ -1,4 +1,4 @@
-//! The content blocks of a `ConverseStream` answer, as events of Anthropic's stream.
+//! The content blocks of a `ConverseStream` response, as events of Anthropic's stream.
 
 use super::anthropic::{Block, Delta, Event, NoInput};
 use super::event::{BlockDelta, BlockStart};
@@ -7,26 +7,26 @@ use super::order::BlockEvent;
 use crate::reply::Citation;
 use crate::{Losses, ReplyContext};
 
-/// Writes the content blocks of one message, one after the other.
+/// Writes the content blocks of one message one after the other.
 ///
-/// Bedrock announces tools but neither text nor thinking, so a delta of another kind than the open
-/// block's closes that one and opens its own. Indexes are counted anew: 0, 1, 2, …. A piece of a tool's
-/// input without its call is a fault, because what was written of that call would look whole.
+/// Bedrock announces tools but neither text nor thinking, so a delta of another kind than that of
+/// the open block closes the block and opens a new one. Indexes are renumbered: 0, 1, 2, …. A piece
+/// of a tool's input without its call is a fault, because the incomplete call would look complete.
 ///
-/// A text block opens with its first visible character, because Anthropic refuses blank text blocks when
-/// the client sends them back. Citations that come before it are written first, as Anthropic does. A block
-/// of blank text becomes the beginning of the text block after it.
+/// A text block opens with its first visible character, because Anthropic refuses blank text blocks
+/// when the client sends them back. Earlier citations of the block are written first, as Anthropic
+/// does. A block of blank text becomes the start of the text block after it.
 ///
-/// Signatures are gathered and written once at the block's end, because clients replace rather than
-/// append; redacted thinking is gathered, because Anthropic writes it in one piece.
+/// A signature is written in one piece at the end of the block, because clients replace an earlier
+/// one; redacted thinking is written in one piece, as Anthropic does.
 #[derive(Debug)]
 pub(super) struct ContentWriter {
     context: ReplyContext,
     losses: Losses,
     open: Option<OpenBlock>,
-    /// Blank text whose block has ended: the beginning of the next text block.
+    /// Blank text of ended blocks: the start of the next text block.
     blank: String,
-    /// How many blocks were begun on the wire; the open one is the last of them.
+    /// The number of blocks that have been started; the open one is the last.
     blocks: u32,
     called_a_tool: bool,
 }
@@ -37,12 +37,13 @@ struct OpenBlock {
     content: Content,
 }
 
-/// What of the open block is written already, and what waits for its end.
+/// The kind of the open block, with the content that is written at its end.
 #[derive(Debug)]
 enum Content {
-    /// Announced as something that no Anthropic message holds, or as nothing; nothing is written.
+    /// A block without a kind, or of a kind that an Anthropic message cannot hold; nothing is
+    /// written.
     Unknown,
-    /// Only white space and citations so far; nothing is written.
+    /// Only white space and citations so far; nothing is written yet.
     BlankText {
         text: String,
         citations: Vec<Citation>,
@@ -51,7 +52,7 @@ enum Content {
     Text,
     /// `content_block_start` is written.
     Thinking { signature: String },
-    /// Nothing is written.
+    /// Nothing is written yet.
     Redacted { data: Vec<u8> },
     /// `content_block_start` is written.
     Tool,
@@ -73,7 +74,7 @@ impl ContentWriter {
         &self.context
     }
 
-    /// Records a part of the answer that an Anthropic message cannot hold.
+    /// Records a part of the response that an Anthropic message cannot hold.
     pub(super) fn add_loss(&mut self, name: &str) {
         self.losses.add(name);
     }
@@ -82,20 +83,21 @@ impl ContentWriter {
         &self.losses
     }
 
-    /// Whether a block has been begun.
+    /// Returns true when a block has been started.
     pub(super) fn has_blocks(&self) -> bool {
         self.blocks > 0
     }
 
-    /// Whether a tool of the client's has been called.
+    /// Returns true when the message calls a tool of the client.
     pub(super) fn called_a_tool(&self) -> bool {
         self.called_a_tool
     }
 
-    /// Writes one event of the block that Bedrock numbers `index`.
+    /// Writes one event of the block with Bedrock's number `index`.
     ///
     /// # Errors
-    /// [`StreamFault`] when the event is not allowed where it comes. Nothing may be written afterwards.
+    /// [`StreamFault`] when the event is not allowed at this point. Nothing may be written
+    /// afterwards.
     pub(super) fn write(
         &mut self,
         index: i64,
@@ -105,7 +107,7 @@ impl ContentWriter {
         match event {
             BlockEvent::Start(start) => self.start_block(index, &start, out),
             BlockEvent::Delta(delta) => return self.add(index, delta, out),
-            // A late stop of a block that was closed already must not close its successor.
+            // A late stop of a closed block must not close the next block.
             BlockEvent::Stop if self.open_content(index).is_some() => self.close_block(out),
             BlockEvent::Stop => {}
         }
@@ -241,7 +243,7 @@ impl ContentWriter {
         }
     }
 
-    /// What is held of the block's text, and of the blank text before the block. Closes every other
+    /// Takes the blank text before and in the block, and the block's citations. Closes every other
     /// block.
     fn take_blank_text(&mut self, index: i64, out: &mut Vec<u8>) -> (String, Vec<Citation>) {
         if let Some(Content::BlankText { text, citations }) = self.open_content(index) {
@@ -270,7 +272,7 @@ impl ContentWriter {
         }
     }
 
-    /// Ends the open block, if there is one, with what was gathered for it.
+    /// Writes the end of the open block, if there is one.
     pub(super) fn close_block(&mut self, out: &mut Vec<u8>) {
         let Some(OpenBlock { content, .. }) = self.open.take() else {
             return;
@@ -296,7 +298,7 @@ impl ContentWriter {
                 }
             }
             Content::Redacted { data } => {
-                // Bedrock's bytes are the text of Anthropic's `data`.
+                // Bedrock's bytes are Anthropic's `data`.
                 let Ok(data) = String::from_utf8(data) else {
                     self.losses.add("reply:redacted_thinking");
                     return;

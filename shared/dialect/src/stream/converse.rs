@@ -13,7 +13,7 @@ use crate::error::{BedrockError, BedrockFailure};
 use crate::reply::{ConverseUsage, StopReason, WireUsage};
 use crate::{Losses, ReplyContext};
 
-/// Translates one `ConverseStream` answer, event by event.
+/// Translates one `ConverseStream` response, event by event.
 ///
 /// ```text
 ///            any event           messageStop
@@ -31,8 +31,8 @@ use crate::{Losses, ReplyContext};
 /// | `Failed` | nothing | nothing | kept | nothing | nothing |
 /// | `Complete` | nothing | nothing | nothing | nothing | nothing |
 ///
-/// After `messageStop` the answer is whole, so a failure costs only the token counts. A malformed
-/// stop reason is a failure.
+/// After `messageStop` the response is complete, so a failure loses only the token counts. A
+/// malformed stop reason is a failure.
 ///
 /// Content: blocks are written one after the other (`BlockOrder`, `ContentWriter`).
 #[derive(Debug)]
@@ -60,10 +60,10 @@ enum State {
 }
 
 impl StreamTranslator {
-    /// A translator for one answer.
+    /// A translator for one response.
     ///
     /// `message_id` becomes the message's `id` (`msg_…`), because Converse has none. `request_id`
-    /// stands in an error event.
+    /// is written to an error event.
     pub fn new(
         message_id: impl Into<String>,
         request_id: impl Into<String>,
@@ -79,13 +79,13 @@ impl StreamTranslator {
         }
     }
 
-    /// Takes Bedrock's next event and appends what the client is told of it.
+    /// Translates Bedrock's next event and appends the client's events.
     pub fn push(&mut self, event: ConverseEvent<'_>, out: &mut Vec<u8>) {
         self.start_message(out);
         match event {
             ConverseEvent::Metadata(usage) => match self.state {
                 State::Complete { .. } => {}
-                // A failed answer costs something all the same.
+                // A failed response is billed as well.
                 State::Waiting | State::Writing | State::Failed => self.count(&usage),
                 State::Stopped { .. } => {
                     self.count(&usage);
@@ -111,20 +111,20 @@ impl StreamTranslator {
         }
     }
 
-    /// Appends a keep-alive, unless the stream is over.
+    /// Appends a keep-alive, unless the stream has ended.
     pub fn ping(&mut self, out: &mut Vec<u8>) {
-        // The first event brings one by itself.
+        // `message_start` is followed by a ping.
         if !self.start_message(out) && self.end().is_none() {
             out.extend_from_slice(crate::sse::PING);
         }
     }
 
-    /// Takes the end of Bedrock's stream. Without `messageStop` before it, that is a failure.
+    /// Ends the stream at the end of Bedrock's stream, which is a failure before `messageStop`.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.end_with_fault(StreamFault::Cut, out);
     }
 
-    /// Takes an exception in the stream, a lost connection or a time-out.
+    /// Ends the stream after an exception, a lost connection or a time-out.
     pub fn fail(&mut self, error: &BedrockError, out: &mut Vec<u8>) {
         self.start_message(out);
         match self.state {
@@ -144,12 +144,12 @@ impl StreamTranslator {
         }
     }
 
-    /// Why the stream failed, when neither an exception nor the connection did it.
+    /// The failure that the translator itself found. None for an exception or a lost connection.
     pub fn failure(&self) -> Option<BedrockFailure<'_>> {
         self.errors.failure()
     }
 
-    /// How the stream ended, once it has. Nothing is written afterwards.
+    /// How the stream ended. None until it has; nothing is written afterwards.
     pub fn end(&self) -> Option<StreamEnd> {
         match self.state {
             State::Waiting | State::Writing | State::Stopped { .. } => None,
@@ -158,13 +158,13 @@ impl StreamTranslator {
         }
     }
 
-    /// Whether content, or the end of an answer without content, has been written. Before that,
-    /// what was written may be thrown away and another answer given instead.
+    /// Returns true when content, or the end of a message without content, has been written. Before
+    /// that, the caller may discard the written bytes and return another response.
     pub fn has_content(&self) -> bool {
         self.content.has_blocks() || matches!(self.state, State::Complete { .. })
     }
 
-    /// The token counts, as far as they were told.
+    /// The token counts, as far as Bedrock has sent them.
     pub fn usage(&self) -> TokenUsage {
         self.usage.unwrap_or_default()
     }
@@ -179,12 +179,12 @@ impl StreamTranslator {
         }
     }
 
-    /// Parts of the answer that an Anthropic message cannot hold.
+    /// The parts of the response that an Anthropic message cannot hold.
     pub fn losses(&self) -> &Losses {
         self.content.losses()
     }
 
-    /// Writes `message_start` if it has not been; true when it did.
+    /// Writes `message_start` before the first event. Returns true when it was written.
     fn start_message(&mut self, out: &mut Vec<u8>) -> bool {
         if !matches!(self.state, State::Waiting) {
             return false;
@@ -200,7 +200,7 @@ impl StreamTranslator {
         self.usage.get_or_insert(usage.tokens());
     }
 
-    /// Takes an event of a block, and writes what may be written now.
+    /// Writes the events of blocks that may be written after this event.
     fn write_in_order(&mut self, index: i64, event: BlockEvent<'_>, out: &mut Vec<u8>) {
         let mut result = Ok(());
         let Self { order, content, .. } = self;
@@ -214,7 +214,7 @@ impl StreamTranslator {
         }
     }
 
-    /// Writes the events of blocks that still wait: no more events come.
+    /// Writes the events of blocks that still wait, at the end of the content.
     fn release_all(&mut self, out: &mut Vec<u8>) -> Result<(), StreamFault> {
         let mut result = Ok(());
         let Self { order, content, .. } = self;
@@ -232,7 +232,7 @@ impl StreamTranslator {
             self.content.add_loss("reply:stop_reason");
         }
         if stop == StopReason::Malformed {
-            // The open block stays open: what was written of it is not to be used.
+            // The open block stays open, so that clients do not use it.
             self.end_with_fault(StreamFault::MalformedOutput, out);
             return;
         }
@@ -254,8 +254,8 @@ impl StreamTranslator {
         }
     }
 
-    /// Writes the end of the message: the stop reason, and every count, for `message_start` had
-    /// none.
+    /// Writes the end of the message: the stop reason, and all token counts, because
+    /// `message_start` has none.
     fn complete(&mut self, out: &mut Vec<u8>) {
         let State::Stopped {
             stop_reason,

@@ -12,21 +12,21 @@ pub enum StreamEnd {
     Failed,
 }
 
-/// Why a translator ended its stream with an error by itself.
+/// A fault that the translator itself found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StreamFault {
     /// Bedrock's stream ended before its last event.
     Cut,
-    /// An event that is not readable, or not allowed where it came.
+    /// An event is unreadable, or not allowed at this point.
     Unreadable,
     /// The model's output was malformed.
     MalformedOutput,
-    /// Anthropic's error envelope as an event.
+    /// The event is Anthropic's error envelope.
     Error(AnthropicError),
 }
 
 impl StreamFault {
-    /// The error that the client gets for this fault.
+    /// The error for the client.
     pub(super) fn error(&self) -> BedrockError {
         classify(&self.as_failure())
     }
@@ -41,10 +41,10 @@ impl StreamFault {
     }
 }
 
-/// The `error` event of one stream, and the fault that the translator itself found.
+/// The writer of a stream's `error` event, with the fault that the translator itself found.
 #[derive(Debug)]
 pub(super) struct StreamErrorEvent {
-    /// Stands in the error event.
+    /// The request id in the error event.
     request_id: String,
     fault: Option<StreamFault>,
 }
@@ -63,12 +63,12 @@ impl StreamErrorEvent {
         error_event(out, kind, &error.message, &self.request_id);
     }
 
-    /// Keeps the first fault that the translator found.
+    /// Stores the first fault.
     pub(super) fn keep(&mut self, fault: StreamFault) {
         self.fault.get_or_insert(fault);
     }
 
-    /// The failure that the kept fault is.
+    /// The stored fault, as a failure.
     pub(super) fn failure(&self) -> Option<BedrockFailure<'_>> {
         self.fault.as_ref().map(StreamFault::as_failure)
     }

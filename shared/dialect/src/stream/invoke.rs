@@ -1,4 +1,4 @@
-//! `InvokeModelWithResponseStream` as Anthropic's stream: nearly a copy.
+//! `InvokeModelWithResponseStream` as Anthropic's stream: the events are copied with few changes.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::reply::{
 use crate::sse::{PING, write_json, write_raw_event};
 use crate::{Losses, ReplyContext};
 
-/// Translates one `InvokeModelWithResponseStream` answer, chunk by chunk. A chunk's bytes are one
+/// Translates one `InvokeModelWithResponseStream` response, chunk by chunk. A chunk's bytes are one
 /// event of Anthropic's stream as JSON.
 ///
 /// ```text
@@ -25,18 +25,19 @@ use crate::{Losses, ReplyContext};
 ///     └────────────────► Failed ◄┘
 /// ```
 ///
-/// | event | what the client gets |
+/// | event | event for the client |
 /// |---|---|
-/// | `message_start` | with the model's name as the client asked for it |
-/// | `content_block_start` | as it is, or with the tool's own name |
-/// | `message_delta` | held until `message_stop`, which brings the counts that it lacks |
+/// | `message_start` | with the requested model's name |
+/// | `content_block_start` | unchanged, or with the client's name of the tool |
+/// | `message_delta` | held until `message_stop`, which contains the missing counts |
 /// | `message_stop` | without `amazon-bedrock-invocationMetrics` |
-/// | `error` | an error of ours, by its type and message |
-/// | `message_start` once more, of the same message | nothing |
-/// | any other | as it is, between `message_start` and the end |
+/// | `error` | an error by the classification of its type and message |
+/// | repeated `message_start` of the same message | nothing |
+/// | any other | unchanged, between `message_start` and the end |
 ///
-/// An event where Anthropic's order does not allow it (a delta without its block, a block inside a
-/// block) makes clients stop reading, so it ends the stream with an error that they can resume from.
+/// An event that Anthropic's order does not allow (a delta without its block, a block inside a
+/// block) ends the stream with an error after which clients resume, because they would stop reading
+/// at such an event.
 #[derive(Debug)]
 pub struct InvokeTranslator {
     context: ReplyContext,
@@ -45,7 +46,7 @@ pub struct InvokeTranslator {
     next_index: u64,
     /// The index of the block that is open.
     open: Option<u64>,
-    /// `message_delta` waits for `message_stop`: clients take it for the end.
+    /// `message_delta` events that wait for `message_stop`, because clients treat them as the end.
     held: Vec<Box<RawValue>>,
     /// The message's `id`.
     message_id: Option<String>,
@@ -62,7 +63,7 @@ enum State {
     Failed,
 }
 
-/// What the order of events is reported by.
+/// The members of an event that decide its order.
 #[derive(Deserialize)]
 struct EventHead<'a> {
     #[serde(borrow)]
@@ -70,7 +71,7 @@ struct EventHead<'a> {
     index: Option<u64>,
 }
 
-/// What `message_stop` adds on Bedrock.
+/// The member that Bedrock adds to `message_stop`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct InvocationMetrics {
@@ -85,7 +86,7 @@ struct InvocationMetrics {
 }
 
 impl InvokeTranslator {
-    /// A translator for one answer. `request_id` stands in an error event.
+    /// A translator for one response. `request_id` is written to an error event.
     pub fn new(request_id: impl Into<String>, context: ReplyContext) -> Self {
         Self {
             context,
@@ -101,7 +102,7 @@ impl InvokeTranslator {
         }
     }
 
-    /// Takes the bytes of Bedrock's next chunk and appends what the client is reported of it.
+    /// Translates the bytes of Bedrock's next chunk and appends the client's events.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         if self.end().is_some() {
             return;
@@ -117,8 +118,8 @@ impl InvokeTranslator {
         self.end_with_fault(fault, out);
     }
 
-    /// Appends a keep-alive, unless the stream is over. Before `message_start` it is a comment,
-    /// because no event may come before that one.
+    /// Appends a keep-alive, unless the stream has ended. Before `message_start` it is a comment,
+    /// because `message_start` must be the first event.
     pub fn ping(&mut self, out: &mut Vec<u8>) {
         match self.state {
             State::Waiting => out.extend_from_slice(b": waiting\n\n"),
@@ -127,12 +128,12 @@ impl InvokeTranslator {
         }
     }
 
-    /// Takes the end of Bedrock's stream. Without `message_stop` before it, that is a failure.
+    /// Ends the stream at the end of Bedrock's stream, which is a failure before `message_stop`.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.end_with_fault(StreamFault::Cut, out);
     }
 
-    /// Takes an exception in the stream, a lost connection or a time-out.
+    /// Ends the stream after an exception, a lost connection or a time-out.
     pub fn fail(&mut self, error: &BedrockError, out: &mut Vec<u8>) {
         if self.end().is_none() {
             self.errors.write(error, out);
@@ -147,12 +148,12 @@ impl InvokeTranslator {
         }
     }
 
-    /// Why the stream failed, when neither an exception nor the connection did it.
+    /// The failure that the translator itself found. None for an exception or a lost connection.
     pub fn failure(&self) -> Option<BedrockFailure<'_>> {
         self.errors.failure()
     }
 
-    /// How the stream ended, once it has. Nothing is written afterwards.
+    /// How the stream ended. None until it has; nothing is written afterwards.
     pub fn end(&self) -> Option<StreamEnd> {
         match self.state {
             State::Waiting | State::Writing => None,
@@ -161,32 +162,32 @@ impl InvokeTranslator {
         }
     }
 
-    /// Whether content, or the end of an answer without content, has been written. Before that,
-    /// what was written may be thrown away and another answer given instead.
+    /// Returns true when content, or the end of a message without content, has been written. Before
+    /// that, the caller may discard the written bytes and return another response.
     pub fn has_content(&self) -> bool {
         self.next_index > 0 || self.state == State::Complete
     }
 
-    /// The token counts, as far as they were reported.
+    /// The token counts, as far as Bedrock has sent them.
     pub fn usage(&self) -> TokenUsage {
         self.usage
     }
 
-    /// Anthropic's `stop_reason`, once it was reported.
+    /// Anthropic's `stop_reason`, once Bedrock has sent it.
     pub fn stop_reason(&self) -> Option<&str> {
         self.stop_reason.as_deref()
     }
 
-    /// Parts of the answer that were left out.
+    /// The parts of the response that were left out.
     pub fn losses(&self) -> &Losses {
         &self.losses
     }
 
-    /// `None`: the event does not have its shape, or may not come here.
+    /// Returns `None` when the event does not have its form, or is not allowed at this point.
     fn translate(&mut self, head: &EventHead<'_>, text: &str, out: &mut Vec<u8>) -> Option<()> {
         match (self.state, head.r#type.as_ref()) {
             (State::Waiting, "message_start") => self.start_message(text, out)?,
-            // Gateways have been seen to send it twice. A second message is another matter.
+            // Some gateways send it twice. A second message is an error.
             (State::Writing, "message_start") if self.is_same_message(text) => {}
             (State::Writing, "content_block_start") => self.start_block(head.index?, text, out)?,
             (State::Writing, "content_block_delta") => {
@@ -230,7 +231,7 @@ impl InvokeTranslator {
         Some(())
     }
 
-    /// Whether a `message_start` names the message that was begun, of which nothing has come yet.
+    /// Returns true for a repeated `message_start` of the same message, before its content.
     fn is_same_message(&self, text: &str) -> bool {
         let id = RawObject::parse(text)
             .and_then(|event| RawObject::parse(event.text("message")?)?.read::<String>("id"));
@@ -278,7 +279,7 @@ impl InvokeTranslator {
         self.usage.cache_read = self.usage.cache_read.or(metrics.cache_read);
         self.usage.cache_write = self.usage.cache_write.or(metrics.cache_write);
 
-        // More than one is legal; the last one has_value the final counts.
+        // More than one is valid; the last one has the final counts.
         let (last, earlier) = self.held.split_last()?;
         let last = self.with_all_counts(last.get())?;
         for event in earlier {
@@ -291,7 +292,7 @@ impl InvokeTranslator {
         Some(())
     }
 
-    /// `message_delta` with the counts that it lacks and that were reported elsewhere.
+    /// `message_delta` with the counts that it lacks and that other events contain.
     fn with_all_counts<'a>(&self, message_delta: &'a str) -> Option<RawObject<'a>> {
         let mut event = RawObject::parse(message_delta)?;
         let mut usage = event
@@ -313,7 +314,7 @@ impl InvokeTranslator {
         Some(event)
     }
 
-    /// Later events count everything again, so what they tell replaces what was reported before.
+    /// Adds the counts of an event. They are totals and replace earlier ones.
     fn count(&mut self, reported: InvokeUsage) {
         let TokenUsage {
             input,
@@ -334,7 +335,7 @@ impl InvokeTranslator {
     }
 }
 
-/// Can stand in an `event:` line.
+/// Returns true for a name that is valid in an `event:` line.
 fn is_event_name(name: &str) -> bool {
     !name.is_empty()
         && name

@@ -213,14 +213,14 @@ fn a_body_larger_than_bedrock_takes_is_too_large() {
         (refusal.status(), refusal.error_type()),
         (413, "request_too_large")
     );
-    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock takes at most 20 MB");
+    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock accepts at most 20 MB");
 }
 
 #[test]
 fn a_body_larger_than_bedrock_takes_is_refused_before_it_is_read() {
     let no_json = "[1,".repeat(7_000_000);
     let refusal = Ask::default().text(&no_json).unwrap_err();
-    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock takes at most 20 MB");
+    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock accepts at most 20 MB");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The shapes of a Converse request.
 //!
-//! Source: the Amazon Bedrock Runtime API reference, as of the service model in botocore 1.44. Unions
-//! of the API are enums here: one member, named by the variant.
+//! Source: the Amazon Bedrock Runtime API reference, as of the service model in botocore 1.44. A
+//! union of the API is an enum.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::request::labels::RequestLabels;
 use crate::request::parts::{CitationsConfig, ToolInput};
 use crate::request::thinking::ThinkingField;
 
-/// `M` is the list of messages, `P` the list of blocks of one: both are written piece by piece.
+/// `M` is the list of messages; it is serialized message by message.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Body<'b, M> {
@@ -206,12 +206,12 @@ pub(super) struct Structure<'b> {
 
 #[derive(Serialize)]
 pub(super) struct JsonSchema<'b> {
-    /// JSON in a string, because the service model says so.
+    /// JSON in a string, as the service model requires.
     pub(super) schema: &'b str,
 }
 
-/// `additionalModelRequestFields`: what Claude knows and Converse has no member for. The model's own
-/// validator reads it, and refuses what it does not know.
+/// `additionalModelRequestFields`: fields of Claude that Converse has no member for. The model's
+/// validator refuses unknown fields.
 #[derive(Serialize)]
 pub(super) struct ModelFields<'b> {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,7 @@ use crate::request::parts::{CitationsConfig, ToolInput};
 use crate::request::thinking::ThinkingField;
 use crate::request::tools::Custom;
 
-/// `M` is the list of messages, `P` the list of blocks of one: both are written piece by piece.
+/// `M` is the list of messages; it is serialized message by message.
 #[derive(Serialize)]
 pub(super) struct Body<'b, M> {
     pub(super) anthropic_version: &'static str,

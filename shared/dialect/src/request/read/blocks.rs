@@ -10,8 +10,8 @@ use crate::request::anthropic::{
 };
 use crate::request::json::{self, FieldError, Object};
 
-/// How deep blocks lie in blocks: a message's own, those of a tool result, those of a document in
-/// it. Nothing may lie deeper, so that reading needs no more stack than that.
+/// The nesting level of a block: in a message, in a tool result, in a document. Deeper nesting is
+/// not read, which bounds the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
     Message,
@@ -125,7 +125,7 @@ fn tool_change<'a>(block: &Object<'a>, addition: bool) -> Result<ToolChange<'a>,
         .ok_or_else(|| FieldError::required("tool"))
 }
 
-/// Absent and empty inputs are read as `{}`, which is what a call without arguments means.
+/// Reads an input; `""` is treated as absent, which means a call without arguments.
 fn tool_input(raw: &RawValue) -> Result<Option<&RawValue>, FieldError> {
     if raw.get() == "\"\"" {
         Ok(None)
