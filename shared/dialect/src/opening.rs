@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_opened_with_its_first_content_or_error_and_not_before() {
+    fn stream_start_is_known_at_the_first_content_or_error_event() {
         let error = || Some(Opened::Error(b"{\"type\":\"error\"}".to_vec()));
         let cases = [
             (String::new(), None),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn however_a_stream_is_split_it_opens_at_the_same_byte() {
+    fn stream_start_is_found_at_the_same_byte_for_every_split() {
         let text = format!("{START}{PING}{BLOCK}");
         for at in 0..text.len() {
             let (left, right) = text.split_at(at);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_bounds_is_held_back() {
+    fn buffering_ends_at_the_limits() {
         let mut watch = OpeningWatch::default();
         let seen = (0..).find_map(|number| Some((number, watch.see(PING.as_bytes())?)));
         assert_eq!(seen, Some((MOST_EVENTS - 1, Opened::Bounds)), "events");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_too_long_to_be_read_is_an_error_all_the_same() {
+    fn error_event_beyond_the_limit_is_returned_without_data() {
         let text = format!("event: error\ndata: {}\n\n", "x".repeat(ERROR_BYTES + 1));
         assert_eq!(opened(&text), Some(Opened::Error(Vec::new())));
     }

@@ -387,7 +387,7 @@ fn logged(message: &str) -> String {
 }
 
 #[test]
-fn the_log_has_the_reason_without_accounts_and_values() {
+fn failure_detail_has_the_reason_without_accounts_and_values() {
     for (message, reason) in [
         (
             "top_k: Extra inputs are not permitted",
@@ -436,7 +436,7 @@ fn the_log_has_the_reason_without_accounts_and_values() {
 }
 
 #[test]
-fn the_log_has_status_and_name_of_the_exception() {
+fn failure_detail_has_status_and_name_of_the_exception() {
     let detail = FailureDetail::of(&failure(&ROWS[0]));
     assert_eq!(detail.status, Some(403));
     assert_eq!(detail.code.as_deref(), Some("UnrecognizedClientException"));

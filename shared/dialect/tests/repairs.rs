@@ -40,7 +40,7 @@ fn assert_repairs(message: &str, scope: Scope, parts: &[Refused]) {
 }
 
 #[test]
-fn a_capability_that_the_model_lacks_applies_to_all_its_requests() {
+fn refusal_of_a_capability_applies_to_the_model() {
     for (message, parts) in [
         (
             "context_management: Extra inputs are not permitted",
@@ -102,7 +102,7 @@ fn a_capability_that_the_model_lacks_applies_to_all_its_requests() {
 }
 
 #[test]
-fn a_beta_that_was_sent_and_refused_applies_to_the_account() {
+fn refusal_of_a_sent_beta_applies_to_the_account() {
     for (message, parts) in [
         ("invalid beta flag", vec![beta(SENT[0]), beta(SENT[1])]),
         (
@@ -131,7 +131,7 @@ fn a_beta_that_was_sent_and_refused_applies_to_the_account() {
 }
 
 #[test]
-fn a_beta_of_a_request_whose_betas_are_unknown_applies_to_it_only() {
+fn beta_refusal_applies_to_its_request_when_sent_betas_are_unknown() {
     let failure = validation_error("invalid beta flag");
     let all = Repair {
         part: Refused::Field("anthropic_beta".to_owned()),
@@ -141,7 +141,7 @@ fn a_beta_of_a_request_whose_betas_are_unknown_applies_to_it_only() {
 }
 
 #[test]
-fn an_account_without_prompt_caching_keeps_its_cache_points_to_itself() {
+fn refusal_of_prompt_caching_applies_to_the_account() {
     let message = "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for more information.";
     let failure = BedrockFailure::Answered {
         status: Some(403),
@@ -157,7 +157,7 @@ fn an_account_without_prompt_caching_keeps_its_cache_points_to_itself() {
 }
 
 #[test]
-fn a_fault_of_one_conversation_applies_to_its_request_only() {
+fn refusal_of_content_applies_to_its_request_only() {
     for (message, parts) in [
         // Fields that do not fit each other, or their values.
         (
@@ -261,7 +261,7 @@ fn a_fault_of_one_conversation_applies_to_its_request_only() {
 }
 
 #[test]
-fn a_word_of_the_conversation_or_of_a_tool_schema_names_no_field() {
+fn words_of_messages_and_tool_schemas_are_not_refused_fields() {
     for message in [
         "The format of the value at toolConfig.tools.0.toolSpec.inputSchema.json is invalid. The inputSchema is invalid: $.properties.temperature: null found, [object] is required",
         "tools.2.custom.input_schema.properties.strict: invalid",
@@ -280,7 +280,7 @@ fn a_word_of_the_conversation_or_of_a_tool_schema_names_no_field() {
 }
 
 #[test]
-fn an_error_inside_a_200_is_repaired_like_any_other() {
+fn error_inside_a_200_is_repaired() {
     let chunk = br#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.1.content.0: Invalid `signature` in `thinking` block"}}"#;
     let error = AnthropicError::parse(chunk).unwrap();
     let repairs = repairs_of(&error.as_failure());
@@ -288,7 +288,7 @@ fn an_error_inside_a_200_is_repaired_like_any_other() {
 }
 
 #[test]
-fn what_claude_code_repairs_itself_and_what_no_omission_helps_is_not_repaired() {
+fn recoverable_and_unfixable_errors_are_not_repaired() {
     let answered = |status, code, message| BedrockFailure::Answered {
         status: Some(status),
         code: Some(code),
@@ -309,7 +309,7 @@ fn what_claude_code_repairs_itself_and_what_no_omission_helps_is_not_repaired() 
 }
 
 #[test]
-fn the_betas_that_were_sent_are_read_from_either_body() {
+fn sent_betas_are_read_from_converse_and_invoke_bodies() {
     for (body, expected) in [
         (
             r#"{"anthropic_beta":["a","b"],"messages":[]}"#,
@@ -415,7 +415,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_message_that_quotes_the_request_never_gives_a_property_of_the_target(
+    fn refusal_that_quotes_the_request_applies_to_its_request_only(
         text in request_text(),
         (before, after) in prop::sample::select(QUOTING),
         introduced in any::<bool>(),

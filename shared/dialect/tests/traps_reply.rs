@@ -24,7 +24,7 @@ use validation_error::validation_error;
 
 /// Typed SDK answers keep tool inputs in hash maps (measured with aws-sdk-bedrockruntime 1.153).
 #[test]
-fn tool_inputs_keep_the_order_of_their_keys_so_that_the_next_turn_is_a_cache_hit() {
+fn tool_inputs_keep_the_order_of_their_keys() {
     let input = r#"{"z":1,"a":{"y":0.1,"b":[3,1,2]},"m":1e3,"k":0.10}"#;
     let body = format!(
         r#"{{"output":{{"message":{{"content":[{{"toolUse":{{"toolUseId":"t","name":"N","input":{input}}}}}]}}}},"stopReason":"tool_use"}}"#
@@ -40,7 +40,7 @@ fn tool_inputs_keep_the_order_of_their_keys_so_that_the_next_turn_is_a_cache_hit
 
 /// maximhq/bifrost#3688.
 #[test]
-fn thinking_stays_before_the_tool_call_it_led_to() {
+fn thinking_stays_before_its_tool_call() {
     let shown = translate(
         "delta 0 think Hm; delta 0 sig c2ln; stop 0; start 1 tool t1 A; stop 1;
          delta 2 think And; delta 2 sig c2ln; stop 2; start 3 tool t2 B; stop 3",
@@ -55,7 +55,7 @@ fn thinking_stays_before_the_tool_call_it_led_to() {
 
 /// run-llama/llama_index#20851: a signature may come with no thinking text at all.
 #[test]
-fn a_signature_alone_is_kept_because_the_next_turn_needs_it() {
+fn signature_without_thinking_text_is_kept() {
     let shown = translate("delta 0 sig c2ln; stop 0; start 1 tool t A; stop 1");
     assert!(shown.contains(
         "content_block_start 0 thinking\n\
@@ -66,7 +66,7 @@ fn a_signature_alone_is_kept_because_the_next_turn_needs_it() {
 
 /// Anthropic's SDKs replace the signature with each `signature_delta`.
 #[test]
-fn a_signature_in_pieces_is_written_once() {
+fn signature_in_pieces_is_written_once() {
     let shown = translate("delta 0 think Hm; delta 0 sig AB; delta 0 sig CD; stop 0");
     assert_eq!(shown.matches("signature_delta").count(), 1);
     assert!(shown.contains("signature_delta ABCD\n"));
@@ -74,7 +74,7 @@ fn a_signature_in_pieces_is_written_once() {
 
 /// Envoy AI Gateway starts thinking blocks without `signature`; the SDKs' types want it.
 #[test]
-fn a_thinking_block_starts_with_an_empty_signature() {
+fn thinking_block_starts_with_an_empty_signature() {
     let (_, out) = run("delta 0 think Hm", context());
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains(r#""content_block":{"type":"thinking","thinking":"","signature":""}"#));
@@ -82,7 +82,7 @@ fn a_thinking_block_starts_with_an_empty_signature() {
 
 /// agentgateway tells redacted thinking as the text `[REDACTED]`, Portkey encodes it twice.
 #[test]
-fn redacted_thinking_comes_back_as_the_data_that_was_redacted() {
+fn redacted_thinking_has_the_original_data() {
     let json =
         r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"redactedContent":"RXJVQg=="}}}"#;
     let mut translator = StreamTranslator::new("msg_test", "req_test", context());
@@ -97,13 +97,13 @@ fn redacted_thinking_comes_back_as_the_data_that_was_redacted() {
 
 /// maximhq/bifrost#2765: blank text is refused when the client sends it back.
 #[test]
-fn blank_text_never_reaches_the_history() {
+fn blank_text_blocks_are_not_written() {
     assert!(!translate("delta 0 text \\n\\n; stop 0; start 1 tool t A; stop 1").contains("text"));
 }
 
 /// BerriAI/litellm#32159.
 #[test]
-fn an_end_without_message_stop_is_never_a_success() {
+fn end_without_message_stop_is_an_error() {
     for steps in [
         "end",
         "messageStart; end",
@@ -134,7 +134,7 @@ fn message_delta_waits_for_the_counts() {
 
 /// envoyproxy/ai-gateway PR 2239.
 #[test]
-fn counts_told_twice_are_not_added() {
+fn repeated_counts_are_not_added() {
     let (translator, out) = run(
         "messageStart; metadata in=3 out=7; messageStop end_turn; metadata in=3 out=7",
         context(),
@@ -146,7 +146,7 @@ fn counts_told_twice_are_not_added() {
 /// BerriAI/litellm#34373, #36878, #24850: on the invoke dialect the cache counts may be in the
 /// metrics only.
 #[test]
-fn cache_counts_of_the_invocation_metrics_are_not_lost() {
+fn cache_counts_of_the_invocation_metrics_are_kept() {
     let mut translator = InvokeTranslator::new("req_test", context());
     let mut out = Vec::new();
     for chunk in [
@@ -169,7 +169,7 @@ fn cache_counts_of_the_invocation_metrics_are_not_lost() {
 /// Error types that Anthropic does not have (`internal_server_error`, an empty one) reach clients
 /// through Envoy AI Gateway and agentgateway.
 #[test]
-fn error_types_are_anthropics_own() {
+fn error_types_are_those_of_anthropic() {
     const ANTHROPICS: &[&str] = &[
         "invalid_request_error",
         "authentication_error",
@@ -201,7 +201,7 @@ fn error_types_are_anthropics_own() {
 
 /// vercel/ai PR 19318 shows a stringified object to the user.
 #[test]
-fn the_error_message_is_a_sentence_and_not_an_object() {
+fn error_message_is_a_sentence() {
     let upstream =
         r#"The model returned the following errors: {"type":"error","error":{"message":"x"}}"#;
     let error = classify(&validation_error(upstream));
@@ -212,7 +212,7 @@ fn the_error_message_is_a_sentence_and_not_an_object() {
 
 /// agentgateway's reasoning stream starts block 1 while block 0 is open.
 #[test]
-fn no_block_starts_inside_another() {
+fn block_never_starts_inside_another() {
     let shown = translate("delta 0 think Hm; delta 1 text Hi; start 2 tool t A; delta 3 text So");
     let mut open = 0;
     for line in shown.lines() {
@@ -224,7 +224,7 @@ fn no_block_starts_inside_another() {
 
 /// Portkey computes a block's index from Bedrock's.
 #[test]
-fn indexes_have_no_gaps_though_bedrocks_have() {
+fn block_indexes_have_no_gaps() {
     let shown = translate("delta 4 text A; stop 4; delta 9 text B; stop 9; delta 2 text C; stop 2");
     let starts: Vec<&str> = shown
         .lines()
@@ -242,7 +242,7 @@ fn indexes_have_no_gaps_though_bedrocks_have() {
 
 /// agentgateway ends the stream at an event or stop reason that it does not know.
 #[test]
-fn what_is_newer_than_this_code_does_not_end_the_stream() {
+fn unknown_events_do_not_end_the_stream() {
     let (translator, out) = run(
         "messageStart; unknown; delta 0 text Hi; delta 0 other; unknown; stop 0;
          messageStop brand_new_reason; unknown; metadata in=1 out=1",
@@ -266,7 +266,7 @@ fn malformed_output_is_a_failure_and_not_a_stop_reason() {
 
 /// sst/opencode#47073: AWS has one text for a bad key and for a key of another region.
 #[test]
-fn a_key_of_another_region_is_named_beside_a_bad_key() {
+fn key_error_message_names_a_wrong_region_too() {
     let message = "Authentication failed: Please make sure your API Key is valid.";
     let failure = BedrockFailure::Answered {
         status: Some(403),
@@ -284,7 +284,7 @@ fn a_key_of_another_region_is_named_beside_a_bad_key() {
 /// A 400 that Claude Code cannot place costs it five more calls, each with a feature less, unless its type
 /// is `policy_blocked`; a 401 or 403 reads as its own login, and a 404 as a wrong model.
 #[test]
-fn no_status_that_claude_code_misreads_reaches_it() {
+fn statuses_that_claude_code_misreads_are_not_returned() {
     for status in 400..500 {
         for message in [
             "",
@@ -314,7 +314,7 @@ fn no_status_that_claude_code_misreads_reaches_it() {
 /// anthropics/claude-code#49370: one unknown beta refuses the whole request, and Bedrock does not
 /// say which.
 #[test]
-fn an_unnamed_beta_takes_all_sent_betas_with_it() {
+fn refusal_of_an_unnamed_beta_drops_all_sent_betas() {
     let failure = validation_error("invalid beta flag");
     let sent = [
         "context-1m-2025-08-07".to_owned(),
@@ -328,7 +328,7 @@ fn an_unnamed_beta_takes_all_sent_betas_with_it() {
 
 /// An ARN or an account id in a message tells developers what only administrators should see.
 #[test]
-fn nothing_that_aws_wrote_is_shown() {
+fn error_messages_contain_no_text_of_aws() {
     let secret = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc";
     for code in [
         "AccessDeniedException",
@@ -355,7 +355,7 @@ fn nothing_that_aws_wrote_is_shown() {
 
 /// Claude Code runs a tool whose call was closed, even when the stream then breaks.
 #[test]
-fn a_half_written_tool_call_is_not_closed_when_the_stream_breaks() {
+fn incomplete_tool_call_stays_open_when_the_stream_breaks() {
     let (_, out) = run(
         "start 0 tool t Bash; delta 0 input {\"command\":\"rm -rf /tm; end",
         context(),
@@ -365,7 +365,7 @@ fn a_half_written_tool_call_is_not_closed_when_the_stream_breaks() {
 
 /// Claude Code prices and labels by the model it asked for.
 #[test]
-fn the_answer_names_the_model_that_was_asked_for() {
+fn response_has_the_requested_model_name() {
     let (_, out) = run("messageStart", context());
     assert!(render(&out).starts_with("message_start msg_test claude-opus-5-5\n"));
     let body = br#"{"model":"claude-sonnet-4-5-20250929","content":[],"stop_reason":"end_turn"}"#;
@@ -379,14 +379,14 @@ fn the_answer_names_the_model_that_was_asked_for() {
 
 /// An end of turn with an open call leaves the call unanswered for ever.
 #[test]
-fn a_turn_that_ends_with_a_tool_call_is_told_as_one() {
+fn turn_with_a_tool_call_has_stop_reason_tool_use() {
     let shown = translate("start 0 tool t A; stop 0; messageStop end_turn; metadata in=1 out=1");
     assert!(shown.contains("message_delta tool_use"));
 }
 
 /// An answer that is only a failure's text must not be taken for an answer.
 #[test]
-fn a_200_without_an_answer_is_bedrock_being_unavailable() {
+fn response_200_without_a_message_is_bedrock_unavailable() {
     let broken = converse_reply(br#"{"Message":"x"}"#, "msg_test", &context()).unwrap_err();
     assert_eq!(classify(&broken.as_failure()).cause, Cause::Unreadable);
 }

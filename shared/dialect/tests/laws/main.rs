@@ -20,41 +20,41 @@ use serde_json::{Value, json};
 
 proptest! {
     #[test]
-    fn splitting_a_stream_of_events_anywhere_changes_nothing(data in stream_like()) {
+    fn sse_reader_finds_the_same_events_for_every_split(data in stream_like()) {
         law::sse(&data);
     }
 
     #[test]
-    fn any_sequence_of_converse_events_makes_a_stream_that_clients_understand(
+    fn any_sequence_of_converse_events_is_a_valid_anthropic_stream(
         data in vec(any::<u8>(), 0..300),
     ) {
         law::converse_stream(&data);
     }
 
     #[test]
-    fn any_frames_of_a_converse_stream_are_read_or_refused(data in vec(any::<u8>(), 0..100)) {
+    fn any_converse_stream_frames_are_events_or_errors(data in vec(any::<u8>(), 0..100)) {
         law::converse_frames(&data);
     }
 
     #[test]
-    fn any_sequence_of_invoke_chunks_makes_a_stream_that_clients_understand(
+    fn any_sequence_of_invoke_chunks_is_a_valid_anthropic_stream(
         data in vec(any::<u8>(), 0..200),
     ) {
         law::invoke_stream(&data);
     }
 
     #[test]
-    fn any_body_is_a_message_or_a_refusal(data in vec(any::<u8>(), 0..200)) {
+    fn any_response_body_is_a_message_or_an_error(data in vec(any::<u8>(), 0..200)) {
         law::reply(&data);
     }
 
     #[test]
-    fn any_failure_is_told_in_words_of_our_own(data in vec(any::<u8>(), 0..100)) {
+    fn any_failure_has_an_error_message_without_text_of_aws(data in vec(any::<u8>(), 0..100)) {
         law::failure(&data);
     }
 
     #[test]
-    fn any_request_is_translated_the_same_each_time_or_refused(
+    fn any_request_has_one_translation_or_an_error(
         head in vec(any::<u8>(), 3),
         seed in prop::sample::select(SEEDS),
         edits in vec((any::<prop::sample::Index>(), edit()), 0..4),
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn a_whole_answer_is_conserved_however_it_was_cut_into_deltas(
+    fn split_into_deltas_keeps_the_whole_message(
         blocks in vec(block(), 0..6),
         cuts in vec(1..9_usize, 1..20),
         stops in any::<bool>(),
@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn stream_and_whole_reply_say_the_same(blocks in vec(block(), 0..6)) {
+    fn stream_and_whole_response_become_the_same_message(blocks in vec(block(), 0..6)) {
         let reply = converse_reply(&as_reply(&blocks), "msg_test", &law::context()).unwrap();
         let message: Value = serde_json::from_slice(&reply.body).unwrap();
         prop_assert_eq!(&message["content"], &Value::from(expected(&blocks, Parsed)));

@@ -61,7 +61,7 @@ fn request_of_the_client_becomes_its_expected_converse_bodies() {
 }
 
 #[test]
-fn the_whole_body_byte_for_byte() {
+fn converse_body_has_the_expected_bytes() {
     let (_, fixture, _) = fixture!("tool_search");
     let fixture: Value = serde_json::from_str(fixture).unwrap();
     let body = fixture["body"].to_string();

@@ -18,7 +18,7 @@ fn invoke(model: &str, betas: &str, body: &Value) -> Value {
 }
 
 #[test]
-fn the_native_body_has_no_field_that_bedrock_does_not_know() {
+fn invoke_body_has_only_fields_that_bedrock_supports() {
     let body = request(json!({
         "stream": true,
         "system": [
@@ -45,7 +45,7 @@ fn the_native_body_has_no_field_that_bedrock_does_not_know() {
 }
 
 #[test]
-fn system_messages_stay_where_the_model_takes_them() {
+fn invoke_body_keeps_system_messages_when_the_model_accepts_them() {
     let body = messages(json!([
         {"role": "user", "content": "a"},
         {"role": "system", "content": "s", "output_config": {"effort": "low"}},
@@ -71,7 +71,7 @@ fn system_messages_stay_where_the_model_takes_them() {
 }
 
 #[test]
-fn tool_search_is_native_with_its_beta_and_told_in_words_without() {
+fn tool_search_is_native_with_its_beta_and_text_without_it() {
     let body = request(json!({
         "tools": [
             {"name": "ToolSearch", "input_schema": {"type": "object"}},
@@ -107,7 +107,7 @@ fn tool_search_is_native_with_its_beta_and_told_in_words_without() {
 }
 
 #[test]
-fn what_servers_did_stays_native() {
+fn invoke_body_keeps_blocks_of_server_tools() {
     let blocks = json!([
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
         {"type": "web_search_tool_result", "tool_use_id": "s", "content": [],
@@ -123,7 +123,7 @@ fn what_servers_did_stays_native() {
 }
 
 #[test]
-fn documents_and_pictures_stay_what_they_are() {
+fn invoke_body_keeps_documents_and_images() {
     let body = messages(json!([{"role": "user", "content": [
         {"type": "document", "title": "T", "context": "C", "citations": {"enabled": true},
          "source": {"type": "text", "media_type": "text/plain", "data": "d"}},
@@ -143,7 +143,7 @@ fn documents_and_pictures_stay_what_they_are() {
 }
 
 #[test]
-fn context_edits_that_bedrock_takes_go_with_their_betas() {
+fn supported_context_edits_are_sent_with_their_betas() {
     let body = request(json!({"context_management": {"edits": [
         {"type": "clear_tool_uses_20250919", "trigger": {"type": "tool_uses", "value": 30}},
         {"type": "clear_thinking_20251015", "keep": "all"},
@@ -155,7 +155,7 @@ fn context_edits_that_bedrock_takes_go_with_their_betas() {
 }
 
 #[test]
-fn auto_is_converse_until_only_the_native_body_can_say_it() {
+fn auto_dialect_is_invoke_when_converse_lacks_a_feature() {
     let tool = json!([{"name": "T", "input_schema": {"type": "object"}}]);
     let history = |block: Value| {
         json!({"messages": [
@@ -251,7 +251,7 @@ fn auto_is_converse_until_only_the_native_body_can_say_it() {
 }
 
 #[test]
-fn a_choice_is_told_in_the_native_words() {
+fn invoke_body_has_anthropics_tool_choice() {
     let tools = json!([{"name": "T", "input_schema": {"type": "object"}}]);
     for (asked, told) in [
         (json!({"type": "none"}), json!({"type": "none"})),

@@ -213,12 +213,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+    fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
         let _ = MessagesRequest::parse(&bytes, std::iter::empty());
     }
 
     #[test]
-    fn no_json_makes_it_panic(body in anything(), messages in anything(), dialect in dialect()) {
+    fn arbitrary_json_does_not_panic(body in anything(), messages in anything(), dialect in dialect()) {
         let whole = Ask { dialect, ..Ask::default() };
         let _ = whole.ask(&body);
         let _ = whole.ask(&json!({"model": "m", "max_tokens": 10, "messages": messages, "tools": body}));
@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn a_refusal_is_always_one_that_the_client_understands(body in anything()) {
+    fn translate_error_always_has_a_valid_status_and_type(body in anything()) {
         if let Err(refusal) = Ask::default().ask(&body) {
             prop_assert_eq!(refusal.status(), 400);
             prop_assert!(!refusal.to_string().is_empty());
@@ -235,7 +235,7 @@ proptest! {
     }
 
     #[test]
-    fn a_conversation_is_always_in_the_order_that_bedrock_insists_on(
+    fn translated_turns_are_always_in_bedrocks_order(
         body in conversation(),
         model in prop::sample::select(MODELS),
     ) {
@@ -245,7 +245,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_request_is_the_same_bytes(
+    fn translation_is_deterministic(
         body in conversation(),
         dialect in dialect(),
         model in prop::sample::select(MODELS),
@@ -255,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn a_longer_conversation_begins_with_the_bytes_of_the_shorter(body in conversation()) {
+    fn longer_conversation_starts_with_the_bytes_of_the_shorter_one(body in conversation()) {
         let mut longer = body.clone();
         longer["messages"].as_array_mut().unwrap().extend([
             json!({"role": "assistant", "content": "and on"}),
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn a_count_is_refused_or_carries_the_same_conversation(body in conversation()) {
+    fn count_request_has_the_same_conversation_or_is_an_error(body in conversation()) {
         let text = body.to_string();
         let request = MessagesRequest::parse(text.as_bytes(), std::iter::empty()).unwrap();
         let (target, learned) = (target(SONNET_4_5), Learned::default());

@@ -45,7 +45,7 @@ fn everything() -> Value {
 }
 
 #[test]
-fn a_refused_field_is_gone_and_named() {
+fn refused_field_is_left_out_of_converse_and_recorded() {
     for (field, model, word, loss) in [
         ("thinking", OPUS_5_5, "adaptive", "thinking"),
         ("thinking.display", OPUS_5_5, "updates", "thinking.display"),
@@ -96,7 +96,7 @@ fn a_refused_field_is_gone_and_named() {
 }
 
 #[test]
-fn a_refused_field_is_gone_from_the_native_body_too() {
+fn refused_field_is_left_out_of_invoke_and_recorded() {
     for (field, word) in [
         ("context_management", "clear_tool_uses"),
         ("metadata", "user_id"),
@@ -120,7 +120,7 @@ fn a_refused_field_is_gone_from_the_native_body_too() {
 }
 
 #[test]
-fn sampling_that_was_refused_is_gone() {
+fn refused_sampling_fields_are_left_out() {
     let body = request(json!({"temperature": 0.5, "top_k": 3}));
     for (field, word) in [("temperature", "temperature"), ("top_k", "top_k")] {
         let refused = Refused::Field(field.to_owned());
@@ -131,7 +131,7 @@ fn sampling_that_was_refused_is_gone() {
 }
 
 #[test]
-fn a_refused_beta_takes_its_field_along() {
+fn refused_beta_removes_its_field() {
     let display = Refused::Beta("thinking-display-updates-2026-08-18".to_owned());
     let (body, losses) = after(display, OPUS_5_5, Dialect::Converse, &everything());
     assert_eq!(
@@ -157,7 +157,7 @@ fn a_refused_beta_takes_its_field_along() {
 }
 
 #[test]
-fn refused_caching_is_told_less_of_or_nothing() {
+fn refused_cache_points_and_ttl_are_left_out() {
     let (body, losses) = after(
         Refused::CacheTtl,
         SONNET_4_5,
@@ -177,7 +177,7 @@ fn refused_caching_is_told_less_of_or_nothing() {
 }
 
 #[test]
-fn refused_thinking_of_the_past_is_left_out() {
+fn refused_thinking_history_is_left_out() {
     let (body, losses) = after(
         Refused::ThinkingHistory,
         OPUS_5_5,
@@ -189,7 +189,7 @@ fn refused_thinking_of_the_past_is_left_out() {
 }
 
 #[test]
-fn a_refused_system_role_is_told_by_the_user() {
+fn refused_system_role_becomes_user_text() {
     let roles = |body: &Value| body["messages"][1]["role"].clone();
     let native = Ask {
         model: OPUS_5_5,
@@ -207,7 +207,7 @@ fn a_refused_system_role_is_told_by_the_user() {
 }
 
 #[test]
-fn a_refused_way_to_forbid_tools_is_said_in_words() {
+fn refused_tool_choice_none_becomes_an_instruction() {
     let body = request(json!({
         "system": "s",
         "tools": [{"name": "T", "input_schema": {"type": "object"}}],

@@ -24,7 +24,7 @@ fn settings(region: &str, rules: &[(&str, BedrockModel)]) -> BedrockSettings {
 }
 
 #[test]
-fn whatever_no_rule_names_is_served_by_the_default() {
+fn default_model_is_used_without_a_matching_rule() {
     for requested in [
         "claude-opus-5-5",
         "claude-haiku-9",
@@ -42,7 +42,7 @@ fn whatever_no_rule_names_is_served_by_the_default() {
 }
 
 #[test]
-fn the_first_rule_that_fits_wins_whatever_the_spelling() {
+fn first_matching_rule_is_used_in_every_spelling() {
     let settings = settings(
         "us-east-1",
         &[
@@ -96,7 +96,7 @@ fn the_first_rule_that_fits_wins_whatever_the_spelling() {
 }
 
 #[test]
-fn stars_stand_for_any_run_of_characters() {
+fn star_in_a_rule_matches_any_run_of_characters() {
     for (pattern, name, fits) in [
         ("*", "", true),
         ("a*", "a", true),
@@ -114,7 +114,7 @@ fn stars_stand_for_any_run_of_characters() {
 }
 
 #[test]
-fn a_bedrock_id_or_arn_in_the_request_is_served_as_it_is() {
+fn requested_bedrock_id_or_arn_is_used_unchanged() {
     for (requested, id) in [
         (
             "us.anthropic.claude-opus-4-6-v1",
@@ -131,7 +131,7 @@ fn a_bedrock_id_or_arn_in_the_request_is_served_as_it_is() {
 }
 
 #[test]
-fn a_rule_may_name_a_plain_claude_and_gets_the_profile_of_the_region() {
+fn rule_with_a_plain_claude_name_gets_the_regions_profile() {
     for (region, name, id) in [
         (
             "eu-west-1",
@@ -195,7 +195,7 @@ fn a_rule_may_name_a_plain_claude_and_gets_the_profile_of_the_region() {
 }
 
 #[test]
-fn a_rule_whose_model_is_not_offered_falls_to_the_default_and_says_so() {
+fn rule_without_a_profile_in_the_region_uses_the_default_and_warns() {
     let settings = settings(
         "sa-east-1",
         &[("*", BedrockModel::named("claude-opus-4-1"))],
@@ -209,7 +209,7 @@ fn a_rule_whose_model_is_not_offered_falls_to_the_default_and_says_so() {
 }
 
 #[test]
-fn counting_goes_to_the_foundation_model() {
+fn target_has_the_foundation_id_for_token_counting() {
     for (name, id) in [
         (
             "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -228,7 +228,7 @@ fn counting_goes_to_the_foundation_model() {
 }
 
 #[test]
-fn an_opaque_arn_is_known_by_its_base_model_only() {
+fn opaque_arn_gets_the_capabilities_of_its_base_model() {
     let with = |base: Option<&str>| {
         let serve = BedrockModel {
             id: ARN.to_owned(),
@@ -256,7 +256,7 @@ fn an_opaque_arn_is_known_by_its_base_model_only() {
 }
 
 #[test]
-fn a_model_newer_than_the_table_gets_the_rules_of_its_predecessor() {
+fn model_newer_than_the_table_gets_its_predecessors_capabilities() {
     let capabilities = |id: &str| {
         let settings = settings("us-east-1", &[("*", BedrockModel::named(id))]);
         let target = resolve("x", &settings);
@@ -297,7 +297,7 @@ fn a_model_newer_than_the_table_gets_the_rules_of_its_predecessor() {
 }
 
 #[test]
-fn models_with_preserved_thinking_are_marked() {
+fn models_with_preserved_thinking_bind_it() {
     let binds = |id: &str| {
         let settings = settings("us-east-1", &[("*", BedrockModel::named(id))]);
         let target = resolve("x", &settings);
@@ -319,7 +319,7 @@ fn models_with_preserved_thinking_are_marked() {
 }
 
 #[test]
-fn every_spelling_of_a_name_is_read() {
+fn model_name_is_read_in_every_spelling() {
     for (name, read) in [
         ("claude-opus-4-6", Some((Family::Opus, (4, 6)))),
         ("claude-sonnet-4-20250514", Some((Family::Sonnet, (4, 0)))),
@@ -347,7 +347,7 @@ fn every_spelling_of_a_name_is_read() {
 }
 
 #[test]
-fn efforts_are_known_by_name_and_ordered() {
+fn effort_levels_are_read_by_name_and_ordered() {
     let names = ["low", "medium", "high", "xhigh", "max"];
     let efforts: Vec<_> = names.iter().filter_map(|name| Effort::read(name)).collect();
     assert!(efforts.is_sorted() && efforts.len() == names.len());
@@ -417,7 +417,7 @@ fn family_preset_serves_each_family_with_its_current_model() {
 }
 
 #[test]
-fn each_familys_current_model_is_in_the_capability_table() {
+fn current_model_of_each_family_is_in_the_capability_table() {
     let current: Vec<_> = dialect::model::current_models()
         .map(|(family, model)| (family.as_str(), model))
         .collect();
@@ -438,7 +438,7 @@ fn each_familys_current_model_is_in_the_capability_table() {
 }
 
 #[test]
-fn a_configured_model_is_checked_when_it_is_set() {
+fn configured_model_check_accepts_and_refuses_each_form() {
     let check = |id: &str, base_model: Option<&str>| {
         let model = BedrockModel {
             id: id.to_owned(),

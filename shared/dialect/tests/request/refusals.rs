@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::asking::{Ask, OPUS_5_5, SONNET_4_5, keep_for_judges, messages, read, request, target};
 
 #[test]
-fn what_is_not_a_messages_request_is_told_where_and_why() {
+fn invalid_request_is_an_error_with_path_and_reason() {
     let mut table = Vec::new();
     for body in [
         "",
@@ -80,7 +80,7 @@ fn what_is_not_a_messages_request_is_told_where_and_why() {
 
 /// Claude Code sends a 400 `invalid_request_error` that it cannot place five more times.
 #[test]
-fn feature_that_bedrock_lacks_is_refused_with_a_type_that_is_not_retried() {
+fn missing_feature_is_an_error_of_a_type_without_retries() {
     let user = |content: serde_json::Value| json!([{"role": "user", "content": content}]);
     let hello = user(json!("hello"));
     let elsewhere = |kind: &str| json!([{"type": kind, "source": {"type": "url", "url": "https://example.com/x"}}]);
@@ -124,7 +124,7 @@ fn feature_that_bedrock_lacks_is_refused_with_a_type_that_is_not_retried() {
 }
 
 #[test]
-fn data_that_is_not_base64_is_refused_before_bedrock_does() {
+fn invalid_base64_is_an_error() {
     for data in [
         "",
         "===",
@@ -147,7 +147,7 @@ fn data_that_is_not_base64_is_refused_before_bedrock_does() {
 }
 
 #[test]
-fn pictures_and_documents_of_other_kinds_are_refused() {
+fn unsupported_media_types_are_errors() {
     for (kind, media_type) in [
         ("image", "image/svg+xml"),
         ("document", "application/msword"),
@@ -161,7 +161,7 @@ fn pictures_and_documents_of_other_kinds_are_refused() {
 }
 
 #[test]
-fn nesting_without_end_is_refused_wherever_it_is() {
+fn excessive_nesting_is_an_error_in_every_field() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let input = format!(
         r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":"a"}},{{"role":"assistant","content":[
@@ -186,7 +186,7 @@ fn nesting_without_end_is_refused_wherever_it_is() {
 }
 
 #[test]
-fn one_id_for_two_calls_is_refused() {
+fn repeated_tool_call_id_is_an_error() {
     let call = json!({"type": "tool_use", "id": "a", "name": "b", "input": {}});
     let body = messages(json!([
         {"role": "user", "content": "go"},
@@ -197,14 +197,14 @@ fn one_id_for_two_calls_is_refused() {
 }
 
 #[test]
-fn one_name_for_two_tools_is_refused() {
+fn repeated_tool_name_is_an_error() {
     let tool = json!({"name": "a", "input_schema": {"type": "object"}});
     let body = request(json!({"tools": [tool, tool]}));
     assert_snapshot!(Ask::default().ask(&body).unwrap_err(), @"tools: Tool names must be unique.");
 }
 
 #[test]
-fn a_body_larger_than_bedrock_takes_is_too_large() {
+fn translated_body_larger_than_the_limit_is_an_error() {
     let text = "x".repeat(20_000_000);
     let refusal = Ask::default()
         .ask(&messages(json!([{"role": "user", "content": text}])))
@@ -217,14 +217,14 @@ fn a_body_larger_than_bedrock_takes_is_too_large() {
 }
 
 #[test]
-fn a_body_larger_than_bedrock_takes_is_refused_before_it_is_read() {
+fn request_larger_than_the_limit_is_an_error_before_parsing() {
     let no_json = "[1,".repeat(7_000_000);
     let refusal = Ask::default().text(&no_json).unwrap_err();
     assert_snapshot!(refusal, @"Request too large: Amazon Bedrock accepts at most 20 MB");
 }
 
 #[test]
-fn a_refusal_never_repeats_what_was_said() {
+fn translate_error_contains_no_content() {
     let secret = "s3cret";
     for body in [
         json!({"model": "m", "messages": [{"role": secret, "content": ""}]}),
@@ -261,13 +261,13 @@ fn countable() -> Value {
 }
 
 #[test]
-fn tokens_are_counted_by_the_model_behind_the_profile() {
+fn tokens_are_counted_with_the_foundation_model() {
     let body = count(&countable(), &target(SONNET_4_5), Dialect::Converse).unwrap();
     assert_snapshot!(body, @r#"{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"foo"}]},{"role":"assistant","content":[{"text":"bar"}]}],"system":[{"text":"s"}],"toolConfig":{"tools":[{"toolSpec":{"name":"T","inputSchema":{"json":{"type":"object"}}}}]}}}}"#);
 }
 
 #[test]
-fn tokens_are_counted_of_a_native_body_too() {
+fn tokens_are_counted_for_an_invoke_body() {
     use base64::Engine as _;
     let body = count(&countable(), &target(SONNET_4_5), Dialect::Invoke).unwrap();
     let inner = body["input"]["invokeModel"]["body"].as_str().unwrap();
@@ -278,7 +278,7 @@ fn tokens_are_counted_of_a_native_body_too() {
 }
 
 #[test]
-fn a_count_that_bedrock_does_not_have_is_never_made_up() {
+fn count_without_bedrock_support_is_an_error() {
     let empty = json!({"model": "m", "messages": []});
     for (body, model) in [(&countable(), OPUS_5_5), (&empty, SONNET_4_5)] {
         let refusal = count(body, &target(model), Dialect::Converse).unwrap_err();
@@ -297,7 +297,7 @@ fn a_count_that_bedrock_does_not_have_is_never_made_up() {
 }
 
 #[test]
-fn a_request_that_continues_a_thread_is_refused_with_its_error_code() {
+fn thread_continuation_is_an_error_with_its_error_code() {
     let thread = |thread: &Value| request(json!({"thread": thread}));
     for kind in [
         json!({"type": "continue", "previous_message_id": "msg_1"}),

@@ -12,7 +12,7 @@ use crate::asking::{
 const DOT: &str = "iVBORw0KGgo=";
 
 #[test]
-fn the_smallest_request_is_the_smallest_body() {
+fn minimal_request_becomes_a_minimal_body() {
     let translated = Ask::default().ask(&request(json!({}))).unwrap();
     let body = std::str::from_utf8(&translated.body).unwrap();
     assert_snapshot!(body, @r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":32000},"additionalModelResponseFieldPaths":["/stop_sequence","/delta/stop_sequence"]}"#);
@@ -21,7 +21,7 @@ fn the_smallest_request_is_the_smallest_body() {
 }
 
 #[test]
-fn max_tokens_are_always_told_and_never_above_the_targets_own() {
+fn max_tokens_is_always_sent_and_within_the_targets_limit() {
     for (asked, model, told) in [
         (128_000, SONNET_4_5, 64_000),
         (128_000, OPUS_4_6, 128_000),
@@ -34,7 +34,7 @@ fn max_tokens_are_always_told_and_never_above_the_targets_own() {
 }
 
 #[test]
-fn system_keeps_its_borders_and_loses_what_is_blank() {
+fn system_keeps_its_blocks_without_blank_ones() {
     let body = converse(&request(json!({"system": [
         {"type": "text", "text": "one"},
         {"type": "text", "text": " \n"},
@@ -53,7 +53,7 @@ fn system_keeps_its_borders_and_loses_what_is_blank() {
 }
 
 #[test]
-fn consecutive_messages_of_one_side_become_one_turn() {
+fn consecutive_messages_of_one_role_become_one_turn() {
     let body = converse(&messages(json!([
         {"role": "user", "content": "a"},
         {"role": "user", "content": [{"type": "text", "text": "b"}]},
@@ -70,7 +70,7 @@ fn consecutive_messages_of_one_side_become_one_turn() {
 }
 
 #[test]
-fn a_turn_that_says_nothing_stays_only_where_two_others_would_meet() {
+fn empty_turn_stays_only_between_turns_of_the_same_role() {
     let body = converse(&messages(json!([
         {"role": "user", "content": " "},
         {"role": "assistant", "content": "a"},
@@ -90,7 +90,7 @@ fn a_turn_that_says_nothing_stays_only_where_two_others_would_meet() {
 }
 
 #[test]
-fn a_conversation_may_end_in_the_assistants_words_where_the_target_goes_on_from_them() {
+fn prefill_is_sent_to_models_that_accept_it() {
     let body = messages(json!([
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "The answer is \n"},
@@ -109,7 +109,7 @@ fn a_conversation_may_end_in_the_assistants_words_where_the_target_goes_on_from_
 }
 
 #[test]
-fn results_of_tools_come_first_and_answer_every_call_once() {
+fn tool_results_come_first_with_one_for_each_call() {
     let body = converse(&messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [
@@ -134,7 +134,7 @@ fn results_of_tools_come_first_and_answer_every_call_once() {
 }
 
 #[test]
-fn calls_that_were_never_answered_are_answered_with_an_error() {
+fn tool_calls_without_a_result_get_an_error_result() {
     let ask = Ask::default();
     let body = messages(json!([
         {"role": "user", "content": "go"},
@@ -149,7 +149,7 @@ fn calls_that_were_never_answered_are_answered_with_an_error() {
 }
 
 #[test]
-fn ids_and_names_that_bedrock_refuses_are_replaced_alike_on_every_turn() {
+fn invalid_ids_and_names_are_replaced_equally_on_every_turn() {
     let long = format!("mcp__{}", "x".repeat(100));
     let body = request(json!({
         "tools": [{"name": long, "input_schema": {"type": "object"}}],
@@ -180,7 +180,7 @@ fn ids_and_names_that_bedrock_refuses_are_replaced_alike_on_every_turn() {
 }
 
 #[test]
-fn pictures_and_documents_go_as_bytes() {
+fn images_and_documents_are_sent_as_bytes() {
     let body = converse(&messages(json!([{"role": "user", "content": [
         {"type": "image", "source": {"type": "base64", "media_type": "image/jpg", "data": DOT}},
         {"type": "document", "title": "Plan.pdf", "context": "secret",
@@ -196,7 +196,7 @@ fn pictures_and_documents_go_as_bytes() {
 }
 
 #[test]
-fn what_lies_elsewhere_is_refused_now_and_left_out_of_the_past() {
+fn urls_and_files_are_errors_when_newest_and_dropped_in_history() {
     let sources = [
         json!({"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}),
         json!({"type": "document", "source": {"type": "file", "file_id": "file_1"}}),
@@ -224,7 +224,7 @@ fn what_lies_elsewhere_is_refused_now_and_left_out_of_the_past() {
 }
 
 #[test]
-fn search_results_stay_search_results() {
+fn search_results_are_sent_as_search_results() {
     let result = json!({"type": "search_result", "source": "s", "title": "t",
         "content": [{"type": "text", "text": "found"}], "citations": {"enabled": true}});
     let body = converse(&messages(json!([
@@ -286,7 +286,7 @@ fn readable_parts_of_server_tool_results_are_kept() {
 }
 
 #[test]
-fn conversation_that_the_assistant_begins_is_answered() {
+fn conversation_that_starts_with_the_assistant_gets_a_user_turn() {
     let body = messages(json!([
         {"role": "assistant", "content": "summary so far"},
         {"role": "user", "content": "go on"},
@@ -322,7 +322,7 @@ fn conversation_that_the_assistant_begins_is_answered() {
 }
 
 #[test]
-fn what_anthropics_servers_did_is_told_in_words() {
+fn server_tool_blocks_become_text_for_converse() {
     let body = converse(&messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [
@@ -350,7 +350,7 @@ fn what_anthropics_servers_did_is_told_in_words() {
 }
 
 #[test]
-fn blocks_of_the_future_are_refused_now_and_left_out_of_the_past() {
+fn unknown_blocks_are_errors_when_newest_and_dropped_in_history() {
     let block = json!({"type": "hologram", "data": 1});
     let now = messages(json!([{"role": "user", "content": [block]}]));
     assert_snapshot!(Ask::default().ask(&now).unwrap_err(), @"messages.0.content.0.type: content blocks of type 'hologram' are not available on Amazon Bedrock");
@@ -372,7 +372,7 @@ fn thinking(asked: &Value, effort: Option<&str>, model: &str) -> String {
 }
 
 #[test]
-fn thinking_is_told_in_the_kind_that_the_target_knows() {
+fn thinking_is_sent_in_the_form_of_the_target() {
     let budget = json!({"type": "enabled", "budget_tokens": 10_000, "display": "summarized"});
     let adaptive = json!({"type": "adaptive", "display": "summarized"});
     let off = json!({"type": "disabled"});
@@ -416,7 +416,7 @@ fn thinking_is_told_in_the_kind_that_the_target_knows() {
 }
 
 #[test]
-fn a_level_of_effort_is_a_budget_where_only_budgets_are_known() {
+fn effort_becomes_a_budget_for_models_with_budgets_only() {
     for (effort, max_tokens, budget) in [
         (Some("low"), 32_000, Some(4_096)),
         (Some("medium"), 32_000, Some(8_192)),
@@ -443,7 +443,7 @@ fn a_level_of_effort_is_a_budget_where_only_budgets_are_known() {
 }
 
 #[test]
-fn a_budget_is_a_level_of_effort_where_no_budgets_are_known() {
+fn budget_becomes_effort_for_models_without_budgets() {
     for (budget, effort) in [
         (1_024, "low"),
         (4_096, "medium"),
@@ -460,7 +460,7 @@ fn a_budget_is_a_level_of_effort_where_no_budgets_are_known() {
 }
 
 #[test]
-fn a_budget_stays_below_max_tokens_and_above_the_least() {
+fn budget_stays_between_the_minimum_and_max_tokens() {
     for (budget, max_tokens, told) in [
         (31_999, 32_000, Some(31_999)),
         (31_999, 16_000, Some(15_999)),
@@ -481,7 +481,7 @@ fn a_budget_stays_below_max_tokens_and_above_the_least() {
 }
 
 #[test]
-fn effort_is_never_above_what_was_asked() {
+fn effort_is_never_above_the_requested_level() {
     let told = |asked: &str, model: &str| {
         let body = converse_for(model, &request(json!({"output_config": {"effort": asked}})));
         body["additionalModelRequestFields"]["output_config"]["effort"]
@@ -528,7 +528,7 @@ fn effort_is_never_above_what_was_asked() {
 }
 
 #[test]
-fn the_last_effort_of_the_conversation_counts() {
+fn last_effort_of_the_conversation_is_used() {
     let body = request(json!({
         "output_config": {"effort": "low"},
         "messages": [
@@ -548,7 +548,7 @@ fn the_last_effort_of_the_conversation_counts() {
 }
 
 #[test]
-fn sampling_goes_where_it_is_taken_and_never_two_at_once() {
+fn sampling_is_sent_to_models_that_accept_it_one_at_a_time() {
     let asked = json!({"temperature": 0.2, "top_p": 0.9, "top_k": 5});
     let mut table = Vec::new();
     for (name, model, extra) in [
@@ -590,7 +590,7 @@ fn sampling_goes_where_it_is_taken_and_never_two_at_once() {
 }
 
 #[test]
-fn numbers_are_sent_as_they_were_written() {
+fn numbers_are_sent_with_their_source_text() {
     let body = r#"{"model":"m","max_tokens":10,"temperature":0.10,"top_k":40,
         "tools":[{"name":"T","input_schema":{"type":"object","z":1.0,"a":1e3,"n":12345678901234567890123}}],
         "messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[
@@ -606,7 +606,7 @@ fn numbers_are_sent_as_they_were_written() {
 }
 
 #[test]
-fn stop_sequences_that_are_blank_go() {
+fn blank_stop_sequences_are_dropped() {
     let body = converse(&request(json!({"stop_sequences": ["END", " ", "", "\n"]})));
     assert_eq!(body["inferenceConfig"]["stopSequences"], json!(["END"]));
     assert_eq!(
@@ -616,7 +616,7 @@ fn stop_sequences_that_are_blank_go() {
 }
 
 #[test]
-fn a_json_schema_is_told_as_text_to_the_families_that_take_it() {
+fn json_schema_is_sent_as_a_string_to_models_that_accept_it() {
     let asked = request(json!({"output_config": {"format":
         {"type": "json_schema", "schema": {"type": "object", "required": ["b", "a"]}}}}));
     assert_eq!(
@@ -632,7 +632,7 @@ fn a_json_schema_is_told_as_text_to_the_families_that_take_it() {
 }
 
 #[test]
-fn json_schema_is_an_instruction_where_the_model_takes_no_format() {
+fn json_schema_becomes_an_instruction_for_models_without_formats() {
     let asked = request(json!({
         "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
         "output_config": {"format": {"type": "json_schema", "schema": {"type": "object", "required": ["b", "a"]}}},
@@ -649,7 +649,7 @@ fn json_schema_is_an_instruction_where_the_model_takes_no_format() {
 }
 
 #[test]
-fn automatic_caching_marks_the_end_of_the_conversation() {
+fn automatic_caching_adds_a_point_at_the_end_of_the_conversation() {
     let body = request(json!({
         "cache_control": {"type": "ephemeral", "ttl": "1h"},
         "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
@@ -658,7 +658,7 @@ fn automatic_caching_marks_the_end_of_the_conversation() {
 }
 
 #[test]
-fn history_that_is_bound_elsewhere_is_dropped_and_not_refused() {
+fn foreign_bound_thinking_is_dropped_by_block_binding() {
     let body = request(json!({
         "thinking": {"type": "adaptive", "display": "omitted"},
         "messages": [
@@ -676,7 +676,7 @@ fn history_that_is_bound_elsewhere_is_dropped_and_not_refused() {
 }
 
 #[test]
-fn fields_without_a_place_are_named_and_never_sent() {
+fn unsupported_fields_are_losses_and_not_sent() {
     let ask = Ask {
         betas: "oauth-2025-04-20, made-up-1 ,,claude-code-20250219",
         ..Ask::default()
@@ -701,7 +701,7 @@ fn fields_without_a_place_are_named_and_never_sent() {
 }
 
 #[test]
-fn betas_go_only_with_what_needs_them() {
+fn betas_are_sent_only_with_the_fields_that_need_them() {
     let tools = json!([{"name": "T", "input_schema": {"type": "object"}}]);
     let thinking = json!({"type": "adaptive", "display": "updates"});
     let all = "interleaved-thinking-2025-05-14,context-1m-2025-08-07,\
@@ -741,7 +741,7 @@ fn betas_go_only_with_what_needs_them() {
 }
 
 #[test]
-fn what_was_lost_always_fits_a_header() {
+fn losses_are_always_valid_in_a_header() {
     let betas: Vec<_> = (0..200)
         .map(|nth| format!("beta\r\n-{nth}-{}", "x".repeat(99)))
         .collect();
@@ -761,7 +761,7 @@ fn what_was_lost_always_fits_a_header() {
 }
 
 #[test]
-fn a_system_message_without_words_leaves_no_turn() {
+fn blank_system_message_leaves_no_turn() {
     let body = converse_for(
         OPUS_4_5,
         &messages(json!([
@@ -774,7 +774,7 @@ fn a_system_message_without_words_leaves_no_turn() {
 }
 
 #[test]
-fn document_titles_are_kept_in_the_order_of_the_document_names() {
+fn document_titles_are_in_the_order_of_the_document_names() {
     let text = |data: &str, title: Option<&str>| {
         json!({
             "type": "document",

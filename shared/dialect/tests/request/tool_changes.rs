@@ -93,7 +93,7 @@ fn added_tools_are_sent_and_removed_tools_are_left_out() {
 }
 
 #[test]
-fn removed_tool_stays_described_while_the_history_calls_it() {
+fn removed_tool_keeps_a_description_while_the_history_calls_it() {
     let body = request(json!({
         "tools": [tool("Bash"), tool("Gone")],
         "messages": [
@@ -118,7 +118,7 @@ fn removed_tool_stays_described_while_the_history_calls_it() {
 }
 
 #[test]
-fn tools_that_cannot_be_added_are_refused_in_words_that_claude_code_reads() {
+fn unknown_tool_addition_is_an_error_that_claude_code_matches() {
     for (block, fault) in [
         (
             change("tool_addition", "unknown"),
@@ -145,7 +145,7 @@ fn tools_that_cannot_be_added_are_refused_in_words_that_claude_code_reads() {
 }
 
 #[test]
-fn tool_changes_are_native_where_the_model_takes_them() {
+fn tool_changes_are_sent_to_models_that_accept_them() {
     const BETA: &str = "mid-conversation-tool-changes-2026-07-01";
     let body = conversation(
         &[tool("Bash"), tool("Other")],
@@ -177,7 +177,7 @@ fn tool_changes_are_native_where_the_model_takes_them() {
 }
 
 #[test]
-fn system_block_is_a_reminder_wherever_it_stands() {
+fn mid_conversation_system_block_becomes_a_system_reminder() {
     let block = |text: &str| {
         json!({"type": "mid_conv_system", "content": [
             {"type": "text", "text": text}, change("tool_addition", "late"),

@@ -36,7 +36,7 @@ fn choice(model: &str, asked: &Value, thinking: &Value) -> String {
 }
 
 #[test]
-fn a_tool_is_told_by_name_description_and_schema_alone() {
+fn tool_spec_has_name_description_and_schema_only() {
     let body = converse(&request(json!({"tools": [
         {"type": "custom", "name": "A", "description": "does a", "eager_input_streaming": true,
          "input_schema": {"$schema": "s", "type": "object", "properties": {"z": {}, "a": {}}},
@@ -54,7 +54,7 @@ fn a_tool_is_told_by_name_description_and_schema_alone() {
 }
 
 #[test]
-fn a_choice_among_tools_is_told_once() {
+fn tool_choice_is_sent_in_one_field() {
     let auto = json!({"type": "auto"});
     let alone = json!({"type": "auto", "disable_parallel_tool_use": true});
     let any_alone = json!({"type": "any", "disable_parallel_tool_use": true});
@@ -86,7 +86,7 @@ fn a_choice_among_tools_is_told_once() {
 }
 
 #[test]
-fn no_tool_is_forced_on_a_model_that_thinks() {
+fn tool_is_not_forced_on_a_thinking_model() {
     let asked = json!({"type": "tool", "name": "Bash"});
     let adaptive = json!({"type": "adaptive"});
     let off = json!({"type": "disabled"});
@@ -108,7 +108,7 @@ fn no_tool_is_forced_on_a_model_that_thinks() {
 }
 
 #[test]
-fn a_conversation_that_used_tools_has_them_described_even_when_they_are_gone() {
+fn called_tools_are_described_when_the_request_has_no_tools() {
     let body = json!({"messages": [
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [
@@ -127,7 +127,7 @@ fn a_conversation_that_used_tools_has_them_described_even_when_they_are_gone() {
 }
 
 #[test]
-fn tools_that_anthropic_defines_and_the_client_runs_go_to_the_model_itself() {
+fn client_tools_of_anthropic_are_sent_as_model_fields() {
     let body = request(json!({
         "tools": [
             {"type": "bash_20250124", "name": "bash", "cache_control": {"type": "ephemeral"}},
@@ -152,7 +152,7 @@ fn tools_that_anthropic_defines_and_the_client_runs_go_to_the_model_itself() {
 }
 
 #[test]
-fn tools_of_anthropics_servers_go_when_others_stay_and_are_refused_alone() {
+fn server_tools_are_dropped_beside_others_and_an_error_alone() {
     let search = json!({"type": "web_search_20250305", "name": "web_search", "max_uses": 8});
     let mixed = request(json!({"tools": [search, tool("Bash")]}));
     let translated = Ask::default().ask(&mixed).unwrap();
@@ -172,7 +172,7 @@ fn tools_of_anthropics_servers_go_when_others_stay_and_are_refused_alone() {
 }
 
 #[test]
-fn deferred_tools_are_told_once_they_were_found_called_or_demanded() {
+fn deferred_tools_are_sent_when_found_called_or_chosen() {
     let deferred = |name: &str| json!({"name": name, "input_schema": {"type": "object"}, "defer_loading": true});
     let body = request(json!({
         "tools": [tool("ToolSearch"), deferred("Found"), deferred("Called"), deferred("Demanded"), deferred("Hidden")],
@@ -200,7 +200,7 @@ fn deferred_tools_are_told_once_they_were_found_called_or_demanded() {
 }
 
 #[test]
-fn deferred_tools_are_all_told_when_only_a_server_could_have_found_them() {
+fn deferred_tools_are_all_sent_with_server_tool_search() {
     let body = request(json!({"tools": [
         {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
         {"name": "A", "input_schema": {"type": "object"}, "defer_loading": true},

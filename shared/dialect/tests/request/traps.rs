@@ -33,7 +33,7 @@ fn schemas_inputs_and_tools_keep_their_order() {
 }
 
 #[test]
-fn equal_requests_are_equal_bytes() {
+fn equal_requests_become_equal_bytes() {
     let body = request(json!({
         "tools": [{"name": "T", "input_schema": {"type": "object"}}],
         "thinking": {"type": "adaptive"},
@@ -43,7 +43,7 @@ fn equal_requests_are_equal_bytes() {
 }
 
 #[test]
-fn the_lifetime_of_a_cache_point_is_kept() {
+fn ttl_of_a_cache_point_is_kept() {
     let body = request(json!({
         "system": [{"type": "text", "text": "s", "cache_control": hour()}],
         "tools": [{"name": "T", "input_schema": {"type": "object"}, "cache_control": hour()}],
@@ -60,7 +60,7 @@ fn the_lifetime_of_a_cache_point_is_kept() {
 }
 
 #[test]
-fn the_lifetime_of_a_cache_point_is_not_told_to_models_that_do_not_know_it() {
+fn ttl_is_not_sent_to_models_without_it() {
     let body = request(json!({"system": [{"type": "text", "text": "s", "cache_control": hour()}]}));
     let sent = converse_for("us.anthropic.claude-3-7-sonnet-20250219-v1:0", &body);
     assert_eq!(
@@ -70,7 +70,7 @@ fn the_lifetime_of_a_cache_point_is_not_told_to_models_that_do_not_know_it() {
 }
 
 #[test]
-fn an_hour_never_follows_five_minutes() {
+fn one_hour_cache_point_never_follows_a_five_minute_one() {
     let body = request(json!({
         "system": [{"type": "text", "text": "s", "cache_control": ephemeral()}],
         "tools": [{"name": "T", "input_schema": {"type": "object"}, "cache_control": hour()}],
@@ -82,7 +82,7 @@ fn an_hour_never_follows_five_minutes() {
 }
 
 #[test]
-fn a_cache_point_never_lies_inside_a_tool_result() {
+fn cache_point_is_never_inside_a_tool_result() {
     let body = messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "T", "input": {}}]},
@@ -98,7 +98,7 @@ fn a_cache_point_never_lies_inside_a_tool_result() {
 }
 
 #[test]
-fn there_are_never_more_than_four_cache_points_and_the_newest_stay() {
+fn at_most_four_cache_points_are_sent_and_the_newest_stay() {
     let marked = |text: &str| json!({"type": "text", "text": text, "cache_control": ephemeral()});
     let body = request(json!({
         "system": [marked("s"), marked("t")],
@@ -118,7 +118,7 @@ fn there_are_never_more_than_four_cache_points_and_the_newest_stay() {
 }
 
 #[test]
-fn a_cache_point_never_comes_first_or_after_thinking_or_twice() {
+fn cache_point_is_never_first_after_thinking_or_doubled() {
     let body = messages(json!([
         {"role": "user", "content": [
             {"type": "text", "text": " ", "cache_control": ephemeral()},
@@ -140,7 +140,7 @@ fn a_cache_point_never_comes_first_or_after_thinking_or_twice() {
 }
 
 #[test]
-fn system_messages_inside_the_conversation_are_told_in_place() {
+fn system_messages_inside_the_conversation_stay_in_place() {
     let first = json!([
         {"role": "user", "content": "a"},
         {"role": "system", "content": [{"type": "text", "text": "be kind", "cache_control": ephemeral()}],
@@ -169,7 +169,7 @@ fn system_messages_inside_the_conversation_are_told_in_place() {
 }
 
 #[test]
-fn thinking_keeps_its_place_its_text_and_its_signature() {
+fn thinking_block_keeps_place_text_and_signature() {
     let body = messages(json!([
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": [
@@ -204,7 +204,7 @@ fn thinking_without_a_signature_is_left_out() {
 }
 
 #[test]
-fn a_tool_loop_that_was_opened_without_thinking_goes_on_without_on_models_that_insist() {
+fn tool_loop_without_thinking_continues_without_it_on_budget_models() {
     let conversation = |opening: Value| {
         request(json!({
             "thinking": {"type": "enabled", "budget_tokens": 2000},
@@ -229,7 +229,7 @@ fn a_tool_loop_that_was_opened_without_thinking_goes_on_without_on_models_that_i
 }
 
 #[test]
-fn redacted_thinking_goes_as_the_bytes_of_its_text() {
+fn redacted_thinking_is_sent_as_the_bytes_of_its_text() {
     let body = messages(json!([
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": [
@@ -248,7 +248,7 @@ fn redacted_thinking_goes_as_the_bytes_of_its_text() {
 }
 
 #[test]
-fn effort_and_adaptive_thinking_follow_the_version_and_not_a_list() {
+fn effort_and_adaptive_thinking_follow_the_model_version() {
     let body =
         request(json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}));
     let fields = |model: &str| converse_for(model, &body)["additionalModelRequestFields"].clone();
@@ -269,7 +269,7 @@ fn effort_and_adaptive_thinking_follow_the_version_and_not_a_list() {
 }
 
 #[test]
-fn a_choice_of_tool_never_names_its_type_twice() {
+fn tool_choice_has_its_type_once() {
     for kind in ["auto", "any"] {
         let sent = converse(&request(json!({
             "tools": [{"name": "T", "input_schema": {"type": "object"}}],
@@ -284,7 +284,7 @@ fn a_choice_of_tool_never_names_its_type_twice() {
 }
 
 #[test]
-fn thinking_never_turns_auto_into_any() {
+fn thinking_does_not_change_tool_choice_auto() {
     let sent = converse(&request(json!({
         "tools": [{"name": "T", "input_schema": {"type": "object"}}],
         "tool_choice": {"type": "auto"},
@@ -294,7 +294,7 @@ fn thinking_never_turns_auto_into_any() {
 }
 
 #[test]
-fn deferred_tools_and_references_never_reach_converse() {
+fn converse_body_has_no_deferred_tools_or_references() {
     let sent = converse(&request(json!({
         "tools": [
             {"name": "ToolSearch", "input_schema": {"type": "object"}},
@@ -322,7 +322,7 @@ fn deferred_tools_and_references_never_reach_converse() {
 }
 
 #[test]
-fn blank_text_and_empty_results_never_reach_bedrock() {
+fn blank_text_and_empty_results_are_never_sent() {
     let sent = converse(&messages(json!([
         {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "\n\t"}]},
         {"role": "assistant", "content": [
@@ -342,7 +342,7 @@ fn blank_text_and_empty_results_never_reach_bedrock() {
 }
 
 #[test]
-fn documents_have_legal_names_that_differ_and_never_change() {
+fn document_names_are_valid_unique_and_stable() {
     let document = |title: &str| json!({"type": "document", "title": title, "source": {"type": "text", "media_type": "text/plain", "data": "d"}});
     let history = json!([
         {"role": "user", "content": [document("a.b/c"), document("a.b/c"), {"type": "text", "text": "read"}]},
@@ -373,7 +373,7 @@ fn documents_have_legal_names_that_differ_and_never_change() {
 }
 
 #[test]
-fn betas_that_bedrock_does_not_know_never_reach_it() {
+fn unknown_betas_are_never_sent() {
     let known = "claude-code-20250219,oauth-2025-04-20,extended-cache-ttl-2025-04-11,\
         prompt-caching-scope-2026-01-05,thinking-token-count-2026-05-13,per-turn-control-2026-07-01,\
         mid-conversation-tool-changes-2026-07-01,dangerous-tool-use-2026-09-03,afk-mode-2026-01-31,\
@@ -397,7 +397,7 @@ fn betas_that_bedrock_does_not_know_never_reach_it() {
 }
 
 #[test]
-fn the_clients_user_id_never_becomes_metadata() {
+fn user_id_of_the_client_never_becomes_request_metadata() {
     let user_id = r#"{"device_id":"d","session_id":"s"}"#;
     let ask = Ask {
         labels: RequestLabels::new("ada {lovelace}", &"r".repeat(300)),
@@ -416,14 +416,14 @@ fn the_clients_user_id_never_becomes_metadata() {
 }
 
 #[test]
-fn a_temperature_of_zero_is_a_temperature() {
+fn zero_temperature_is_sent() {
     let sent = converse(&request(json!({"temperature": 0, "top_k": 0})));
     assert_eq!(sent["inferenceConfig"]["temperature"], 0);
     assert_eq!(sent["additionalModelRequestFields"]["top_k"], 0);
 }
 
 #[test]
-fn a_picture_behind_a_url_is_never_fetched_nor_passed_on() {
+fn image_url_is_neither_fetched_nor_sent() {
     let image = json!({"type": "image", "source": {"type": "url", "url": "s3://bucket/key"}});
     assert!(
         Ask::default()
@@ -439,7 +439,7 @@ fn a_picture_behind_a_url_is_never_fetched_nor_passed_on() {
 }
 
 #[test]
-fn a_count_of_a_native_body_names_the_version_that_bedrock_knows() {
+fn count_of_an_invoke_body_has_the_bedrock_version() {
     let ask = Ask {
         dialect: Dialect::Invoke,
         ..Ask::default()
@@ -451,7 +451,7 @@ fn a_count_of_a_native_body_names_the_version_that_bedrock_knows() {
 }
 
 #[test]
-fn a_request_is_not_changed_by_its_translation() {
+fn translation_does_not_change_the_request() {
     let body = request(json!({
         "metadata": {"user_id": "u"},
         "thinking": {"type": "adaptive"},
@@ -479,7 +479,7 @@ fn a_request_is_not_changed_by_its_translation() {
 }
 
 #[test]
-fn the_billing_block_of_claude_code_never_reaches_bedrock() {
+fn billing_block_of_claude_code_is_never_sent() {
     for dialect in [Dialect::Converse, Dialect::Invoke] {
         let ask = Ask {
             dialect,
@@ -495,7 +495,7 @@ fn the_billing_block_of_claude_code_never_reaches_bedrock() {
 }
 
 #[test]
-fn pictures_in_tool_results_arrive() {
+fn images_in_tool_results_are_sent() {
     let sent = converse(&messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "Read", "input": {}}]},

@@ -28,7 +28,7 @@ fn steps_of_each_case_become_the_expected_events() {
 }
 
 #[test]
-fn message_start_counts_zero_and_message_delta_counts_everything() {
+fn message_start_has_zero_counts_and_message_delta_all_counts() {
     let (translator, out) = run(
         "messageStart; messageStop end_turn; metadata in=3 out=2 read=7 write=5 5m=4 1h=1",
         context(),
@@ -58,7 +58,7 @@ fn message_start_counts_zero_and_message_delta_counts_everything() {
 }
 
 #[test]
-fn counts_that_bedrock_does_not_tell_are_unknown_in_the_ledger_and_zero_on_the_wire() {
+fn missing_counts_are_none_in_the_ledger_and_zero_for_clients() {
     let (translator, out) = run(
         "messageStart; messageStop end_turn; metadata in=3 out=0",
         context(),
@@ -73,7 +73,7 @@ fn counts_that_bedrock_does_not_tell_are_unknown_in_the_ledger_and_zero_on_the_w
 }
 
 #[test]
-fn the_lifetimes_alone_tell_how_much_was_written() {
+fn cache_writes_are_the_sum_of_cache_details_when_missing() {
     let (translator, _) = run(
         "messageStart; messageStop end_turn; metadata in=3 out=1 5m=4 1h=2",
         context(),
@@ -82,7 +82,7 @@ fn the_lifetimes_alone_tell_how_much_was_written() {
 }
 
 #[test]
-fn interleaved_blocks_that_never_stop_are_whole_at_the_end() {
+fn interleaved_blocks_without_stop_are_complete_at_the_end() {
     let shown = translate(
         "start 0 tool t0 Read; start 1 tool t1 Bash; delta 1 input {}; delta 0 input {\"a\":1};
          messageStop tool_use; metadata in=1 out=1",
@@ -115,7 +115,7 @@ fn tool_input_without_its_call_ends_the_stream_with_an_error() {
 }
 
 #[test]
-fn citation_before_or_after_its_text_reaches_the_client() {
+fn citation_before_or_after_its_text_is_written() {
     assert_snapshot!(translate("messageStart; start 0; delta 0 cite early; delta 0 text ; delta 0 text Said; delta 0 cite so; stop 0"), @r#"
     message_start msg_test claude-opus-5-5
     ping
@@ -139,7 +139,7 @@ fn citation_before_or_after_its_text_reaches_the_client() {
 }
 
 #[test]
-fn the_end_waits_for_metadata_and_does_without_it_when_the_stream_is_over() {
+fn message_end_waits_for_metadata_until_the_end_of_the_stream() {
     assert_snapshot!(translate("messageStart; delta 0 text a; messageStop end_turn"), @"
     message_start msg_test claude-opus-5-5
     ping
@@ -164,7 +164,7 @@ fn the_end_waits_for_metadata_and_does_without_it_when_the_stream_is_over() {
 }
 
 #[test]
-fn every_stop_reason_has_its_word() {
+fn each_stop_reason_has_its_translation() {
     let table = [
         ("end_turn", "end_turn"),
         ("tool_use", "tool_use"),
@@ -200,7 +200,7 @@ fn every_stop_reason_has_its_word() {
 }
 
 #[test]
-fn a_malformed_answer_ends_in_an_error() {
+fn malformed_output_ends_the_stream_with_an_error() {
     for reason in ["malformed_model_output", "malformed_tool_use"] {
         let steps = format!(
             "messageStart; start 0 tool t1 Read; delta 0 input {{\"pa; messageStop {reason}; metadata in=1 out=1"
@@ -219,7 +219,7 @@ fn a_malformed_answer_ends_in_an_error() {
 }
 
 #[test]
-fn the_stop_sequence_is_told_only_when_it_stopped_the_model() {
+fn stop_sequence_is_written_only_with_its_stop_reason() {
     let told = translate("messageStart; messageStop stop_sequence END; metadata in=1 out=1");
     assert!(told.contains("message_delta stop_sequence in=1 out=1 read=0 write=0 sequence=END\n"));
     let other = translate("messageStart; messageStop end_turn END; metadata in=1 out=1");
@@ -227,7 +227,7 @@ fn the_stop_sequence_is_told_only_when_it_stopped_the_model() {
 }
 
 #[test]
-fn what_no_anthropic_message_holds_is_left_out_and_named() {
+fn unsupported_content_is_left_out_and_recorded_as_a_loss() {
     let (translator, out) = run(
         "messageStart; start 0 server_tool; delta 0 input {}; stop 0; delta 1 other; stop 1;
          unknown; delta 2 text Hi; stop 2; messageStop end_turn; metadata in=1 out=1",
@@ -254,7 +254,7 @@ fn what_no_anthropic_message_holds_is_left_out_and_named() {
 }
 
 #[test]
-fn a_long_tool_name_comes_back_as_the_client_knows_it() {
+fn changed_tool_name_is_restored_in_the_stream() {
     let mut context = context();
     let original = "mcp__a_server_with_a_long_name__and_a_tool_with_an_even_longer_one";
     context.renamed_tools = vec![("mcp__a_server_x".to_owned(), original.to_owned())];
@@ -268,7 +268,7 @@ fn a_long_tool_name_comes_back_as_the_client_knows_it() {
 }
 
 #[test]
-fn requested_safeguards_are_told_to_be_unavailable() {
+fn requested_safeguards_are_reported_as_unavailable() {
     let mut context = context();
     context.safeguards_requested = true;
     let (_, out) = run(
@@ -281,7 +281,7 @@ fn requested_safeguards_are_told_to_be_unavailable() {
 }
 
 #[test]
-fn a_stream_that_breaks_ends_in_an_error_that_claude_code_resumes_from() {
+fn broken_stream_ends_with_an_error_that_claude_code_resumes_from() {
     for ending in [
         "end",
         "fail throttlingException",
@@ -299,7 +299,7 @@ fn a_stream_that_breaks_ends_in_an_error_that_claude_code_resumes_from() {
 }
 
 #[test]
-fn content_begins_with_the_first_block() {
+fn stream_has_content_with_its_first_block() {
     for (steps, has_content) in [
         ("", false),
         ("ping; messageStart", false),

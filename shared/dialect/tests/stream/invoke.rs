@@ -35,7 +35,7 @@ fn frame(chunk: &str) -> String {
 }
 
 #[test]
-fn the_model_the_missing_counts_and_the_metrics_are_all_that_changes() {
+fn invoke_stream_changes_only_model_counts_and_metrics() {
     let (translator, out) = run(&[START, TEXT, HI, STOP, DELTA, END], context());
     assert_snapshot!(out, @r#"
     event: message_start
@@ -70,7 +70,7 @@ fn the_model_the_missing_counts_and_the_metrics_are_all_that_changes() {
 }
 
 #[test]
-fn counts_that_only_the_metrics_tell_reach_the_client_and_the_ledger() {
+fn counts_of_the_metrics_reach_the_client_and_the_ledger() {
     let bare = START.replace(
         r#""cache_creation_input_tokens":5,"cache_read_input_tokens":7,"#,
         "",
@@ -82,7 +82,7 @@ fn counts_that_only_the_metrics_tell_reach_the_client_and_the_ledger() {
 }
 
 #[test]
-fn counts_that_message_delta_tells_are_not_touched() {
+fn counts_of_message_delta_are_not_changed() {
     let told = DELTA.replace(
         r#""output_tokens":9"#,
         r#""output_tokens":9,"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0"#,
@@ -97,7 +97,7 @@ fn counts_that_message_delta_tells_are_not_touched() {
 }
 
 #[test]
-fn what_is_not_known_passes_byte_for_byte() {
+fn unknown_events_are_copied_byte_for_byte() {
     let odd = r#"{"type":"content_block_delta","index":0,"delta":{"type":"new_delta","n":1.0e5,"a":{"z":1,"b":[ ]}},"x":null}"#;
     let new = r#"{ "type":"vendor.new_event" , "n":0.10 }"#;
     let (_, out) = run(&[START, TEXT, odd, new, STOP], context());
@@ -112,7 +112,7 @@ fn line_breaks_between_tokens_do_not_break_the_frame() {
 }
 
 #[test]
-fn a_tool_gets_its_own_name_back() {
+fn changed_tool_name_is_restored_in_the_stream() {
     let mut context = context();
     context.renamed_tools = vec![("short".to_owned(), "a_long_name".to_owned())];
     let tool = r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"toolu_1","name":"short","input":{}}}"#;
@@ -121,7 +121,7 @@ fn a_tool_gets_its_own_name_back() {
 }
 
 #[test]
-fn requested_safeguards_are_told_to_be_unavailable() {
+fn requested_safeguards_are_reported_as_unavailable() {
     let mut context = context();
     context.safeguards_requested = true;
     let (_, out) = run(&[START, DELTA, END], context);
@@ -175,7 +175,7 @@ fn message_start_sent_twice_is_written_once() {
 }
 
 #[test]
-fn error_inside_a_stream_has_the_meaning_of_its_type_and_message() {
+fn error_inside_a_stream_is_classified_by_type_and_message() {
     for (chunk, cause, error_type) in [
         (
             r#"{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited","details":null},"request_id":"req_1"}"#,
@@ -210,7 +210,7 @@ fn error_inside_a_stream_has_the_meaning_of_its_type_and_message() {
 }
 
 #[test]
-fn an_end_without_message_stop_is_an_error_even_after_message_delta() {
+fn end_without_message_stop_is_an_error_after_message_delta() {
     let (mut translator, mut out) = run(&[START, TEXT, HI, STOP, DELTA], context());
     let mut tail = Vec::new();
     translator.finish(&mut tail);
@@ -225,7 +225,7 @@ fn an_end_without_message_stop_is_an_error_even_after_message_delta() {
 }
 
 #[test]
-fn of_several_message_deltas_none_comes_before_the_end_is_certain() {
+fn message_deltas_are_held_until_message_stop() {
     let (_, before) = run(&[START, DELTA, DELTA], context());
     assert!(!before.contains("message_delta"));
     let (_, after) = run(&[START, DELTA, DELTA, END], context());
@@ -233,7 +233,7 @@ fn of_several_message_deltas_none_comes_before_the_end_is_certain() {
 }
 
 #[test]
-fn a_keep_alive_before_message_start_is_a_comment() {
+fn keep_alive_before_message_start_is_a_comment() {
     let mut translator = InvokeTranslator::new("req_test", context());
     let mut out = Vec::new();
     translator.ping(&mut out);
