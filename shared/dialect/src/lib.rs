@@ -20,6 +20,8 @@ pub mod request;
 pub mod sse;
 pub mod stream;
 
+use std::fmt;
+
 /// The facts of a request that the translation of its response needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplyContext {
@@ -85,6 +87,11 @@ impl Losses {
         }
     }
 
+    /// Adds the losses of another list, such as those of the response to those of its request.
+    pub fn extend(&mut self, other: &Self) {
+        other.iter().for_each(|name| self.add(name));
+    }
+
     /// Returns true when nothing was left out or changed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -93,6 +100,13 @@ impl Losses {
     /// The names, in the order of the losses.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
+    }
+}
+
+/// Writes the names with a comma between them, as in the header.
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
     }
 }
 

@@ -14,7 +14,7 @@ use domain::model_family::ModelFamily;
 pub use self::capabilities::{Betas, Capabilities, Effort, ForcedTool, ThinkingKinds, ThinkingOff};
 pub use self::check::{UnusableModel, check};
 pub use self::name::{ClaudeName, Family};
-pub use self::table::{current_models, foundation_id};
+pub use self::table::{MODELS, ModelRow, current_models, foundation_id};
 
 /// The model that serves a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -181,19 +181,23 @@ const FABLE_5_1: Capabilities = Capabilities {
 const FABLE_5_2: Capabilities = FABLE_5_1;
 
 /// One model: its capabilities, its id at Bedrock and its inference profiles.
-pub(super) struct Row {
-    family: Family,
-    version: (u16, u16),
+#[derive(Debug)]
+pub struct ModelRow {
+    /// The family.
+    pub family: Family,
+    /// Major and minor version.
+    pub version: (u16, u16),
     /// The foundation model id.
-    pub(super) foundation: &'static str,
+    pub foundation: &'static str,
     /// Geo prefixes of its inference profiles.
-    pub(super) prefixes: &'static [&'static str],
-    capabilities: Capabilities,
+    pub prefixes: &'static [&'static str],
+    /// The capabilities.
+    pub capabilities: Capabilities,
     /// The preset `family` serves its family with this model.
-    is_current: bool,
+    pub is_current: bool,
 }
 
-impl Row {
+impl ModelRow {
     /// Marks the model with which the preset `family` serves its family. Another mark changes what
     /// requests cost.
     const fn current(self) -> Self {
@@ -203,8 +207,9 @@ impl Row {
         }
     }
 
-    /// The model's name at Anthropic's API since version 4, such as `claude-opus-4-6`.
-    fn claude_name(&self) -> String {
+    /// The model's name at Anthropic's API in the form that models have since version 4, such as
+    /// `claude-opus-4-6`.
+    pub fn claude_name(&self) -> String {
         let family = self.family.as_str();
         match self.version {
             (major, 0) => format!("claude-{family}-{major}"),
@@ -231,8 +236,8 @@ const fn model(
     foundation: &'static str,
     prefixes: &'static [&'static str],
     capabilities: Capabilities,
-) -> Row {
-    Row {
+) -> ModelRow {
+    ModelRow {
         family,
         version,
         foundation,
@@ -246,7 +251,7 @@ const fn model(
 /// 3.7) or calls legacy (4.0) keep their rows, because a configured rule may name them; AWS
 /// responds to such a call with 404.
 #[rustfmt::skip]
-pub(super) const ROWS: &[Row] = &[
+pub const MODELS: &[ModelRow] = &[
     model(Haiku, (3, 5), "anthropic.claude-3-5-haiku-20241022-v1:0", US, V3_5),
     model(Haiku, (4, 5), "anthropic.claude-haiku-4-5-20251001-v1:0", EVERYWHERE, HAIKU_4_5),
     model(Haiku, (5, 5), "anthropic.claude-haiku-5-5", EVERYWHERE_AND_GOV, HAIKU_5_5).current(),
@@ -276,13 +281,14 @@ pub(super) const ROWS: &[Row] = &[
 ///
 /// Source: the Bedrock user guide's page on supported models, read in autumn 2026.
 pub fn current_models() -> impl Iterator<Item = (Family, String)> {
-    let current = ROWS.iter().filter(|row| row.is_current);
+    let current = MODELS.iter().filter(|row| row.is_current);
     current.map(|row| (row.family, row.claude_name()))
 }
 
 /// The row of exactly this model.
-pub(super) fn find_row(name: ClaudeName) -> Option<&'static Row> {
-    ROWS.iter()
+pub(super) fn find_row(name: ClaudeName) -> Option<&'static ModelRow> {
+    MODELS
+        .iter()
         .find(|row| row.family == name.family && row.version == name.version)
 }
 
@@ -295,7 +301,8 @@ pub(super) fn capabilities(name: ClaudeName) -> &'static Capabilities {
     } else {
         name.family
     };
-    ROWS.iter()
+    MODELS
+        .iter()
         .rev()
         .find(|row| row.family == family && row.version <= name.version)
         .map_or(&UNKNOWN, |row| &row.capabilities)
