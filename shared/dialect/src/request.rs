@@ -115,20 +115,20 @@ pub fn count_tokens(
     learned: &Learned,
 ) -> Result<Translated, Refusal> {
     refuse_partial_conversation(request)?;
-    let unsupported = |message: &str| Refusal::NotSupported {
+    let not_supported = |message: &str| Refusal::NotSupported {
         message: message.to_owned(),
     };
     // `CountTokens` refuses inference profiles and accepts foundation models.
     let model_id = match &target.foundation_id {
         Some(id) if target.capabilities.count_tokens => id.clone(),
         _ => {
-            return Err(unsupported(
+            return Err(not_supported(
                 "Token counting is not available for this model on Bedrock",
             ));
         }
     };
     if request.messages.is_empty() {
-        return Err(unsupported(
+        return Err(not_supported(
             "Token counting on Bedrock needs at least one message",
         ));
     }
