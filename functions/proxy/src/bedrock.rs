@@ -21,10 +21,10 @@ use aws_sdk_bedrockruntime::config::{
 };
 use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::error::{Class, FailureDetail, Repair, SetupStep, repairs, sent_betas};
 use dialect::model::Target;
-use dialect::request::{MessagesRequest, Operation, Translated};
+use dialect::request::{BedrockRequest, MessagesRequest, Operation};
 use dialect::stream::{InvokeTranslator, StreamTranslator};
 use domain::bedrock::{BedrockSettings, Dialect};
 use domain::bedrock_key::BedrockKey;
@@ -156,7 +156,7 @@ impl Bedrock {
         if repairs.is_empty() {
             return Err(failed(&failure, &call, record));
         }
-        let detail = FailureDetail::of(&failure.as_failure());
+        let detail = FailureDetail::from_failure(&failure.as_failure());
         tracing::warn!(
             request.id = %call.request_id,
             key.id = %call.owner.key,
@@ -202,9 +202,9 @@ impl Bedrock {
         &self,
         request: &MessagesRequest<'_>,
         target: &Target,
-        left_out: &Learned,
+        left_out: &UnsupportedFeatures,
         call: &BedrockCall<'_>,
-    ) -> Result<Translated, Failed> {
+    ) -> Result<BedrockRequest, Failed> {
         let labels = operation::labels(call);
         let dialect = call.settings.dialect.unwrap_or(self.dialect);
         match call.purpose {
@@ -241,7 +241,7 @@ impl Bedrock {
     /// One call of Bedrock, to the point where the client may have its answer.
     async fn attempt(
         &self,
-        sent: &Translated,
+        sent: &BedrockRequest,
         call: &BedrockCall<'_>,
         record: &mut Record,
     ) -> Result<BedrockAnswer, Failure> {
@@ -359,7 +359,7 @@ fn blocking<T>(body_bytes: usize, work: impl FnOnce() -> T) -> T {
 fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Failed {
     let error = dialect::error::classify(&failure.as_failure());
     record.note().bedrock_request_id = failure.aws_request_id().map(str::to_owned);
-    let detail = FailureDetail::of(&failure.as_failure());
+    let detail = FailureDetail::from_failure(&failure.as_failure());
     tracing::warn!(
         request.id = %call.request_id,
         key.id = %call.owner.key,
@@ -393,7 +393,7 @@ fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Fai
 }
 
 /// The request cannot be said to Bedrock at all.
-fn refused_by_us(refusal: &dialect::request::Refusal) -> Failed {
+fn refused_by_us(refusal: &dialect::request::TranslateError) -> Failed {
     Failed::Request(Refusal {
         status: StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
         error_type: refusal.error_type(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dialect::opening::{Opened, OpeningWatch};
+use dialect::stream_start::{StreamStart, StreamStartReader};
 use domain::verdict::{Opening, PlanReply};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -316,7 +316,7 @@ async fn error_body(mut answer: reqwest::Response, until: Instant) -> PlanBody {
 /// must not wait longer without a byte. After `until`, the first-byte deadline, it is given up. What was
 /// read is kept as it came.
 async fn hold(mut answer: reqwest::Response, until: Instant, let_go_at: Instant) -> PlanBody {
-    let mut watch = OpeningWatch::default();
+    let mut watch = StreamStartReader::default();
     let mut held = Vec::new();
     let (opened, rest) = loop {
         if let_go_at < until && Instant::now() >= let_go_at {
@@ -328,14 +328,16 @@ async fn hold(mut answer: reqwest::Response, until: Instant, let_go_at: Instant)
             Err(_) if let_go_at < until => break (StreamOpened::Pending, Rest::Open(answer)),
             Ok(Err(_)) | Err(_) => break (StreamOpened::Nothing, Rest::Broken),
         };
-        let opened = watch.see(&piece);
+        let opened = watch.push(&piece);
         held.push(piece);
         match opened {
             None => {}
-            Some(Opened::Content | Opened::Bounds) => {
+            Some(StreamStart::Content | StreamStart::LimitReached) => {
                 break (StreamOpened::Content, Rest::Open(answer));
             }
-            Some(Opened::Error(data)) => break (StreamOpened::Error(data), Rest::Open(answer)),
+            Some(StreamStart::Error(data)) => {
+                break (StreamOpened::Error(data), Rest::Open(answer));
+            }
         }
     };
     PlanBody::Streaming { opened, held, rest }

@@ -9,7 +9,7 @@ use dialect::reply::{ConverseUsage, converse_reply};
 use dialect::request::{MessagesRequest, RequestLabels, translate};
 use dialect::sse::SseReader;
 use dialect::stream::{BlockDelta, BlockStart, ConverseEvent, InvokeTranslator, StreamTranslator};
-use dialect::{Learned, ReplyContext};
+use dialect::{ReplyContext, UnsupportedFeatures};
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use domain::bedrock::{BedrockSettings, Dialect};
@@ -216,7 +216,7 @@ fn translation(bencher: Bencher<'_, '_>, body: &[u8], dialect: Dialect) {
                 &request,
                 &target,
                 dialect,
-                &Learned::default(),
+                &UnsupportedFeatures::default(),
                 &RequestLabels::default(),
             )
             .expect("translatable")

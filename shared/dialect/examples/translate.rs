@@ -6,7 +6,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::model::resolve;
 use dialect::request::{MessagesRequest, RequestLabels, count_tokens, translate};
 use domain::bedrock::{BedrockModel, BedrockSettings, Dialect, ModelMap};
@@ -34,10 +34,16 @@ fn main() -> ExitCode {
         MessagesRequest::parse(&body, std::iter::once(argument(3))).and_then(|request| {
             let target = resolve(request.model(), &settings);
             if argument(2) == "count" {
-                return count_tokens(&request, &target, dialect, &Learned::default());
+                return count_tokens(&request, &target, dialect, &UnsupportedFeatures::default());
             }
             let labels = RequestLabels::new("ada@example.com", "req_1");
-            translate(&request, &target, dialect, &Learned::default(), &labels)
+            translate(
+                &request,
+                &target,
+                dialect,
+                &UnsupportedFeatures::default(),
+                &labels,
+            )
         });
     match translated {
         Ok(translated) => {

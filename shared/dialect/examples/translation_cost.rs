@@ -19,9 +19,9 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::model::resolve;
-use dialect::request::{MessagesRequest, Refusal, RequestLabels, Translated, translate};
+use dialect::request::{BedrockRequest, MessagesRequest, RequestLabels, TranslateError, translate};
 use domain::bedrock::{BedrockSettings, Dialect};
 
 /// Makes a request of about so many bytes.
@@ -172,12 +172,12 @@ fn resident(what: &str) -> usize {
     kilobytes.unwrap_or_default() * 1024
 }
 
-fn translation(body: &[u8], dialect: Dialect) -> Result<Translated, Refusal> {
+fn translation(body: &[u8], dialect: Dialect) -> Result<BedrockRequest, TranslateError> {
     let betas = "tool-search-tool-2025-10-19";
     let request = MessagesRequest::parse(body, std::iter::once(betas))?;
     let target = resolve(request.model(), &BedrockSettings::default());
-    let (learned, labels) = (Learned::default(), RequestLabels::default());
-    translate(&request, &target, dialect, &learned, &labels)
+    let (unsupported, labels) = (UnsupportedFeatures::default(), RequestLabels::default());
+    translate(&request, &target, dialect, &unsupported, &labels)
 }
 
 /// Items with a comma between them, of so many bytes together.

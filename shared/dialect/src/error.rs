@@ -101,7 +101,7 @@ impl From<Cause> for BedrockError {
 /// Returns the error for the client.
 pub fn classify(failure: &BedrockFailure<'_>) -> BedrockError {
     let (status, code, message, retry_after_s) = match *failure {
-        BedrockFailure::Answered {
+        BedrockFailure::ErrorResponse {
             status,
             code,
             message,

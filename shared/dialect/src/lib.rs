@@ -9,16 +9,16 @@
 //! | [`request`] | a Messages body, reduced to what the target can take, as Converse or `InvokeModel` JSON |
 //! | [`reply`] | a whole Bedrock response as an Anthropic message |
 //! | [`stream`] | Bedrock's stream events as Anthropic server-sent events |
-//! | [`opening`] | how an event stream of the Messages API starts: with content, or with an error |
+//! | [`stream_start`] | how an event stream of the Messages API starts: with content, or with an error |
 //! | [`error`] | Bedrock's failures as Anthropic errors, and the parts of a request that a repair can drop |
 
 pub mod error;
 pub mod model;
-pub mod opening;
 pub mod reply;
 pub mod request;
 pub mod sse;
 pub mod stream;
+pub mod stream_start;
 
 use std::fmt;
 
@@ -122,7 +122,7 @@ pub(crate) fn token(name: &str) -> String {
 /// A part of a request that a target refuses and that a repaired request leaves out. The
 /// [`Scope`](error::Scope) of the refusal decides which other requests leave it out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Refused {
+pub enum UnsupportedFeature {
     /// A request field by its Anthropic name: `output_config.effort`, `thinking.display`, `top_k`,
     /// `tool_choice`, `tools.strict`, `context_management`, `thinking`; `anthropic_beta` for the
     /// whole list, when the refusal names no beta.
@@ -142,32 +142,32 @@ pub enum Refused {
 /// The parts that a request leaves out: those that its repair removed, and those that its target is
 /// known to refuse.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Learned(std::collections::BTreeSet<Refused>);
+pub struct UnsupportedFeatures(std::collections::BTreeSet<UnsupportedFeature>);
 
-impl Learned {
+impl UnsupportedFeatures {
     /// Adds a part. Returns true when it is new.
-    pub fn insert(&mut self, refused: Refused) -> bool {
+    pub fn insert(&mut self, refused: UnsupportedFeature) -> bool {
         self.0.insert(refused)
     }
 
     /// Returns true when this part is left out.
-    pub fn contains(&self, refused: &Refused) -> bool {
+    pub fn contains(&self, refused: &UnsupportedFeature) -> bool {
         self.0.contains(refused)
     }
 
     /// Returns true when this field is left out.
-    pub fn field(&self, name: &str) -> bool {
+    pub fn has_field(&self, name: &str) -> bool {
         self.0
             .iter()
-            .any(|known| matches!(known, Refused::Field(field) if field == name))
+            .any(|known| matches!(known, UnsupportedFeature::Field(field) if field == name))
     }
 
     /// Returns true when this beta is left out, by its name or with the whole list.
-    pub fn beta(&self, name: &str) -> bool {
-        self.field("anthropic_beta")
+    pub fn has_beta(&self, name: &str) -> bool {
+        self.has_field("anthropic_beta")
             || self
                 .0
                 .iter()
-                .any(|known| matches!(known, Refused::Beta(beta) if beta == name))
+                .any(|known| matches!(known, UnsupportedFeature::Beta(beta) if beta == name))
     }
 }

@@ -31,12 +31,12 @@ use domain::bedrock::Dialect;
 
 pub use self::anthropic::MessagesRequest;
 use self::context::{Api, Purpose, TranslationContext};
-pub use self::error::Refusal;
+pub use self::error::TranslateError;
 use self::json::FieldError;
 pub use self::labels::RequestLabels;
 use self::names::ToolNames;
 use crate::model::Target;
-use crate::{Learned, Losses, ReplyContext};
+use crate::{Losses, ReplyContext, UnsupportedFeatures};
 
 /// An operation of Amazon Bedrock Runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum Operation {
 
 /// A request to Bedrock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Translated {
+pub struct BedrockRequest {
     /// The operation to call.
     pub operation: Operation,
     /// The model id in the URL, before percent-encoding.
@@ -72,21 +72,21 @@ pub struct Translated {
 ///
 /// [`Dialect::Auto`] is Converse, unless the request has a part that only `InvokeModel` supports:
 /// blocks of server tools in its history, citations, `tool_choice: none`, context edits, deferred
-/// tools that a search has found. `learned` are the parts that the target refuses; they are left
+/// tools that a search has found. `unsupported` are the parts that the target refuses; they are left
 /// out.
 ///
 /// # Errors
 ///
-/// [`Refusal`] when the request cannot be sent to Bedrock.
+/// [`TranslateError`] when the request cannot be sent to Bedrock.
 pub fn translate(
     request: &MessagesRequest<'_>,
     target: &Target,
     dialect: Dialect,
-    learned: &Learned,
+    unsupported: &UnsupportedFeatures,
     labels: &RequestLabels,
-) -> Result<Translated, Refusal> {
+) -> Result<BedrockRequest, TranslateError> {
     refuse_partial_conversation(request)?;
-    let context = TranslationContext::new(request, target, dialect, learned, Purpose::Message);
+    let context = TranslationContext::new(request, target, dialect, unsupported, Purpose::Message);
     let operation = match (context.api, request.stream) {
         (Api::Converse, false) => Operation::Converse,
         (Api::Converse, true) => Operation::ConverseStream,
@@ -106,16 +106,16 @@ pub fn translate(
 ///
 /// # Errors
 ///
-/// [`Refusal::NotSupported`] when `CountTokens` does not support the model or the request has no
-/// messages; [`Refusal`] as for [`translate`].
+/// [`TranslateError::NotSupported`] when `CountTokens` does not support the model or the request has no
+/// messages; [`TranslateError`] as for [`translate`].
 pub fn count_tokens(
     request: &MessagesRequest<'_>,
     target: &Target,
     dialect: Dialect,
-    learned: &Learned,
-) -> Result<Translated, Refusal> {
+    unsupported: &UnsupportedFeatures,
+) -> Result<BedrockRequest, TranslateError> {
     refuse_partial_conversation(request)?;
-    let not_supported = |message: &str| Refusal::NotSupported {
+    let not_supported = |message: &str| TranslateError::NotSupported {
         message: message.to_owned(),
     };
     // `CountTokens` refuses inference profiles and accepts foundation models.
@@ -132,7 +132,7 @@ pub fn count_tokens(
             "Token counting on Bedrock needs at least one message",
         ));
     }
-    let context = TranslationContext::new(request, target, dialect, learned, Purpose::Count);
+    let context = TranslationContext::new(request, target, dialect, unsupported, Purpose::Count);
     write(
         request,
         &context,
@@ -143,9 +143,9 @@ pub fn count_tokens(
 }
 
 /// Refuses a request without its history, to which the response would be wrong.
-fn refuse_partial_conversation(request: &MessagesRequest<'_>) -> Result<(), Refusal> {
+fn refuse_partial_conversation(request: &MessagesRequest<'_>) -> Result<(), TranslateError> {
     if request.continues_thread {
-        Err(Refusal::Thread)
+        Err(TranslateError::Thread)
     } else {
         Ok(())
     }
@@ -157,13 +157,13 @@ fn write(
     operation: Operation,
     model_id: String,
     labels: &RequestLabels,
-) -> Result<Translated, Refusal> {
+) -> Result<BedrockRequest, TranslateError> {
     let mut names = ToolNames::default();
     let mut losses = Losses::default();
     let adapted = adapt::adapt(request, context, &mut names, &mut losses)?;
     let body = match context.api {
         Api::Converse => {
-            let refused = context.learned.field("metadata");
+            let refused = context.unsupported.has_field("metadata");
             let labels = Some(labels).filter(|labels| !refused && !labels.is_empty());
             converse::write(&adapted, labels, context, &mut losses)
         }
@@ -175,8 +175,8 @@ fn write(
     let document_titles = turns::document_titles(&adapted.turns);
     // Strings and parsed JSON always have a JSON form; the error is defensive.
     let body = body.map_err(|_| FieldError::new("The request cannot be written as JSON"))?;
-    Refusal::if_too_large(body.len())?;
-    Ok(Translated {
+    TranslateError::if_too_large(body.len())?;
+    Ok(BedrockRequest {
         operation,
         model_id,
         body,

@@ -14,7 +14,7 @@ use dialect::error::{BedrockError, Cause, SetupStep};
 use dialect::model::{
     Betas, Capabilities, Family, ForcedTool, MODELS, ModelRow, ThinkingKinds, ThinkingOff,
 };
-use dialect::request::Refusal;
+use dialect::request::TranslateError;
 
 /// Compares a table with the text between the two comments that mark it in the document.
 fn assert_doc_has(name: &str, table: &str) {
@@ -429,22 +429,24 @@ fn table_of_untranslatable_requests_is_that_of_the_error_type() {
     let mut table =
         "| The request | Status | `error.type` | `error_code` |\n|---|---|---|---|\n".to_owned();
     for error in [
-        Refusal::Invalid { message: message() },
-        Refusal::Unavailable { message: message() },
-        Refusal::Thread,
-        Refusal::TooLarge { message: message() },
-        Refusal::NotSupported { message: message() },
+        TranslateError::Invalid { message: message() },
+        TranslateError::Unavailable { message: message() },
+        TranslateError::Thread,
+        TranslateError::TooLarge { message: message() },
+        TranslateError::NotSupported { message: message() },
     ] {
         let request = match error {
-            Refusal::Invalid { .. } => {
+            TranslateError::Invalid { .. } => {
                 "is invalid, or ends in an assistant message that the model does not accept"
             }
-            Refusal::Unavailable { .. } => {
+            TranslateError::Unavailable { .. } => {
                 "needs what Bedrock lacks: only tools of Anthropic's servers, MCP servers, or a URL, a file or an unknown block in the newest user message"
             }
-            Refusal::Thread => "continues a message thread that Anthropic's servers keep",
-            Refusal::TooLarge { .. } => "is larger than 20 MB, before or after the translation",
-            Refusal::NotSupported { .. } => {
+            TranslateError::Thread => "continues a message thread that Anthropic's servers keep",
+            TranslateError::TooLarge { .. } => {
+                "is larger than 20 MB, before or after the translation"
+            }
+            TranslateError::NotSupported { .. } => {
                 "counts tokens for a model without token counting, or without messages"
             }
         };
@@ -482,7 +484,7 @@ const CAUSES: [Cause; 21] = [
     Cause::Image,
     Cause::Document,
     Cause::BodyTooLarge,
-    Cause::Refused,
+    Cause::BadRequest,
 ];
 
 /// The index of a cause in [`CAUSES`]: a new cause must be added there.
@@ -508,7 +510,7 @@ fn index(cause: Cause) -> usize {
         Cause::Image => 17,
         Cause::Document => 18,
         Cause::BodyTooLarge => 19,
-        Cause::Refused => 20,
+        Cause::BadRequest => 20,
     }
 }
 

@@ -12,7 +12,7 @@ use validation_error::validation_error;
 
 fn answered<'a>(status: u16, code: &'a str, message: &'a str) -> BedrockFailure<'a> {
     let code = (!code.is_empty()).then_some(code);
-    BedrockFailure::Answered {
+    BedrockFailure::ErrorResponse {
         status: Some(status),
         code,
         message: Some(message),
@@ -64,7 +64,7 @@ const CAUSES: [Cause; 26] = [
     Cause::Image,
     Cause::Document,
     Cause::BodyTooLarge,
-    Cause::Refused,
+    Cause::BadRequest,
 ];
 
 #[test]
@@ -260,10 +260,10 @@ fn exception_inside_a_stream_is_classified_by_its_name() {
         ("modelStreamErrorException", Cause::ServiceError),
         ("serviceUnavailableException", Cause::ServiceError),
         ("modelTimeoutException", Cause::TimedOut),
-        ("validationException", Cause::Refused),
+        ("validationException", Cause::BadRequest),
         ("somethingNew", Cause::ServiceError),
     ] {
-        let failure = BedrockFailure::Answered {
+        let failure = BedrockFailure::ErrorResponse {
             status: None,
             code: Some(code),
             message: None,
@@ -301,7 +301,11 @@ fn error_inside_a_200_is_classified_by_its_error_type() {
             "prompt is too long: 211055 tokens > 200000 maximum",
             Cause::PromptTooLong,
         ),
-        ("invalid_request_error", "top_k: unexpected", Cause::Refused),
+        (
+            "invalid_request_error",
+            "top_k: unexpected",
+            Cause::BadRequest,
+        ),
         ("something_new", "x", Cause::ServiceError),
         ("", "x", Cause::ServiceError),
     ] {
@@ -377,7 +381,7 @@ fn prompt_too_long_inside_a_stream_is_an_invalid_request_error() {
 #[test]
 fn retry_after_of_bedrock_is_passed_on_when_waiting_helps() {
     let with_wait = |status, code| {
-        let failure = BedrockFailure::Answered {
+        let failure = BedrockFailure::ErrorResponse {
             status: Some(status),
             code: Some(code),
             message: None,

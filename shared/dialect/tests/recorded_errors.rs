@@ -116,7 +116,7 @@ const ROWS: &[Row] = &[
         0,
         "validationException",
         "The model returned the following errors: messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `text`",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
@@ -179,7 +179,7 @@ const ROWS: &[Row] = &[
         400,
         "",
         r#"{"type":"error","error":{"type":"invalid_request_error","message":"invalid beta flag"}}"#,
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     // The set-up of the AWS account.
@@ -270,83 +270,83 @@ const ROWS: &[Row] = &[
         400,
         VALIDATION,
         "The model returned the following errors: `temperature` is deprecated for this model.",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\" and \"output_config.effort\" to control thinking behavior.",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "This model does not support assistant message prefill. The conversation must end with a user message.",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "A maximum of 4 blocks with cache_control may be provided. Found 5",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "messages.0.content.0.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "messages.39.content.0: Invalid signature in thinking block",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "messages.1.content.0.thinking.signature: Field required",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         "",
         r#"{"message":"tool type 'web_search_20250305' is not supported for this model"}"#,
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "tools.11.custom.defer_loading: Extra inputs are not permitted",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "invalid beta flag",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "Guardrail was enabled but input is in incorrect format.",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
 ];
 
 fn failure(row: &Row) -> BedrockFailure<'_> {
-    BedrockFailure::Answered {
+    BedrockFailure::ErrorResponse {
         status: row.status,
         code: Some(row.code).filter(|code| !code.is_empty()),
         message: Some(row.message),
@@ -380,7 +380,7 @@ fn each_recorded_error_has_its_cause_class_status_and_sentence() {
 }
 
 fn logged(message: &str) -> String {
-    match FailureDetail::of(&validation_error(message)).reason {
+    match FailureDetail::from_failure(&validation_error(message)).reason {
         Some(reason) => reason,
         None => panic!("no reason for {message}"),
     }
@@ -437,11 +437,11 @@ fn failure_detail_has_the_reason_without_accounts_and_values() {
 
 #[test]
 fn failure_detail_has_status_and_name_of_the_exception() {
-    let detail = FailureDetail::of(&failure(&ROWS[0]));
+    let detail = FailureDetail::from_failure(&failure(&ROWS[0]));
     assert_eq!(detail.status, Some(403));
     assert_eq!(detail.code.as_deref(), Some("UnrecognizedClientException"));
     assert_eq!(
-        FailureDetail::of(&BedrockFailure::Cut),
+        FailureDetail::from_failure(&BedrockFailure::Cut),
         FailureDetail::default()
     );
 }

@@ -2,7 +2,7 @@
 
 mod validation_error;
 
-use dialect::Refused;
+use dialect::UnsupportedFeature;
 use dialect::error::{AnthropicError, BedrockFailure, Repair, Scope, repairs, sent_betas};
 use proptest::prelude::*;
 
@@ -19,16 +19,16 @@ fn of_message(message: &str) -> Vec<Repair> {
     repairs_of(&validation_error(message))
 }
 
-fn field(name: &str) -> Vec<Refused> {
-    vec![Refused::Field(name.to_owned())]
+fn field(name: &str) -> Vec<UnsupportedFeature> {
+    vec![UnsupportedFeature::Field(name.to_owned())]
 }
 
-fn beta(name: &str) -> Refused {
-    Refused::Beta(name.to_owned())
+fn beta(name: &str) -> UnsupportedFeature {
+    UnsupportedFeature::Beta(name.to_owned())
 }
 
 #[track_caller]
-fn assert_repairs(message: &str, scope: Scope, parts: &[Refused]) {
+fn assert_repairs(message: &str, scope: Scope, parts: &[UnsupportedFeature]) {
     let expected: Vec<Repair> = parts
         .iter()
         .map(|part| Repair {
@@ -94,7 +94,7 @@ fn refusal_of_a_capability_applies_to_the_model() {
         ),
         (
             "system.0.cache_control.ttl: Extra inputs are not permitted",
-            vec![Refused::CacheTtl],
+            vec![UnsupportedFeature::CacheTtl],
         ),
     ] {
         assert_repairs(message, Scope::Model, &parts);
@@ -134,7 +134,7 @@ fn refusal_of_a_sent_beta_applies_to_the_account() {
 fn beta_refusal_applies_to_its_request_when_sent_betas_are_unknown() {
     let failure = validation_error("invalid beta flag");
     let all = Repair {
-        part: Refused::Field("anthropic_beta".to_owned()),
+        part: UnsupportedFeature::Field("anthropic_beta".to_owned()),
         scope: Scope::Request,
     };
     assert_eq!(repairs(&failure, &[]), [all]);
@@ -143,14 +143,14 @@ fn beta_refusal_applies_to_its_request_when_sent_betas_are_unknown() {
 #[test]
 fn refusal_of_prompt_caching_applies_to_the_account() {
     let message = "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for more information.";
-    let failure = BedrockFailure::Answered {
+    let failure = BedrockFailure::ErrorResponse {
         status: Some(403),
         code: Some("AccessDeniedException"),
         message: Some(message),
         retry_after_s: None,
     };
     let repair = Repair {
-        part: Refused::CachePoints,
+        part: UnsupportedFeature::CachePoints,
         scope: Scope::Account,
     };
     assert_eq!(repairs_of(&failure), [repair]);
@@ -211,49 +211,49 @@ fn refusal_of_content_applies_to_its_request_only() {
         // Blocks.
         (
             "messages.3.content.0: Invalid `signature` in `thinking` block",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         (
             "messages.39.content.0: Invalid signature in thinking block",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         (
             "messages.1.content.0.thinking.signature: Field required",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         (
             "messages.5.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         (
             "messages.5.content.0: The block is bound to a different conversation. Remove the block, or set thinking.block_binding.prefix_mismatch_behavior to \"drop_block\" with the beta thinking-binding-controls-2026-08-01",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         // The cache.
         (
             "messages.0.content.0.text.cache_control.ttl: Extra inputs are not permitted",
-            vec![Refused::CacheTtl],
+            vec![UnsupportedFeature::CacheTtl],
         ),
         (
             "messages.0.content.0.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block",
-            vec![Refused::CacheTtl],
+            vec![UnsupportedFeature::CacheTtl],
         ),
         (
             "A maximum of 4 blocks with cache_control may be provided. Found 5.",
-            vec![Refused::CachePoints],
+            vec![UnsupportedFeature::CachePoints],
         ),
         (
             "messages.4.content.1.cache_control: Extra inputs are not permitted",
-            vec![Refused::CachePoints],
+            vec![UnsupportedFeature::CachePoints],
         ),
         // The system role.
         (
             "messages.1.role: Input should be 'user' or 'assistant'",
-            vec![Refused::SystemRole],
+            vec![UnsupportedFeature::SystemRole],
         ),
         (
             "1 validation error detected: Value 'system' at 'messages.2.member.role' failed to satisfy constraint: Member must satisfy enum value set: [user, assistant]",
-            vec![Refused::SystemRole],
+            vec![UnsupportedFeature::SystemRole],
         ),
     ] {
         assert_repairs(message, Scope::Request, &parts);
@@ -284,12 +284,12 @@ fn error_inside_a_200_is_repaired() {
     let chunk = br#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.1.content.0: Invalid `signature` in `thinking` block"}}"#;
     let error = AnthropicError::parse(chunk).unwrap();
     let repairs = repairs_of(&error.as_failure());
-    assert_eq!(repairs[0].part, Refused::ThinkingHistory);
+    assert_eq!(repairs[0].part, UnsupportedFeature::ThinkingHistory);
 }
 
 #[test]
 fn recoverable_and_unfixable_errors_are_not_repaired() {
-    let answered = |status, code, message| BedrockFailure::Answered {
+    let answered = |status, code, message| BedrockFailure::ErrorResponse {
         status: Some(status),
         code: Some(code),
         message: Some(message),

@@ -14,7 +14,7 @@ mod notation;
 
 mod validation_error;
 
-use dialect::Refused;
+use dialect::UnsupportedFeature;
 use dialect::error::{BedrockFailure, Cause, classify, repairs};
 use dialect::reply::{converse_reply, invoke_reply};
 use dialect::stream::{ConverseEvent, InvokeTranslator, StreamEnd, StreamTranslator};
@@ -186,7 +186,7 @@ fn error_types_are_those_of_anthropic() {
     ];
     for status in 100..1000 {
         for code in ["", "InternalServerException", "SomethingNewException"] {
-            let failure = BedrockFailure::Answered {
+            let failure = BedrockFailure::ErrorResponse {
                 status: Some(status),
                 code: Some(code),
                 message: None,
@@ -268,7 +268,7 @@ fn malformed_output_is_a_failure_and_not_a_stop_reason() {
 #[test]
 fn key_error_message_names_a_wrong_region_too() {
     let message = "Authentication failed: Please make sure your API Key is valid.";
-    let failure = BedrockFailure::Answered {
+    let failure = BedrockFailure::ErrorResponse {
         status: Some(403),
         code: None,
         message: Some(message),
@@ -292,7 +292,7 @@ fn statuses_that_claude_code_misreads_are_not_returned() {
             "invalid beta flag",
             "model",
         ] {
-            let failure = BedrockFailure::Answered {
+            let failure = BedrockFailure::ErrorResponse {
                 status: Some(status),
                 code: None,
                 message: Some(message),
@@ -323,7 +323,7 @@ fn refusal_of_an_unnamed_beta_drops_all_sent_betas() {
     let parts = repairs(&failure, &sent)
         .into_iter()
         .map(|repair| repair.part);
-    assert!(parts.eq(sent.map(Refused::Beta)));
+    assert!(parts.eq(sent.map(UnsupportedFeature::Beta)));
 }
 
 /// An ARN or an account id in a message tells developers what only administrators should see.
@@ -338,7 +338,7 @@ fn error_messages_contain_no_text_of_aws() {
     ] {
         for status in [None, Some(400), Some(403), Some(500)] {
             let message = format!("prompt is too long: {secret} image exceeds pdf");
-            let failure = BedrockFailure::Answered {
+            let failure = BedrockFailure::ErrorResponse {
                 status,
                 code: Some(code),
                 message: Some(&message),

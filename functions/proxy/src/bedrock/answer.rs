@@ -3,7 +3,7 @@
 use async_stream::stream;
 use bytes::Bytes;
 use dialect::reply::Reply;
-use dialect::request::Translated;
+use dialect::request::BedrockRequest;
 use dialect::stream::StreamEnd;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
@@ -46,7 +46,7 @@ const DROPPED: HeaderName = HeaderName::from_static("x-spillway-bedrock-dropped"
 const MODEL: HeaderName = HeaderName::from_static("x-spillway-bedrock-model");
 
 impl Head {
-    pub(super) fn new(sent: &Translated, call: &BedrockCall<'_>) -> Self {
+    pub(super) fn new(sent: &BedrockRequest, call: &BedrockCall<'_>) -> Self {
         let losses: Vec<String> = sent.losses.iter().map(str::to_owned).collect();
         let mut headers = HeaderMap::new();
         headers.insert(UPSTREAM, header(&format!("bedrock; reason={}", call.why)));

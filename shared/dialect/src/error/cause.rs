@@ -88,7 +88,7 @@ pub enum Cause {
     /// The body is larger than Bedrock accepts.
     BodyTooLarge,
     /// Any other validation error.
-    Refused,
+    BadRequest,
 }
 
 /// A step of the set-up of an AWS account for a model.
@@ -179,7 +179,7 @@ impl Cause {
             Self::Image => "image",
             Self::Document => "document",
             Self::BodyTooLarge => "body_too_large",
-            Self::Refused => "refused",
+            Self::BadRequest => "refused",
         }
     }
 
@@ -211,7 +211,7 @@ impl Cause {
             | Self::Image
             | Self::Document
             | Self::BodyTooLarge
-            | Self::Refused => Class::Rejected,
+            | Self::BadRequest => Class::Rejected,
         }
     }
 
@@ -319,7 +319,7 @@ impl Cause {
                 "The request is larger than Amazon Bedrock accepts (20 MB); remove large files or \
                  images from the conversation, or use /compact."
             }
-            Self::Refused => {
+            Self::BadRequest => {
                 "Amazon Bedrock does not accept this request as Spillway translated it; your \
                  Spillway administrator can find the reason in the log by the request id."
             }

@@ -14,7 +14,7 @@ pub(super) fn cause(reason: &ErrorText, status: Option<u16>, code: &str) -> Caus
         .as_deref()
         .and_then(|error_type| cause_by_name(error_type, text));
     match of_aws {
-        Some(Cause::Refused) | None => of_anthropic.or(of_aws).unwrap_or(Cause::ServiceError),
+        Some(Cause::BadRequest) | None => of_anthropic.or(of_aws).unwrap_or(Cause::ServiceError),
         Some(cause) => cause,
     }
 }
@@ -112,7 +112,7 @@ fn missing_setup_step(text: &str) -> Option<SetupStep> {
         return Some(SetupStep::Verification);
     }
     // These messages contain no path of the request; a message with a path may quote the request.
-    if ErrorLocation::of(text) != ErrorLocation::Unnamed {
+    if ErrorLocation::from_text(text) != ErrorLocation::Unnamed {
         return None;
     }
     let found = STEPS.iter().find(|(words, _)| mentions(text, words));
@@ -196,7 +196,7 @@ fn validation_cause(text: &str) -> Cause {
     ) {
         Cause::BodyTooLarge
     } else {
-        Cause::Refused
+        Cause::BadRequest
     }
 }
 

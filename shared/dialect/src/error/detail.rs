@@ -28,8 +28,8 @@ pub struct FailureDetail {
 
 impl FailureDetail {
     /// The details of a failure. Empty for a failure of the transport.
-    pub fn of(failure: &BedrockFailure<'_>) -> Self {
-        let BedrockFailure::Answered {
+    pub fn from_failure(failure: &BedrockFailure<'_>) -> Self {
+        let BedrockFailure::ErrorResponse {
             status,
             code,
             message,

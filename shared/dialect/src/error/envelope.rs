@@ -60,7 +60,7 @@ impl AnthropicError {
     /// The failure of a response with status 200 that contains this error. The error type takes the
     /// place of the exception's name.
     pub fn as_failure(&self) -> BedrockFailure<'_> {
-        BedrockFailure::Answered {
+        BedrockFailure::ErrorResponse {
             status: None,
             code: Some(&self.error_type),
             message: Some(&self.message),

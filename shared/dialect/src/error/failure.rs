@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BedrockFailure<'a> {
     /// Bedrock returned an error, as an HTTP status or as an exception inside the stream.
-    Answered {
+    ErrorResponse {
         /// The HTTP status; `None` for an exception inside a stream.
         status: Option<u16>,
         /// The exception's name as AWS spells it: `ThrottlingException`, or `throttlingException`

@@ -66,7 +66,7 @@ pub(super) enum ErrorLocation<'t> {
 
 impl<'t> ErrorLocation<'t> {
     /// Reads a text in lower case.
-    pub(super) fn of(text: &'t str) -> Self {
+    pub(super) fn from_text(text: &'t str) -> Self {
         const OF_A_SCHEMA: &[&str] = &["input_schema", "inputschema", "json schema"];
         // AWS quotes the value first: `Value 'VALUE' at 'PATH' failed to satisfy constraint`.
         let quoted = text

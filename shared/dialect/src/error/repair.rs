@@ -16,13 +16,13 @@ use super::cause::Cause;
 use super::classification::cause;
 use super::failure::BedrockFailure;
 use super::message::{ErrorLocation, ErrorText, is_path_character, mentions, tokens};
-use crate::Refused;
+use crate::UnsupportedFeature;
 
 /// A part that the repaired request leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
     /// The part.
-    pub part: Refused,
+    pub part: UnsupportedFeature,
     /// The requests to which the refusal applies.
     pub scope: Scope,
 }
@@ -44,7 +44,7 @@ pub enum Scope {
 /// `sent_betas` are the betas of the refused request, see [`sent_betas`]. Errors from which Claude
 /// Code recovers (too long, images) are not repaired here.
 pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repair> {
-    let BedrockFailure::Answered {
+    let BedrockFailure::ErrorResponse {
         status,
         code,
         message: Some(message),
@@ -62,12 +62,12 @@ pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repai
         } else {
             Scope::Request
         };
-        return single_repair(Refused::CachePoints, scope);
+        return single_repair(UnsupportedFeature::CachePoints, scope);
     }
-    if cause(&reason, status, code.unwrap_or_default()) != Cause::Refused {
+    if cause(&reason, status, code.unwrap_or_default()) != Cause::BadRequest {
         return Vec::new();
     }
-    let location = ErrorLocation::of(text);
+    let location = ErrorLocation::from_text(text);
     if let ErrorLocation::Path(path) = location
         && has_member(path, "anthropic_beta")
     {
@@ -88,11 +88,11 @@ pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repai
         ErrorLocation::Unnamed if tokens(text).any(is_beta_word) => return betas(text, sent_betas),
         ErrorLocation::Unnamed => field_in_prose(text),
     };
-    let part = field.map(|name| Refused::Field(name.to_owned()));
+    let part = field.map(|name| UnsupportedFeature::Field(name.to_owned()));
     part.map_or_else(Vec::new, |part| single_repair(part, Scope::Request))
 }
 
-fn single_repair(part: Refused, scope: Scope) -> Vec<Repair> {
+fn single_repair(part: UnsupportedFeature, scope: Scope) -> Vec<Repair> {
     vec![Repair { part, scope }]
 }
 
@@ -125,16 +125,16 @@ const NO_PROMPT_CACHING: &str =
 /// - `#: extraneous key [NAME] is not permitted`
 /// - `NAME is not supported for this model` (`deprecated`; `by`, `on`)
 /// - `This model does not support the NAME parameter`
-fn feature_unsupported_by_model(text: &str) -> Option<Refused> {
+fn feature_unsupported_by_model(text: &str) -> Option<UnsupportedFeature> {
     let text = text.trim_end_matches('.');
     let path = if let Some(path) = text.strip_suffix(": extra inputs are not permitted") {
         if let Some(location) = path.strip_suffix(".cache_control.ttl") {
             let is_ours = ["system.", "tools."]
                 .iter()
                 .any(|of| location.starts_with(of))
-                && ErrorLocation::of(text) != ErrorLocation::Schema
+                && ErrorLocation::from_text(text) != ErrorLocation::Schema
                 && location.chars().all(is_path_character);
-            return is_ours.then_some(Refused::CacheTtl);
+            return is_ours.then_some(UnsupportedFeature::CacheTtl);
         }
         path
     } else if let Some(rest) = text
@@ -157,7 +157,7 @@ fn feature_unsupported_by_model(text: &str) -> Option<Refused> {
     };
     let path = tool_member(path).unwrap_or(path);
     let (_, name) = FIELDS.iter().find(|(spelling, _)| *spelling == path)?;
-    Some(Refused::Field((*name).to_owned()))
+    Some(UnsupportedFeature::Field((*name).to_owned()))
 }
 
 fn is_beta_word(token: &str) -> bool {
@@ -173,7 +173,7 @@ fn has_member(token: &str, name: &str) -> bool {
 }
 
 /// The refused part, where it is more than one field.
-fn feature_in_text(text: &str) -> Option<Refused> {
+fn feature_in_text(text: &str) -> Option<UnsupportedFeature> {
     let of_history = mentions(text, &["thinking", "reasoning"])
         && mentions(
             text,
@@ -198,15 +198,15 @@ fn feature_in_text(text: &str) -> Option<Refused> {
         || mentions(text, &["cache point", "prompt caching"]);
     let of_thinking = mentions(text, &["expected `thinking` or `redacted_thinking`"]);
     if of_history {
-        Some(Refused::ThinkingHistory)
+        Some(UnsupportedFeature::ThinkingHistory)
     } else if of_role {
-        Some(Refused::SystemRole)
+        Some(UnsupportedFeature::SystemRole)
     } else if of_caching && has("ttl") {
-        Some(Refused::CacheTtl)
+        Some(UnsupportedFeature::CacheTtl)
     } else if of_caching {
-        Some(Refused::CachePoints)
+        Some(UnsupportedFeature::CachePoints)
     } else if of_thinking {
-        Some(Refused::Field("thinking".to_owned()))
+        Some(UnsupportedFeature::Field("thinking".to_owned()))
     } else {
         None
     }
@@ -226,10 +226,10 @@ fn betas(text: &str, sent: &[String]) -> Vec<Repair> {
     } else {
         Scope::Request
     };
-    let beta = |name: &str| Refused::Beta(name.to_owned());
+    let beta = |name: &str| UnsupportedFeature::Beta(name.to_owned());
     if sent.is_empty() {
         // The sent betas are unknown: this request only.
-        let all = Refused::Field("anthropic_beta".to_owned());
+        let all = UnsupportedFeature::Field("anthropic_beta".to_owned());
         return match named.as_slice() {
             [] => single_repair(all, Scope::Request),
             named => named
@@ -253,7 +253,7 @@ fn is_beta_name(word: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
-/// The fields that can be left out: each spelling, in lower case, and the name in [`Refused`]. Of
+/// The fields that can be left out: each spelling, in lower case, and the name in [`UnsupportedFeature`]. Of
 /// several names in a message the first of this list is the refused one: a message about
 /// `temperature` may also mention thinking.
 const FIELDS: &[(&str, &str)] = &[

@@ -1,7 +1,7 @@
 //! Names of betas (the header `anthropic-beta`).
 
 use super::anthropic::MessagesRequest;
-use crate::Learned;
+use crate::UnsupportedFeatures;
 
 pub(super) const INTERLEAVED: &str = "interleaved-thinking-2025-05-14";
 pub(super) const CONTEXT_1M: &str = "context-1m-2025-08-07";
@@ -20,6 +20,10 @@ pub(super) const TOOL_SEARCH: &str = "tool-search-tool-2025-10-19";
 pub(super) const TOOL_SEARCH_ALIAS: &str = "advanced-tool-use-2025-11-20";
 
 /// Returns true when the client requested the beta and the target does not refuse it.
-pub(super) fn is_allowed(name: &str, request: &MessagesRequest<'_>, learned: &Learned) -> bool {
-    request.betas.iter().any(|beta| beta == name) && !learned.beta(name)
+pub(super) fn is_allowed(
+    name: &str,
+    request: &MessagesRequest<'_>,
+    unsupported: &UnsupportedFeatures,
+) -> bool {
+    request.betas.iter().any(|beta| beta == name) && !unsupported.has_beta(name)
 }

@@ -79,7 +79,7 @@ pub(super) fn betas(
             .iter()
             .find(|(known, is_sent, _)| *known == name && *is_sent)
         {
-            Some((known, _, _)) if !context.learned.beta(known) => {
+            Some((known, _, _)) if !context.unsupported.has_beta(known) => {
                 if !sent.contains(known) {
                     sent.push(known);
                 }
@@ -88,7 +88,7 @@ pub(super) fn betas(
         }
     }
     for (name, is_sent, needed) in known {
-        if is_sent && needed && !sent.contains(&name) && !context.learned.beta(name) {
+        if is_sent && needed && !sent.contains(&name) && !context.unsupported.has_beta(name) {
             sent.push(name);
         }
     }

@@ -13,7 +13,7 @@ use super::json::{FieldError, Object};
 use super::names::{self, ToolNames};
 use super::parts::{DocumentContent, DocumentPart, Part, ToolResult};
 use super::server;
-use crate::{Losses, Refused, token};
+use crate::{Losses, UnsupportedFeature, token};
 
 /// The position of a block in the conversation.
 #[derive(Clone, Copy)]
@@ -206,7 +206,11 @@ impl<'r> BlockReader<'r, '_> {
 
     fn thinking(&mut self, text: &'r str, signature: Option<&'r str>) {
         match signature {
-            _ if self.context.learned.contains(&Refused::ThinkingHistory) => {
+            _ if self
+                .context
+                .unsupported
+                .contains(&UnsupportedFeature::ThinkingHistory) =>
+            {
                 self.losses.add("block:thinking");
             }
             Some(signature) if !is_blank(signature) => {
@@ -217,7 +221,10 @@ impl<'r> BlockReader<'r, '_> {
     }
 
     fn redacted(&mut self, data: &'r str) {
-        let refused = self.context.learned.contains(&Refused::ThinkingHistory);
+        let refused = self
+            .context
+            .unsupported
+            .contains(&UnsupportedFeature::ThinkingHistory);
         // Valid data of Claude is ASCII.
         if refused || is_blank(data) || !data.is_ascii() {
             self.losses.add("block:redacted_thinking");

@@ -5,7 +5,7 @@
 
 use super::anthropic::{CacheControl, Ttl};
 use super::context::TranslationContext;
-use crate::{Losses, Refused};
+use crate::{Losses, UnsupportedFeature};
 
 /// Maximum number of cache points in a request, in tools, system and messages together.
 const MAX_POINTS: usize = 4;
@@ -53,7 +53,10 @@ pub(super) fn limit_cache_points(
 ) {
     let mut fixed: Vec<_> = fixed.into_iter().filter(|mark| mark.is_some()).collect();
     let mut messages: Vec<_> = messages.into_iter().filter(|mark| mark.is_some()).collect();
-    let allowed = if context.learned.contains(&Refused::CachePoints) {
+    let allowed = if context
+        .unsupported
+        .contains(&UnsupportedFeature::CachePoints)
+    {
         0
     } else {
         MAX_POINTS
@@ -68,8 +71,8 @@ pub(super) fn limit_cache_points(
         .chain(fixed.drain(..excess - from_messages));
     dropped.for_each(|mark| *mark = None);
 
-    let mut one_hour_allowed =
-        context.capabilities.cache_ttl && !context.learned.contains(&Refused::CacheTtl);
+    let mut one_hour_allowed = context.capabilities.cache_ttl
+        && !context.unsupported.contains(&UnsupportedFeature::CacheTtl);
     for mark in fixed.into_iter().chain(messages) {
         match mark {
             Some(Ttl::OneHour) if !one_hour_allowed => {

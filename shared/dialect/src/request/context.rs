@@ -4,7 +4,7 @@ use super::anthropic::{BlockKind, MessagesRequest, ToolChoiceKind};
 use super::beta_names;
 use super::tool_history::{needed_tools, only_names_tools};
 use crate::model::{Capabilities, Target};
-use crate::{Learned, Refused};
+use crate::{UnsupportedFeature, UnsupportedFeatures};
 use domain::bedrock::Dialect;
 
 /// The Bedrock API to which the body is sent.
@@ -27,7 +27,7 @@ pub(super) struct TranslationContext<'t> {
     pub(super) api: Api,
     pub(super) purpose: Purpose,
     pub(super) capabilities: &'static Capabilities,
-    pub(super) learned: &'t Learned,
+    pub(super) unsupported: &'t UnsupportedFeatures,
     pub(super) long_context: bool,
     /// Deferred tools and tool references are sent unchanged.
     pub(super) tool_search: bool,
@@ -40,15 +40,15 @@ impl<'t> TranslationContext<'t> {
         request: &MessagesRequest<'_>,
         target: &Target,
         dialect: Dialect,
-        learned: &'t Learned,
+        unsupported: &'t UnsupportedFeatures,
         purpose: Purpose,
     ) -> Self {
         let requested = |name: &str| request.betas.iter().any(|beta| beta == name);
         let capabilities = target.capabilities;
         let searches = capabilities.tool_search
             && (requested(beta_names::TOOL_SEARCH) || requested(beta_names::TOOL_SEARCH_ALIAS))
-            && !learned.beta(beta_names::TOOL_SEARCH)
-            && !learned.field("tools.defer_loading");
+            && !unsupported.has_beta(beta_names::TOOL_SEARCH)
+            && !unsupported.has_field("tools.defer_loading");
         let api = match dialect {
             Dialect::Invoke => Api::Invoke,
             Dialect::Auto if needs_invoke(request) => Api::Invoke,
@@ -61,15 +61,15 @@ impl<'t> TranslationContext<'t> {
         let tool_changes = api == Api::Invoke
             && capabilities.tool_changes
             && capabilities.native_system_role
-            && !learned.contains(&Refused::SystemRole)
-            && beta_names::is_allowed(beta_names::TOOL_CHANGES, request, learned)
+            && !unsupported.contains(&UnsupportedFeature::SystemRole)
+            && beta_names::is_allowed(beta_names::TOOL_CHANGES, request, unsupported)
             && only_names_tools(request)
             && (tool_search || request.tools.iter().all(|tool| !tool.deferred));
         Self {
             api,
             purpose,
             capabilities: target.capabilities,
-            learned,
+            unsupported,
             long_context: target.long_context,
             tool_search,
             tool_changes,

@@ -37,7 +37,10 @@ pub(super) fn write(
 ) -> Result<Vec<u8>, serde_json::Error> {
     let is_message = context.purpose == Purpose::Message;
     let options = &adapted.options;
-    let asks_path = is_message && !context.learned.field("additionalModelResponseFieldPaths");
+    let asks_path = is_message
+        && !context
+            .unsupported
+            .has_field("additionalModelResponseFieldPaths");
     let (tool_choice, model_choice) = tool_choices(&adapted.tool_use, context, losses);
     let mut system = interleave(
         &adapted.system,
@@ -262,7 +265,7 @@ fn tool_choices<'b>(
         ),
         Some(ToolChoiceKind::None) => (None, Some(model_choice_of(Some("none"), false))),
     };
-    if model.is_some() && context.learned.field("tool_choice") {
+    if model.is_some() && context.unsupported.has_field("tool_choice") {
         losses.add("tool_choice");
         return (choice, None);
     }

@@ -8,7 +8,7 @@ const MAX_BODY_BYTES: usize = 20_000_000;
 /// The reason why a request cannot be sent to Bedrock, for the client. The messages contain paths
 /// and names of fields, but no content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum TranslateError {
     /// The request is invalid, or the model does not accept it: 400.
     #[error("{message}")]
     Invalid {
@@ -45,7 +45,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl TranslateError {
     /// Refuses a body that is larger than Bedrock accepts.
     pub(super) fn if_too_large(bytes: usize) -> Result<(), Self> {
         if bytes <= MAX_BODY_BYTES {
@@ -93,7 +93,7 @@ impl Refusal {
     }
 }
 
-impl From<FieldError> for Refusal {
+impl From<FieldError> for TranslateError {
     fn from(error: FieldError) -> Self {
         let message = error.to_string();
         if error.is_unavailable() {

@@ -240,7 +240,7 @@ fn tool_choice<'b>(
     losses: &mut Losses,
 ) -> Option<ToolChoice<'b>> {
     let choice = tool_use.choice.as_ref()?;
-    if context.learned.field("tool_choice") {
+    if context.unsupported.has_field("tool_choice") {
         losses.add("tool_choice");
         return None;
     }

@@ -99,8 +99,8 @@ fn format<'r>(
         .ok_or_else(|| at(FieldError::required("schema")))?;
     let schema = json::opaque_object(schema).map_err(|error| at(error.within("schema")))?;
     let is_sent = context.capabilities.structured_output
-        && !context.learned.field("output_config.format")
-        && !context.learned.field("output_config");
+        && !context.unsupported.has_field("output_config.format")
+        && !context.unsupported.has_field("output_config");
     if is_sent {
         return Ok((Some(Format { schema }), None));
     }
@@ -117,7 +117,7 @@ fn stop_sequences<'r>(
     context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Vec<&'r str> {
-    let refused = context.learned.field("stop_sequences");
+    let refused = context.unsupported.has_field("stop_sequences");
     let kept: Vec<_> = request
         .stop_sequences
         .iter()
@@ -152,7 +152,7 @@ fn sampling<'r>(
         let kept = is_sent
             && context.capabilities.sampling
             && (!thinks || (name != "top_k" && number.value >= 1.0))
-            && !context.learned.field(name);
+            && !context.unsupported.has_field(name);
         if !kept {
             losses.add(name);
         }
@@ -173,9 +173,9 @@ fn context_edits<'r>(
     let is_sent = |kind: &str| {
         context.api == Api::Invoke
             && invoke_edits(kind)
-            && !context.learned.field("context_management")
-            && !context.learned.beta(beta_names::CONTEXT_MANAGEMENT)
-            && !(kind.starts_with("compact_") && context.learned.beta(beta_names::COMPACT))
+            && !context.unsupported.has_field("context_management")
+            && !context.unsupported.has_beta(beta_names::CONTEXT_MANAGEMENT)
+            && !(kind.starts_with("compact_") && context.unsupported.has_beta(beta_names::COMPACT))
     };
     let (kept, dropped): (Vec<_>, Vec<_>) = request
         .context_edits
@@ -211,7 +211,7 @@ pub(super) fn metadata<'r>(
     losses: &mut Losses,
 ) -> Option<&'r RawValue> {
     let user_id = request.user_id?;
-    if context.learned.field("metadata") {
+    if context.unsupported.has_field("metadata") {
         losses.add("metadata.user_id");
         return None;
     }

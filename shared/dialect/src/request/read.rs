@@ -12,7 +12,7 @@ use self::tools::{cache_control, tool, tool_choice};
 use super::anthropic::{
     ContextEdit, Message, MessagesRequest, Number, Role, Thinking, ThinkingKind,
 };
-use super::error::Refusal;
+use super::error::TranslateError;
 use super::json::{self, FieldError, Object};
 
 const KNOWN_FIELDS: &[&str] = &[
@@ -45,16 +45,16 @@ impl<'a> MessagesRequest<'a> {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] with status 413, and nothing read, when the body is larger than Bedrock takes;
+    /// [`TranslateError`] with status 413, and nothing read, when the body is larger than Bedrock takes;
     /// with status 400 when it is not a Messages request; the message has the wording and the path
     /// of Anthropic's API.
     pub fn parse<'b>(
         body: &'a [u8],
         anthropic_beta: impl Iterator<Item = &'b str>,
-    ) -> Result<Self, Refusal> {
-        Refusal::if_too_large(body.len())?;
-        let object = Object::from_body(body).map_err(Refusal::from)?;
-        let mut request = self::request(&object).map_err(Refusal::from)?;
+    ) -> Result<Self, TranslateError> {
+        TranslateError::if_too_large(body.len())?;
+        let object = Object::from_body(body).map_err(TranslateError::from)?;
+        let mut request = self::request(&object).map_err(TranslateError::from)?;
         for name in anthropic_beta
             .flat_map(|value| value.split(','))
             .map(str::trim)

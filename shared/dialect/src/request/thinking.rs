@@ -87,7 +87,7 @@ fn decide_thinking(
     let Some(requested) = request.thinking.as_ref().map(|thinking| thinking.kind) else {
         return nothing;
     };
-    if context.learned.field("thinking") {
+    if context.unsupported.has_field("thinking") {
         losses.add("thinking");
         return nothing;
     }
@@ -207,13 +207,17 @@ fn field<'r>(
         .filter(|display| {
             let known = match *display {
                 "omitted" | "summarized" => true,
-                "updates" => {
-                    beta_names::is_allowed(beta_names::DISPLAY_UPDATES, request, context.learned)
-                }
+                "updates" => beta_names::is_allowed(
+                    beta_names::DISPLAY_UPDATES,
+                    request,
+                    context.unsupported,
+                ),
                 _ => false,
             };
-            let is_sent =
-                known && adaptive_only && thinks && !context.learned.field("thinking.display");
+            let is_sent = known
+                && adaptive_only
+                && thinks
+                && !context.unsupported.has_field("thinking.display");
             if !is_sent {
                 losses.add("thinking.display");
             }
@@ -223,9 +227,9 @@ fn field<'r>(
     let binds = context.capabilities.binds_thinking
         && kind != Some(ThinkingMode::Disabled)
         && turns::holds_thinking(turns)
-        && !context.learned.field("thinking")
-        && !context.learned.field("thinking.block_binding")
-        && !context.learned.beta(beta_names::BLOCK_BINDING);
+        && !context.unsupported.has_field("thinking")
+        && !context.unsupported.has_field("thinking.block_binding")
+        && !context.unsupported.has_beta(beta_names::BLOCK_BINDING);
     let requested_binding = requested.and_then(|thinking| thinking.block_binding);
     let block_binding = match requested_binding {
         Some(binding) if binds => Some(BlockBinding::Requested(binding)),
@@ -255,9 +259,9 @@ fn effort(
     losses: &mut Losses,
 ) -> Option<Effort> {
     let requested = decision.effort?;
-    let refused = context.learned.field("output_config.effort")
-        || context.learned.field("output_config")
-        || (context.capabilities.betas.effort && context.learned.beta(beta_names::EFFORT));
+    let refused = context.unsupported.has_field("output_config.effort")
+        || context.unsupported.has_field("output_config")
+        || (context.capabilities.betas.effort && context.unsupported.has_beta(beta_names::EFFORT));
     let levels = if refused {
         &[]
     } else {

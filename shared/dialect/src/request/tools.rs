@@ -304,7 +304,8 @@ fn client_beta(version: &str) -> &'static str {
 }
 
 fn is_strict_sent(context: &TranslationContext<'_>, losses: &mut Losses) -> bool {
-    let is_sent = context.capabilities.structured_output && !context.learned.field("tools.strict");
+    let is_sent =
+        context.capabilities.structured_output && !context.unsupported.has_field("tools.strict");
     if !is_sent {
         losses.add("tools.strict");
     }
@@ -340,7 +341,7 @@ pub(super) fn target_tool_choice<'r>(
         return TargetToolChoice::default();
     }
     let forcible = match context.capabilities.forced_tool {
-        _ if context.learned.field("tool_choice") => false,
+        _ if context.unsupported.has_field("tool_choice") => false,
         ForcedTool::Yes => true,
         ForcedTool::WithoutThinking => !thinks,
         ForcedTool::No => false,

@@ -15,7 +15,7 @@ use super::context::{Api, Purpose, TranslationContext};
 use super::json::FieldError;
 use super::names::ToolNames;
 use super::parts::{Part, ToolResult};
-use crate::{Losses, Refused};
+use crate::{Losses, UnsupportedFeature};
 
 /// The text of a user turn that only the order of turns requires.
 const EMPTY_TURN: &str = "(empty)";
@@ -36,7 +36,9 @@ pub(super) fn turns<'r>(
 ) -> Result<Vec<Turn<'r>>, FieldError> {
     let native_system = context.api == Api::Invoke
         && context.capabilities.native_system_role
-        && !context.learned.contains(&Refused::SystemRole);
+        && !context
+            .unsupported
+            .contains(&UnsupportedFeature::SystemRole);
     let tool_names: BTreeSet<&str> = request
         .tools
         .iter()

@@ -14,7 +14,7 @@ use dialect::sse::SseReader;
 use dialect::stream::{
     BlockDelta, BlockStart, ConverseEvent, InvokeTranslator, StreamEnd, StreamTranslator,
 };
-use dialect::{Learned, Refused, ReplyContext};
+use dialect::{ReplyContext, UnsupportedFeature, UnsupportedFeatures};
 use domain::bedrock::{BedrockModel, BedrockSettings, Dialect};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -371,7 +371,7 @@ pub fn converse_stream(data: &[u8]) {
             }
             Step::Ping => translator.ping(&mut out),
             Step::Fail => translator.fail(
-                &classify(&BedrockFailure::Answered {
+                &classify(&BedrockFailure::ErrorResponse {
                     status: None,
                     code: Some("throttlingException"),
                     message: None,
@@ -587,7 +587,7 @@ pub fn failure(data: &[u8]) {
         "{words}{SECRET} {} {SECRET}",
         String::from_utf8_lossy(choices.0)
     );
-    let failure = BedrockFailure::Answered {
+    let failure = BedrockFailure::ErrorResponse {
         status,
         code: Some(code),
         message: Some(&message),
@@ -627,17 +627,17 @@ pub fn request(data: &[u8]) {
     let mut settings = BedrockSettings::default();
     settings.models.default = BedrockModel::named(choices.one_of(TARGETS));
     let dialect = DIALECTS[usize::from(choices.byte()) % DIALECTS.len()];
-    let mut learned = Learned::default();
+    let mut unsupported = UnsupportedFeatures::default();
     if choices.byte() > 127 {
         for refused in [
-            Refused::CacheTtl,
-            Refused::CachePoints,
-            Refused::ThinkingHistory,
-            Refused::SystemRole,
-            Refused::Field("thinking".to_owned()),
-            Refused::Field("tool_choice".to_owned()),
+            UnsupportedFeature::CacheTtl,
+            UnsupportedFeature::CachePoints,
+            UnsupportedFeature::ThinkingHistory,
+            UnsupportedFeature::SystemRole,
+            UnsupportedFeature::Field("thinking".to_owned()),
+            UnsupportedFeature::Field("tool_choice".to_owned()),
         ] {
-            learned.insert(refused);
+            unsupported.insert(refused);
         }
     }
 
@@ -652,8 +652,8 @@ pub fn request(data: &[u8]) {
     let labels = RequestLabels::new("ada", "req_test");
     for purpose in [Purpose::Answer, Purpose::Count] {
         let translated = || match purpose {
-            Purpose::Answer => translate(&request, &target, dialect, &learned, &labels),
-            Purpose::Count => count_tokens(&request, &target, dialect, &learned),
+            Purpose::Answer => translate(&request, &target, dialect, &unsupported, &labels),
+            Purpose::Count => count_tokens(&request, &target, dialect, &unsupported),
         };
         let once = translated();
         assert_eq!(once, translated(), "equal requests become equal bytes");

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::model::{Target, resolve};
-use dialect::request::{MessagesRequest, Refusal, RequestLabels, Translated, translate};
+use dialect::request::{BedrockRequest, MessagesRequest, RequestLabels, TranslateError, translate};
 use domain::bedrock::{BedrockModel, BedrockSettings, Dialect, ModelMap};
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) model: &'a str,
     pub(crate) dialect: Dialect,
     pub(crate) betas: &'a str,
-    pub(crate) learned: Learned,
+    pub(crate) unsupported: UnsupportedFeatures,
     pub(crate) labels: RequestLabels,
 }
 
@@ -67,27 +67,27 @@ impl Default for Ask<'_> {
             model: SONNET_4_5,
             dialect: Dialect::Converse,
             betas: "",
-            learned: Learned::default(),
+            unsupported: UnsupportedFeatures::default(),
             labels: RequestLabels::default(),
         }
     }
 }
 
 impl Ask<'_> {
-    pub(crate) fn text(&self, body: &str) -> Result<Translated, Refusal> {
+    pub(crate) fn text(&self, body: &str) -> Result<BedrockRequest, TranslateError> {
         let request = MessagesRequest::parse(body.as_bytes(), std::iter::once(self.betas))?;
         let translated = translate(
             &request,
             &target(self.model),
             self.dialect,
-            &self.learned,
+            &self.unsupported,
             &self.labels,
         )?;
         keep_for_judges(&translated);
         Ok(translated)
     }
 
-    pub(crate) fn ask(&self, body: &Value) -> Result<Translated, Refusal> {
+    pub(crate) fn ask(&self, body: &Value) -> Result<BedrockRequest, TranslateError> {
         self.text(&body.to_string())
     }
 
@@ -104,7 +104,7 @@ impl Ask<'_> {
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 /// Writes a body where the judges outside look, when somebody judges.
-pub(crate) fn keep_for_judges(translated: &Translated) {
+pub(crate) fn keep_for_judges(translated: &BedrockRequest) {
     #[expect(
         clippy::disallowed_methods,
         reason = "the judges' folder is the tests' own setting"
@@ -126,11 +126,11 @@ pub(crate) fn keep_for_judges(translated: &Translated) {
     std::fs::write(folder.join(format!("{number}.json")), file).expect("and each body in it");
 }
 
-pub(crate) fn read(translated: &Translated) -> Value {
+pub(crate) fn read(translated: &BedrockRequest) -> Value {
     serde_json::from_slice(&translated.body).expect("the body is JSON")
 }
 
-pub(crate) fn losses(translated: &Translated) -> String {
+pub(crate) fn losses(translated: &BedrockRequest) -> String {
     translated.losses.iter().collect::<Vec<_>>().join(" ")
 }
 

@@ -1,6 +1,6 @@
 //! Requests in the shapes of the real client, for targets of three generations.
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::request::{MessagesRequest, Operation, RequestLabels, translate};
 use domain::bedrock::Dialect;
 use insta::assert_snapshot;
@@ -76,7 +76,7 @@ fn converse_body_has_the_expected_bytes() {
         &request,
         &target(SONNET_4_5),
         Dialect::Converse,
-        &Learned::default(),
+        &UnsupportedFeatures::default(),
         &labels,
     )
     .unwrap();

@@ -1,6 +1,6 @@
 //! Laws that hold for every request.
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::request::{MessagesRequest, RequestLabels, count_tokens, translate};
 use domain::bedrock::Dialect;
 use proptest::prelude::*;
@@ -278,9 +278,9 @@ proptest! {
     fn count_request_has_the_same_conversation_or_is_an_error(body in conversation()) {
         let text = body.to_string();
         let request = MessagesRequest::parse(text.as_bytes(), std::iter::empty()).unwrap();
-        let (target, learned) = (target(SONNET_4_5), Learned::default());
-        let counted = count_tokens(&request, &target, Dialect::Converse, &learned);
-        let asked = translate(&request, &target, Dialect::Converse, &learned, &RequestLabels::default());
+        let (target, unsupported) = (target(SONNET_4_5), UnsupportedFeatures::default());
+        let counted = count_tokens(&request, &target, Dialect::Converse, &unsupported);
+        let asked = translate(&request, &target, Dialect::Converse, &unsupported, &RequestLabels::default());
         prop_assert_eq!(counted.is_ok(), asked.is_ok());
         if let (Ok(counted), Ok(asked)) = (counted, asked) {
             let counted: Value = serde_json::from_slice(&counted.body).unwrap();

@@ -1,8 +1,8 @@
 //! What cannot go to Bedrock, and what the client is told.
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::model::Target;
-use dialect::request::{MessagesRequest, Operation, Refusal, count_tokens};
+use dialect::request::{MessagesRequest, Operation, TranslateError, count_tokens};
 use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -238,10 +238,10 @@ fn translate_error_contains_no_content() {
     }
 }
 
-fn count(body: &Value, target: &Target, dialect: Dialect) -> Result<Value, Refusal> {
+fn count(body: &Value, target: &Target, dialect: Dialect) -> Result<Value, TranslateError> {
     let body = body.to_string();
     let request = MessagesRequest::parse(body.as_bytes(), std::iter::empty())?;
-    let translated = count_tokens(&request, target, dialect, &Learned::default())?;
+    let translated = count_tokens(&request, target, dialect, &UnsupportedFeatures::default())?;
     keep_for_judges(&translated);
     assert_eq!(translated.operation, Operation::CountTokens);
     assert_eq!(
@@ -310,7 +310,7 @@ fn thread_continuation_is_an_error_with_its_error_code() {
             &parsed,
             &target(SONNET_4_5),
             Dialect::Converse,
-            &Learned::default(),
+            &UnsupportedFeatures::default(),
         )
         .unwrap_err();
         for refusal in [asked, counted] {

@@ -2,7 +2,7 @@
 //! not made here.
 
 use dialect::request::{MessagesRequest, RequestLabels, translate};
-use dialect::{Learned, Refused};
+use dialect::{UnsupportedFeature, UnsupportedFeatures};
 use domain::bedrock::Dialect;
 use serde_json::{Value, json};
 
@@ -459,23 +459,23 @@ fn translation_does_not_change_the_request() {
     }))
     .to_string();
     let request = MessagesRequest::parse(body.as_bytes(), std::iter::once("a-1")).unwrap();
-    let mut learned = Learned::default();
-    let send = |model: &str, learned: &Learned| {
+    let mut unsupported = UnsupportedFeatures::default();
+    let send = |model: &str, unsupported: &UnsupportedFeatures| {
         translate(
             &request,
             &target(model),
             Dialect::Converse,
-            learned,
+            unsupported,
             &RequestLabels::default(),
         )
         .unwrap()
     };
-    let first = send(OPUS_5_5, &learned);
+    let first = send(OPUS_5_5, &unsupported);
     keep_for_judges(&first);
-    learned.insert(Refused::Field("thinking".to_owned()));
-    assert_ne!(send(SONNET_4_5, &learned), first);
-    assert_ne!(send(OPUS_5_5, &learned), first);
-    assert_eq!(send(OPUS_5_5, &Learned::default()), first);
+    unsupported.insert(UnsupportedFeature::Field("thinking".to_owned()));
+    assert_ne!(send(SONNET_4_5, &unsupported), first);
+    assert_ne!(send(OPUS_5_5, &unsupported), first);
+    assert_eq!(send(OPUS_5_5, &UnsupportedFeatures::default()), first);
 }
 
 #[test]

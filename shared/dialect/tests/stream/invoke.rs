@@ -2,7 +2,7 @@
 
 use dialect::error::{Cause, classify, repairs};
 use dialect::stream::{InvokeTranslator, StreamEnd};
-use dialect::{Refused, ReplyContext};
+use dialect::{ReplyContext, UnsupportedFeature};
 use domain::usage::TokenUsage;
 use insta::assert_snapshot;
 
@@ -206,7 +206,11 @@ fn error_inside_a_stream_is_classified_by_type_and_message() {
     let (translator, _) = run(&[&chunk], context());
     let repairs = repairs(&translator.failure().expect("it failed"), &[]);
     let parts: Vec<_> = repairs.iter().map(|repair| &repair.part).collect();
-    assert_eq!(parts, [&Refused::ThinkingHistory], "it can be repaired");
+    assert_eq!(
+        parts,
+        [&UnsupportedFeature::ThinkingHistory],
+        "it can be repaired"
+    );
 }
 
 #[test]

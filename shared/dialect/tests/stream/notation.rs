@@ -60,7 +60,7 @@ pub(crate) fn run(steps: &str, context: ReplyContext) -> (StreamTranslator, Vec<
             ("end", _) => translator.finish(&mut out),
             ("ping", _) => translator.ping(&mut out),
             ("fail", code) => {
-                let failure = BedrockFailure::Answered {
+                let failure = BedrockFailure::ErrorResponse {
                     status: None,
                     code: Some(code),
                     message: None,

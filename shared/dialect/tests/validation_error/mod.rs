@@ -4,7 +4,7 @@ use dialect::error::BedrockFailure;
 
 /// A 400 `ValidationException` with this message.
 pub(crate) fn validation_error(message: &str) -> BedrockFailure<'_> {
-    BedrockFailure::Answered {
+    BedrockFailure::ErrorResponse {
         status: Some(400),
         code: Some("ValidationException"),
         message: Some(message),

@@ -1,20 +1,25 @@
 //! What a target refused once is not sent to it again.
 
-use dialect::{Learned, Refused};
+use dialect::{UnsupportedFeature, UnsupportedFeatures};
 use domain::bedrock::Dialect;
 use serde_json::{Value, json};
 
 use crate::asking::{Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, request, turns};
 
-fn after(refused: Refused, model: &str, dialect: Dialect, body: &Value) -> (Value, String) {
-    let mut learned = Learned::default();
-    learned.insert(refused);
+fn after(
+    refused: UnsupportedFeature,
+    model: &str,
+    dialect: Dialect,
+    body: &Value,
+) -> (Value, String) {
+    let mut unsupported = UnsupportedFeatures::default();
+    unsupported.insert(refused);
     let betas = "thinking-display-updates-2026-08-18,interleaved-thinking-2025-05-14,advanced-tool-use-2025-11-20";
     let ask = Ask {
         model,
         dialect,
         betas,
-        learned,
+        unsupported,
         ..Ask::default()
     };
     (ask.body(body), ask.losses(body))
@@ -85,7 +90,7 @@ fn refused_field_is_left_out_of_converse_and_recorded() {
             before.body(&everything()).to_string().contains(word),
             "{field}"
         );
-        let refused = Refused::Field(field.to_owned());
+        let refused = UnsupportedFeature::Field(field.to_owned());
         let (body, losses) = after(refused, model, Dialect::Converse, &everything());
         assert!(!body.to_string().contains(word), "{field}: {body}");
         assert!(
@@ -113,7 +118,7 @@ fn refused_field_is_left_out_of_invoke_and_recorded() {
             before.body(&everything()).to_string().contains(word),
             "{field}"
         );
-        let refused = Refused::Field(field.to_owned());
+        let refused = UnsupportedFeature::Field(field.to_owned());
         let (body, _) = after(refused, SONNET_4_5, Dialect::Invoke, &everything());
         assert!(!body.to_string().contains(word), "{field}: {body}");
     }
@@ -123,7 +128,7 @@ fn refused_field_is_left_out_of_invoke_and_recorded() {
 fn refused_sampling_fields_are_left_out() {
     let body = request(json!({"temperature": 0.5, "top_k": 3}));
     for (field, word) in [("temperature", "temperature"), ("top_k", "top_k")] {
-        let refused = Refused::Field(field.to_owned());
+        let refused = UnsupportedFeature::Field(field.to_owned());
         let (body, losses) = after(refused, SONNET_4_5, Dialect::Converse, &body);
         assert!(!body.to_string().contains(word));
         assert!(losses.contains(field));
@@ -132,7 +137,7 @@ fn refused_sampling_fields_are_left_out() {
 
 #[test]
 fn refused_beta_removes_its_field() {
-    let display = Refused::Beta("thinking-display-updates-2026-08-18".to_owned());
+    let display = UnsupportedFeature::Beta("thinking-display-updates-2026-08-18".to_owned());
     let (body, losses) = after(display, OPUS_5_5, Dialect::Converse, &everything());
     assert_eq!(
         body["additionalModelRequestFields"]["thinking"],
@@ -145,7 +150,7 @@ fn refused_beta_removes_its_field() {
         losses.contains("thinking.display") && losses.contains("beta:thinking-display-updates")
     );
 
-    let effort = Refused::Beta("effort-2025-11-24".to_owned());
+    let effort = UnsupportedFeature::Beta("effort-2025-11-24".to_owned());
     let (body, losses) = after(
         effort,
         OPUS_4_5,
@@ -159,7 +164,7 @@ fn refused_beta_removes_its_field() {
 #[test]
 fn refused_cache_points_and_ttl_are_left_out() {
     let (body, losses) = after(
-        Refused::CacheTtl,
+        UnsupportedFeature::CacheTtl,
         SONNET_4_5,
         Dialect::Converse,
         &everything(),
@@ -167,7 +172,7 @@ fn refused_cache_points_and_ttl_are_left_out() {
     assert!(turns(&body).ends_with("c | POINT"), "{}", turns(&body));
     assert!(losses.contains("cache_control.ttl"));
     let (body, losses) = after(
-        Refused::CachePoints,
+        UnsupportedFeature::CachePoints,
         SONNET_4_5,
         Dialect::Converse,
         &everything(),
@@ -179,7 +184,7 @@ fn refused_cache_points_and_ttl_are_left_out() {
 #[test]
 fn refused_thinking_history_is_left_out() {
     let (body, losses) = after(
-        Refused::ThinkingHistory,
+        UnsupportedFeature::ThinkingHistory,
         OPUS_5_5,
         Dialect::Converse,
         &everything(),
@@ -198,7 +203,7 @@ fn refused_system_role_becomes_user_text() {
     };
     assert_eq!(roles(&native.body(&everything())), "system");
     let (body, _) = after(
-        Refused::SystemRole,
+        UnsupportedFeature::SystemRole,
         OPUS_5_5,
         Dialect::Invoke,
         &everything(),
@@ -214,7 +219,7 @@ fn refused_tool_choice_none_becomes_an_instruction() {
         "tool_choice": {"type": "none"},
     }));
     let (body, _) = after(
-        Refused::Field("tool_choice".to_owned()),
+        UnsupportedFeature::Field("tool_choice".to_owned()),
         SONNET_4_5,
         Dialect::Converse,
         &body,
