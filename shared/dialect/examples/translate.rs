@@ -1,5 +1,5 @@
 //! Translates a Messages body on standard input for a target, and prints the Bedrock body: for
-//! trying things, and for judges that know Bedrock's own model of a request.
+//! experiments, and for external validators with Bedrock's service model.
 //!
 //! `translate MODEL_ID [converse|invoke|auto] [answer|count] [BETAS] < body.json`
 
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn complain(what: &str) -> ExitCode {
-    // Nothing is left to do when even this cannot be written.
+    // Without standard error there is no place for the message.
     let _ = writeln!(std::io::stderr(), "{what}");
     ExitCode::FAILURE
 }

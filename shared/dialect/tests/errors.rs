@@ -1,4 +1,4 @@
-//! Bedrock's failures as the client is told them, row by row.
+//! Bedrock's failures and the errors for the client, row by row.
 
 mod validation_error;
 
@@ -351,8 +351,8 @@ fn only_errors_that_the_client_can_fix_are_about_the_request() {
     }
 }
 
-/// Claude Code hides the sentence of a 529 and adds wrong advice to a 403 and to a final 5xx; a 400 of any
-/// other type it sends five more times.
+/// Claude Code hides the message of a 529 and adds wrong advice to a 403 and to a final 5xx. After
+/// a 400 of any other type it sends five more requests.
 #[test]
 fn final_failure_has_a_status_and_type_without_advice_of_claude_code() {
     for cause in CAUSES {
@@ -397,7 +397,7 @@ fn retry_after_of_bedrock_is_passed_on_when_waiting_helps() {
 
 #[test]
 fn recoverable_errors_have_the_wordings_that_claude_code_matches() {
-    let told = |message| classify(&validation_error(message)).message;
+    let text = |message| classify(&validation_error(message)).message;
     for (bedrock, ours) in [
         (
             "Input is too long for requested model.",
@@ -428,13 +428,13 @@ fn recoverable_errors_have_the_wordings_that_claude_code_matches() {
             "capability_rejected: document_block",
         ),
     ] {
-        assert_eq!(told(bedrock), ours);
+        assert_eq!(text(bedrock), ours);
     }
 }
 
 #[test]
 fn each_error_message_names_the_cause_and_who_can_fix_it() {
-    // The others have the words that Claude Code recovers from.
+    // The others have the wordings from which Claude Code recovers.
     let sentences: Vec<String> = CAUSES
         .into_iter()
         .map(BedrockError::from)

@@ -1,4 +1,5 @@
-//! Error texts that Bedrock has sent in 2025 and 2026, and what the client and the log get for each.
+//! Error messages that Bedrock sent in 2025 and 2026, with the response to the client and the
+//! fields of the log.
 
 #![expect(
     clippy::panic,
@@ -18,7 +19,7 @@ struct Row {
     cause: Cause,
     /// Class, HTTP status.
     answer: (&'static str, u16),
-    /// `None`: the sentence of the cause.
+    /// None: the message of the cause.
     sentence: Option<&'static str>,
 }
 
@@ -58,7 +59,7 @@ const ACCESS_DENIED: &str =
     "AccessDeniedException:http://internal.amazon.com/coral/com.amazon.bedrock/";
 const THROTTLING: &str = "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/";
 
-/// Status 0 is an exception or an envelope inside a stream.
+/// Status 0: an exception or an envelope inside a stream.
 const ROWS: &[Row] = &[
     // The key.
     row(
@@ -265,7 +266,7 @@ const ROWS: &[Row] = &[
         Cause::ModelUnavailable,
         REJECTED,
     ),
-    // The request: repaired once, and this is what remains when that does not help.
+    // The request. It is repaired once; this is the error if that does not help.
     row(
         400,
         VALIDATION,

@@ -1,4 +1,4 @@
-//! What one repair leaves out, and which other requests leave it out too.
+//! The parts that a repair leaves out, and the requests to which a refusal applies.
 
 mod validation_error;
 
@@ -159,7 +159,7 @@ fn refusal_of_prompt_caching_applies_to_the_account() {
 #[test]
 fn refusal_of_content_applies_to_its_request_only() {
     for (message, parts) in [
-        // Fields that do not fit each other, or their values.
+        // Fields that exclude each other, or invalid values.
         (
             "adaptive thinking is not supported on this model",
             field("thinking"),

@@ -1,4 +1,4 @@
-//! Whole answers: Converse's and `InvokeModel`'s as Anthropic messages.
+//! Whole responses of Converse and `InvokeModel` as Anthropic messages.
 
 use dialect::ReplyContext;
 use dialect::error::{Cause, classify};
@@ -14,7 +14,7 @@ fn context() -> ReplyContext {
     }
 }
 
-/// A Converse answer with this content, stop reason and further members.
+/// A Converse response with this content, stop reason and further members.
 fn converse(content: &str, stop_reason: &str, rest: &str) -> Result<Reply, BrokenReply> {
     let body = format!(
         r#"{{"metrics":{{"latencyMs":9}},"output":{{"message":{{"content":[{content}],"role":"assistant"}}}},"stopReason":"{stop_reason}"{rest}}}"#
@@ -22,7 +22,7 @@ fn converse(content: &str, stop_reason: &str, rest: &str) -> Result<Reply, Broke
     converse_reply(body.as_bytes(), "msg_test", &context())
 }
 
-/// The message from its content on, as far as `stop_reason`.
+/// The part of the message from `content` to `stop_reason`.
 fn content(reply: &Reply) -> &str {
     let body = std::str::from_utf8(&reply.body).unwrap_or_default();
     let (_, content) = body.split_once(r#""content":"#).unwrap_or_default();
@@ -41,7 +41,7 @@ fn converse_response_becomes_an_anthropic_message() {
     )
     .unwrap();
     assert_snapshot!(String::from_utf8(reply.body).unwrap(), @r#"{"id":"msg_test","type":"message","role":"assistant","model":"claude-opus-5-5","content":[{"type":"thinking","thinking":"Hm.","signature":"c2ln"},{"type":"redacted_thinking","data":"QUJD"},{"type":"text","text":"Reading."},{"type":"tool_use","id":"tooluse_1","name":"Read","input":{"path":"a","limit":1e2,"b":1.0}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":4},"output_tokens":2}}"#);
-    let told = TokenUsage {
+    let expected = TokenUsage {
         input: Some(3),
         output: Some(2),
         cache_read: Some(7),
@@ -49,7 +49,7 @@ fn converse_response_becomes_an_anthropic_message() {
         cache_write_5m: Some(1),
         cache_write_1h: Some(4),
     };
-    assert_eq!(reply.usage, told);
+    assert_eq!(reply.usage, expected);
     assert_eq!(reply.stop_reason, "tool_use");
     assert!(reply.losses.is_empty());
 }
@@ -220,10 +220,14 @@ fn last_of_two_equal_members_is_replaced() {
 fn requested_safeguards_are_reported_as_unavailable() {
     let mut context = context();
     context.safeguards_requested = true;
-    let told = r#""safeguard_results":[{"type":"dangerous_tool_use","status":{"type":"unavailable","reason":"disabled"}}]}"#;
+    let expected = r#""safeguard_results":[{"type":"dangerous_tool_use","status":{"type":"unavailable","reason":"disabled"}}]}"#;
     let invoked = invoke_reply(INVOKED.as_bytes(), &context).unwrap();
-    assert!(String::from_utf8(invoked.body).unwrap().ends_with(told));
+    assert!(String::from_utf8(invoked.body).unwrap().ends_with(expected));
     let body = br#"{"output":{"message":{"content":[]}},"stopReason":"end_turn"}"#;
     let conversed = converse_reply(body, "msg_test", &context).unwrap();
-    assert!(String::from_utf8(conversed.body).unwrap().ends_with(told));
+    assert!(
+        String::from_utf8(conversed.body)
+            .unwrap()
+            .ends_with(expected)
+    );
 }

@@ -1,5 +1,5 @@
-//! The mistakes that other gateways made with Bedrock's answers, one test each, with the place
-//! where the mistake was reported. Request-side traps are tested beside the request.
+//! Mistakes of other gateways with Bedrock's responses, with a test against each and the report of
+//! the mistake. Mistakes with requests are in `tests/request/traps.rs`.
 
 #![expect(
     clippy::expect_used,
@@ -22,7 +22,8 @@ use notation::{context, render, run, translate};
 
 use validation_error::validation_error;
 
-/// Typed SDK answers keep tool inputs in hash maps (measured with aws-sdk-bedrockruntime 1.153).
+/// The typed output of the SDK has tool inputs in hash maps (measured with aws-sdk-bedrockruntime
+/// 1.153).
 #[test]
 fn tool_inputs_keep_the_order_of_their_keys() {
     let input = r#"{"z":1,"a":{"y":0.1,"b":[3,1,2]},"m":1e3,"k":0.10}"#;
@@ -53,7 +54,7 @@ fn thinking_stays_before_its_tool_call() {
     assert_eq!(kinds, ["thinking", "tool_use", "thinking", "tool_use"]);
 }
 
-/// run-llama/llama_index#20851: a signature may come with no thinking text at all.
+/// run-llama/llama_index#20851: a signature may come without thinking text.
 #[test]
 fn signature_without_thinking_text_is_kept() {
     let shown = translate("delta 0 sig c2ln; stop 0; start 1 tool t A; stop 1");
@@ -72,7 +73,7 @@ fn signature_in_pieces_is_written_once() {
     assert!(shown.contains("signature_delta ABCD\n"));
 }
 
-/// Envoy AI Gateway starts thinking blocks without `signature`; the SDKs' types want it.
+/// Envoy AI Gateway starts thinking blocks without `signature`; the SDKs' types require it.
 #[test]
 fn thinking_block_starts_with_an_empty_signature() {
     let (_, out) = run("delta 0 think Hm", context());
@@ -80,7 +81,7 @@ fn thinking_block_starts_with_an_empty_signature() {
     assert!(text.contains(r#""content_block":{"type":"thinking","thinking":"","signature":""}"#));
 }
 
-/// agentgateway tells redacted thinking as the text `[REDACTED]`, Portkey encodes it twice.
+/// agentgateway writes redacted thinking as the text `[REDACTED]`, Portkey encodes it twice.
 #[test]
 fn redacted_thinking_has_the_original_data() {
     let json =
@@ -95,7 +96,7 @@ fn redacted_thinking_has_the_original_data() {
     assert!(render(&out).contains("content_block_start 0 redacted_thinking ErUB\n"));
 }
 
-/// maximhq/bifrost#2765: blank text is refused when the client sends it back.
+/// maximhq/bifrost#2765: Anthropic refuses blank text when the client sends it back.
 #[test]
 fn blank_text_blocks_are_not_written() {
     assert!(!translate("delta 0 text \\n\\n; stop 0; start 1 tool t A; stop 1").contains("text"));
@@ -123,7 +124,7 @@ fn end_without_message_stop_is_an_error() {
     }
 }
 
-/// Envoy AI Gateway writes `message_delta` before the counts are known.
+/// Envoy AI Gateway writes `message_delta` before it has the counts.
 #[test]
 fn message_delta_waits_for_the_counts() {
     let before = translate("delta 0 text Hi; stop 0; messageStop end_turn");
@@ -143,8 +144,8 @@ fn repeated_counts_are_not_added() {
     assert_eq!(translator.usage().output, Some(7));
 }
 
-/// BerriAI/litellm#34373, #36878, #24850: on the invoke dialect the cache counts may be in the
-/// metrics only.
+/// BerriAI/litellm#34373, #36878, #24850: with `InvokeModel` the cache counts may be in the metrics
+/// only.
 #[test]
 fn cache_counts_of_the_invocation_metrics_are_kept() {
     let mut translator = InvokeTranslator::new("req_test", context());
@@ -181,7 +182,7 @@ fn error_types_are_those_of_anthropic() {
         "timeout_error",
         "api_error",
         "overloaded_error",
-        // Of the protocol between Claude Code and gateways: a final refusal.
+        // From the protocol between Claude Code and gateways: a final error.
         "policy_blocked",
     ];
     for status in 100..1000 {
@@ -240,7 +241,7 @@ fn block_indexes_have_no_gaps() {
     );
 }
 
-/// agentgateway ends the stream at an event or stop reason that it does not know.
+/// agentgateway ends the stream at an unknown event or stop reason.
 #[test]
 fn unknown_events_do_not_end_the_stream() {
     let (translator, out) = run(
@@ -264,7 +265,7 @@ fn malformed_output_is_a_failure_and_not_a_stop_reason() {
     assert_eq!(translator.end(), Some(StreamEnd::Failed));
 }
 
-/// sst/opencode#47073: AWS has one text for a bad key and for a key of another region.
+/// sst/opencode#47073: AWS has one message for an invalid key and for a key of another region.
 #[test]
 fn key_error_message_names_a_wrong_region_too() {
     let message = "Authentication failed: Please make sure your API Key is valid.";
@@ -274,15 +275,16 @@ fn key_error_message_names_a_wrong_region_too() {
         message: Some(message),
         retry_after_s: None,
     };
-    let told = classify(&failure).message;
+    let text = classify(&failure).message;
     assert!(
-        told.contains("mistyped or deleted") && told.contains("another AWS region"),
-        "{told}"
+        text.contains("mistyped or deleted") && text.contains("another AWS region"),
+        "{text}"
     );
 }
 
-/// A 400 that Claude Code cannot place costs it five more calls, each with a feature less, unless its type
-/// is `policy_blocked`; a 401 or 403 reads as its own login, and a 404 as a wrong model.
+/// After an unknown 400 Claude Code sends five more requests, each with a feature less, unless the
+/// type is `policy_blocked`. It treats a 401 or 403 as an error of its own login, and a 404 as a
+/// wrong model.
 #[test]
 fn statuses_that_claude_code_misreads_are_not_returned() {
     for status in 400..500 {
@@ -311,8 +313,8 @@ fn statuses_that_claude_code_misreads_are_not_returned() {
     }
 }
 
-/// anthropics/claude-code#49370: one unknown beta refuses the whole request, and Bedrock does not
-/// say which.
+/// anthropics/claude-code#49370: Bedrock refuses the whole request for one unknown beta, without
+/// its name.
 #[test]
 fn refusal_of_an_unnamed_beta_drops_all_sent_betas() {
     let failure = validation_error("invalid beta flag");
@@ -326,7 +328,7 @@ fn refusal_of_an_unnamed_beta_drops_all_sent_betas() {
     assert!(parts.eq(sent.map(UnsupportedFeature::Beta)));
 }
 
-/// An ARN or an account id in a message tells developers what only administrators should see.
+/// An ARN or an account id in a message would disclose data of the AWS account to developers.
 #[test]
 fn error_messages_contain_no_text_of_aws() {
     let secret = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc";
@@ -353,7 +355,7 @@ fn error_messages_contain_no_text_of_aws() {
     }
 }
 
-/// Claude Code runs a tool whose call was closed, even when the stream then breaks.
+/// Claude Code runs a tool whose call is closed, even if the stream breaks afterwards.
 #[test]
 fn incomplete_tool_call_stays_open_when_the_stream_breaks() {
     let (_, out) = run(
@@ -363,7 +365,7 @@ fn incomplete_tool_call_stays_open_when_the_stream_breaks() {
     assert!(!render(&out).contains("content_block_stop"));
 }
 
-/// Claude Code prices and labels by the model it asked for.
+/// Claude Code takes prices and labels from the requested model.
 #[test]
 fn response_has_the_requested_model_name() {
     let (_, out) = run("messageStart", context());
@@ -377,14 +379,14 @@ fn response_has_the_requested_model_name() {
     );
 }
 
-/// An end of turn with an open call leaves the call unanswered for ever.
+/// After `end_turn` Claude Code does not run an open tool call.
 #[test]
 fn turn_with_a_tool_call_has_stop_reason_tool_use() {
     let shown = translate("start 0 tool t A; stop 0; messageStop end_turn; metadata in=1 out=1");
     assert!(shown.contains("message_delta tool_use"));
 }
 
-/// An answer that is only a failure's text must not be taken for an answer.
+/// A response that contains only an error is not a message.
 #[test]
 fn response_200_without_a_message_is_bedrock_unavailable() {
     let broken = converse_reply(br#"{"Message":"x"}"#, "msg_test", &context()).unwrap_err();

@@ -1,5 +1,5 @@
-//! AWS adds members, variants and enum values to its answers without notice. Each one that this code
-//! does not list, at every place of a Converse answer, costs nothing of what it does list.
+//! AWS adds members, variants and enum values to its responses without notice. An unknown one at
+//! any place of a Converse response loses no known content.
 
 #![expect(
     clippy::indexing_slicing,
@@ -21,7 +21,7 @@ fn context() -> ReplyContext {
     }
 }
 
-/// One answer with every kind of block, in the shape of the API reference.
+/// A response with every kind of block, in the shape of the API reference.
 fn whole() -> Value {
     json!({
         "output": { "message": { "role": "assistant", "content": [
@@ -53,7 +53,7 @@ fn whole() -> Value {
     })
 }
 
-/// The same as events.
+/// The events of the same response.
 fn events() -> Vec<Value> {
     let start = |index: i64, start: Value| json!({ "contentBlockStart": { "contentBlockIndex": index, "start": start } });
     let delta = |index: i64, delta: Value| json!({ "contentBlockDelta": { "contentBlockIndex": index, "delta": delta } });
@@ -160,7 +160,7 @@ fn unknown_member_loses_no_content_of_a_whole_response() {
     let changed = with_new_members(&whole());
     assert!(changed.len() > 20);
     for (place, answer) in changed {
-        // What the model's own arguments hold is the client's.
+        // The arguments of a tool call are the client's.
         if !place.contains("/toolUse/input") {
             assert_eq!(reply(&answer), expected, "{place}");
         }

@@ -1,4 +1,4 @@
-//! Laws of the answer side, on generated input.
+//! Laws of responses, on generated input.
 
 #![expect(
     clippy::expect_used,
@@ -90,13 +90,13 @@ proptest! {
     }
 }
 
-/// Requests with most of what Claude Code sends; the fuzzer starts from them too.
+/// Requests with most fields of Claude Code. The fuzzer starts from them too.
 const SEEDS: &[&str] = &[
     include_str!("../../../../fuzz/seeds/request/turn.json"),
     include_str!("../../../../fuzz/seeds/request/search.json"),
 ];
 
-/// What a value of a request is replaced by.
+/// The replacements of a value of a request.
 fn edit() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -112,7 +112,7 @@ fn edit() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// The request with some of its values replaced, wherever they stand.
+/// The request with some of its values replaced.
 fn edited(seed: &str, edits: &[(prop::sample::Index, Value)]) -> String {
     fn count(value: &Value) -> usize {
         1 + match value {
@@ -145,7 +145,7 @@ fn edited(seed: &str, edits: &[(prop::sample::Index, Value)]) -> String {
     request.to_string()
 }
 
-/// Bytes among which the characters of the grammar are frequent.
+/// Bytes with many characters of the grammar.
 fn stream_like() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"data".to_vec()),
@@ -191,7 +191,7 @@ fn block() -> impl Strategy<Value = Block> {
     ]
 }
 
-/// Events that say the same as the blocks, cut into pieces of the given lengths in characters.
+/// The events of the blocks, in pieces of the given lengths in characters.
 fn as_stream(blocks: &[Block], cuts: &[usize], stops: bool) -> Vec<ConverseEvent<'static>> {
     let mut events = vec![ConverseEvent::MessageStart];
     let mut cuts = cuts.iter().cycle();
@@ -259,7 +259,7 @@ fn as_stream(blocks: &[Block], cuts: &[usize], stops: bool) -> Vec<ConverseEvent
     events
 }
 
-/// The same as the body of a Converse answer.
+/// The body of a Converse response with the same blocks.
 fn as_reply(blocks: &[Block]) -> Vec<u8> {
     let blocks: Vec<Value> = blocks
         .iter()
@@ -287,7 +287,7 @@ fn as_reply(blocks: &[Block]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// How a tool's input is compared.
+/// The compared form of a tool's input.
 #[derive(Clone, Copy)]
 enum InputForm {
     AsText,
@@ -296,7 +296,7 @@ enum InputForm {
 use InputForm::{AsText, Parsed};
 
 fn expected(blocks: &[Block], inputs: InputForm) -> Vec<Value> {
-    // Blank text begins the text block after it.
+    // Blank text is the start of the text block after it.
     let mut blank = String::new();
     let mut visible = Vec::new();
     for block in blocks {

@@ -1,4 +1,4 @@
-//! Requests in the shapes of the real client, for targets of three generations.
+//! Recorded requests of the real client, for targets of three generations.
 
 use dialect::UnsupportedFeatures;
 use dialect::request::{MessagesRequest, Operation, RequestLabels, translate};
@@ -6,30 +6,31 @@ use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::asking::{
-    Ask, OPUS_4_6, OPUS_5_5, SONNET_4_5, keep_for_judges, losses, outline, read, target,
+use crate::translation::{
+    OPUS_4_6, OPUS_5_5, SONNET_4_5, Translation, losses, outline, read, target,
+    write_for_validators,
 };
 
-/// The Converse bodies of a fixture for the three targets, and what each lost.
+/// The Converse bodies of a fixture for the three targets, with their losses.
 fn bodies(fixture: &str) -> String {
     let fixture: Value = serde_json::from_str(fixture).expect("a fixture is JSON");
     let betas = fixture["anthropic_beta"].as_str().expect("betas");
-    let mut told = Vec::new();
+    let mut text = Vec::new();
     for model in [SONNET_4_5, OPUS_4_6, OPUS_5_5] {
-        let ask = Ask {
+        let translation = Translation {
             model,
             betas,
-            ..Ask::default()
+            ..Translation::default()
         };
-        let translated = ask
-            .ask(&fixture["body"])
+        let translated = translation
+            .translate_body(&fixture["body"])
             .expect("the client's own requests go through");
         assert_eq!(translated.operation, Operation::ConverseStream);
         assert_eq!(translated.model_id, model);
         let (body, lost) = (outline(&read(&translated)), losses(&translated));
-        told.push(format!("== {model}\n{body}\ndropped: {lost}"));
+        text.push(format!("== {model}\n{body}\ndropped: {lost}"));
     }
-    told.join("\n")
+    text.join("\n")
 }
 
 macro_rules! fixture {
@@ -42,7 +43,7 @@ macro_rules! fixture {
     };
 }
 
-/// Each fixture is a request in the shape of the real client, with its expected Converse bodies beside it.
+/// The fixtures: name, request in the shape of the real client, expected Converse bodies.
 const FIXTURES: &[(&str, &str, &str)] = &[
     fixture!("first_turn"),  // the first turn of a session
     fixture!("tool_loop"),   // a tool loop with thinking and parallel results
@@ -80,7 +81,7 @@ fn converse_body_has_the_expected_bytes() {
         &labels,
     )
     .unwrap();
-    keep_for_judges(&translated);
+    write_for_validators(&translated);
     let sent = String::from_utf8(translated.body).unwrap();
     assert_snapshot!(sent.replace("},{", "},\n{"), @r#"
     {"messages":[{"role":"user","content":[{"text":"Context."},

@@ -1,18 +1,20 @@
-//! The native body: what `InvokeModel` can say and Converse cannot, and what neither can.
+//! The body of `InvokeModel`: the features that Converse lacks, and those that both lack.
 
 use dialect::request::Operation;
 use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, losses, messages, request};
+use crate::translation::{
+    OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, Translation, losses, messages, request,
+};
 
 fn invoke(model: &str, betas: &str, body: &Value) -> Value {
-    Ask {
+    Translation {
         model,
         betas,
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     }
     .body(body)
 }
@@ -31,11 +33,11 @@ fn invoke_body_has_only_fields_that_bedrock_supports() {
         "service_tier": "auto",
         "temperature": 0,
     }));
-    let ask = Ask {
+    let translation = Translation {
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
-    let translated = ask.ask(&body).unwrap();
+    let translated = translation.translate_body(&body).unwrap();
     assert_eq!(
         translated.operation,
         Operation::InvokeModelWithResponseStream
@@ -236,11 +238,14 @@ fn auto_dialect_is_invoke_when_converse_lacks_a_feature() {
             true,
         ),
     ] {
-        let ask = Ask {
+        let translation = Translation {
             dialect: Dialect::Auto,
-            ..Ask::default()
+            ..Translation::default()
         };
-        let operation = ask.ask(&request(parts)).unwrap().operation;
+        let operation = translation
+            .translate_body(&request(parts))
+            .unwrap()
+            .operation;
         let wanted = if native {
             Operation::InvokeModel
         } else {
@@ -253,7 +258,7 @@ fn auto_dialect_is_invoke_when_converse_lacks_a_feature() {
 #[test]
 fn invoke_body_has_anthropics_tool_choice() {
     let tools = json!([{"name": "T", "input_schema": {"type": "object"}}]);
-    for (asked, told) in [
+    for (requested, expected) in [
         (json!({"type": "none"}), json!({"type": "none"})),
         (
             json!({"type": "auto", "disable_parallel_tool_use": true}),
@@ -264,7 +269,7 @@ fn invoke_body_has_anthropics_tool_choice() {
             json!({"type": "tool", "name": "T"}),
         ),
     ] {
-        let body = request(json!({"tools": tools, "tool_choice": asked}));
-        assert_eq!(invoke(SONNET_4_5, "", &body)["tool_choice"], told);
+        let body = request(json!({"tools": tools, "tool_choice": requested}));
+        assert_eq!(invoke(SONNET_4_5, "", &body)["tool_choice"], expected);
     }
 }

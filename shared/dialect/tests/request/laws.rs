@@ -6,13 +6,15 @@ use domain::bedrock::Dialect;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, target};
+use crate::translation::{
+    FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, Translation, target,
+};
 
 const MODELS: &[&str] = &[
     SONNET_4_5, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, FABLE_5_1,
 ];
 
-/// Any JSON, with the words of the API here and there.
+/// Any JSON, with some names of the API.
 fn anything() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
         "role",
@@ -219,16 +221,16 @@ proptest! {
 
     #[test]
     fn arbitrary_json_does_not_panic(body in anything(), messages in anything(), dialect in dialect()) {
-        let whole = Ask { dialect, ..Ask::default() };
-        let _ = whole.ask(&body);
-        let _ = whole.ask(&json!({"model": "m", "max_tokens": 10, "messages": messages, "tools": body}));
-        let _ = whole.ask(&json!({"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": messages}],
+        let whole = Translation { dialect, ..Translation::default() };
+        let _ = whole.translate_body(&body);
+        let _ = whole.translate_body(&json!({"model": "m", "max_tokens": 10, "messages": messages, "tools": body}));
+        let _ = whole.translate_body(&json!({"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": messages}],
                                   "system": body}));
     }
 
     #[test]
     fn translate_error_always_has_a_valid_status_and_type(body in anything()) {
-        if let Err(refusal) = Ask::default().ask(&body) {
+        if let Err(refusal) = Translation::default().translate_body(&body) {
             prop_assert_eq!(refusal.status(), 400);
             prop_assert!(!refusal.to_string().is_empty());
         }
@@ -239,8 +241,8 @@ proptest! {
         body in conversation(),
         model in prop::sample::select(MODELS),
     ) {
-        // One id for two calls is the one thing that a generated conversation may get wrong.
-        let Ok(translated) = (Ask { model, ..Ask::default() }).ask(&body) else { return Ok(()) };
+        // The only valid error: the generated conversation repeats an id of a tool call.
+        let Ok(translated) = (Translation { model, ..Translation::default() }).translate_body(&body) else { return Ok(()) };
         obeys(&serde_json::from_slice(&translated.body).unwrap());
     }
 
@@ -250,8 +252,8 @@ proptest! {
         dialect in dialect(),
         model in prop::sample::select(MODELS),
     ) {
-        let ask = Ask { model, dialect, ..Ask::default() };
-        prop_assert_eq!(ask.ask(&body), ask.ask(&body));
+        let translation = Translation { model, dialect, ..Translation::default() };
+        prop_assert_eq!(translation.translate_body(&body), translation.translate_body(&body));
     }
 
     #[test]
@@ -261,8 +263,8 @@ proptest! {
             json!({"role": "assistant", "content": "and on"}),
             json!({"role": "user", "content": "it goes"}),
         ]);
-        // Cache points move on with the conversation; what they cache must not.
-        let sent = |body: &Value| Ask::default().ask(body).ok().map(|translated| {
+        // Cache points move with the conversation; the cached prefix stays.
+        let sent = |body: &Value| Translation::default().translate_body(body).ok().map(|translated| {
             let text = String::from_utf8(translated.body).unwrap();
             let text = text.replace(r#","ttl":"1h""#, "").replace(r#",{"cachePoint":{"type":"default"}}"#, "");
             let end = text.find(r#","inferenceConfig""#).unwrap_or(text.len());
@@ -280,17 +282,17 @@ proptest! {
         let request = MessagesRequest::parse(text.as_bytes(), std::iter::empty()).unwrap();
         let (target, unsupported) = (target(SONNET_4_5), UnsupportedFeatures::default());
         let counted = count_tokens(&request, &target, Dialect::Converse, &unsupported);
-        let asked = translate(&request, &target, Dialect::Converse, &unsupported, &RequestLabels::default());
-        prop_assert_eq!(counted.is_ok(), asked.is_ok());
-        if let (Ok(counted), Ok(asked)) = (counted, asked) {
+        let requested = translate(&request, &target, Dialect::Converse, &unsupported, &RequestLabels::default());
+        prop_assert_eq!(counted.is_ok(), requested.is_ok());
+        if let (Ok(counted), Ok(requested)) = (counted, requested) {
             let counted: Value = serde_json::from_slice(&counted.body).unwrap();
-            let asked: Value = serde_json::from_slice(&asked.body).unwrap();
-            prop_assert_eq!(&counted["input"]["converse"]["messages"], &asked["messages"]);
+            let requested: Value = serde_json::from_slice(&requested.body).unwrap();
+            prop_assert_eq!(&counted["input"]["converse"]["messages"], &requested["messages"]);
         }
     }
 }
 
-/// The rules of Converse that its schema does not say.
+/// The rules of Converse that its schema does not contain.
 fn obeys(body: &Value) {
     let turns = body["messages"].as_array().unwrap();
     let mut points = body["system"].to_string().matches("cachePoint").count()

@@ -1,4 +1,4 @@
-//! Which model serves which request.
+//! Selection of the model that serves a request.
 
 use dialect::model::{
     ClaudeName, Effort, Family, TargetWarning, ThinkingKinds, bedrock_id, foundation_id, resolve,
@@ -236,16 +236,16 @@ fn opaque_arn_gets_the_capabilities_of_its_base_model() {
         };
         resolve("claude-opus-5-5", &settings("eu-west-1", &[("*", serve)]))
     };
-    let told = with(Some("anthropic.claude-opus-4-6-v1"));
-    assert_eq!((told.model_id.as_str(), told.warning), (ARN, None));
-    assert_eq!(told.capabilities.thinking, ThinkingKinds::Both);
+    let opaque = with(Some("anthropic.claude-opus-4-6-v1"));
+    assert_eq!((opaque.model_id.as_str(), opaque.warning), (ARN, None));
+    assert_eq!(opaque.capabilities.thinking, ThinkingKinds::Both);
     assert_eq!(
-        told.foundation_id.as_deref(),
+        opaque.foundation_id.as_deref(),
         Some("anthropic.claude-opus-4-6-v1")
     );
     assert_eq!(
         with(Some("claude-opus-4-6")).capabilities,
-        told.capabilities
+        opaque.capabilities
     );
 
     let untold = with(None);
@@ -286,7 +286,7 @@ fn model_newer_than_the_table_gets_its_predecessors_capabilities() {
         capabilities("amazon.nova-pro-v1:0").1,
         Some(TargetWarning::UnknownModel)
     );
-    // Older than every row: as little as for a model that is not known at all.
+    // A model older than every row has the capabilities of an unknown model.
     let oldest = capabilities("us.anthropic.claude-3-haiku-20240307-v1:0");
     assert_eq!(oldest.0, capabilities("amazon.nova-pro-v1:0").0);
     assert_eq!(oldest.1, Some(TargetWarning::OldModel));
@@ -391,7 +391,7 @@ fn family_preset_serves_each_family_with_its_current_model() {
         ),
         ("claude-fable-5-2", "us-east-1", default.as_str()),
         ("gpt-5", "us-east-1", default.as_str()),
-        // What is a Bedrock id already is served as it was requested.
+        // A requested Bedrock id is used unchanged.
         (
             "us.anthropic.claude-opus-4-6-v1",
             "us-east-1",
@@ -402,7 +402,7 @@ fn family_preset_serves_each_family_with_its_current_model() {
         assert_eq!(target.model_id, served, "{requested} in {region}");
     }
     assert!(resolve("claude-sonnet-4-5[1m]", &family("eu-west-1")).long_context);
-    // A rule is nearer than the preset.
+    // A rule has precedence over the preset.
     let rule = BedrockSettings {
         preset: Some(ModelPreset::Family),
         ..settings(

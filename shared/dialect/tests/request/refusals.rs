@@ -1,4 +1,4 @@
-//! What cannot go to Bedrock, and what the client is told.
+//! Requests that cannot be sent to Bedrock, and their errors.
 
 use dialect::UnsupportedFeatures;
 use dialect::model::Target;
@@ -7,7 +7,9 @@ use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, OPUS_5_5, SONNET_4_5, keep_for_judges, messages, read, request, target};
+use crate::translation::{
+    OPUS_5_5, SONNET_4_5, Translation, messages, read, request, target, write_for_validators,
+};
 
 #[test]
 fn invalid_request_is_an_error_with_path_and_reason() {
@@ -40,7 +42,7 @@ fn invalid_request_is_an_error_with_path_and_reason() {
         r#"{"model":"m","max_tokens":1,"temperature":2,"messages":[{"role":"user","content":"x"}]}"#,
         r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"\ud800"}]}"#,
     ] {
-        let refusal = Ask::default().text(body).unwrap_err();
+        let refusal = Translation::default().text(body).unwrap_err();
         assert_eq!(
             (refusal.status(), refusal.error_type()),
             (400, "invalid_request_error"),
@@ -78,7 +80,7 @@ fn invalid_request_is_an_error_with_path_and_reason() {
     "#);
 }
 
-/// Claude Code sends a 400 `invalid_request_error` that it cannot place five more times.
+/// After an unknown 400 `invalid_request_error` Claude Code sends five more requests.
 #[test]
 fn missing_feature_is_an_error_of_a_type_without_retries() {
     let user = |content: serde_json::Value| json!([{"role": "user", "content": content}]);
@@ -116,7 +118,7 @@ fn missing_feature_is_an_error_of_a_type_without_retries() {
         let mut body = body;
         body["model"] = json!("m");
         body["max_tokens"] = json!(1);
-        let refusal = Ask::default().text(&body.to_string()).unwrap_err();
+        let refusal = Translation::default().text(&body.to_string()).unwrap_err();
         assert_eq!(refusal.to_string(), sentence);
         let answer = (refusal.status(), refusal.error_type());
         assert_eq!(answer, (400, "policy_blocked"), "{sentence}");
@@ -137,7 +139,7 @@ fn invalid_base64_is_an_error() {
         let body = messages(json!([{"role": "user", "content": [
             {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
         ]}]));
-        let refusal = Ask::default().ask(&body).unwrap_err();
+        let refusal = Translation::default().translate_body(&body).unwrap_err();
         assert_eq!(
             refusal.to_string(),
             "messages.0.content.0.source.data: invalid base64 data",
@@ -155,7 +157,10 @@ fn unsupported_media_types_are_errors() {
         let body = messages(json!([{"role": "user", "content": [
             {"type": kind, "source": {"type": "base64", "media_type": media_type, "data": "aGk="}},
         ]}]));
-        let refusal = Ask::default().ask(&body).unwrap_err().to_string();
+        let refusal = Translation::default()
+            .translate_body(&body)
+            .unwrap_err()
+            .to_string();
         assert!(refusal.starts_with("messages.0.content.0.source.media_type: Input should be"));
     }
 }
@@ -168,7 +173,7 @@ fn excessive_nesting_is_an_error_in_every_field() {
             {{"type":"tool_use","id":"a","name":"b","input":{{"a":{}}}}}]}}]}}"#,
         deep(100_000)
     );
-    assert_snapshot!(Ask::default().text(&input).unwrap_err(), @"messages.1.content.0.input: Input is nested too deeply");
+    assert_snapshot!(Translation::default().text(&input).unwrap_err(), @"messages.1.content.0.input: Input is nested too deeply");
 
     let block = r#"{"type":"tool_result","tool_use_id":"a","content":["#;
     let results = format!(
@@ -176,13 +181,13 @@ fn excessive_nesting_is_an_error_in_every_field() {
         block.repeat(10_000),
         "]}".repeat(10_000)
     );
-    assert_snapshot!(Ask::default().text(&results).unwrap_err(), @"messages.0.content.0.content.0.type: content blocks of type 'tool_result' are not available on Amazon Bedrock");
+    assert_snapshot!(Translation::default().text(&results).unwrap_err(), @"messages.0.content.0.content.0.type: content blocks of type 'tool_result' are not available on Amazon Bedrock");
 
     let ignored = format!(
         r#"{{"model":"m","max_tokens":1,"x":{},"messages":[{{"role":"user","content":"a"}}]}}"#,
         deep(100_000)
     );
-    assert!(Ask::default().text(&ignored).is_ok());
+    assert!(Translation::default().text(&ignored).is_ok());
 }
 
 #[test]
@@ -193,21 +198,21 @@ fn repeated_tool_call_id_is_an_error() {
         {"role": "assistant", "content": [call]},
         {"role": "assistant", "content": [call]},
     ]));
-    assert_snapshot!(Ask::default().ask(&body).unwrap_err(), @"messages: `tool_use` ids must be unique");
+    assert_snapshot!(Translation::default().translate_body(&body).unwrap_err(), @"messages: `tool_use` ids must be unique");
 }
 
 #[test]
 fn repeated_tool_name_is_an_error() {
     let tool = json!({"name": "a", "input_schema": {"type": "object"}});
     let body = request(json!({"tools": [tool, tool]}));
-    assert_snapshot!(Ask::default().ask(&body).unwrap_err(), @"tools: Tool names must be unique.");
+    assert_snapshot!(Translation::default().translate_body(&body).unwrap_err(), @"tools: Tool names must be unique.");
 }
 
 #[test]
 fn translated_body_larger_than_the_limit_is_an_error() {
     let text = "x".repeat(20_000_000);
-    let refusal = Ask::default()
-        .ask(&messages(json!([{"role": "user", "content": text}])))
+    let refusal = Translation::default()
+        .translate_body(&messages(json!([{"role": "user", "content": text}])))
         .unwrap_err();
     assert_eq!(
         (refusal.status(), refusal.error_type()),
@@ -219,7 +224,7 @@ fn translated_body_larger_than_the_limit_is_an_error() {
 #[test]
 fn request_larger_than_the_limit_is_an_error_before_parsing() {
     let no_json = "[1,".repeat(7_000_000);
-    let refusal = Ask::default().text(&no_json).unwrap_err();
+    let refusal = Translation::default().text(&no_json).unwrap_err();
     assert_snapshot!(refusal, @"Request too large: Amazon Bedrock accepts at most 20 MB");
 }
 
@@ -233,7 +238,10 @@ fn translate_error_contains_no_content() {
         json!({"model": "m", "tools": [{"name": "a", "input_schema": secret}], "messages": []}),
         json!({"model": "m", "tool_choice": {"type": secret}, "messages": []}),
     ] {
-        let refusal = Ask::default().ask(&body).unwrap_err().to_string();
+        let refusal = Translation::default()
+            .translate_body(&body)
+            .unwrap_err()
+            .to_string();
         assert!(!refusal.contains(secret), "{refusal}");
     }
 }
@@ -242,7 +250,7 @@ fn count(body: &Value, target: &Target, dialect: Dialect) -> Result<Value, Trans
     let body = body.to_string();
     let request = MessagesRequest::parse(body.as_bytes(), std::iter::empty())?;
     let translated = count_tokens(&request, target, dialect, &UnsupportedFeatures::default())?;
-    keep_for_judges(&translated);
+    write_for_validators(&translated);
     assert_eq!(translated.operation, Operation::CountTokens);
     assert_eq!(
         translated.model_id,
@@ -304,7 +312,7 @@ fn thread_continuation_is_an_error_with_its_error_code() {
         json!({"type": "fork", "previous_message_id": "msg_1"}),
     ] {
         let body = thread(&kind).to_string();
-        let asked = Ask::default().text(&body).unwrap_err();
+        let requested = Translation::default().text(&body).unwrap_err();
         let parsed = MessagesRequest::parse(body.as_bytes(), std::iter::empty()).unwrap();
         let counted = count_tokens(
             &parsed,
@@ -313,7 +321,7 @@ fn thread_continuation_is_an_error_with_its_error_code() {
             &UnsupportedFeatures::default(),
         )
         .unwrap_err();
-        for refusal in [asked, counted] {
+        for refusal in [requested, counted] {
             assert_eq!(
                 (refusal.status(), refusal.error_type(), refusal.error_code(),),
                 (
@@ -326,6 +334,9 @@ fn thread_continuation_is_an_error_with_its_error_code() {
         }
     }
     let created = thread(&json!({"type": "create"}));
-    assert_eq!(Ask::default().losses(&created), "thread");
-    assert_eq!(Ask::default().text("{}").unwrap_err().error_code(), None);
+    assert_eq!(Translation::default().losses(&created), "thread");
+    assert_eq!(
+        Translation::default().text("{}").unwrap_err().error_code(),
+        None
+    );
 }

@@ -1,19 +1,21 @@
-//! Rules of the translation to Converse, each by the smallest request that shows it.
+//! Rules of the translation to Converse, each with a minimal request.
 
 use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{
-    Ask, FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, converse, converse_for,
-    messages, outline, read, request, turns,
+use crate::translation::{
+    FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, Translation, converse,
+    converse_for, messages, outline, read, request, turns,
 };
 
 const DOT: &str = "iVBORw0KGgo=";
 
 #[test]
 fn minimal_request_becomes_a_minimal_body() {
-    let translated = Ask::default().ask(&request(json!({}))).unwrap();
+    let translated = Translation::default()
+        .translate_body(&request(json!({})))
+        .unwrap();
     let body = std::str::from_utf8(&translated.body).unwrap();
     assert_snapshot!(body, @r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":32000},"additionalModelResponseFieldPaths":["/stop_sequence","/delta/stop_sequence"]}"#);
     assert_snapshot!(translated.losses.iter().count(), @"0");
@@ -22,14 +24,14 @@ fn minimal_request_becomes_a_minimal_body() {
 
 #[test]
 fn max_tokens_is_always_sent_and_within_the_targets_limit() {
-    for (asked, model, told) in [
+    for (requested, model, expected) in [
         (128_000, SONNET_4_5, 64_000),
         (128_000, OPUS_4_6, 128_000),
         (5, SONNET_4_5, 5),
         (0, OPUS_5_5, 1),
     ] {
-        let body = converse_for(model, &request(json!({ "max_tokens": asked })));
-        assert_eq!(body["inferenceConfig"]["maxTokens"], told);
+        let body = converse_for(model, &request(json!({ "max_tokens": requested })));
+        assert_eq!(body["inferenceConfig"]["maxTokens"], expected);
     }
 }
 
@@ -99,11 +101,11 @@ fn prefill_is_sent_to_models_that_accept_it() {
     user: a
     assistant: The answer is
     ");
-    let refusal = Ask {
+    let refusal = Translation {
         model: OPUS_4_6,
-        ..Ask::default()
+        ..Translation::default()
     }
-    .ask(&body)
+    .translate_body(&body)
     .unwrap_err();
     assert_snapshot!(refusal, @"This model does not support assistant message prefill. The conversation must end with a user message.");
 }
@@ -135,17 +137,17 @@ fn tool_results_come_first_with_one_for_each_call() {
 
 #[test]
 fn tool_calls_without_a_result_get_an_error_result() {
-    let ask = Ask::default();
+    let translation = Translation::default();
     let body = messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "Bash", "input": {}}]},
     ]));
-    assert_snapshot!(turns(&ask.body(&body)), @r#"
+    assert_snapshot!(turns(&translation.body(&body)), @r#"
     user: go
     assistant: use a Bash {}
     user: result a "error" [Tool result missing.]
     "#);
-    assert_eq!(ask.losses(&body), "tool_result:missing");
+    assert_eq!(translation.losses(&body), "tool_result:missing");
 }
 
 #[test]
@@ -164,8 +166,8 @@ fn invalid_ids_and_names_are_replaced_equally_on_every_turn() {
             ]},
         ],
     }));
-    let translated = Ask::default().ask(&body).unwrap();
-    assert_snapshot!(outline(&crate::asking::read(&translated)), @r#"
+    let translated = Translation::default().translate_body(&body).unwrap();
+    assert_snapshot!(outline(&crate::translation::read(&translated)), @r#"
     user: go
     assistant: use call__1_fecfd6781cb3323370a8 mcp__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_66d9c770f666e456c8ac {}
     user: result call__1_fecfd6781cb3323370a8 [ok]
@@ -203,7 +205,7 @@ fn urls_and_files_are_errors_when_newest_and_dropped_in_history() {
     ];
     for block in sources {
         let now = messages(json!([{"role": "user", "content": [block]}]));
-        let refusal = Ask::default().ask(&now).unwrap_err();
+        let refusal = Translation::default().translate_body(&now).unwrap_err();
         assert_eq!(refusal.status(), 400);
         assert!(
             refusal
@@ -219,7 +221,10 @@ fn urls_and_files_are_errors_when_newest_and_dropped_in_history() {
         ]));
         let kind = block["type"].as_str().unwrap();
         assert!(turns(&converse(&past)).starts_with(&format!("user: [{kind} omitted]")));
-        assert_eq!(Ask::default().losses(&past), format!("block:{kind}"));
+        assert_eq!(
+            Translation::default().losses(&past),
+            format!("block:{kind}")
+        );
     }
 }
 
@@ -296,10 +301,10 @@ fn conversation_that_starts_with_the_assistant_gets_a_user_turn() {
     assistant: summary so far
     user: go on
     "#);
-    assert_eq!(Ask::default().losses(&body), "messages.first_user");
-    let native = Ask {
+    assert_eq!(Translation::default().losses(&body), "messages.first_user");
+    let native = Translation {
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
     assert_snapshot!(native.body(&body)["messages"], @r#"[{"role":"user","content":[{"type":"text","text":"(empty)"}]},{"role":"assistant","content":[{"type":"text","text":"summary so far"}]},{"role":"user","content":[{"type":"text","text":"go on"}]}]"#);
     let system_first = messages(json!([
@@ -307,7 +312,7 @@ fn conversation_that_starts_with_the_assistant_gets_a_user_turn() {
         {"role": "assistant", "content": "a"},
         {"role": "user", "content": "u"},
     ]));
-    let native = Ask {
+    let native = Translation {
         model: OPUS_5_5,
         ..native
     };
@@ -353,18 +358,18 @@ fn server_tool_blocks_become_text_for_converse() {
 fn unknown_blocks_are_errors_when_newest_and_dropped_in_history() {
     let block = json!({"type": "hologram", "data": 1});
     let now = messages(json!([{"role": "user", "content": [block]}]));
-    assert_snapshot!(Ask::default().ask(&now).unwrap_err(), @"messages.0.content.0.type: content blocks of type 'hologram' are not available on Amazon Bedrock");
+    assert_snapshot!(Translation::default().translate_body(&now).unwrap_err(), @"messages.0.content.0.type: content blocks of type 'hologram' are not available on Amazon Bedrock");
     let past = messages(json!([
         {"role": "user", "content": [{"type": "text", "text": "a"}, block]},
         {"role": "assistant", "content": [block]},
         {"role": "user", "content": "b"},
     ]));
     assert_snapshot!(turns(&converse(&past)), @"user: a | b");
-    assert_eq!(Ask::default().losses(&past), "block:hologram");
+    assert_eq!(Translation::default().losses(&past), "block:hologram");
 }
 
-fn thinking(asked: &Value, effort: Option<&str>, model: &str) -> String {
-    let mut parts = json!({ "thinking": asked });
+fn thinking(requested: &Value, effort: Option<&str>, model: &str) -> String {
+    let mut parts = json!({ "thinking": requested });
     if let Some(effort) = effort {
         parts["output_config"] = json!({ "effort": effort });
     }
@@ -377,7 +382,7 @@ fn thinking_is_sent_in_the_form_of_the_target() {
     let adaptive = json!({"type": "adaptive", "display": "summarized"});
     let off = json!({"type": "disabled"});
     let mut table = Vec::new();
-    for (name, asked) in [("budget", &budget), ("adaptive", &adaptive), ("off", &off)] {
+    for (name, requested) in [("budget", &budget), ("adaptive", &adaptive), ("off", &off)] {
         for model in [
             SONNET_4_5,
             OPUS_4_5,
@@ -389,7 +394,7 @@ fn thinking_is_sent_in_the_form_of_the_target() {
             let family = model.split("claude-").nth(1).unwrap();
             table.push(format!(
                 "{name:8} high {family:22} {}",
-                thinking(asked, Some("high"), model)
+                thinking(requested, Some("high"), model)
             ));
         }
     }
@@ -450,8 +455,8 @@ fn budget_becomes_effort_for_models_without_budgets() {
         (8_192, "high"),
         (31_999, "xhigh"),
     ] {
-        let asked = json!({"type": "enabled", "budget_tokens": budget});
-        let fields = thinking(&asked, None, OPUS_4_7);
+        let requested = json!({"type": "enabled", "budget_tokens": budget});
+        let fields = thinking(&requested, None, OPUS_4_7);
         assert!(
             fields.contains(&format!(r#""effort":"{effort}""#)),
             "{budget}: {fields}"
@@ -461,7 +466,7 @@ fn budget_becomes_effort_for_models_without_budgets() {
 
 #[test]
 fn budget_stays_between_the_minimum_and_max_tokens() {
-    for (budget, max_tokens, told) in [
+    for (budget, max_tokens, expected) in [
         (31_999, 32_000, Some(31_999)),
         (31_999, 16_000, Some(15_999)),
         (500, 32_000, None),
@@ -474,7 +479,7 @@ fn budget_stays_between_the_minimum_and_max_tokens() {
         let thinking = &body["additionalModelRequestFields"]["thinking"];
         assert_eq!(
             thinking["budget_tokens"].as_u64(),
-            told,
+            expected,
             "{budget} of {max_tokens}"
         );
     }
@@ -482,13 +487,16 @@ fn budget_stays_between_the_minimum_and_max_tokens() {
 
 #[test]
 fn effort_is_never_above_the_requested_level() {
-    let told = |asked: &str, model: &str| {
-        let body = converse_for(model, &request(json!({"output_config": {"effort": asked}})));
+    let expected = |requested: &str, model: &str| {
+        let body = converse_for(
+            model,
+            &request(json!({"output_config": {"effort": requested}})),
+        );
         body["additionalModelRequestFields"]["output_config"]["effort"]
             .as_str()
             .map(str::to_owned)
     };
-    for (asked, on_4_5, on_opus_4_5, on_4_6, on_4_7, on_5_5) in [
+    for (requested, on_4_5, on_opus_4_5, on_4_6, on_4_7, on_5_5) in [
         (
             "low",
             None,
@@ -522,7 +530,11 @@ fn effort_is_never_above_the_requested_level() {
             (OPUS_4_7, on_4_7),
             (OPUS_5_5, on_5_5),
         ] {
-            assert_eq!(told(asked, model).as_deref(), wanted, "{asked} on {model}");
+            assert_eq!(
+                expected(requested, model).as_deref(),
+                wanted,
+                "{requested} on {model}"
+            );
         }
     }
 }
@@ -549,7 +561,7 @@ fn last_effort_of_the_conversation_is_used() {
 
 #[test]
 fn sampling_is_sent_to_models_that_accept_it_one_at_a_time() {
-    let asked = json!({"temperature": 0.2, "top_p": 0.9, "top_k": 5});
+    let requested = json!({"temperature": 0.2, "top_p": 0.9, "top_k": 5});
     let mut table = Vec::new();
     for (name, model, extra) in [
         ("4.5", SONNET_4_5, json!({})),
@@ -561,17 +573,17 @@ fn sampling_is_sent_to_models_that_accept_it_one_at_a_time() {
         ("4.5 top_p", SONNET_4_5, json!({"temperature": null})),
         ("4.7", OPUS_4_7, json!({})),
     ] {
-        let mut parts = asked.clone();
+        let mut parts = requested.clone();
         parts
             .as_object_mut()
             .unwrap()
             .extend(extra.as_object().unwrap().clone());
-        let ask = Ask {
+        let translation = Translation {
             model,
-            ..Ask::default()
+            ..Translation::default()
         };
-        let body = ask.body(&request(parts.clone()));
-        let losses = ask.losses(&request(parts));
+        let body = translation.body(&request(parts.clone()));
+        let losses = translation.losses(&request(parts));
         let fields = body
             .get("additionalModelRequestFields")
             .map(Value::to_string);
@@ -595,7 +607,7 @@ fn numbers_are_sent_with_their_source_text() {
         "tools":[{"name":"T","input_schema":{"type":"object","z":1.0,"a":1e3,"n":12345678901234567890123}}],
         "messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[
             {"type":"tool_use","id":"t","name":"T","input":{"z":1.50,"a":[1E2, -0]}}]}]}"#;
-    let sent = String::from_utf8(Ask::default().text(body).unwrap().body).unwrap();
+    let sent = String::from_utf8(Translation::default().text(body).unwrap().body).unwrap();
     for kept in [
         r#""temperature":0.10"#,
         r#"{"type":"object","z":1.0,"a":1e3,"n":12345678901234567890123}"#,
@@ -617,33 +629,33 @@ fn blank_stop_sequences_are_dropped() {
 
 #[test]
 fn json_schema_is_sent_as_a_string_to_models_that_accept_it() {
-    let asked = request(json!({"output_config": {"format":
+    let requested = request(json!({"output_config": {"format":
         {"type": "json_schema", "schema": {"type": "object", "required": ["b", "a"]}}}}));
     assert_eq!(
-        converse(&asked)["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"],
+        converse(&requested)["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"],
         r#"{"type":"object","required":["b","a"]}"#
     );
-    let ask = Ask {
+    let translation = Translation {
         model: OPUS_5_5,
-        ..Ask::default()
+        ..Translation::default()
     };
-    assert_eq!(ask.body(&asked).get("outputConfig"), None);
-    assert_eq!(ask.losses(&asked), "output_config.format");
+    assert_eq!(translation.body(&requested).get("outputConfig"), None);
+    assert_eq!(translation.losses(&requested), "output_config.format");
 }
 
 #[test]
 fn json_schema_becomes_an_instruction_for_models_without_formats() {
-    let asked = request(json!({
+    let requested = request(json!({
         "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
         "output_config": {"format": {"type": "json_schema", "schema": {"type": "object", "required": ["b", "a"]}}},
     }));
-    let native = Ask {
+    let native = Translation {
         model: OPUS_4_7,
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
-    let native = native.body(&asked);
-    assert_snapshot!(converse_for(OPUS_4_7, &asked)["system"], @r#"[{"text":"s"},{"cachePoint":{"type":"default"}},{"text":"Answer with one JSON value that fits this JSON schema, without any other text and without a code fence:\n{\"type\":\"object\",\"required\":[\"b\",\"a\"]}"}]"#);
+    let native = native.body(&requested);
+    assert_snapshot!(converse_for(OPUS_4_7, &requested)["system"], @r#"[{"text":"s"},{"cachePoint":{"type":"default"}},{"text":"Answer with one JSON value that fits this JSON schema, without any other text and without a code fence:\n{\"type\":\"object\",\"required\":[\"b\",\"a\"]}"}]"#);
     assert_snapshot!(native["system"], @r#"[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}},{"type":"text","text":"Answer with one JSON value that fits this JSON schema, without any other text and without a code fence:\n{\"type\":\"object\",\"required\":[\"b\",\"a\"]}"}]"#);
     assert_eq!(native.get("output_config"), None);
 }
@@ -677,9 +689,9 @@ fn foreign_bound_thinking_is_dropped_by_block_binding() {
 
 #[test]
 fn unsupported_fields_are_losses_and_not_sent() {
-    let ask = Ask {
+    let translation = Translation {
         betas: "oauth-2025-04-20, made-up-1 ,,claude-code-20250219",
-        ..Ask::default()
+        ..Translation::default()
     };
     let body = request(json!({
         "service_tier": "auto",
@@ -691,13 +703,19 @@ fn unsupported_fields_are_losses_and_not_sent() {
         "inference_geo": null,
         "weird \"key\"\n": 1,
     }));
-    assert_snapshot!(ask.losses(&body), @"service_tier container weird__key__ metadata.more safeguards metadata.user_id context_management beta:oauth-2025-04-20 beta:made-up-1 beta:claude-code-20250219");
-    assert_snapshot!(outline(&ask.body(&body)), @r#"
+    assert_snapshot!(translation.losses(&body), @"service_tier container weird__key__ metadata.more safeguards metadata.user_id context_management beta:oauth-2025-04-20 beta:made-up-1 beta:claude-code-20250219");
+    assert_snapshot!(outline(&translation.body(&body)), @r#"
     user: hi
     inferenceConfig: {"maxTokens":32000}
     additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     "#);
-    assert!(ask.ask(&body).unwrap().reply.safeguards_requested);
+    assert!(
+        translation
+            .translate_body(&body)
+            .unwrap()
+            .reply
+            .safeguards_requested
+    );
 }
 
 #[test]
@@ -717,10 +735,10 @@ fn betas_are_sent_only_with_the_fields_that_need_them() {
                 json!({"tools": tools, "thinking": thinking, "output_config": {"effort": "high"}}),
             ),
         ] {
-            let body = Ask {
+            let body = Translation {
                 model,
                 betas: all,
-                ..Ask::default()
+                ..Translation::default()
             }
             .body(&request(parts));
             let betas = &body["additionalModelRequestFields"]["anthropic_beta"];
@@ -746,11 +764,11 @@ fn losses_are_always_valid_in_a_header() {
         .map(|nth| format!("beta\r\n-{nth}-{}", "x".repeat(99)))
         .collect();
     let betas = betas.join(",");
-    let ask = Ask {
+    let translation = Translation {
         betas: &betas,
-        ..Ask::default()
+        ..Translation::default()
     };
-    let lost = ask.losses(&messages(json!([
+    let lost = translation.losses(&messages(json!([
         {"role": "user", "content": [{"type": "odd\r\nblock"}]},
         {"role": "assistant", "content": "a"},
         {"role": "user", "content": "b"},
@@ -794,14 +812,16 @@ fn document_titles_are_in_the_order_of_the_document_names() {
             {"type": "tool_result", "tool_use_id": "t", "content": result},
         ]},
     ]));
-    let asked = Ask::default().ask(&conversation).unwrap();
-    let titles: Vec<_> = asked
+    let requested = Translation::default()
+        .translate_body(&conversation)
+        .unwrap();
+    let titles: Vec<_> = requested
         .reply
         .document_titles
         .iter()
         .map(Option::as_deref)
         .collect();
-    let sent = read(&asked);
+    let sent = read(&requested);
     let mut named = Vec::new();
     for message in sent["messages"].as_array().unwrap() {
         for block in message["content"].as_array().unwrap() {
@@ -844,17 +864,19 @@ fn effort_is_lowered_to_high_while_thinking_is_off() {
         ("opus-5", "medium", "medium"),
         ("haiku-5-5", "max", "high"),
         ("sonnet-5-5", "xhigh", "high"),
-        // These take the pair, or do not switch thinking off at all.
+        // These models accept the pair, or do not switch thinking off.
         ("opus-4-8", "max", "max"),
         ("opus-5-5", "max", "max"),
     ] {
-        let ask = Ask {
+        let translation = Translation {
             model: &format!("us.anthropic.claude-{model}"),
-            ..Ask::default()
+            ..Translation::default()
         };
-        let fields = ask.body(&body(effort))["additionalModelRequestFields"].clone();
+        let fields = translation.body(&body(effort))["additionalModelRequestFields"].clone();
         assert_eq!(fields["output_config"]["effort"], sent, "{model} {effort}");
-        let lost = ask.losses(&body(effort)).contains("output_config.effort");
+        let lost = translation
+            .losses(&body(effort))
+            .contains("output_config.effort");
         assert_eq!(lost, sent != effort, "{model} {effort}");
     }
 }

@@ -1,25 +1,25 @@
-//! Rules on tools.
+//! Rules of the translation of tools.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{
-    Ask, OPUS_4_7, OPUS_5_5, SONNET_4_5, converse, losses, outline, read, request,
+use crate::translation::{
+    OPUS_4_7, OPUS_5_5, SONNET_4_5, Translation, converse, losses, outline, read, request,
 };
 
 fn tool(name: &str) -> Value {
     json!({"name": name, "input_schema": {"type": "object"}})
 }
 
-/// `toolConfig.toolChoice` and what the model itself is told of it.
-fn choice(model: &str, asked: &Value, thinking: &Value) -> String {
-    let ask = Ask {
+/// `toolConfig.toolChoice` and the model's own `tool_choice`.
+fn choice(model: &str, requested: &Value, thinking: &Value) -> String {
+    let translation = Translation {
         model,
-        ..Ask::default()
+        ..Translation::default()
     };
-    let translated = ask
-        .ask(&request(
-            json!({"tools": [tool("Bash")], "tool_choice": asked, "thinking": thinking}),
+    let translated = translation
+        .translate_body(&request(
+            json!({"tools": [tool("Bash")], "tool_choice": requested, "thinking": thinking}),
         ))
         .unwrap();
     let body = read(&translated);
@@ -62,7 +62,7 @@ fn tool_choice_is_sent_in_one_field() {
     let none = json!({"type": "none"});
     let gone = json!({"type": "tool", "name": "Nope"});
     let mut table = Vec::new();
-    for (name, asked) in [
+    for (name, requested) in [
         ("auto", &auto),
         ("auto alone", &alone),
         ("any alone", &any_alone),
@@ -72,7 +72,7 @@ fn tool_choice_is_sent_in_one_field() {
     ] {
         table.push(format!(
             "{name:10} {}",
-            choice(SONNET_4_5, asked, &Value::Null)
+            choice(SONNET_4_5, requested, &Value::Null)
         ));
     }
     assert_snapshot!(table.join("\n"), @r#"
@@ -87,7 +87,7 @@ fn tool_choice_is_sent_in_one_field() {
 
 #[test]
 fn tool_is_not_forced_on_a_thinking_model() {
-    let asked = json!({"type": "tool", "name": "Bash"});
+    let requested = json!({"type": "tool", "name": "Bash"});
     let adaptive = json!({"type": "adaptive"});
     let off = json!({"type": "disabled"});
     for (model, thinking, forced) in [
@@ -98,11 +98,11 @@ fn tool_is_not_forced_on_a_thinking_model() {
         (OPUS_5_5, &off, false),
         (OPUS_5_5, &Value::Null, false),
     ] {
-        let told = choice(model, &asked, thinking);
+        let text = choice(model, &requested, thinking);
         assert_eq!(
-            !told.contains("changed"),
+            !text.contains("changed"),
             forced,
-            "{model} {thinking}: {told}"
+            "{model} {thinking}: {text}"
         );
     }
 }
@@ -155,7 +155,7 @@ fn client_tools_of_anthropic_are_sent_as_model_fields() {
 fn server_tools_are_dropped_beside_others_and_an_error_alone() {
     let search = json!({"type": "web_search_20250305", "name": "web_search", "max_uses": 8});
     let mixed = request(json!({"tools": [search, tool("Bash")]}));
-    let translated = Ask::default().ask(&mixed).unwrap();
+    let translated = Translation::default().translate_body(&mixed).unwrap();
     assert_eq!(
         read(&translated)["toolConfig"]["tools"]
             .as_array()
@@ -166,7 +166,7 @@ fn server_tools_are_dropped_beside_others_and_an_error_alone() {
     assert_eq!(losses(&translated), "tool:web_search");
 
     let alone = request(json!({"tools": [search], "tool_choice": {"type": "auto"}}));
-    let refusal = Ask::default().ask(&alone).unwrap_err();
+    let refusal = Translation::default().translate_body(&alone).unwrap_err();
     assert_eq!(refusal.status(), 400);
     assert_snapshot!(refusal, @"web_search is not available on Amazon Bedrock");
 }
@@ -205,7 +205,7 @@ fn deferred_tools_are_all_sent_with_server_tool_search() {
         {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
         {"name": "A", "input_schema": {"type": "object"}, "defer_loading": true},
     ]}));
-    let translated = Ask::default().ask(&body).unwrap();
+    let translated = Translation::default().translate_body(&body).unwrap();
     assert_eq!(
         read(&translated)["toolConfig"]["tools"][0]["toolSpec"]["name"],
         "A"

@@ -1,14 +1,13 @@
-//! Mistakes that other gateways made between Anthropic and Bedrock, each as the promise that it is
-//! not made here.
+//! Mistakes of other gateways between Anthropic and Bedrock, with a test against each.
 
 use dialect::request::{MessagesRequest, RequestLabels, translate};
 use dialect::{UnsupportedFeature, UnsupportedFeatures};
 use domain::bedrock::Dialect;
 use serde_json::{Value, json};
 
-use crate::asking::{
-    Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, converse, converse_for, keep_for_judges, messages,
-    request, target, turns,
+use crate::translation::{
+    OPUS_4_5, OPUS_5_5, SONNET_4_5, Translation, converse, converse_for, messages, request, target,
+    turns, write_for_validators,
 };
 
 fn ephemeral() -> Value {
@@ -26,7 +25,7 @@ fn schemas_inputs_and_tools_keep_their_order() {
                  {"name":"A","input_schema":{"type":"object"}}],
         "messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[
             {"type":"tool_use","id":"t","name":"Z","input":{"z":1,"y":2,"a":3}}]}]}"#;
-    let sent = String::from_utf8(Ask::default().text(body).unwrap().body).unwrap();
+    let sent = String::from_utf8(Translation::default().text(body).unwrap().body).unwrap();
     assert!(sent.contains(r#""properties":{"z":{},"y":{},"a":{}}"#));
     assert!(sent.contains(r#""input":{"z":1,"y":2,"a":3}"#));
     assert!(sent.find(r#""name":"Z""#) < sent.find(r#""name":"A""#));
@@ -38,8 +37,8 @@ fn equal_requests_become_equal_bytes() {
         "tools": [{"name": "T", "input_schema": {"type": "object"}}],
         "thinking": {"type": "adaptive"},
     }));
-    let first = Ask::default().ask(&body).unwrap();
-    assert!((0..20).all(|_| Ask::default().ask(&body).unwrap() == first));
+    let first = Translation::default().translate_body(&body).unwrap();
+    assert!((0..20).all(|_| Translation::default().translate_body(&body).unwrap() == first));
 }
 
 #[test]
@@ -78,7 +77,11 @@ fn one_hour_cache_point_never_follows_a_five_minute_one() {
     }));
     let sent = converse(&body).to_string();
     assert_eq!(sent.matches(r#""ttl":"1h""#).count(), 1);
-    assert!(Ask::default().losses(&body).contains("cache_control.ttl"));
+    assert!(
+        Translation::default()
+            .losses(&body)
+            .contains("cache_control.ttl")
+    );
 }
 
 #[test]
@@ -107,7 +110,11 @@ fn at_most_four_cache_points_are_sent_and_the_newest_stay() {
     let sent = converse(&body);
     assert_eq!(turns(&sent), "user: a | b | POINT | c | POINT");
     assert_eq!(sent["system"].to_string().matches("cachePoint").count(), 2);
-    assert!(Ask::default().losses(&body).contains("cache_control"));
+    assert!(
+        Translation::default()
+            .losses(&body)
+            .contains("cache_control")
+    );
 
     let many: Vec<_> = (0..6).map(|nth| marked(&nth.to_string())).collect();
     let sent = converse(&request(
@@ -380,18 +387,23 @@ fn unknown_betas_are_never_sent() {
         fast-mode-2026-02-01,redact-thinking-2026-02-12,advisor-tool-2026-03-01,files-api-2025-04-14";
     for dialect in [Dialect::Converse, Dialect::Invoke] {
         for model in [SONNET_4_5, OPUS_4_5, OPUS_5_5] {
-            let ask = Ask {
+            let translation = Translation {
                 model,
                 dialect,
                 betas: known,
-                ..Ask::default()
+                ..Translation::default()
             };
             let body = request(json!({
                 "thinking": {"type": "adaptive"},
                 "tools": [{"name": "T", "input_schema": {"type": "object"}}],
             }));
-            assert!(!ask.body(&body).to_string().contains("anthropic_beta"));
-            assert_eq!(ask.losses(&body).matches("beta:").count(), 13);
+            assert!(
+                !translation
+                    .body(&body)
+                    .to_string()
+                    .contains("anthropic_beta")
+            );
+            assert_eq!(translation.losses(&body).matches("beta:").count(), 13);
         }
     }
 }
@@ -399,11 +411,11 @@ fn unknown_betas_are_never_sent() {
 #[test]
 fn user_id_of_the_client_never_becomes_request_metadata() {
     let user_id = r#"{"device_id":"d","session_id":"s"}"#;
-    let ask = Ask {
+    let translation = Translation {
         labels: RequestLabels::new("ada {lovelace}", &"r".repeat(300)),
-        ..Ask::default()
+        ..Translation::default()
     };
-    let sent = ask.body(&request(json!({"metadata": {"user_id": user_id}})));
+    let sent = translation.body(&request(json!({"metadata": {"user_id": user_id}})));
     assert!(!sent.to_string().contains("device_id"));
     assert_eq!(sent["requestMetadata"]["spillway_user"], "ada _lovelace_");
     assert_eq!(
@@ -426,8 +438,8 @@ fn zero_temperature_is_sent() {
 fn image_url_is_neither_fetched_nor_sent() {
     let image = json!({"type": "image", "source": {"type": "url", "url": "s3://bucket/key"}});
     assert!(
-        Ask::default()
-            .ask(&messages(json!([{"role": "user", "content": [image]}])))
+        Translation::default()
+            .translate_body(&messages(json!([{"role": "user", "content": [image]}])))
             .is_err()
     );
     let sent = converse(&messages(json!([
@@ -440,12 +452,12 @@ fn image_url_is_neither_fetched_nor_sent() {
 
 #[test]
 fn count_of_an_invoke_body_has_the_bedrock_version() {
-    let ask = Ask {
+    let translation = Translation {
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
     assert_eq!(
-        ask.body(&request(json!({})))["anthropic_version"],
+        translation.body(&request(json!({})))["anthropic_version"],
         "bedrock-2023-05-31"
     );
 }
@@ -471,7 +483,7 @@ fn translation_does_not_change_the_request() {
         .unwrap()
     };
     let first = send(OPUS_5_5, &unsupported);
-    keep_for_judges(&first);
+    write_for_validators(&first);
     unsupported.insert(UnsupportedFeature::Field("thinking".to_owned()));
     assert_ne!(send(SONNET_4_5, &unsupported), first);
     assert_ne!(send(OPUS_5_5, &unsupported), first);
@@ -481,11 +493,11 @@ fn translation_does_not_change_the_request() {
 #[test]
 fn billing_block_of_claude_code_is_never_sent() {
     for dialect in [Dialect::Converse, Dialect::Invoke] {
-        let ask = Ask {
+        let translation = Translation {
             dialect,
-            ..Ask::default()
+            ..Translation::default()
         };
-        let sent = ask.body(&request(json!({"system": [
+        let sent = translation.body(&request(json!({"system": [
             {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1; cc_entrypoint=cli;"},
             {"type": "text", "text": "You are Claude Code."},
         ]})));

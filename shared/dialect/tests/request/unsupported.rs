@@ -1,10 +1,10 @@
-//! What a target refused once is not sent to it again.
+//! Features that a target does not support are left out.
 
 use dialect::{UnsupportedFeature, UnsupportedFeatures};
 use domain::bedrock::Dialect;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, request, turns};
+use crate::translation::{OPUS_4_5, OPUS_5_5, SONNET_4_5, Translation, request, turns};
 
 fn after(
     refused: UnsupportedFeature,
@@ -15,17 +15,17 @@ fn after(
     let mut unsupported = UnsupportedFeatures::default();
     unsupported.insert(refused);
     let betas = "thinking-display-updates-2026-08-18,interleaved-thinking-2025-05-14,advanced-tool-use-2025-11-20";
-    let ask = Ask {
+    let translation = Translation {
         model,
         dialect,
         betas,
         unsupported,
-        ..Ask::default()
+        ..Translation::default()
     };
-    (ask.body(body), ask.losses(body))
+    (translation.body(body), translation.losses(body))
 }
 
-/// Everything that can be refused, in one request.
+/// A request with every feature that can be refused.
 fn everything() -> Value {
     request(json!({
         "thinking": {"type": "adaptive", "display": "updates"},
@@ -81,10 +81,10 @@ fn refused_field_is_left_out_of_converse_and_recorded() {
             "thinking.display",
         ),
     ] {
-        let before = Ask {
+        let before = Translation {
             model,
             betas: "thinking-display-updates-2026-08-18",
-            ..Ask::default()
+            ..Translation::default()
         };
         assert!(
             before.body(&everything()).to_string().contains(word),
@@ -109,10 +109,10 @@ fn refused_field_is_left_out_of_invoke_and_recorded() {
         ("tool_choice", "tool_choice"),
         ("anthropic_beta", "anthropic_beta"),
     ] {
-        let before = Ask {
+        let before = Translation {
             dialect: Dialect::Invoke,
             betas: "advanced-tool-use-2025-11-20",
-            ..Ask::default()
+            ..Translation::default()
         };
         assert!(
             before.body(&everything()).to_string().contains(word),
@@ -196,10 +196,10 @@ fn refused_thinking_history_is_left_out() {
 #[test]
 fn refused_system_role_becomes_user_text() {
     let roles = |body: &Value| body["messages"][1]["role"].clone();
-    let native = Ask {
+    let native = Translation {
         model: OPUS_5_5,
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
     assert_eq!(roles(&native.body(&everything())), "system");
     let (body, _) = after(

@@ -46,7 +46,7 @@ fn message_start_has_zero_counts_and_message_delta_all_counts() {
     event: message_stop
     data: {"type":"message_stop"}
     "#);
-    let told = TokenUsage {
+    let expected = TokenUsage {
         input: Some(3),
         output: Some(2),
         cache_read: Some(7),
@@ -54,7 +54,7 @@ fn message_start_has_zero_counts_and_message_delta_all_counts() {
         cache_write_5m: Some(4),
         cache_write_1h: Some(1),
     };
-    assert_eq!(translator.usage(), told);
+    assert_eq!(translator.usage(), expected);
 }
 
 #[test]
@@ -64,12 +64,12 @@ fn missing_counts_are_none_in_the_ledger_and_zero_for_clients() {
         context(),
     );
     assert!(render(&out).contains("message_delta end_turn in=3 out=0 read=0 write=0"));
-    let told = TokenUsage {
+    let expected = TokenUsage {
         input: Some(3),
         output: Some(0),
         ..TokenUsage::default()
     };
-    assert_eq!(translator.usage(), told);
+    assert_eq!(translator.usage(), expected);
 }
 
 #[test]
@@ -220,8 +220,10 @@ fn malformed_output_ends_the_stream_with_an_error() {
 
 #[test]
 fn stop_sequence_is_written_only_with_its_stop_reason() {
-    let told = translate("messageStart; messageStop stop_sequence END; metadata in=1 out=1");
-    assert!(told.contains("message_delta stop_sequence in=1 out=1 read=0 write=0 sequence=END\n"));
+    let expected = translate("messageStart; messageStop stop_sequence END; metadata in=1 out=1");
+    assert!(
+        expected.contains("message_delta stop_sequence in=1 out=1 read=0 write=0 sequence=END\n")
+    );
     let other = translate("messageStart; messageStop end_turn END; metadata in=1 out=1");
     assert!(!other.contains("END"));
 }

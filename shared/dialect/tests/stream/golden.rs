@@ -1,6 +1,6 @@
 //! Whole streams as Bedrock frames them: `NAME.jsonl` (one event a line, in the form of the API
-//! reference, padding included; made for these tests) becomes `NAME.sse`, byte for byte. The
-//! `.sse` files are also what the judges outside this repository's own code read.
+//! reference, padding included; made for these tests) becomes `NAME.sse`, byte for byte. The `.sse`
+//! files are also the input of the external validators.
 
 use std::path::Path;
 

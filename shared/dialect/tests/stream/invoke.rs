@@ -1,4 +1,4 @@
-//! `InvokeModelWithResponseStream`: what is changed, and that nothing else is.
+//! `InvokeModelWithResponseStream`: the changed members, and that all others are unchanged.
 
 use dialect::error::{Cause, classify, repairs};
 use dialect::stream::{InvokeTranslator, StreamEnd};
@@ -56,7 +56,7 @@ fn invoke_stream_changes_only_model_counts_and_metrics() {
     event: message_stop
     data: {"type":"message_stop"}
     "#);
-    let told = TokenUsage {
+    let expected = TokenUsage {
         input: Some(3),
         output: Some(9),
         cache_read: Some(7),
@@ -64,7 +64,7 @@ fn invoke_stream_changes_only_model_counts_and_metrics() {
         cache_write_5m: Some(1),
         cache_write_1h: Some(4),
     };
-    assert_eq!(translator.usage(), told);
+    assert_eq!(translator.usage(), expected);
     assert_eq!(translator.end(), Some(StreamEnd::Complete));
     assert_eq!(translator.stop_reason(), Some("end_turn"));
 }
@@ -83,12 +83,12 @@ fn counts_of_the_metrics_reach_the_client_and_the_ledger() {
 
 #[test]
 fn counts_of_message_delta_are_not_changed() {
-    let told = DELTA.replace(
+    let expected = DELTA.replace(
         r#""output_tokens":9"#,
         r#""output_tokens":9,"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0"#,
     );
-    let (translator, out) = run(&[START, &told, END], context());
-    assert!(out.contains(&frame(&told)));
+    let (translator, out) = run(&[START, &expected, END], context());
+    assert!(out.contains(&frame(&expected)));
     assert_eq!(
         translator.usage().cache_read,
         Some(0),

@@ -1,4 +1,4 @@
-//! The reader of other people's streams.
+//! The reader of server-sent events.
 
 use dialect::sse::{PING, SseReader, error_event};
 use insta::assert_snapshot;
