@@ -21,10 +21,10 @@ use aws_sdk_bedrockruntime::config::{
 };
 use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::error::{Class, FailureDetail, Repair, SetupStep, repairs, sent_betas};
 use dialect::model::Target;
-use dialect::request::{MessagesRequest, Operation, Translated};
+use dialect::request::{BedrockRequest, MessagesRequest, Operation};
 use dialect::stream::{InvokeTranslator, StreamTranslator};
 use domain::bedrock::{BedrockSettings, Dialect};
 use domain::bedrock_key::BedrockKey;
@@ -138,7 +138,7 @@ impl Bedrock {
         if repairs.is_empty() {
             return Err(fallback_error(&failure, &call, log));
         }
-        let detail = FailureDetail::of(&failure.as_failure());
+        let detail = FailureDetail::from_failure(&failure.as_failure());
         tracing::warn!(
             request.id = %call.request.id,
             key.id = %call.owner.key,
@@ -171,7 +171,7 @@ impl Bedrock {
     fn held(
         &self,
         response: BedrockResponse,
-        sent: &Translated,
+        sent: &BedrockRequest,
         call: &BedrockCall<'_>,
         log: &mut RequestLog,
     ) -> HeldResponse {
@@ -204,9 +204,9 @@ impl Bedrock {
         &self,
         request: &MessagesRequest<'_>,
         target: &Target,
-        left_out: &Learned,
+        left_out: &UnsupportedFeatures,
         call: &BedrockCall<'_>,
-    ) -> Result<Translated, FallbackError> {
+    ) -> Result<BedrockRequest, FallbackError> {
         let labels = operation::labels(call);
         let dialect = call.settings.dialect.unwrap_or(self.dialect);
         if call.request.kind == RequestKind::CountTokens {
@@ -242,7 +242,7 @@ impl Bedrock {
     /// One call of Bedrock, to the point where the client may have its answer.
     async fn attempt(
         &self,
-        sent: &Translated,
+        sent: &BedrockRequest,
         call: &BedrockCall<'_>,
         log: &mut RequestLog,
     ) -> Result<BedrockResponse, Failure> {
@@ -366,7 +366,7 @@ fn fallback_error(
 ) -> FallbackError {
     let error = dialect::error::classify(&failure.as_failure());
     log.fields_mut().bedrock_request_id = failure.aws_request_id().map(str::to_owned);
-    let detail = FailureDetail::of(&failure.as_failure());
+    let detail = FailureDetail::from_failure(&failure.as_failure());
     tracing::warn!(
         request.id = %call.request.id,
         key.id = %call.owner.key,
@@ -396,7 +396,7 @@ fn fallback_error(
 }
 
 /// The request cannot be translated for Bedrock.
-fn translate_error(error: &dialect::request::Refusal) -> FallbackError {
+fn translate_error(error: &dialect::request::TranslateError) -> FallbackError {
     FallbackError::Request(ErrorResponse {
         error_code: error.error_code(),
         ..ErrorResponse::final_error(

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dialect::opening::{Opened, OpeningWatch};
 use dialect::sse::error_body as envelope;
+use dialect::stream_start::{StreamStart, StreamStartReader};
 use domain::id::RequestId;
 use domain::model_family::ModelFamily;
 use domain::route::{Upstream, Usefulness};
@@ -447,7 +447,7 @@ async fn buffer_until_content(
     until: Instant,
     let_go_at: Instant,
 ) -> ReadBody {
-    let mut watch = OpeningWatch::default();
+    let mut watch = StreamStartReader::default();
     let mut buffered = Vec::new();
     let (start, rest) = loop {
         if let_go_at < until && Instant::now() >= let_go_at {
@@ -461,12 +461,12 @@ async fn buffer_until_content(
             }
             Ok(Err(_)) | Err(_) => break (BodyStart::Nothing, RemainingBody::Broken),
         };
-        let opened = watch.see(&piece);
+        let start = watch.push(&piece);
         buffered.push(piece);
-        let start = match opened {
+        let start = match start {
             None => continue,
-            Some(Opened::Content | Opened::Bounds) => BodyStart::Content,
-            Some(Opened::Error(data)) => BodyStart::ErrorEvent(data.into()),
+            Some(StreamStart::Content | StreamStart::LimitReached) => BodyStart::Content,
+            Some(StreamStart::Error(data)) => BodyStart::ErrorEvent(data.into()),
         };
         break (start, RemainingBody::Open(response));
     };

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_stream::stream;
 use bytes::Bytes;
-use dialect::opening;
 use dialect::sse::{self, SseReader};
+use dialect::stream_start;
 use domain::id::RequestId;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -299,7 +299,7 @@ impl EndWatch {
         let (has_ended, has_content) = (&mut self.has_ended, &mut self.has_content);
         self.reader.push(piece, |event| {
             *has_ended |= matches!(event.name, "message_stop" | "error");
-            *has_content |= opening::is_content(event.name);
+            *has_content |= stream_start::is_content(event.name);
         });
         match *piece {
             [] => {}

@@ -14,7 +14,7 @@
 
 use std::hint::black_box;
 
-use dialect::opening::OpeningWatch;
+use dialect::stream_start::StreamStartReader;
 use domain::breaker::{BreakerState, Circuit, Signal};
 use domain::id::RequestId;
 use domain::model_family::ModelFamily;
@@ -95,9 +95,9 @@ fn main() {
         match part.as_str() {
             "nothing" => {}
             "hold" => {
-                let mut watch = OpeningWatch::default();
+                let mut watch = StreamStartReader::default();
                 for piece in OPENING {
-                    black_box(watch.see(black_box(piece).as_bytes()));
+                    black_box(watch.push(black_box(piece).as_bytes()));
                 }
             }
             "verdict" => {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dialect::reply::Reply;
-use dialect::request::Translated;
+use dialect::request::BedrockRequest;
 use dialect::stream::StreamEnd;
 use domain::id::RequestId;
 use domain::route::{FallbackReason, Upstream};
@@ -48,7 +48,7 @@ impl BedrockResponse {
     /// ends at `until` at the latest.
     pub(super) fn into_held(
         self,
-        sent: &Translated,
+        sent: &BedrockRequest,
         reason: FallbackReason,
         until: Instant,
         deadlines: Deadlines,
