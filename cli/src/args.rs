@@ -12,7 +12,7 @@ use domain::id::{KeyId, UserId};
 use local::simulator::plan::DEFAULT_PLAN_REQUESTS;
 use proxy::config::UnknownKey;
 
-pub use self::policy::{Policy, Scope};
+pub use self::policy::PolicyOptions;
 
 /// Default address of `spillway up`.
 pub const LISTEN: &str = "127.0.0.1:8787";
@@ -100,7 +100,7 @@ pub struct Up {
     pub drain: u64,
     /// For users and keys that have no policy of their own.
     #[command(flatten)]
-    pub policy: Policy,
+    pub policy: PolicyOptions,
 }
 
 /// How results are printed.
@@ -204,7 +204,7 @@ pub struct Settings {
     pub dialect: Option<DialectName>,
     /// When requests fall back.
     #[command(flatten)]
-    pub policy: Policy,
+    pub policy: PolicyOptions,
 }
 
 fn model_rule(text: &str) -> Result<ModelRule, String> {
@@ -235,7 +235,7 @@ impl From<Settings> for admin::Settings {
             models: settings.models.map(Into::into),
             rules: settings.map,
             dialect: settings.dialect.map(Into::into),
-            policy: settings.policy.into(),
+            policy: settings.policy.0,
         }
     }
 }

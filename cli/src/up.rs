@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use domain::id::KeyId;
-use domain::policy::PolicyChange;
 use local::simulator::bedrock::BedrockOptions;
 use local::simulator::plan::PlanOptions;
 use local::{LocalAws, simulator};
@@ -133,8 +132,7 @@ fn settings(args: &args::Up) -> anyhow::Result<Settings> {
     };
     // No gateway in front ends a stream after a quarter of an hour.
     settings.deadlines.total = Duration::from_hours(2);
-    let policy = PolicyChange::from(args.policy.clone()).checked()?;
-    settings.policy = settings.policy.with(&policy);
+    settings.policy.apply(&args.policy.0);
     settings.plan_url = base_url("--plan-url", &args.plan_url)?;
     settings.bedrock_url = args
         .bedrock_url

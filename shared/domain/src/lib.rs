@@ -13,6 +13,7 @@
 //! | [`region`] | AWS region names |
 //! | [`verdict`] | what an answer from Plan means |
 //! | [`policy`] | what is done about it: defaults, and what a deployment, user or key sets |
+//! | [`setting`] | the values that a setting takes, and the form in which they are stored and sent |
 //! | [`breaker`] | when Plan is not asked at all, as a pure transition function |
 //! | [`model_family`] | what some limits are counted by |
 //! | [`usage`] | token counts |
@@ -28,6 +29,7 @@ pub mod key;
 pub mod model_family;
 pub mod policy;
 pub mod region;
+pub mod setting;
 pub mod time;
 pub mod usage;
 pub mod user;
