@@ -8,9 +8,9 @@ use domain::policy::{BreakerPolicy, FallbackClass};
 use local::Fault;
 use local::simulator::{Point, Step, Window};
 use reqwest::Method;
-use store::access::AccessTable;
-use store::breaker::Swap;
+use store::breakers::Swap;
 use store::layout::ACCESS;
+use store::table::AccessTable;
 use tests::{Streaming, World, message, read, world};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -7,9 +7,9 @@ use domain::time::Timestamp;
 use local::Fault;
 use serde_json::{Value, json};
 use spillway::house::SERVER_SECRET;
-use store::access::AccessTable;
-use store::directory::{CachePolicy, Directory};
-use store::server_secret::CachedServerSecret;
+use store::cache::{CachePolicy, Directory};
+use store::secrets::CachedServerSecret;
+use store::table::AccessTable;
 use tests::{World, world};
 
 const SECOND: Duration = Duration::from_secs(1);

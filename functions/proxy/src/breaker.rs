@@ -5,8 +5,6 @@
 //! Nothing here blocks traffic: a state that cannot be read or written in time is treated as closed,
 //! with a warning and a metric.
 
-mod deployment;
-
 use std::time::Duration;
 
 use domain::breaker::{Admission, BreakerState, Circuit, Signal};
@@ -16,11 +14,10 @@ use domain::policy::{BreakerPolicy, BreakerScope};
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
 use store::StoreError;
-use store::breaker::{BreakerPlace, StoredBreaker, Swap};
-use store::directory::{CachePolicy, Directory, Known};
+use store::breakers::{StoredBreaker, Swap};
+use store::cache::{CachedKey, Directory};
 use tokio::time::timeout;
 
-use self::deployment::DeploymentCache;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
@@ -41,14 +38,13 @@ pub(crate) struct Breaker {
     metrics: Metrics,
     /// For one operation on the table.
     deadline: Duration,
-    deployment: DeploymentCache,
 }
 
 /// Whose breakers, and for which request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) directory: &'a Directory,
-    pub(crate) known: &'a Known,
+    pub(crate) known: &'a CachedKey,
     pub(crate) who: &'a RequestId,
     /// Of the model that is asked for.
     pub(crate) family: Option<&'a ModelFamily>,
@@ -104,24 +100,18 @@ impl Asked {
 }
 
 impl Breaker {
-    pub(crate) fn new(
-        clock: Clock,
-        metrics: Metrics,
-        deadline: Duration,
-        cache: CachePolicy,
-    ) -> Self {
+    pub(crate) fn new(clock: Clock, metrics: Metrics, deadline: Duration) -> Self {
         Self {
             clock,
             metrics,
             deadline,
-            deployment: DeploymentCache::new(cache),
         }
     }
 
     /// Whether a breaker is known to be open, without a read.
     pub(crate) fn is_open(&self, question: Question<'_>) -> bool {
         let now = self.clock.now();
-        let breakers = self.seen(question, question.known);
+        let breakers = Self::seen(question, question.known);
         breakers
             .iter()
             .any(|breaker| question.is_open(breaker, now))
@@ -129,18 +119,18 @@ impl Breaker {
 
     /// May the request ask Plan? No read for a breaker that is known to be open, or that was seen
     /// seconds ago; otherwise one Query. An open breaker of the deployment is read once per
-    /// [`CachePolicy::revocation_bound`], so that a reset is noticed. Whoever takes a lease by what it has seen seconds ago learns
+    /// [`CachePolicy::revocation_bound`](store::cache::CachePolicy::revocation_bound), so that a reset is noticed. Whoever takes a lease by what it has seen seconds ago learns
     /// from the failed write what has become of it. A request that may probe holds the lease.
     pub(crate) async fn ask(&self, question: Question<'_>) -> Asked {
         let now = self.clock.now();
-        let mut breakers = self.seen(question, question.known);
+        let mut breakers = Self::seen(question, question.known);
         let is_open = |breaker: &&StoredBreaker| question.is_open(breaker, now);
         let open = breakers.iter().find(is_open);
         if open.is_some_and(|open| *open.place.circuit() == Circuit::Deployment)
-            && self.deployment.must_read_open_again(now)
+            && question.directory.must_read_open_deployment_again(now)
         {
             Box::pin(self.read_open_deployment(question, now)).await;
-            breakers = self.seen(question, question.known);
+            breakers = Self::seen(question, question.known);
         }
         if let Some(open) = breakers.iter().find(is_open) {
             let admission = question.ask(open, now).admission;
@@ -150,7 +140,7 @@ impl Breaker {
             };
         }
         let moves = |breaker: &StoredBreaker| question.ask(breaker, now).next.is_some();
-        let is_current = self.is_current(question, now);
+        let is_current = Self::is_current(question, now);
         if (!is_current || breakers.iter().any(moves))
             && question.directory.breakers_failed(question.known, now)
         {
@@ -247,7 +237,7 @@ impl Breaker {
     /// table is down only a probe tries: the others' answers will be given again.
     ///
     /// A success ends the row of failures that other instances have counted, so it reads the breakers
-    /// again when the cached ones are older than [`CachePolicy::breaker`]. The next request uses what was
+    /// again when the cached ones are older than [`CachePolicy::breaker`](store::cache::CachePolicy::breaker). The next request uses what was
     /// read.
     pub(crate) async fn tell(
         &self,
@@ -265,9 +255,9 @@ impl Breaker {
                 known: &known,
                 ..question
             };
-            let mut newer = self.seen(question, &known);
+            let mut newer = Self::seen(question, &known);
             let may_be_reset = *verdict == Verdict::Good && asked.is_closed();
-            if may_be_reset && !self.is_current(current, now) {
+            if may_be_reset && !Self::is_current(current, now) {
                 match Box::pin(self.read(current, now)).await {
                     Ok(read) => newer = read,
                     Err(error) => {
@@ -331,7 +321,7 @@ impl Breaker {
         question: Question<'_>,
         now: Timestamp,
     ) {
-        let key_id = &question.known.key.record.key_id;
+        let key_id = &question.known.record.key_id;
         let circuit = breaker.place.circuit();
         match (before, &breaker.state) {
             (_, BreakerState::Open { because, until, .. }) if *until > now => {
@@ -360,33 +350,27 @@ impl Breaker {
             Swap::Lost(current) => (false, current),
         };
         *breaker = current.clone();
-        match breaker.place.circuit() {
-            Circuit::Deployment => {
-                self.deployment.update(current);
-            }
-            Circuit::Key | Circuit::Family(_) => {
-                question
-                    .directory
-                    .learn_breaker(&question.known.hash, current);
-            }
-        }
+        question
+            .directory
+            .learn_breaker(&question.known.hash, current);
         Ok(is_won)
     }
 
     /// The breakers that a request has to ask, as this instance knows them.
-    fn seen(&self, question: Question<'_>, known: &Known) -> Vec<StoredBreaker> {
+    fn seen(question: Question<'_>, known: &CachedKey) -> Vec<StoredBreaker> {
         let mut breakers = vec![known.breaker(&Circuit::Key)];
         let family = question.family.cloned().map(Circuit::Family);
         breakers.extend(family.map(|family| known.breaker(&family)));
         if question.policy.scope == BreakerScope::Deployment {
-            breakers.push(self.deployment.breaker());
+            breakers.push(question.directory.deployment_breaker());
         }
         breakers
     }
 
-    fn is_current(&self, question: Question<'_>, now: Timestamp) -> bool {
+    fn is_current(question: Question<'_>, now: Timestamp) -> bool {
         question.directory.believes_breakers(question.known, now)
-            && (question.policy.scope == BreakerScope::Key || self.deployment.is_current(now))
+            && (question.policy.scope == BreakerScope::Key
+                || question.directory.is_deployment_fresh(now))
     }
 
     async fn read(
@@ -403,13 +387,18 @@ impl Breaker {
             self.in_time("Query", reading).await
         };
         let reading_deployment = async {
-            if question.policy.scope == BreakerScope::Key || self.deployment.is_current(now) {
+            if question.policy.scope == BreakerScope::Key
+                || question.directory.is_deployment_fresh(now)
+            {
                 return Ok(());
             }
             self.read_deployment(directory, now).await
         };
         let (known, ()) = tokio::try_join!(reading_key, reading_deployment)?;
-        Ok(self.seen(question, known.as_ref().unwrap_or(question.known)))
+        Ok(Self::seen(
+            question,
+            known.as_ref().unwrap_or(question.known),
+        ))
     }
 
     async fn read_deployment(
@@ -417,11 +406,8 @@ impl Breaker {
         directory: &Directory,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let place = BreakerPlace::deployment();
-        let reading = directory.table().breaker(&place);
-        let read = self.in_time("GetItem", reading).await?;
-        self.deployment.put(read, now);
-        Ok(())
+        let reading = directory.read_deployment(now);
+        self.in_time("GetItem", reading).await
     }
 
     /// Reads the deployment's breaker, which is cached as open. If that fails, the cached state stays in
@@ -453,7 +439,7 @@ impl Breaker {
 
     /// The table does not work: it is said, counted, and left alone for a while.
     fn put_off(&self, error: &StoreError, question: Question<'_>, now: Timestamp) {
-        let key_id = &question.known.key.record.key_id;
+        let key_id = &question.known.record.key_id;
         tracing::warn!(%error, key.id = %key_id, "breaker unavailable, treated as closed");
         let operation = match error {
             StoreError::Unavailable { operation, .. } => operation,

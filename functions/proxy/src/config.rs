@@ -7,7 +7,7 @@ use domain::bedrock::{Dialect, ModelPreset};
 use domain::policy::{POLICY_SETTINGS, Policy, PolicyChange};
 use domain::setting::{InvalidSetting, Values};
 use http::StatusCode;
-use store::directory::CachePolicy;
+use store::cache::CachePolicy;
 
 use crate::metrics::Metrics;
 
@@ -298,7 +298,7 @@ fn policy(variable: impl Fn(&str) -> Option<String>) -> Result<PolicyChange, Con
             .set(&mut change, value)
             .map_err(ConfigError::Policy)?;
     }
-    Ok(change)
+    change.checked().map_err(ConfigError::Policy)
 }
 
 fn base_url(

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use domain::breaker::Admission;
-use domain::grant::{Denial, Grant};
+use domain::grant::{Denial, Grant, KeyRecord};
 use domain::id::RequestId;
 use domain::key::AccessKey;
 use domain::model_family::ModelFamily;
@@ -17,10 +17,10 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use secrecy::SecretString;
 use serde::Deserialize;
-use store::access::AccessTable;
-use store::directory::{Directory, Known};
-use store::server_secret::CachedServerSecret;
-use store::session::BedrockSession;
+use store::cache::{CachedKey, Directory};
+use store::secrets::CachedServerSecret;
+use store::sessions::BedrockSession;
+use store::table::AccessTable;
 use store::vault::Opener;
 use tokio::time::{Instant, timeout};
 
@@ -112,7 +112,7 @@ pub(crate) enum Answer {
 pub(crate) struct Request<'a> {
     pub(crate) id: RequestId,
     pub(crate) arrival: Arrival<'a>,
-    pub(crate) known: Known,
+    pub(crate) known: CachedKey,
     pub(crate) grant: Grant,
     pub(crate) policy: Policy,
     /// Of the model that is asked for.
@@ -123,7 +123,7 @@ pub(crate) struct Request<'a> {
 impl Request<'_> {
     /// Whether a Bedrock key is registered whose recorded end, if any, is still to come.
     fn has_bedrock_key(&self, now: Timestamp) -> bool {
-        self.known.key.binding.as_ref().is_some_and(|binding| {
+        self.known.binding.as_ref().is_some_and(|binding| {
             let end = binding.summary.bedrock_key_expires_at;
             end.is_none_or(|end| now < end)
         })
@@ -159,12 +159,7 @@ impl Proxy {
                 settings.dialect,
                 deadlines,
             ),
-            breaker: Breaker::new(
-                parts.clock.clone(),
-                settings.metrics,
-                deadlines.store,
-                settings.keys,
-            ),
+            breaker: Breaker::new(parts.clock.clone(), settings.metrics, deadlines.store),
             clock: parts.clock,
             settings,
         })
@@ -174,7 +169,7 @@ impl Proxy {
     pub(crate) async fn serve(
         &self,
         arrival: Arrival<'_>,
-        admitted: (Known, Grant),
+        admitted: (CachedKey, Grant),
         mut record: Record,
     ) -> Response<Body> {
         let until = arrival.deadlines.end;
@@ -203,7 +198,7 @@ impl Proxy {
     async fn exchange(
         &self,
         arrival: Arrival<'_>,
-        (known, grant): (Known, Grant),
+        (known, grant): (CachedKey, Grant),
         record: &mut Record,
     ) -> Result<Answer, Stop> {
         let peek: Peek = serde_json::from_slice(&arrival.body).unwrap_or_default();
@@ -213,7 +208,7 @@ impl Proxy {
         record.note().model = peek.model.map(|model| model.chars().take(100).collect());
         let request = Request {
             id: record.request_id().clone(),
-            policy: self.settings.policy.with(&grant.record().policy),
+            policy: grant.record().effective_policy(&self.settings.policy),
             family,
             is_stream,
             arrival,
@@ -388,7 +383,7 @@ impl Proxy {
         let now = self.clock.now();
         let until = request
             .session_id()
-            .filter(|_| request.known.key.binding.is_some())
+            .filter(|_| request.known.binding.is_some())
             .filter(|_| !request.policy.session_stickiness.is_zero())
             .and_then(|session_id| request.known.session(&session_id));
         until.is_some_and(|until| {
@@ -422,7 +417,7 @@ impl Proxy {
     }
 
     /// From the text in the URL to the witness that its key is served now.
-    pub(crate) async fn admit(&self, key: &str) -> Result<(Known, Grant), Stop> {
+    pub(crate) async fn admit(&self, key: &str) -> Result<(CachedKey, Grant), Stop> {
         let key = AccessKey::parse(key).map_err(|_| Stop::Denied(Denial::Malformed))?;
         let now = self.clock.now();
         let resolving = self.directory.resolve(&key, now);
@@ -435,7 +430,9 @@ impl Proxy {
             Refusal::out_of_order()
         })?;
         let known = known.ok_or(Stop::Denied(Denial::Unknown))?;
-        let grant = known.key.record.clone().admit(now).map_err(Stop::Denied)?;
+        let grant = KeyRecord::clone(&known.record)
+            .admit(now)
+            .map_err(Stop::Denied)?;
         Ok((known, grant))
     }
 

@@ -19,7 +19,7 @@ use domain::id::RequestId;
 use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response};
-use store::directory::Known;
+use store::cache::CachedKey;
 
 mod bedrock;
 mod body;
@@ -193,7 +193,7 @@ async fn receive(
     body: &mut axum::body::Body,
     deadlines: RequestDeadlines,
     record: &mut Record,
-) -> Result<((Known, Grant), PlanUrl, Bytes), Stop> {
+) -> Result<((CachedKey, Grant), PlanUrl, Bytes), Stop> {
     let (known, grant) = proxy.admit(key).await?;
     record.note().key = Some(grant.record().clone());
     let url = proxy.plan_url(path_and_query)?;

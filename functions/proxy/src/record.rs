@@ -145,10 +145,10 @@ impl Record {
         tracing::info!(
             request.id = %facts.request_id,
             endpoint = facts.endpoint,
-            user.id = key.map(|key| key.user_id.as_str()),
-            user.name = key.and_then(|key| key.user_name.as_deref()),
+            user.id = key.map(|key| key.user.id.as_str()),
+            user.name = key.map(|key| key.user.name.as_str()),
             key.id = key.map(|key| key.key_id.as_str()),
-            team = key.and_then(|key| key.team.as_deref()),
+            team = key.and_then(|key| key.user.team.as_deref()),
             key.denial = facts.denial.map(Denial::as_str),
             session.id = facts.session_id,
             model = facts.model,

@@ -39,22 +39,22 @@ impl Proxy {
         why: &str,
         record: &mut Record,
     ) -> Result<BedrockAnswer, Unspilled> {
-        let binding = request.known.key.binding.as_ref();
+        let binding = request.known.binding.as_ref();
         let binding = binding.ok_or(Unspilled::NoKey)?;
         let key = request.grant.record();
         let owner = Owner {
             key: &key.key_id,
-            user: &key.user_id,
+            user: &key.user.id,
         };
         let opening = self.opener.open(owner, &binding.sealed, self.clock.now());
         let token = opening.await.map_err(|error| {
             tracing::error!(%error, key.id = %owner.key, "the Bedrock key does not open");
             Unspilled::Bedrock(sealed(&error))
         })?;
-        let settings = BedrockSettings {
-            preset: key.bedrock.preset.or(Some(self.settings.models)),
-            ..key.bedrock.clone()
-        };
+        let settings = key.effective_bedrock(BedrockSettings {
+            preset: Some(self.settings.models),
+            ..BedrockSettings::default()
+        });
         let call = BedrockCall {
             purpose,
             request_id: request.id.clone(),

@@ -249,16 +249,17 @@ impl PolicySetting {
         (self.get)(change)
     }
 
-    /// Writes a value into `change`.
+    /// Writes a value into `change`. The range of a number is checked by [`PolicyChange::checked`].
     ///
     /// # Errors
-    /// [`InvalidSetting`] when the setting does not take this value.
+    /// [`InvalidSetting`] when the value is of another form, or a word that the setting does not take.
     pub fn set(
         &self,
         change: &mut PolicyChange,
         value: SettingValue,
     ) -> Result<(), InvalidSetting> {
-        if self.values.contain(&value) && (self.set)(change, &value) {
+        let is_number = matches!(value, SettingValue::Number(_));
+        if (is_number || self.values.contain(&value)) && (self.set)(change, &value) {
             return Ok(());
         }
         Err(InvalidSetting {
@@ -280,10 +281,9 @@ macro_rules! policy_settings {
     ($($name:ident: $type:ty => $($field:ident).+, $variable:literal, $option:literal, $values:expr, $meaning:literal;)*) => {
         /// A policy as far as it differs from the one below it: the settings of a deployment, a user or a
         /// key. All times are whole seconds.
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct PolicyChange {$(
             #[doc = concat!("Changes ", $meaning, ".")]
-            #[serde(default, skip_serializing_if = "Option::is_none")]
             pub $name: Option<$type>,
         )*}
 

@@ -1,6 +1,6 @@
-//! The breakers' states. Each transition is one conditional write: it is made on the version that the
-//! transition was worked out from, or not at all. A breaker's item is never removed, so that its version
-//! only grows: a late write can meet no version a second time.
+//! The states of breakers. Each transition is one conditional write, on the version from which the
+//! transition was computed. A breaker's item is never removed, so its version only grows, and a late write
+//! meets no version twice.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use domain::breaker::{BreakerState, Circuit};
 use domain::id::KeyId;
 use serde::{Deserialize, Serialize};
 
-use crate::access::{AccessTable, Behind, Page};
 use crate::layout::{IN_BREAKERS, PK, PK_DEPLOYMENT, SK_BREAKER};
-use crate::row::{Item, Row, read_row, write};
+use crate::mutation::Mutation;
+use crate::table::{AccessTable, Item, Page, PageCursor, Row, read_row};
 use crate::{StoreError, unavailable};
 
-/// Where a breaker's state is kept.
+/// Names a breaker: the item in which its state is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerPlace {
     partition: Arc<str>,
@@ -42,12 +42,12 @@ impl BreakerPlace {
         }
     }
 
-    /// What the breaker guards.
+    /// The circuit that the breaker guards.
     pub fn circuit(&self) -> &Circuit {
         &self.circuit
     }
 
-    /// Whose it is; `None` for the deployment's.
+    /// The access key it belongs to; `None` for the breaker of the deployment.
     pub fn key_id(&self) -> Option<&KeyId> {
         self.key_id.as_ref()
     }
@@ -60,24 +60,24 @@ impl BreakerPlace {
     }
 }
 
-/// A breaker's state as it is, or was, in the table.
+/// The state of a breaker as it was read from or written to the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBreaker {
-    /// Where.
+    /// The name of the breaker.
     pub place: BreakerPlace,
-    /// Counts the writes; 0 when nothing was ever written.
+    /// Counts the writes; 0 when it was never written.
     pub version: u64,
     /// The state.
     pub state: BreakerState,
 }
 
-/// How a transition's write ended. That somebody else was faster is an answer, not an error.
+/// The result of a transition's write. A lost race is a result, not an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Swap {
-    /// It was written; this is what is there now.
+    /// It was written; this is the stored breaker now.
     Won(StoredBreaker),
-    /// It was not written, because this is what was there.
+    /// It was not written, because this was stored meanwhile.
     Lost(StoredBreaker),
 }
 
@@ -90,8 +90,60 @@ struct Body {
     breaker: BreakerState,
 }
 
+impl Body {
+    fn row(place: &BreakerPlace, version: u64, state: BreakerState) -> Row<Self> {
+        let owner = place.key_id.as_ref().map_or("", KeyId::as_str);
+        let listed_as = format!("{owner}#{}", place.circuit);
+        let body = Self {
+            key_id: place.key_id.clone(),
+            circuit: place.circuit.clone(),
+            version,
+            breaker: state,
+        };
+        Row::new(place.partition.to_string(), place.sk(), body)
+            .listed(IN_BREAKERS.to_owned(), listed_as)
+    }
+}
+
+/// The condition that a breaker has not been written since it was read.
+enum Unchanged {
+    Missing,
+    Version(AttributeValue),
+}
+
+impl Unchanged {
+    fn since(seen: &StoredBreaker) -> Self {
+        match seen.version {
+            0 => Self::Missing,
+            version => Self::Version(AttributeValue::N(version.to_string())),
+        }
+    }
+}
+
+const MISSING: &str = "attribute_not_exists(#pk)";
+const OF_VERSION: &str = "#version = :seen";
+
+impl Mutation<'_> {
+    /// Closes a breaker. The condition is that it has not been written since it was read.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the state cannot be written as an item.
+    pub fn reset_breaker(self, seen: &StoredBreaker) -> Result<Self, StoreError> {
+        let row = Body::row(&seen.place, seen.version + 1, BreakerState::CLOSED);
+        self.put(&row, |put| match Unchanged::since(seen) {
+            Unchanged::Missing => put
+                .condition_expression(MISSING)
+                .expression_attribute_names("#pk", PK),
+            Unchanged::Version(version) => put
+                .condition_expression(OF_VERSION)
+                .expression_attribute_names("#version", "version")
+                .expression_attribute_values(":seen", version),
+        })
+    }
+}
+
 impl StoredBreaker {
-    /// A breaker of which nothing was ever written: closed.
+    /// A breaker that was never written: closed.
     pub fn untouched(place: BreakerPlace) -> Self {
         Self {
             place,
@@ -115,11 +167,11 @@ impl StoredBreaker {
 }
 
 impl AccessTable {
-    /// Writes `next` in the place of `seen`, unless another write came between. A write whose answer
-    /// was lost, and which was therefore sent again, has been won.
+    /// Writes `next` in place of `seen`, unless another write came between. A write that is sent again
+    /// because its response was lost counts as won.
     ///
     /// # Errors
-    /// [`StoreError`]; it is not known then whether it was written.
+    /// [`StoreError`]; it is then open whether it was written.
     pub async fn swap_breaker(
         &self,
         seen: &StoredBreaker,
@@ -127,33 +179,21 @@ impl AccessTable {
     ) -> Result<Swap, StoreError> {
         let place = &seen.place;
         let version = seen.version + 1;
-        let owner = place.key_id.as_ref().map_or("", KeyId::as_str);
-        let row = Row {
-            pk: place.partition.to_string(),
-            sk: place.sk(),
-            listed_in: Some(IN_BREAKERS.to_owned()),
-            listed_as: Some(format!("{owner}#{}", place.circuit)),
-            body: Body {
-                key_id: place.key_id.clone(),
-                circuit: place.circuit.clone(),
-                version,
-                breaker: next.clone(),
-            },
-        };
+        let row = Body::row(place, version, next.clone());
         let put = self
             .client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(write(&row)?))
+            .set_item(Some(row.to_item()?))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let put = if seen.version == 0 {
-            put.condition_expression("attribute_not_exists(#pk)")
-                .expression_attribute_names("#pk", PK)
-        } else {
-            let seen = AttributeValue::N(seen.version.to_string());
-            put.condition_expression("#version = :seen")
+        let put = match Unchanged::since(seen) {
+            Unchanged::Missing => put
+                .condition_expression(MISSING)
+                .expression_attribute_names("#pk", PK),
+            Unchanged::Version(version) => put
+                .condition_expression(OF_VERSION)
                 .expression_attribute_names("#version", "version")
-                .expression_attribute_values(":seen", seen)
+                .expression_attribute_values(":seen", version),
         };
         let Err(error) = put.send().await else {
             return Ok(Swap::Won(StoredBreaker {
@@ -176,7 +216,7 @@ impl AccessTable {
         })
     }
 
-    /// The breaker of one place, by one consistent read.
+    /// The breaker of this name, by one consistent read.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -194,18 +234,21 @@ impl AccessTable {
         ))
     }
 
-    /// One page of all breakers that ever were anything but closed, ordered by key. They come from an
-    /// index that is some moments late. `after` is the [`Page::next`] of the page before.
+    /// One page of all breakers that have been written at least once, ordered by key. The index may lag
+    /// some moments behind. `after` is the [`Page::next`] of the page before.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn breakers(&self, after: Option<&str>) -> Result<Page<StoredBreaker>, StoreError> {
         let at = match after {
-            Some(listed_as) => self.place_listed_as(listed_as).await?.map(|place| Behind {
-                sk: place.sk(),
-                pk: place.partition.to_string(),
-                name: listed_as,
-            }),
+            Some(listed_as) => self
+                .place_listed_as(listed_as)
+                .await?
+                .map(|place| PageCursor {
+                    sk: place.sk(),
+                    pk: place.partition.to_string(),
+                    listed_as,
+                }),
             None => None,
         };
         self.listing(IN_BREAKERS.to_owned(), at, StoredBreaker::read)
