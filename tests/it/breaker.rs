@@ -249,7 +249,7 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
     let opus = resolved
         .breakers
         .into_iter()
-        .find(|it| it.place.circuit().to_string() == "opus")
+        .find(|it| it.key.circuit().to_string() == "opus")
         .unwrap();
     let other = "req_another".parse().unwrap();
     let taken = opus

@@ -234,7 +234,10 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
                 now,
             )
             .await;
-        assert!(matches!(swapped, Err(VaultError::Refused)), "{swapped:?}");
+        assert!(
+            matches!(swapped, Err(VaultError::CiphertextRejected)),
+            "{swapped:?}"
+        );
     }
     let opened = Opener::new(aws.kms(), aws.kms_key_id())
         .open(
@@ -286,7 +289,10 @@ async fn sealed_bedrock_key_cannot_be_decrypted_under_another_version() {
     let opened = Opener::new(aws.kms(), aws.kms_key_id())
         .open(owner, &renamed, Timestamp::from_millis(0))
         .await;
-    assert!(matches!(opened, Err(VaultError::Refused)), "{opened:?}");
+    assert!(
+        matches!(opened, Err(VaultError::CiphertextRejected)),
+        "{opened:?}"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use domain::breaker::{BreakerState, Circuit, CountedFailure};
 use domain::id::{KeyId, RequestId};
 use domain::policy::FallbackClass;
 use serde::{Deserialize, Serialize};
-use store::breakers::{BreakerPlace, StoredBreaker};
+use store::breakers::{BreakerKey, StoredBreaker};
 use store::mutation::Written;
 
 use crate::api::Time;
@@ -29,8 +29,8 @@ pub struct BreakerView {
 impl From<&StoredBreaker> for BreakerView {
     fn from(breaker: &StoredBreaker) -> Self {
         Self {
-            key_id: breaker.place.key_id().cloned(),
-            circuit: breaker.place.circuit().clone(),
+            key_id: breaker.key.key_id().cloned(),
+            circuit: breaker.key.circuit().clone(),
             state: breaker.state.clone(),
         }
     }
@@ -60,7 +60,7 @@ impl Admin {
         let breakers = match of {
             BreakersOf::Key(id) => self.stored_key(&id).await?.breakers,
             BreakersOf::Deployment => {
-                vec![self.access.breaker(&BreakerPlace::deployment()).await?]
+                vec![self.access.breaker(&BreakerKey::deployment()).await?]
             }
             BreakersOf::All => self.all_breakers().await?,
         };
@@ -98,10 +98,10 @@ impl Admin {
             let mutation = self.access.mutation().reset_breaker(&seen)?;
             match mutation.commit(&audit).await? {
                 Written::Done => return Ok(Some(before)),
-                Written::ConditionFailed => seen = self.access.breaker(&seen.place).await?,
+                Written::ConditionFailed => seen = self.access.breaker(&seen.key).await?,
             }
         }
-        let key_id = seen.place.key_id();
+        let key_id = seen.key.key_id();
         let owner = key_id.map_or_else(|| "the deployment".to_owned(), ToString::to_string);
         Err(AdminError::BreakerBusy(owner))
     }
@@ -121,7 +121,7 @@ impl Admin {
 }
 
 fn target(breaker: &StoredBreaker) -> String {
-    let key_id = breaker.place.key_id();
+    let key_id = breaker.key.key_id();
     key_id.map_or_else(|| "deployment".to_owned(), ToString::to_string)
 }
 

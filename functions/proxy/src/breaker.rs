@@ -15,7 +15,7 @@ use domain::time::Timestamp;
 use domain::verdict::Verdict;
 use store::StoreError;
 use store::breakers::{StoredBreaker, Swap};
-use store::cache::{CachedKey, Directory};
+use store::cache::{AccessCache, CachedKey};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
@@ -43,7 +43,7 @@ pub(crate) struct Breaker {
 /// Whose breakers, and for which request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
-    pub(crate) directory: &'a Directory,
+    pub(crate) directory: &'a AccessCache,
     pub(crate) known: &'a CachedKey,
     pub(crate) who: &'a RequestId,
     /// Of the model that is asked for.
@@ -56,7 +56,7 @@ pub(crate) struct Question<'a> {
 
 impl Question<'_> {
     fn policy_of(&self, breaker: &StoredBreaker) -> &BreakerPolicy {
-        match breaker.place.circuit() {
+        match breaker.key.circuit() {
             Circuit::Key | Circuit::Family(_) => self.policy,
             Circuit::Deployment => self.deployment,
         }
@@ -126,7 +126,7 @@ impl Breaker {
         let mut breakers = Self::seen(question, question.known);
         let is_open = |breaker: &&StoredBreaker| question.is_open(breaker, now);
         let open = breakers.iter().find(is_open);
-        if open.is_some_and(|open| *open.place.circuit() == Circuit::Deployment)
+        if open.is_some_and(|open| *open.key.circuit() == Circuit::Deployment)
             && question.directory.must_read_open_deployment_again(now)
         {
             Box::pin(self.read_open_deployment(question, now)).await;
@@ -142,7 +142,9 @@ impl Breaker {
         let moves = |breaker: &StoredBreaker| question.ask(breaker, now).next.is_some();
         let is_current = Self::is_current(question, now);
         if (!is_current || breakers.iter().any(moves))
-            && question.directory.breakers_failed(question.known, now)
+            && question
+                .directory
+                .store_recently_failed(question.known, now)
         {
             return UNAVAILABLE;
         }
@@ -246,9 +248,9 @@ impl Breaker {
         verdict: &Verdict,
     ) -> Option<&'static str> {
         let now = self.clock.now();
-        if let Some(known) = question.directory.known(&question.known.hash) {
+        if let Some(known) = question.directory.cached(&question.known.hash) {
             let is_probe = asked.admission == Admission::Probe;
-            if !is_probe && question.directory.breakers_failed(&known, now) {
+            if !is_probe && question.directory.store_recently_failed(&known, now) {
                 return None;
             }
             let current = Question {
@@ -293,7 +295,7 @@ impl Breaker {
         signal: impl Fn(&Circuit) -> Signal,
     ) {
         for breaker in breakers {
-            let signal = signal(breaker.place.circuit());
+            let signal = signal(breaker.key.circuit());
             for _ in 0..TRIES {
                 let policy = question.policy_of(breaker);
                 let told = breaker.state.tell(question.who, signal, now, policy);
@@ -322,7 +324,7 @@ impl Breaker {
         now: Timestamp,
     ) {
         let key_id = &question.known.record.key_id;
-        let circuit = breaker.place.circuit();
+        let circuit = breaker.key.circuit();
         match (before, &breaker.state) {
             (_, BreakerState::Open { because, until, .. }) if *until > now => {
                 tracing::info!(key.id = %key_id, %circuit, %because, %until, "breaker open");
@@ -352,7 +354,7 @@ impl Breaker {
         *breaker = current.clone();
         question
             .directory
-            .learn_breaker(&question.known.hash, current);
+            .update_cached_breaker(&question.known.hash, current);
         Ok(is_won)
     }
 
@@ -368,7 +370,7 @@ impl Breaker {
     }
 
     fn is_current(question: Question<'_>, now: Timestamp) -> bool {
-        question.directory.believes_breakers(question.known, now)
+        question.directory.are_breakers_fresh(question.known, now)
             && (question.policy.scope == BreakerScope::Key
                 || question.directory.is_deployment_fresh(now))
     }
@@ -380,7 +382,7 @@ impl Breaker {
     ) -> Result<Vec<StoredBreaker>, StoreError> {
         let directory = question.directory;
         let reading_key = async {
-            if directory.believes_breakers(question.known, now) {
+            if directory.are_breakers_fresh(question.known, now) {
                 return Ok(None);
             }
             let reading = directory.read(&question.known.hash, now);
@@ -403,7 +405,7 @@ impl Breaker {
 
     async fn read_deployment(
         &self,
-        directory: &Directory,
+        directory: &AccessCache,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let reading = directory.read_deployment(now);
@@ -447,7 +449,7 @@ impl Breaker {
         };
         self.metrics.breaker_unavailable(operation, now);
         let hash = &question.known.hash;
-        question.directory.put_off_breakers(hash, now);
+        question.directory.mark_store_unavailable(hash, now);
     }
 }
 

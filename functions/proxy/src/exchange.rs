@@ -17,7 +17,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use secrecy::SecretString;
 use serde::Deserialize;
-use store::cache::{CachedKey, Directory};
+use store::cache::{AccessCache, CachedKey};
 use store::secrets::CachedServerSecret;
 use store::sessions::BedrockSession;
 use store::table::AccessTable;
@@ -46,7 +46,7 @@ pub struct Proxy {
     pub(crate) clock: Clock,
     pub(crate) opener: Opener,
     pub(crate) bedrock: Bedrock,
-    directory: Directory,
+    directory: AccessCache,
     breaker: Breaker,
     plan: Plan,
 }
@@ -150,7 +150,7 @@ impl Proxy {
         let deadlines = settings.deadlines;
         let plan = Plan::new(&settings.plan_url, parts.plan_key, &deadlines)?;
         Ok(Self {
-            directory: Directory::new(parts.access, parts.server_secret, settings.keys),
+            directory: AccessCache::new(parts.access, parts.server_secret, settings.keys),
             opener: parts.opener,
             plan,
             bedrock: Bedrock::new(
@@ -407,7 +407,7 @@ impl Proxy {
             Ok(Err(error)) => tracing::warn!(%error, "a conversation on Bedrock was not noted"),
             Err(_) => tracing::warn!("a conversation on Bedrock was not noted in time"),
         }
-        self.directory.learn_session(hash, session, now);
+        self.directory.update_cached_session(hash, session, now);
     }
 
     /// The URL of the request to Plan; `path_and_query` are the client's, from `/v1/` on.

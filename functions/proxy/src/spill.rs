@@ -282,7 +282,7 @@ fn no_bedrock_key(begins: &str) -> Refusal {
 /// The Bedrock key stays sealed.
 fn sealed(error: &VaultError) -> Refusal {
     match error {
-        VaultError::Refused => Refusal {
+        VaultError::CiphertextRejected => Refusal {
             status: StatusCode::BAD_REQUEST,
             error_type: FINAL_ERROR_TYPE,
             class: Class::AuthError.as_str(),

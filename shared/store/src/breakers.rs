@@ -17,13 +17,13 @@ use crate::{StoreError, unavailable};
 
 /// Names a breaker: the item in which its state is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BreakerPlace {
+pub struct BreakerKey {
     partition: Arc<str>,
     key_id: Option<KeyId>,
     circuit: Circuit,
 }
 
-impl BreakerPlace {
+impl BreakerKey {
     /// A breaker of an access key: [`Circuit::Key`] or [`Circuit::Family`], in the key's partition.
     pub(crate) fn of_key(partition: &Arc<str>, key_id: &KeyId, circuit: Circuit) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl BreakerPlace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBreaker {
     /// The name of the breaker.
-    pub place: BreakerPlace,
+    pub key: BreakerKey,
     /// Counts the writes; 0 when it was never written.
     pub version: u64,
     /// The state.
@@ -91,16 +91,16 @@ struct Body {
 }
 
 impl Body {
-    fn row(place: &BreakerPlace, version: u64, state: BreakerState) -> Row<Self> {
-        let owner = place.key_id.as_ref().map_or("", KeyId::as_str);
-        let listed_as = format!("{owner}#{}", place.circuit);
+    fn row(key: &BreakerKey, version: u64, state: BreakerState) -> Row<Self> {
+        let owner = key.key_id.as_ref().map_or("", KeyId::as_str);
+        let listed_as = format!("{owner}#{}", key.circuit);
         let body = Self {
-            key_id: place.key_id.clone(),
-            circuit: place.circuit.clone(),
+            key_id: key.key_id.clone(),
+            circuit: key.circuit.clone(),
             version,
             breaker: state,
         };
-        Row::new(place.partition.to_string(), place.sk(), body)
+        Row::new(key.partition.to_string(), key.sk(), body)
             .listed(IN_BREAKERS.to_owned(), listed_as)
     }
 }
@@ -129,7 +129,7 @@ impl Mutation<'_> {
     /// # Errors
     /// [`StoreError::Damaged`] when the state cannot be written as an item.
     pub fn reset_breaker(self, seen: &StoredBreaker) -> Result<Self, StoreError> {
-        let row = Body::row(&seen.place, seen.version + 1, BreakerState::CLOSED);
+        let row = Body::row(&seen.key, seen.version + 1, BreakerState::CLOSED);
         self.put(&row, |put| match Unchanged::since(seen) {
             Unchanged::Missing => put
                 .condition_expression(MISSING)
@@ -144,9 +144,9 @@ impl Mutation<'_> {
 
 impl StoredBreaker {
     /// A breaker that was never written: closed.
-    pub fn untouched(place: BreakerPlace) -> Self {
+    pub fn initial(key: BreakerKey) -> Self {
         Self {
-            place,
+            key,
             version: 0,
             state: BreakerState::CLOSED,
         }
@@ -155,7 +155,7 @@ impl StoredBreaker {
     pub(crate) fn read(item: Item) -> Result<Self, StoreError> {
         let row = read_row::<Body>("breaker", item)?;
         Ok(Self {
-            place: BreakerPlace {
+            key: BreakerKey {
                 partition: row.pk.into(),
                 key_id: row.body.key_id,
                 circuit: row.body.circuit,
@@ -177,9 +177,9 @@ impl AccessTable {
         seen: &StoredBreaker,
         next: BreakerState,
     ) -> Result<Swap, StoreError> {
-        let place = &seen.place;
+        let key = &seen.key;
         let version = seen.version + 1;
-        let row = Body::row(place, version, next.clone());
+        let row = Body::row(key, version, next.clone());
         let put = self
             .client
             .put_item()
@@ -197,7 +197,7 @@ impl AccessTable {
         };
         let Err(error) = put.send().await else {
             return Ok(Swap::Won(StoredBreaker {
-                place: place.clone(),
+                key: key.clone(),
                 version,
                 state: next,
             }));
@@ -205,7 +205,7 @@ impl AccessTable {
         let current = match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(failed)) => match &failed.item {
                 Some(item) => StoredBreaker::read(item.clone())?,
-                None => self.breaker(place).await?,
+                None => self.breaker(key).await?,
             },
             _ => return Err(unavailable("PutItem", &error)),
         };
@@ -220,14 +220,14 @@ impl AccessTable {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn breaker(&self, place: &BreakerPlace) -> Result<StoredBreaker, StoreError> {
+    pub async fn breaker(&self, key: &BreakerKey) -> Result<StoredBreaker, StoreError> {
         let body = self
-            .item::<Body>("breaker", place.partition.to_string(), &place.sk())
+            .item::<Body>("breaker", key.partition.to_string(), &key.sk())
             .await?;
         Ok(body.map_or_else(
-            || StoredBreaker::untouched(place.clone()),
+            || StoredBreaker::initial(key.clone()),
             |body| StoredBreaker {
-                place: place.clone(),
+                key: key.clone(),
                 version: body.version,
                 state: body.breaker,
             },
@@ -241,29 +241,26 @@ impl AccessTable {
     /// [`StoreError`].
     pub async fn breakers(&self, after: Option<&str>) -> Result<Page<StoredBreaker>, StoreError> {
         let at = match after {
-            Some(listed_as) => self
-                .place_listed_as(listed_as)
-                .await?
-                .map(|place| PageCursor {
-                    sk: place.sk(),
-                    pk: place.partition.to_string(),
-                    listed_as,
-                }),
+            Some(listed_as) => self.key_listed_as(listed_as).await?.map(|key| PageCursor {
+                sk: key.sk(),
+                pk: key.partition.to_string(),
+                listed_as,
+            }),
             None => None,
         };
         self.listing(IN_BREAKERS.to_owned(), at, StoredBreaker::read)
             .await
     }
 
-    async fn place_listed_as(&self, text: &str) -> Result<Option<BreakerPlace>, StoreError> {
+    async fn key_listed_as(&self, text: &str) -> Result<Option<BreakerKey>, StoreError> {
         let Some((owner, circuit)) = text.split_once('#') else {
             return Ok(None);
         };
         let (Ok(key_id), Ok(circuit)) = (owner.parse::<KeyId>(), circuit.parse()) else {
-            return Ok(Some(BreakerPlace::deployment()));
+            return Ok(Some(BreakerKey::deployment()));
         };
         let pk = self.partition_of(&key_id).await?;
-        Ok(pk.map(|pk| BreakerPlace {
+        Ok(pk.map(|pk| BreakerKey {
             partition: pk.into(),
             key_id: Some(key_id),
             circuit,

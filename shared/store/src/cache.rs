@@ -12,7 +12,7 @@ use domain::time::Timestamp;
 use lru::LruCache;
 
 use crate::StoreError;
-use crate::breakers::{BreakerPlace, StoredBreaker};
+use crate::breakers::{BreakerKey, StoredBreaker};
 use crate::keys::Binding;
 use crate::partition::KeyPartition;
 use crate::secrets::CachedServerSecret;
@@ -48,7 +48,7 @@ impl Default for CachePolicy {
 /// The cache in front of the access table. A cached key costs no read; any other costs one Query, and one
 /// more for each newer version of the server secret when an old key is read for the first time.
 #[derive(Debug)]
-pub struct Directory {
+pub struct AccessCache {
     table: AccessTable,
     secret: CachedServerSecret,
     policy: CachePolicy,
@@ -105,10 +105,10 @@ impl CachedKey {
         let cached = self
             .breakers
             .iter()
-            .find(|cached| cached.place.circuit() == circuit);
+            .find(|cached| cached.key.circuit() == circuit);
         cached.cloned().unwrap_or_else(|| {
-            let place = BreakerPlace::of_key(&self.partition, &self.record.key_id, circuit.clone());
-            StoredBreaker::untouched(place)
+            let key = BreakerKey::of_key(&self.partition, &self.record.key_id, circuit.clone());
+            StoredBreaker::initial(key)
         })
     }
 
@@ -121,11 +121,11 @@ impl CachedKey {
 
     /// Replaces a breaker, unless the cached one is as new.
     fn update_breaker(&mut self, breaker: StoredBreaker) {
-        let circuit = breaker.place.circuit();
+        let circuit = breaker.key.circuit();
         match self
             .breakers
             .iter_mut()
-            .find(|cached| cached.place.circuit() == circuit)
+            .find(|cached| cached.key.circuit() == circuit)
         {
             Some(cached) if cached.version >= breaker.version => {}
             Some(cached) => *cached = breaker,
@@ -134,7 +134,7 @@ impl CachedKey {
     }
 }
 
-impl Directory {
+impl AccessCache {
     /// A cache in front of `table`, whose keys are hashed under `secret`.
     pub fn new(table: AccessTable, secret: CachedServerSecret, policy: CachePolicy) -> Self {
         Self {
@@ -177,7 +177,7 @@ impl Directory {
 
     /// The cached key under any version of the secret, if it need not be read again.
     fn fresh(&self, secret: &ServerSecret, key: &AccessKey, now: Timestamp) -> Option<CachedKey> {
-        let cached = secret.hashes(key).filter_map(|hash| self.known(&hash));
+        let cached = secret.hashes(key).filter_map(|hash| self.cached(&hash));
         let mut fresh =
             cached.filter(|cached| is_fresh(cached.read_at, now, self.policy.revocation_bound));
         fresh.next()
@@ -192,7 +192,7 @@ impl Directory {
         now: Timestamp,
     ) -> Result<Option<CachedKey>, StoreError> {
         let mut hashes: Vec<KeyHash> = secret.hashes(key).collect();
-        hashes.sort_by_key(|hash| self.known(hash).is_none());
+        hashes.sort_by_key(|hash| self.cached(hash).is_none());
         for hash in hashes {
             let absent_since = lock(&self.absent).get(&hash).copied();
             if absent_since.is_some_and(|since| is_fresh(since, now, self.policy.negative)) {
@@ -206,12 +206,12 @@ impl Directory {
     }
 
     /// The cached key, however old, without a read.
-    pub fn known(&self, hash: &KeyHash) -> Option<CachedKey> {
+    pub fn cached(&self, hash: &KeyHash) -> Option<CachedKey> {
         lock(&self.present).get(hash).cloned()
     }
 
     /// Returns true when the cached breakers of a key need not be read again ([`CachePolicy::breaker`]).
-    pub fn believes_breakers(&self, key: &CachedKey, now: Timestamp) -> bool {
+    pub fn are_breakers_fresh(&self, key: &CachedKey, now: Timestamp) -> bool {
         is_fresh(key.breakers_read_at, now, self.policy.breaker)
     }
 
@@ -242,8 +242,8 @@ impl Directory {
     }
 
     /// Caches the state that a write has returned for a breaker: of this key, or of the deployment.
-    pub fn learn_breaker(&self, hash: &KeyHash, breaker: StoredBreaker) {
-        match breaker.place.circuit() {
+    pub fn update_cached_breaker(&self, hash: &KeyHash, breaker: StoredBreaker) {
+        match breaker.key.circuit() {
             Circuit::Deployment => {
                 if let Some(cached) = lock(&self.deployment).as_mut()
                     && cached.breaker.version < breaker.version
@@ -260,7 +260,7 @@ impl Directory {
     }
 
     /// Caches that a conversation is on Bedrock.
-    pub fn learn_session(&self, hash: &KeyHash, session: BedrockSession, now: Timestamp) {
+    pub fn update_cached_session(&self, hash: &KeyHash, session: BedrockSession, now: Timestamp) {
         if let Some(cached) = lock(&self.present).get_mut(hash) {
             cached
                 .sessions
@@ -270,7 +270,7 @@ impl Directory {
     }
 
     /// Marks that the breakers of a key could not be read or written.
-    pub fn put_off_breakers(&self, hash: &KeyHash, now: Timestamp) {
+    pub fn mark_store_unavailable(&self, hash: &KeyHash, now: Timestamp) {
         if let Some(cached) = lock(&self.present).get_mut(hash) {
             cached.store_failed_at = Some(now);
         }
@@ -278,7 +278,7 @@ impl Directory {
 
     /// Returns true when the breakers of a key could not be read or written within the last
     /// [`CachePolicy::breaker`]: the caller then leaves out another attempt.
-    pub fn breakers_failed(&self, key: &CachedKey, now: Timestamp) -> bool {
+    pub fn store_recently_failed(&self, key: &CachedKey, now: Timestamp) -> bool {
         let failed_at = key.store_failed_at;
         failed_at.is_some_and(|failed_at| is_fresh(failed_at, now, self.policy.breaker))
     }
@@ -287,7 +287,7 @@ impl Directory {
     pub fn deployment_breaker(&self) -> StoredBreaker {
         let cached = lock(&self.deployment);
         let breaker = cached.as_ref().map(|cached| cached.breaker.clone());
-        breaker.unwrap_or_else(|| StoredBreaker::untouched(BreakerPlace::deployment()))
+        breaker.unwrap_or_else(|| StoredBreaker::initial(BreakerKey::deployment()))
     }
 
     /// Returns true when the breaker of the deployment need not be read again ([`CachePolicy::breaker`]).
@@ -318,7 +318,7 @@ impl Directory {
     /// # Errors
     /// [`StoreError`] when the table cannot be read; the cached breaker stays as it is.
     pub async fn read_deployment(&self, now: Timestamp) -> Result<(), StoreError> {
-        let read = self.table.breaker(&BreakerPlace::deployment()).await?;
+        let read = self.table.breaker(&BreakerKey::deployment()).await?;
         let mut cached = lock(&self.deployment);
         let breaker = match cached.take() {
             // A write of this instance may have been faster than the read.

@@ -26,7 +26,7 @@ use proxy::{Parts, Proxy};
 use reqwest::RequestBuilder;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use store::aws::Aws;
-use store::breakers::{BreakerPlace, StoredBreaker, Swap};
+use store::breakers::{BreakerKey, StoredBreaker, Swap};
 use store::layout;
 use store::secrets::{CachedServerSecret, ensure_server_secret};
 use store::table::AccessTable;
@@ -237,13 +237,13 @@ impl Fleet {
     /// The breaker that guards the plan, as the table has it.
     pub(super) async fn breaker(&self) -> StoredBreaker {
         let breakers = self.breakers().await.into_iter();
-        let mut of_key = breakers.filter(|breaker| *breaker.place.circuit() == Circuit::Key);
+        let mut of_key = breakers.filter(|breaker| *breaker.key.circuit() == Circuit::Key);
         of_key.next().expect("nothing was ever written of it")
     }
 
     /// The breaker of the deployment, as the table has it.
     pub(super) async fn breaker_of_deployment(&self) -> StoredBreaker {
-        let place = BreakerPlace::deployment();
+        let place = BreakerKey::deployment();
         self.table.breaker(&place).await.unwrap()
     }
 
