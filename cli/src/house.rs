@@ -12,10 +12,9 @@ use proxy::clock::Clock;
 use proxy::config::Settings;
 use proxy::{Dependencies, Proxy};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use store::access::AccessTable;
 use store::layout;
-use store::secrets::ensure_server_secret;
-use store::server_secret::CachedServerSecret;
+use store::secrets::{CachedServerSecret, ensure_server_secret};
+use store::table::AccessTable;
 use store::vault::{Opener, Sealer};
 
 /// What the server secret is called on one machine.

@@ -3,11 +3,11 @@
 //! [`house`] puts the functions, the embedded AWS and the settings together; the end-to-end tests
 //! live in the same house. The rest is the `spillway` command: [`args`] is what can be typed, `up`
 //! serves (`folder` is where its data is, `first_key` what a start finds or creates there, `ready` what it
-//! prints, `log` how it logs), [`drill`] rehearses, `admin_verbs` carries out the rest on a data folder or, through
+//! prints, `log` how it logs), [`drill`] rehearses, `commands` carries out the rest on a data folder or, through
 //! `control`, in the process that holds it.
 
-mod admin_verbs;
 pub mod args;
+mod commands;
 mod control;
 pub mod drill;
 mod environment;
@@ -31,10 +31,10 @@ pub use show::error;
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.verb {
         Verb::Up(up) => up::run(up).await,
-        Verb::User(verb) => admin_verbs::user(verb).await,
-        Verb::Key(verb) => admin_verbs::key(verb).await,
-        Verb::BedrockKey(verb) => admin_verbs::bedrock_key(verb).await,
-        Verb::Breaker(verb) => admin_verbs::breaker(verb).await,
+        Verb::User(verb) => commands::user(verb).await,
+        Verb::Key(verb) => commands::key(verb).await,
+        Verb::BedrockKey(verb) => commands::bedrock_key(verb).await,
+        Verb::Breaker(verb) => commands::breaker(verb).await,
         Verb::Drill(args) => drill::run(args).await,
     }
 }

@@ -8,9 +8,9 @@ use domain::policy::{BreakerPolicy, FallbackClass};
 use local::Fault;
 use local::simulator::{Point, Step, Window};
 use reqwest::Method;
-use store::access::AccessTable;
-use store::breaker::Swap;
+use store::breakers::Swap;
 use store::layout::ACCESS;
+use store::table::AccessTable;
 use tests::{Streaming, World, message, read, world};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -250,7 +250,7 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
     let opus = resolved
         .breakers
         .into_iter()
-        .find(|it| it.place.circuit().to_string() == "opus")
+        .find(|it| it.key.circuit().to_string() == "opus")
         .unwrap();
     let other = "req_another".parse().unwrap();
     let taken = opus

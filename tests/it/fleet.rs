@@ -267,7 +267,7 @@ async fn a_limit_of_the_opus_models_stops_these_in_the_whole_fleet_and_no_others
     let circuits: Vec<_> = fleet.breakers().await;
     let circuits = circuits
         .iter()
-        .map(|breaker| breaker.place.circuit().to_string());
+        .map(|breaker| breaker.key.circuit().to_string());
     assert_eq!(circuits.collect::<Vec<_>>(), ["opus"]);
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod abandoned;
+mod administration;
 mod bedrock_leg;
 mod bedrock_refusals;
 mod both_legs;

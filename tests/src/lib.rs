@@ -152,7 +152,7 @@ impl World {
             panic!()
         };
         let issue = Command::IssueKey {
-            user_id: user.id,
+            user_id: user.user_id,
             settings: Settings::default(),
         };
         let Outcome::KeyIssued(key) = carry_out(&house, issue, None).await else {
@@ -216,7 +216,7 @@ impl World {
             panic!()
         };
         let issue = Command::IssueKey {
-            user_id: user.id,
+            user_id: user.user_id,
             settings: Settings::default(),
         };
         let Outcome::KeyIssued(key) = self.command(issue).await else {

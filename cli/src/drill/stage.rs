@@ -285,15 +285,15 @@ impl Stage {
                 BreakerState::Closed { failures } => {
                     format!("closed {}/{}", failures.len(), self.failures_to_open)
                 }
-                BreakerState::Open { until, .. } if *until > as_of => {
-                    let off = minutes(until.since(as_of));
+                BreakerState::Open { until, .. } if *until > as_of.0 => {
+                    let off = minutes(until.since(as_of.0));
                     let state = format!("open {off}");
                     moments.push((until.to_string(), off));
                     state
                 }
                 BreakerState::Open { .. } => "probe due".to_owned(),
                 BreakerState::HalfOpen { lease_until, .. } => {
-                    moments.push((lease_until.to_string(), minutes(lease_until.since(as_of))));
+                    moments.push((lease_until.to_string(), minutes(lease_until.since(as_of.0))));
                     "half-open".to_owned()
                 }
             };
@@ -344,7 +344,7 @@ async fn key(house: &House, name: &str, bedrock_key: Option<&str>) -> anyhow::Re
         bail!("the user was not created");
     };
     let issue = Command::IssueKey {
-        user_id: user.id,
+        user_id: user.user_id,
         settings: Settings::default(),
     };
     let Outcome::KeyIssued(key) = carry_out(house, issue, None).await? else {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use domain::grant::{Denial, Grant};
+use domain::grant::{Denial, Grant, KeyRecord};
 use domain::key::AccessKey;
 use domain::time::Timestamp;
-use store::directory::{Directory, Known};
+use store::cache::{AccessCache, CachedKey};
 use tokio::time::timeout;
 
 /// A request is not admitted.
@@ -19,11 +19,11 @@ pub(crate) enum AdmissionError {
 
 /// Resolves the text of an access key, within `deadline`, and admits it at `now`.
 pub(crate) async fn admit(
-    directory: &Directory,
+    directory: &AccessCache,
     key: &str,
     now: Timestamp,
     deadline: Duration,
-) -> Result<(Known, Grant), AdmissionError> {
+) -> Result<(CachedKey, Grant), AdmissionError> {
     let malformed = AdmissionError::Denied(Denial::Malformed);
     let key = AccessKey::parse(key).map_err(|_| malformed)?;
     let Ok(resolved) = timeout(deadline, directory.resolve(&key, now)).await else {
@@ -35,7 +35,7 @@ pub(crate) async fn admit(
         AdmissionError::Unavailable
     })?;
     let resolved = resolved.ok_or(AdmissionError::Denied(Denial::Unknown))?;
-    let grant = resolved.key.record.clone().admit(now);
+    let grant = KeyRecord::clone(&resolved.record).admit(now);
     let grant = grant.map_err(AdmissionError::Denied)?;
     Ok((resolved, grant))
 }

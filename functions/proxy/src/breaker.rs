@@ -4,8 +4,6 @@
 //! Nothing here blocks traffic: a state that cannot be read or written in time counts as closed, with a warning
 //! and a metric.
 
-mod deployment;
-
 use std::time::Duration;
 
 use domain::breaker::{Admission, BreakerState, Circuit, CombinedDecision, Signal};
@@ -13,12 +11,11 @@ use domain::policy::{BreakerPolicy, BreakerScope};
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
 use store::StoreError;
-use store::breaker::{BreakerPlace, StoredBreaker, Swap};
-use store::directory::{Directory, Known};
+use store::breakers::{StoredBreaker, Swap};
+use store::cache::{AccessCache, CachedKey};
 use store::transition::{Transition, WriteBreaker, change_breaker};
 use tokio::time::timeout;
 
-use self::deployment::DeploymentCache;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::metrics::Metrics;
@@ -40,14 +37,13 @@ pub(crate) struct Breakers {
     store_deadline: Duration,
     /// The longest time that a message which is not streamed may take.
     whole_answer: Duration,
-    deployment: DeploymentCache,
 }
 
 /// The breakers that guard one request.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestBreakers<'a> {
     shared: &'a Breakers,
-    directory: &'a Directory,
+    directory: &'a AccessCache,
     request: &'a AuthorizedRequest<'a>,
     /// The policy of the key's own breakers.
     own_policy: BreakerPolicy,
@@ -99,7 +95,6 @@ impl Breakers {
             policy: settings.policy.breaker,
             store_deadline: settings.deadlines.store,
             whole_answer: settings.deadlines.whole_answer,
-            deployment: DeploymentCache::new(settings.keys),
         }
     }
 
@@ -107,7 +102,7 @@ impl Breakers {
     pub(crate) fn of<'a>(
         &'a self,
         request: &'a AuthorizedRequest<'a>,
-        directory: &'a Directory,
+        directory: &'a AccessCache,
     ) -> RequestBreakers<'a> {
         // The verdict on a message that is not streamed follows its last byte.
         let with_lease = |policy: BreakerPolicy| match request.incoming.kind {
@@ -133,7 +128,7 @@ impl RequestBreakers<'_> {
 
     /// Whether the request may go to Plan. Nothing is read for a breaker whose cached state is open or fresh;
     /// otherwise one Query. An open breaker of the deployment is read once per
-    /// [`CachePolicy::revocation_bound`](store::directory::CachePolicy::revocation_bound), so that a reset takes
+    /// [`CachePolicy::revocation_bound`](store::cache::CachePolicy::revocation_bound), so that a reset takes
     /// effect. A lease that is taken on an outdated state fails at its write. A request that may probe holds the
     /// lease.
     pub(crate) async fn check(&self, log: &mut RequestLog) -> Check {
@@ -146,8 +141,8 @@ impl RequestBreakers<'_> {
         let now = self.shared.clock.now();
         let mut breakers = self.cached(&self.request.key);
         let open = self.find_open(&breakers, now);
-        if open.is_some_and(|open| *open.place.circuit() == Circuit::Deployment)
-            && self.shared.deployment.must_read_open_again(now)
+        if open.is_some_and(|open| *open.key.circuit() == Circuit::Deployment)
+            && self.directory.must_read_open_deployment_again(now)
         {
             Box::pin(self.read_open_deployment(now)).await;
             breakers = self.cached(&self.request.key);
@@ -161,7 +156,9 @@ impl RequestBreakers<'_> {
         }
         let is_current = self.is_current(&self.request.key, now);
         let takes_lease = !self.decide(&breakers, now).leases.is_empty();
-        if (!is_current || takes_lease) && self.directory.breakers_failed(&self.request.key, now) {
+        if (!is_current || takes_lease)
+            && self.directory.store_recently_failed(&self.request.key, now)
+        {
             return Check::StoreUnavailable;
         }
         if !is_current {
@@ -190,13 +187,13 @@ impl RequestBreakers<'_> {
     ) -> Result<Admission, StoreError> {
         let admission = loop {
             let CombinedDecision { admission, leases } = self.decide(breakers, now);
-            let wanted = leases.first().map(|(breaker, _)| breaker.place.clone());
-            let is_wanted = |breaker: &&mut StoredBreaker| Some(&breaker.place) == wanted.as_ref();
+            let wanted = leases.first().map(|(breaker, _)| breaker.key.clone());
+            let is_wanted = |breaker: &&mut StoredBreaker| Some(&breaker.key) == wanted.as_ref();
             let Some(breaker) = breakers.iter_mut().find(is_wanted) else {
                 break Ok(admission);
             };
             let lease = |breaker: &StoredBreaker, state: &BreakerState| {
-                let policy = self.policy_of(breaker.place.circuit());
+                let policy = self.policy_of(breaker.key.circuit());
                 state.admit(&self.request.incoming.id, now, &policy).next
             };
             match self.change(breaker, lease).await {
@@ -218,7 +215,7 @@ impl RequestBreakers<'_> {
     /// unavailable only a probe writes: the verdicts of other requests will come again.
     ///
     /// A success ends the failures in a row that other instances have counted, so it reads the breakers again when
-    /// the cached ones are older than [`CachePolicy::breaker`](store::directory::CachePolicy::breaker). The next
+    /// the cached ones are older than [`CachePolicy::breaker`](store::cache::CachePolicy::breaker). The next
     /// request uses what was read.
     pub(crate) async fn record(self, check: Check, verdict: &Verdict) -> Option<&'static str> {
         let Check::Checked {
@@ -229,8 +226,8 @@ impl RequestBreakers<'_> {
             return None;
         };
         let now = self.shared.clock.now();
-        if let Some(key) = self.directory.known(&self.request.key.hash) {
-            if admission != Admission::Probe && self.directory.breakers_failed(&key, now) {
+        if let Some(key) = self.directory.cached(&self.request.key.hash) {
+            if admission != Admission::Probe && self.directory.store_recently_failed(&key, now) {
                 return None;
             }
             let mut newer = self.cached(&key);
@@ -248,7 +245,7 @@ impl RequestBreakers<'_> {
             }
             // Other requests of this instance may have read or written newer states meanwhile.
             for breaker in &mut breakers {
-                let newest = newer.iter().find(|newer| newer.place == breaker.place);
+                let newest = newer.iter().find(|newer| newer.key == breaker.key);
                 if let Some(newest) = newest.filter(|newest| newest.version > breaker.version) {
                     breaker.clone_from(newest);
                 }
@@ -274,7 +271,7 @@ impl RequestBreakers<'_> {
     ) {
         for breaker in breakers {
             let record = |breaker: &StoredBreaker, state: &BreakerState| {
-                let circuit = breaker.place.circuit();
+                let circuit = breaker.key.circuit();
                 let policy = self.policy_of(circuit);
                 state.record(&self.request.incoming.id, signal(circuit), now, &policy)
             };
@@ -297,8 +294,8 @@ impl RequestBreakers<'_> {
     }
 
     fn report(&self, before: &BreakerState, breaker: &StoredBreaker, now: Timestamp) {
-        let key_id = &self.request.key.key.record.key_id;
-        let circuit = breaker.place.circuit();
+        let key_id = &self.request.key.record.key_id;
+        let circuit = breaker.key.circuit();
         match (before, &breaker.state) {
             (_, BreakerState::Open { because, until, .. }) if *until > now => {
                 tracing::info!(key.id = %key_id, %circuit, %because, %until, "breaker open");
@@ -312,12 +309,12 @@ impl RequestBreakers<'_> {
     }
 
     /// The breakers of the request as this instance has cached them; `key` is the cached key.
-    fn cached(&self, key: &Known) -> Vec<StoredBreaker> {
+    fn cached(&self, key: &CachedKey) -> Vec<StoredBreaker> {
         let mut breakers = vec![key.breaker(&Circuit::Key)];
         let family = self.request.family.clone().map(Circuit::Family);
         breakers.extend(family.map(|family| key.breaker(&family)));
         if self.is_shared() {
-            breakers.push(self.shared.deployment.breaker());
+            breakers.push(self.directory.deployment_breaker());
         }
         breakers
     }
@@ -332,7 +329,7 @@ impl RequestBreakers<'_> {
         breakers: &'b [StoredBreaker],
         now: Timestamp,
     ) -> CombinedDecision<'b, StoredBreaker> {
-        let policy_of = |breaker: &StoredBreaker| self.policy_of(breaker.place.circuit());
+        let policy_of = |breaker: &StoredBreaker| self.policy_of(breaker.key.circuit());
         domain::breaker::admit(breakers, policy_of, &self.request.incoming.id, now)
     }
 
@@ -342,7 +339,7 @@ impl RequestBreakers<'_> {
         now: Timestamp,
     ) -> Option<&'b StoredBreaker> {
         breakers.iter().find(|breaker| {
-            let policy = self.policy_of(breaker.place.circuit());
+            let policy = self.policy_of(breaker.key.circuit());
             breaker.state.is_open(now, &policy)
         })
     }
@@ -355,22 +352,26 @@ impl RequestBreakers<'_> {
     }
 
     /// Whether the cached states need not be read again.
-    fn is_current(&self, key: &Known, now: Timestamp) -> bool {
-        self.directory.believes_breakers(key, now)
-            && (!self.is_shared() || self.shared.deployment.is_current(now))
+    fn is_current(&self, key: &CachedKey, now: Timestamp) -> bool {
+        self.directory.are_breakers_fresh(key, now)
+            && (!self.is_shared() || self.directory.is_deployment_fresh(now))
     }
 
     /// Reads the breakers whose cached states are too old.
-    async fn read(&self, key: &Known, now: Timestamp) -> Result<Vec<StoredBreaker>, StoreError> {
+    async fn read(
+        &self,
+        key: &CachedKey,
+        now: Timestamp,
+    ) -> Result<Vec<StoredBreaker>, StoreError> {
         let reading_key = async {
-            if self.directory.believes_breakers(key, now) {
+            if self.directory.are_breakers_fresh(key, now) {
                 return Ok(None);
             }
             let reading = self.directory.read(&key.hash, now);
             self.in_time("Query", reading).await
         };
         let reading_deployment = async {
-            if !self.is_shared() || self.shared.deployment.is_current(now) {
+            if !self.is_shared() || self.directory.is_deployment_fresh(now) {
                 return Ok(());
             }
             self.read_deployment(now).await
@@ -380,11 +381,8 @@ impl RequestBreakers<'_> {
     }
 
     async fn read_deployment(&self, now: Timestamp) -> Result<(), StoreError> {
-        let place = BreakerPlace::deployment();
-        let reading = self.directory.table().breaker(&place);
-        let read = self.in_time("GetItem", reading).await?;
-        self.shared.deployment.put(read, now);
-        Ok(())
+        let reading = self.directory.read_deployment(now);
+        self.in_time("GetItem", reading).await
     }
 
     /// Reads the deployment's breaker, whose cached state is open. If that fails, the cached state stays in force.
@@ -416,7 +414,7 @@ impl RequestBreakers<'_> {
 
     /// Logs and counts the store error, and suppresses further attempts for the cache period.
     fn mark_store_unavailable(&self, error: &StoreError, now: Timestamp) {
-        let key_id = &self.request.key.key.record.key_id;
+        let key_id = &self.request.key.record.key_id;
         tracing::warn!(%error, key.id = %key_id, "breaker unavailable, treated as closed");
         let operation = match error {
             StoreError::Unavailable { operation, .. } => operation,
@@ -424,7 +422,7 @@ impl RequestBreakers<'_> {
         };
         self.shared.metrics.breaker_unavailable(operation, now);
         let hash = &self.request.key.hash;
-        self.directory.put_off_breakers(hash, now);
+        self.directory.mark_store_unavailable(hash, now);
     }
 }
 
@@ -436,13 +434,8 @@ impl WriteBreaker for RequestBreakers<'_> {
         let writing = Box::pin(self.directory.table().swap_breaker(breaker, next));
         let swap = self.in_time("PutItem", writing).await?;
         let (Swap::Won(current) | Swap::Lost(current)) = &swap;
-        match current.place.circuit() {
-            Circuit::Deployment => self.shared.deployment.update(current.clone()),
-            Circuit::Key | Circuit::Family(_) => {
-                let hash = &self.request.key.hash;
-                self.directory.learn_breaker(hash, current.clone());
-            }
-        }
+        let hash = &self.request.key.hash;
+        self.directory.update_cached_breaker(hash, current.clone());
         Ok(swap)
     }
 }

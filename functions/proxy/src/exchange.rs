@@ -12,9 +12,9 @@ use domain::model_family::ModelFamily;
 use domain::route::{AfterPlan, FallbackReason, FirstUpstream};
 use http::{HeaderMap, Method, Response};
 use secrecy::SecretString;
-use store::access::AccessTable;
-use store::directory::Directory;
-use store::server_secret::CachedServerSecret;
+use store::cache::AccessCache;
+use store::secrets::CachedServerSecret;
+use store::table::AccessTable;
 use store::vault::Opener;
 
 use crate::StartError;
@@ -37,7 +37,7 @@ use crate::{pinned_session, request_body};
 pub struct Proxy {
     settings: Settings,
     clock: Clock,
-    directory: Directory,
+    directory: AccessCache,
     breakers: Breakers,
     plan: Plan,
     fallback: Fallback,
@@ -90,7 +90,7 @@ impl Proxy {
         } = dependencies;
         let deadlines = settings.deadlines;
         Ok(Self {
-            directory: Directory::new(access, server_secret, settings.keys),
+            directory: AccessCache::new(access, server_secret, settings.keys),
             breakers: Breakers::new(clock.clone(), &settings),
             plan: Plan::new(&settings.plan_url, plan_key, deadlines, clock.clone())?,
             fallback: Fallback::new(&settings, aws_http, opener, clock.clone()),
@@ -194,7 +194,7 @@ impl Proxy {
                 body,
                 deadlines: call.deadlines,
             },
-            policy: self.settings.policy.with(&grant.record().policy),
+            policy: grant.record().effective_policy(&self.settings.policy),
             key,
             grant,
             family,

@@ -67,22 +67,22 @@ impl Fallback {
         log: &mut RequestLog,
     ) -> Result<HeldResponse, FallbackError> {
         log.fields_mut().fallback = Some(reason);
-        let binding = request.key.key.binding.as_ref();
+        let binding = request.key.binding.as_ref();
         let binding = binding.ok_or(FallbackError::NoBedrockKey)?;
         let key = request.grant.record();
         let owner = Owner {
             key: &key.key_id,
-            user: &key.user_id,
+            user: &key.user.id,
         };
         let opening = self.opener.open(owner, &binding.sealed, self.clock.now());
         let token = opening.await.map_err(|error| {
             tracing::error!(%error, key.id = %owner.key, "the Bedrock key cannot be decrypted");
             FallbackError::Bedrock(vault_error_response(&error))
         })?;
-        let settings = BedrockSettings {
-            preset: key.bedrock.preset.or(Some(self.models)),
-            ..key.bedrock.clone()
-        };
+        let settings = key.effective_bedrock(BedrockSettings {
+            preset: Some(self.models),
+            ..BedrockSettings::default()
+        });
         let call = BedrockCall {
             request: &request.incoming,
             reason,
@@ -282,7 +282,7 @@ fn no_bedrock_key(begins: &str) -> ErrorResponse {
 /// The response when the Bedrock key could not be decrypted.
 fn vault_error_response(error: &VaultError) -> ErrorResponse {
     match error {
-        VaultError::Refused => ErrorResponse::final_error(
+        VaultError::CiphertextRejected => ErrorResponse::final_error(
             StatusCode::BAD_REQUEST,
             FINAL_ERROR_TYPE,
             Class::AuthError.as_str(),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use proxy::clock::Clock;
 use proxy::config::Deployment;
 use proxy::{Dependencies, Proxy};
-use store::access::AccessTable;
 use store::aws::Aws;
-use store::server_secret::CachedServerSecret;
+use store::secrets::CachedServerSecret;
+use store::table::AccessTable;
 use store::vault::Opener;
 
 #[tokio::main]

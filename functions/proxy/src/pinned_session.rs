@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use domain::route::BedrockKeyState;
 use domain::time::Timestamp;
-use store::directory::Directory;
-use store::session::BedrockSession;
+use store::cache::AccessCache;
+use store::sessions::BedrockSession;
 use tokio::time::timeout;
 
 use crate::request::{AuthorizedRequest, session_id};
@@ -25,7 +25,7 @@ pub(crate) fn is_pinned(request: &AuthorizedRequest<'_>, now: Timestamp) -> bool
 /// write is logged; the response does not wait longer than `deadline` for it.
 pub(crate) async fn pin(
     request: &AuthorizedRequest<'_>,
-    directory: &Directory,
+    directory: &AccessCache,
     now: Timestamp,
     deadline: Duration,
 ) {
@@ -43,5 +43,5 @@ pub(crate) async fn pin(
         Ok(Err(error)) => tracing::warn!(%error, "a conversation on Bedrock was not recorded"),
         Err(_) => tracing::warn!("recording a conversation on Bedrock timed out"),
     }
-    directory.learn_session(hash, session, now);
+    directory.update_cached_session(hash, session, now);
 }

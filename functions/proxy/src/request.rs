@@ -9,7 +9,7 @@ use domain::route::BedrockKeyState;
 use domain::time::Timestamp;
 use http::{HeaderMap, Method};
 use serde::Deserialize;
-use store::directory::Known;
+use store::cache::CachedKey;
 
 use crate::deadline::RequestDeadlines;
 use crate::plan::PlanUrl;
@@ -79,7 +79,7 @@ pub(crate) struct IncomingRequest<'a> {
 /// A request of an admitted key, with all that decides where it goes.
 pub(crate) struct AuthorizedRequest<'a> {
     pub(crate) incoming: IncomingRequest<'a>,
-    pub(crate) key: Known,
+    pub(crate) key: CachedKey,
     pub(crate) grant: Grant,
     /// The policy in force.
     pub(crate) policy: Policy,
@@ -91,7 +91,7 @@ impl AuthorizedRequest<'_> {
     /// The state of the Bedrock key before anything is sent: usable when one is registered whose recorded
     /// end, if any, is still to come.
     pub(crate) fn bedrock_key_state(&self, now: Timestamp) -> BedrockKeyState {
-        let binding = self.key.key.binding.as_ref();
+        let binding = self.key.binding.as_ref();
         let is_usable = binding.is_some_and(|binding| {
             let end = binding.summary.bedrock_key_expires_at;
             end.is_none_or(|end| now < end)

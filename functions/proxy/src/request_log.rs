@@ -190,10 +190,10 @@ impl LogEvent {
         tracing::info!(
             request.id = %fields.request_id,
             endpoint = fields.kind.as_str(),
-            user.id = key.map(|key| key.user_id.as_str()),
-            user.name = key.and_then(|key| key.user_name.as_deref()),
+            user.id = key.map(|key| key.user.id.as_str()),
+            user.name = key.map(|key| key.user.name.as_str()),
             key.id = key.map(|key| key.key_id.as_str()),
-            team = key.and_then(|key| key.team.as_deref()),
+            team = key.and_then(|key| key.user.team.as_deref()),
             key.denial = fields.denial.map(Denial::as_str),
             session.id = fields.session_id,
             model = fields.model,

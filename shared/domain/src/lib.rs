@@ -15,6 +15,7 @@
 //! | [`policy`] | which verdicts fall back: defaults, and what a deployment, user or key sets |
 //! | [`breaker`] | when no request goes to Plan, as pure transition functions |
 //! | [`route`] | which upstream answers: the choices before, between and after both upstreams |
+//! | [`setting`] | the values that a setting takes, and the form in which they are stored and sent |
 //! | [`model_family`] | what some limits are counted by |
 //! | [`usage`] | token counts |
 //! | [`id`], [`time`] | identifiers and timestamps |
@@ -30,6 +31,7 @@ pub mod model_family;
 pub mod policy;
 pub mod region;
 pub mod route;
+pub mod setting;
 pub mod time;
 pub mod usage;
 pub mod user;

@@ -3,7 +3,7 @@
 
 use domain::breaker::BreakerState;
 
-use crate::breaker::{StoredBreaker, Swap};
+use crate::breakers::{StoredBreaker, Swap};
 
 /// How a change of a breaker ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,12 +25,11 @@ use proxy::clock::Clock;
 use proxy::{Dependencies, Proxy};
 use reqwest::RequestBuilder;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use store::access::AccessTable;
 use store::aws::Aws;
-use store::breaker::{BreakerPlace, StoredBreaker, Swap};
+use store::breakers::{BreakerKey, StoredBreaker, Swap};
 use store::layout;
-use store::secrets::ensure_server_secret;
-use store::server_secret::CachedServerSecret;
+use store::secrets::{CachedServerSecret, ensure_server_secret};
+use store::table::AccessTable;
 use store::vault::{Opener, Sealer};
 use tests::{Answer, BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, client, loopback, message, read};
 use tokio::sync::{Barrier, mpsc, oneshot};
@@ -238,13 +237,13 @@ impl Fleet {
     /// The breaker that guards the plan, as the table has it.
     pub(super) async fn breaker(&self) -> StoredBreaker {
         let breakers = self.breakers().await.into_iter();
-        let mut of_key = breakers.filter(|breaker| *breaker.place.circuit() == Circuit::Key);
+        let mut of_key = breakers.filter(|breaker| *breaker.key.circuit() == Circuit::Key);
         of_key.next().expect("nothing was ever written of it")
     }
 
     /// The breaker of the deployment, as the table has it.
     pub(super) async fn breaker_of_deployment(&self) -> StoredBreaker {
-        let place = BreakerPlace::deployment();
+        let place = BreakerKey::deployment();
         self.table.breaker(&place).await.unwrap()
     }
 
@@ -469,7 +468,7 @@ async fn issue_key(admin: &Admin) -> IssuedKey {
         panic!()
     };
     let issue = Command::IssueKey {
-        user_id: user.id,
+        user_id: user.user_id,
         settings: Settings::default(),
     };
     let Outcome::KeyIssued(key) = admin.execute(issue, None, now).await.unwrap() else {

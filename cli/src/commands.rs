@@ -1,10 +1,11 @@
-//! `spillway user`, `spillway key`, `spillway bedrock-key` and `spillway breaker`.
+//! The commands `spillway user`, `key`, `bedrock-key` and `breaker`, executed on a data folder or, when a
+//! running Spillway holds it, by that process.
 
 use std::io::{IsTerminal as _, Read as _};
 use std::time::Duration;
 
-use admin::{BreakersOf, Command, NewUser};
-use anyhow::{Context as _, bail};
+use admin::{AdminError, BreakersOf, Command, Invocation, NewUser, Outcome};
+use anyhow::{Context as _, anyhow, bail};
 use domain::bedrock_key::BedrockKey;
 use local::{LocalAws, LocalError};
 use proxy::clock::Clock;
@@ -14,11 +15,11 @@ use crate::args::{self, BedrockKeyVerb, BreakerVerb, Common, KeyVerb, UserVerb};
 use crate::control::Done;
 use crate::folder::Folder;
 use crate::house::House;
-use crate::{control, show};
+use crate::{control, environment, show};
 
-/// How long another command may hold the data folder.
+/// The maximum time for which another command may hold the data folder.
 const IN_USE_FOR: Duration = Duration::from_secs(2);
-/// Between two looks at a folder in use.
+/// The time between two attempts to open a folder in use.
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) async fn user(verb: UserVerb) -> anyhow::Result<()> {
@@ -36,9 +37,9 @@ pub(crate) async fn user(verb: UserVerb) -> anyhow::Result<()> {
                 team,
                 settings: (*settings).into(),
             };
-            carry_out(Command::CreateUser(new), None, &common).await
+            run(Command::CreateUser(new), None, &common).await
         }
-        UserVerb::List { common } => carry_out(Command::ListUsers, None, &common).await,
+        UserVerb::List { common } => run(Command::ListUsers, None, &common).await,
     }
 }
 
@@ -50,13 +51,13 @@ pub(crate) async fn key(verb: KeyVerb) -> anyhow::Result<()> {
             common,
         } => {
             let settings = (*settings).into();
-            carry_out(Command::IssueKey { user_id, settings }, None, &common).await
+            run(Command::IssueKey { user_id, settings }, None, &common).await
         }
         KeyVerb::List { user, common } => {
-            carry_out(Command::ListKeys { user_id: user }, None, &common).await
+            run(Command::ListKeys { user_id: user }, None, &common).await
         }
         KeyVerb::Revoke { key_id, common } => {
-            carry_out(Command::RevokeKey { key_id }, None, &common).await
+            run(Command::RevokeKey { key_id }, None, &common).await
         }
     }
 }
@@ -67,8 +68,8 @@ pub(crate) async fn bedrock_key(verb: BedrockKeyVerb) -> anyhow::Result<()> {
         region,
         common,
     } = verb;
-    let bedrock_key = ask_for_bedrock_key()?;
-    carry_out(
+    let bedrock_key = read_bedrock_key()?;
+    run(
         Command::SetBedrockKey { key_id, region },
         Some(bedrock_key),
         &common,
@@ -79,7 +80,7 @@ pub(crate) async fn bedrock_key(verb: BedrockKeyVerb) -> anyhow::Result<()> {
 pub(crate) async fn breaker(verb: BreakerVerb) -> anyhow::Result<()> {
     match verb {
         BreakerVerb::Show { key_id, common } => {
-            carry_out(Command::ShowBreakers { key_id }, None, &common).await
+            run(Command::ShowBreakers { key_id }, None, &common).await
         }
         BreakerVerb::Reset {
             key_id,
@@ -92,12 +93,12 @@ pub(crate) async fn breaker(verb: BreakerVerb) -> anyhow::Result<()> {
                 None if deployment => BreakersOf::Deployment,
                 None => BreakersOf::All,
             };
-            carry_out(Command::ResetBreakers { of }, None, &common).await
+            run(Command::ResetBreakers { of }, None, &common).await
         }
     }
 }
 
-fn ask_for_bedrock_key() -> anyhow::Result<BedrockKey> {
+fn read_bedrock_key() -> anyhow::Result<BedrockKey> {
     let text = if std::io::stdin().is_terminal() {
         rpassword::prompt_password("Bedrock API key (not shown): ")?
     } else {
@@ -111,8 +112,8 @@ fn ask_for_bedrock_key() -> anyhow::Result<BedrockKey> {
     Ok(BedrockKey::parse(&text)?)
 }
 
-/// On the data folder, or, when a running Spillway holds it, through that.
-async fn carry_out(
+/// Executes a command on the data folder or, when a running Spillway holds it, through that process.
+async fn run(
     command: Command,
     bedrock_key: Option<BedrockKey>,
     common: &Common,
@@ -129,13 +130,13 @@ async fn carry_out(
     let until = tokio::time::Instant::now() + IN_USE_FOR;
     let done = loop {
         let error = match LocalAws::open(folder.path()) {
-            Ok(aws) => break here(aws, command, bedrock_key).await?,
+            Ok(aws) => break execute_on(aws, command, bedrock_key).await?,
             Err(error @ LocalError::InUse { .. }) => error,
             Err(error) => return Err(error.into()),
         };
-        // `spillway up` listens; another command does not, and is done soon.
+        // `spillway up` listens; another command does not, and ends soon.
         match control::connect(folder.path()) {
-            Ok(stream) => break control::ask(stream, &command, bedrock_key.as_ref()).await?,
+            Ok(stream) => break control::send(stream, &command, bedrock_key.as_ref()).await?,
             Err(_) if tokio::time::Instant::now() < until => tokio::time::sleep(PAUSE).await,
             Err(_) => return Err(error.into()),
         }
@@ -143,18 +144,41 @@ async fn carry_out(
     show::outcome(&done, &folder, common.output)
 }
 
-async fn here(
+async fn execute_on(
     aws: LocalAws,
     command: Command,
     bedrock_key: Option<BedrockKey>,
 ) -> anyhow::Result<Done> {
     let http = store::aws::https_client()?;
     let clock = Clock::system();
-    let house = House::open(aws, Settings::default(), http, clock.clone()).await?;
-    let admin = house.admin();
-    let outcome = admin.execute(command, bedrock_key, clock.now()).await?;
+    let house = House::open(aws, Settings::default(), http, clock).await?;
+    let outcome = execute(&house, command, bedrock_key).await?;
     Ok(Done {
         outcome,
         base_url: format!("http://{}", args::LISTEN),
     })
+}
+
+/// Executes a command as the person at this machine.
+pub(crate) async fn execute(
+    house: &House,
+    command: Command,
+    bedrock_key: Option<BedrockKey>,
+) -> anyhow::Result<Outcome> {
+    let invocation = Invocation::local(&environment::user_name(), house.clock().now());
+    let admin = house.admin();
+    let executed = admin.execute_as(&invocation, command, bedrock_key).await;
+    executed.map_err(with_hint)
+}
+
+/// The error with the command that helps.
+fn with_hint(error: AdminError) -> anyhow::Error {
+    match error {
+        AdminError::NoSuchUser(_) => anyhow!("{error}; `spillway user list` shows all"),
+        AdminError::NoSuchKey(_) => anyhow!("{error}; `spillway key list` shows all"),
+        AdminError::KeyRevoked(_) => {
+            anyhow!("{error}; issue a new one with `spillway key issue`")
+        }
+        other => other.into(),
+    }
 }

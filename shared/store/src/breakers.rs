@@ -1,6 +1,6 @@
-//! The breakers' states. Each transition is one conditional write: it is made on the version that the
-//! transition was worked out from, or not at all. A breaker's item is never removed, so that its version
-//! only grows: a late write can meet no version a second time.
+//! The states of breakers. Each transition is one conditional write, on the version from which the
+//! transition was computed. A breaker's item is never removed, so its version only grows, and a late write
+//! meets no version twice.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use domain::breaker::{BreakerState, Circuit, Guard};
 use domain::id::KeyId;
 use serde::{Deserialize, Serialize};
 
-use crate::access::{AccessTable, Behind, Page};
 use crate::layout::{IN_BREAKERS, PK, PK_DEPLOYMENT, SK_BREAKER};
-use crate::row::{Item, Row, read_row, write};
+use crate::mutation::Mutation;
+use crate::table::{AccessTable, Item, Page, PageCursor, Row, read_row};
 use crate::{StoreError, unavailable};
 
-/// Where a breaker's state is kept.
+/// Names a breaker: the item in which its state is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BreakerPlace {
+pub struct BreakerKey {
     partition: Arc<str>,
     key_id: Option<KeyId>,
     circuit: Circuit,
 }
 
-impl BreakerPlace {
+impl BreakerKey {
     /// A breaker of an access key: [`Circuit::Key`] or [`Circuit::Family`], in the key's partition.
     pub(crate) fn of_key(partition: &Arc<str>, key_id: &KeyId, circuit: Circuit) -> Self {
         Self {
@@ -42,12 +42,12 @@ impl BreakerPlace {
         }
     }
 
-    /// What the breaker guards.
+    /// The circuit that the breaker guards.
     pub fn circuit(&self) -> &Circuit {
         &self.circuit
     }
 
-    /// Whose it is; `None` for the deployment's.
+    /// The access key it belongs to; `None` for the breaker of the deployment.
     pub fn key_id(&self) -> Option<&KeyId> {
         self.key_id.as_ref()
     }
@@ -60,12 +60,12 @@ impl BreakerPlace {
     }
 }
 
-/// A breaker's state as it is, or was, in the table.
+/// The state of a breaker as it was read from or written to the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBreaker {
-    /// Where.
-    pub place: BreakerPlace,
-    /// Counts the writes; 0 when nothing was ever written.
+    /// The name of the breaker.
+    pub key: BreakerKey,
+    /// Counts the writes; 0 when it was never written.
     pub version: u64,
     /// The state.
     pub state: BreakerState,
@@ -77,13 +77,13 @@ impl Guard for StoredBreaker {
     }
 }
 
-/// How a transition's write ended. That somebody else was faster is an answer, not an error.
+/// The result of a transition's write. A lost race is a result, not an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Swap {
-    /// It was written; this is what is there now.
+    /// It was written; this is the stored breaker now.
     Won(StoredBreaker),
-    /// It was not written, because this is what was there.
+    /// It was not written, because this was stored meanwhile.
     Lost(StoredBreaker),
 }
 
@@ -96,11 +96,63 @@ struct Body {
     breaker: BreakerState,
 }
 
+impl Body {
+    fn row(key: &BreakerKey, version: u64, state: BreakerState) -> Row<Self> {
+        let owner = key.key_id.as_ref().map_or("", KeyId::as_str);
+        let listed_as = format!("{owner}#{}", key.circuit);
+        let body = Self {
+            key_id: key.key_id.clone(),
+            circuit: key.circuit.clone(),
+            version,
+            breaker: state,
+        };
+        Row::new(key.partition.to_string(), key.sk(), body)
+            .listed(IN_BREAKERS.to_owned(), listed_as)
+    }
+}
+
+/// The condition that a breaker has not been written since it was read.
+enum Unchanged {
+    Missing,
+    Version(AttributeValue),
+}
+
+impl Unchanged {
+    fn since(seen: &StoredBreaker) -> Self {
+        match seen.version {
+            0 => Self::Missing,
+            version => Self::Version(AttributeValue::N(version.to_string())),
+        }
+    }
+}
+
+const MISSING: &str = "attribute_not_exists(#pk)";
+const OF_VERSION: &str = "#version = :seen";
+
+impl Mutation<'_> {
+    /// Closes a breaker. The condition is that it has not been written since it was read.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the state cannot be written as an item.
+    pub fn reset_breaker(self, seen: &StoredBreaker) -> Result<Self, StoreError> {
+        let row = Body::row(&seen.key, seen.version + 1, BreakerState::CLOSED);
+        self.put(&row, |put| match Unchanged::since(seen) {
+            Unchanged::Missing => put
+                .condition_expression(MISSING)
+                .expression_attribute_names("#pk", PK),
+            Unchanged::Version(version) => put
+                .condition_expression(OF_VERSION)
+                .expression_attribute_names("#version", "version")
+                .expression_attribute_values(":seen", version),
+        })
+    }
+}
+
 impl StoredBreaker {
-    /// A breaker of which nothing was ever written: closed.
-    pub fn untouched(place: BreakerPlace) -> Self {
+    /// A breaker that was never written: closed.
+    pub fn initial(key: BreakerKey) -> Self {
         Self {
-            place,
+            key,
             version: 0,
             state: BreakerState::CLOSED,
         }
@@ -109,7 +161,7 @@ impl StoredBreaker {
     pub(crate) fn read(item: Item) -> Result<Self, StoreError> {
         let row = read_row::<Body>("breaker", item)?;
         Ok(Self {
-            place: BreakerPlace {
+            key: BreakerKey {
                 partition: row.pk.into(),
                 key_id: row.body.key_id,
                 circuit: row.body.circuit,
@@ -121,49 +173,37 @@ impl StoredBreaker {
 }
 
 impl AccessTable {
-    /// Writes `next` in the place of `seen`, unless another write came between. A write whose answer
-    /// was lost, and which was therefore sent again, has been won.
+    /// Writes `next` in place of `seen`, unless another write came between. A write that is sent again
+    /// because its response was lost counts as won.
     ///
     /// # Errors
-    /// [`StoreError`]; it is not known then whether it was written.
+    /// [`StoreError`]; it is then open whether it was written.
     pub async fn swap_breaker(
         &self,
         seen: &StoredBreaker,
         next: BreakerState,
     ) -> Result<Swap, StoreError> {
-        let place = &seen.place;
+        let key = &seen.key;
         let version = seen.version + 1;
-        let owner = place.key_id.as_ref().map_or("", KeyId::as_str);
-        let row = Row {
-            pk: place.partition.to_string(),
-            sk: place.sk(),
-            listed_in: Some(IN_BREAKERS.to_owned()),
-            listed_as: Some(format!("{owner}#{}", place.circuit)),
-            body: Body {
-                key_id: place.key_id.clone(),
-                circuit: place.circuit.clone(),
-                version,
-                breaker: next.clone(),
-            },
-        };
+        let row = Body::row(key, version, next.clone());
         let put = self
             .client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(write(&row)?))
+            .set_item(Some(row.to_item()?))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let put = if seen.version == 0 {
-            put.condition_expression("attribute_not_exists(#pk)")
-                .expression_attribute_names("#pk", PK)
-        } else {
-            let seen = AttributeValue::N(seen.version.to_string());
-            put.condition_expression("#version = :seen")
+        let put = match Unchanged::since(seen) {
+            Unchanged::Missing => put
+                .condition_expression(MISSING)
+                .expression_attribute_names("#pk", PK),
+            Unchanged::Version(version) => put
+                .condition_expression(OF_VERSION)
                 .expression_attribute_names("#version", "version")
-                .expression_attribute_values(":seen", seen)
+                .expression_attribute_values(":seen", version),
         };
         let Err(error) = put.send().await else {
             return Ok(Swap::Won(StoredBreaker {
-                place: place.clone(),
+                key: key.clone(),
                 version,
                 state: next,
             }));
@@ -171,7 +211,7 @@ impl AccessTable {
         let current = match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(failed)) => match &failed.item {
                 Some(item) => StoredBreaker::read(item.clone())?,
-                None => self.breaker(place).await?,
+                None => self.breaker(key).await?,
             },
             _ => return Err(unavailable("PutItem", &error)),
         };
@@ -182,35 +222,35 @@ impl AccessTable {
         })
     }
 
-    /// The breaker of one place, by one consistent read.
+    /// The breaker of this name, by one consistent read.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn breaker(&self, place: &BreakerPlace) -> Result<StoredBreaker, StoreError> {
+    pub async fn breaker(&self, key: &BreakerKey) -> Result<StoredBreaker, StoreError> {
         let body = self
-            .item::<Body>("breaker", place.partition.to_string(), &place.sk())
+            .item::<Body>("breaker", key.partition.to_string(), &key.sk())
             .await?;
         Ok(body.map_or_else(
-            || StoredBreaker::untouched(place.clone()),
+            || StoredBreaker::initial(key.clone()),
             |body| StoredBreaker {
-                place: place.clone(),
+                key: key.clone(),
                 version: body.version,
                 state: body.breaker,
             },
         ))
     }
 
-    /// One page of all breakers that ever were anything but closed, ordered by key. They come from an
-    /// index that is some moments late. `after` is the [`Page::next`] of the page before.
+    /// One page of all breakers that have been written at least once, ordered by key. The index may lag
+    /// some moments behind. `after` is the [`Page::next`] of the page before.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn breakers(&self, after: Option<&str>) -> Result<Page<StoredBreaker>, StoreError> {
         let at = match after {
-            Some(listed_as) => self.place_listed_as(listed_as).await?.map(|place| Behind {
-                sk: place.sk(),
-                pk: place.partition.to_string(),
-                name: listed_as,
+            Some(listed_as) => self.key_listed_as(listed_as).await?.map(|key| PageCursor {
+                sk: key.sk(),
+                pk: key.partition.to_string(),
+                listed_as,
             }),
             None => None,
         };
@@ -218,15 +258,15 @@ impl AccessTable {
             .await
     }
 
-    async fn place_listed_as(&self, text: &str) -> Result<Option<BreakerPlace>, StoreError> {
+    async fn key_listed_as(&self, text: &str) -> Result<Option<BreakerKey>, StoreError> {
         let Some((owner, circuit)) = text.split_once('#') else {
             return Ok(None);
         };
         let (Ok(key_id), Ok(circuit)) = (owner.parse::<KeyId>(), circuit.parse()) else {
-            return Ok(Some(BreakerPlace::deployment()));
+            return Ok(Some(BreakerKey::deployment()));
         };
         let pk = self.partition_of(&key_id).await?;
-        Ok(pk.map(|pk| BreakerPlace {
+        Ok(pk.map(|pk| BreakerKey {
             partition: pk.into(),
             key_id: Some(key_id),
             circuit,

@@ -1,20 +1,19 @@
-//! Conversations that are on Bedrock, for those who let them stay there for a while after Plan is back.
+//! Conversations that are on Bedrock and, by the policy, stay there for a while after Plan is back.
 
 use domain::key::KeyHash;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::access::AccessTable;
 use crate::layout::{SK_SESSION, key_pk};
-use crate::row::{Item, Row, read, write};
+use crate::table::{AccessTable, Item, Row, read};
 use crate::{StoreError, unavailable};
 
-/// A conversation that Bedrock has answered.
+/// A conversation that Bedrock has served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BedrockSession {
     /// `x-claude-code-session-id`.
     pub session_id: String,
-    /// Until then it may stay on Bedrock.
+    /// The time until which it may stay on Bedrock.
     pub until: Timestamp,
 }
 
@@ -32,7 +31,7 @@ impl BedrockSession {
 }
 
 impl AccessTable {
-    /// Notes that a conversation is on Bedrock, in place of what was noted of it before.
+    /// Writes that a conversation is on Bedrock, in place of any earlier row of it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -41,20 +40,16 @@ impl AccessTable {
         hash: &KeyHash,
         session: &BedrockSession,
     ) -> Result<(), StoreError> {
-        let row = Row {
-            pk: key_pk(hash),
-            sk: format!("{SK_SESSION}#{}", session.session_id),
-            listed_in: None,
-            listed_as: None,
-            body: Body {
-                session,
-                expires_s: session.until.as_millis() / 1000 + 1,
-            },
+        let body = Body {
+            session,
+            expires_s: session.until.as_millis() / 1000 + 1,
         };
+        let sk = format!("{SK_SESSION}#{}", session.session_id);
+        let row = Row::new(key_pk(hash), sk, body);
         self.client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(write(&row)?))
+            .set_item(Some(row.to_item()?))
             .send()
             .await
             .map_err(|error| unavailable("PutItem", &error))?;
