@@ -100,7 +100,6 @@ impl<'r> BlockReader<'r, '_> {
     }
 
     fn block(&mut self, block: &'r Block<'_>, position: BlockPosition) -> Result<(), FieldError> {
-        check_role(&block.kind, position.role)?;
         let assistant = position.role == Role::Assistant;
         match &block.kind {
             BlockKind::Text(text) => self.text(text, block),
@@ -109,7 +108,7 @@ impl<'r> BlockReader<'r, '_> {
                 name,
                 input,
                 has_caller,
-            } => {
+            } if assistant => {
                 if *has_caller {
                     self.losses.add("tool_use.caller");
                 }
@@ -124,7 +123,9 @@ impl<'r> BlockReader<'r, '_> {
                 id,
                 content,
                 is_error,
-            } => self.tool_result(id, content, *is_error, position)?,
+            } if position.role == Role::User => {
+                self.tool_result(id, content, *is_error, position)?;
+            }
             BlockKind::Thinking { text, signature } if assistant => {
                 self.thinking(text, signature.as_deref());
             }
@@ -147,7 +148,12 @@ impl<'r> BlockReader<'r, '_> {
                     self.system_block(block);
                 }
             }
-            BlockKind::ToolChange(change) => self.tool_change(change),
+            BlockKind::ToolChange(change) if position.role == Role::System => {
+                self.tool_change(change);
+            }
+            BlockKind::ToolUse { .. } => return Err(misplaced(&block.kind, "assistant")),
+            BlockKind::ToolResult { .. } => return Err(misplaced(&block.kind, "user")),
+            BlockKind::ToolChange(_) => return Err(misplaced(&block.kind, "system")),
             BlockKind::Server { name } => self.server(name, block)?,
             BlockKind::Unknown { name } if position.newest => {
                 return Err(FieldError::unavailable(format!(
@@ -362,21 +368,10 @@ impl<'r> BlockReader<'r, '_> {
     }
 }
 
-/// Refuses a tool block in a message whose role does not allow it.
-fn check_role(kind: &BlockKind<'_>, role: Role) -> Result<(), FieldError> {
-    let (allowed, name) = match kind {
-        BlockKind::ToolUse { .. } => (Role::Assistant, "assistant"),
-        BlockKind::ToolResult { .. } => (Role::User, "user"),
-        BlockKind::ToolChange(_) => (Role::System, "system"),
-        _ => return Ok(()),
-    };
-    if role == allowed {
-        return Ok(());
-    }
-    Err(FieldError::new(format!(
-        "`{}` blocks can only be in `{name}` messages",
-        block_name(kind)
-    )))
+/// The error for a tool block in a message of another role than `role`.
+fn misplaced(kind: &BlockKind<'_>, role: &str) -> FieldError {
+    let name = block_name(kind);
+    FieldError::new(format!("`{name}` blocks can only be in `{role}` messages"))
 }
 
 fn system_reminder(text: &str) -> String {
