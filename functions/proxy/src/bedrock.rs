@@ -22,7 +22,9 @@ use aws_sdk_bedrockruntime::config::{
 use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use dialect::UnsupportedFeatures;
-use dialect::error::{Class, FailureDetail, Repair, SetupStep, repairs, sent_betas};
+use dialect::error::{
+    BedrockFailure, Class, FailureDetail, Repair, SetupStep, repairs, sent_betas,
+};
 use dialect::model::Target;
 use dialect::request::{BedrockRequest, MessagesRequest, Operation};
 use dialect::stream::{InvokeTranslator, StreamTranslator};
@@ -37,15 +39,13 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::event_stream::{EventStream, Translator};
-use self::failure::Failure;
 use self::operation::Output;
 use self::refusal_cache::{RefusalCache, RequestTarget};
 use self::response::BedrockResponse;
-pub(crate) use self::response::BedrockStream;
 use self::warned_models::WarnedModels;
 use crate::config::Deadlines;
 use crate::error_response::ErrorResponse;
-use crate::fallback::FallbackError;
+use crate::fallback_error::FallbackError;
 use crate::metrics::Metrics;
 use crate::request::{IncomingRequest, RequestKind};
 use crate::request_log::RequestLog;
@@ -133,12 +133,12 @@ impl Bedrock {
         };
         // One repair: the request without what Bedrock named, if that makes it another request.
         let repairs = blocking(incoming.body.len(), || {
-            repairs(&failure.as_failure(), &sent_betas(&translated.body))
+            repairs(&failure, &sent_betas(&translated.body))
         });
         if repairs.is_empty() {
             return Err(fallback_error(&failure, &call, log));
         }
-        let detail = FailureDetail::from_failure(&failure.as_failure());
+        let detail = FailureDetail::from_failure(&failure);
         tracing::warn!(
             request.id = %call.request.id,
             key.id = %call.owner.key,
@@ -167,7 +167,6 @@ impl Bedrock {
         Ok(self.held(response, &repaired, &call, log))
     }
 
-    /// The response, with its losses counted.
     fn held(
         &self,
         response: BedrockResponse,
@@ -176,12 +175,7 @@ impl Bedrock {
         log: &mut RequestLog,
     ) -> HeldResponse {
         let until = call.request.deadlines.end;
-        let held = response.into_held(sent, call.reason, until, self.deadlines, log);
-        let model = log.fields_mut().bedrock_model.as_deref();
-        let losses = sent.losses.iter().count();
-        self.metrics
-            .losses(model.unwrap_or_default(), losses, call.now);
-        held
+        response.into_held(sent, call.reason, until, self.deadlines, self.metrics, log)
     }
 
     /// The model that serves the request. What is odd about it is logged once.
@@ -245,7 +239,7 @@ impl Bedrock {
         sent: &BedrockRequest,
         call: &BedrockCall<'_>,
         log: &mut RequestLog,
-    ) -> Result<BedrockResponse, Failure> {
+    ) -> Result<BedrockResponse, BedrockFailure> {
         let deadlines = call.request.deadlines;
         let answer_by = match sent.operation {
             Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
@@ -256,7 +250,7 @@ impl Bedrock {
             }
         };
         if Instant::now() >= answer_by {
-            return Err(Failure::TimedOut);
+            return Err(BedrockFailure::TimedOut);
         }
         let calling = operation::start(&self.client, sent, call);
         let request_id = call.request.id.as_str();
@@ -281,10 +275,10 @@ impl Bedrock {
             }
             Operation::Converse | Operation::InvokeModel | Operation::CountTokens => {
                 let answered = timeout_at(answer_by, calling).await;
-                let answered = answered.map_err(|_| Failure::TimedOut)??;
+                let answered = answered.map_err(|_| BedrockFailure::TimedOut)??;
                 log.fields_mut().bedrock_request_id = answered.aws_request_id;
                 let Output::Whole(body) = answered.output else {
-                    return Err(Failure::Unreadable);
+                    return Err(BedrockFailure::Unreadable);
                 };
                 let reply = match sent.operation {
                     Operation::CountTokens => {
@@ -296,7 +290,7 @@ impl Bedrock {
                     _ => dialect::reply::converse_reply(&body, &message_id, &context)
                         .map(BedrockResponse::Message),
                 };
-                reply.map_err(|broken| Failure::from(broken.as_failure()))?
+                reply.map_err(|broken| broken.to_failure())?
             }
         };
         Ok(response)
@@ -309,7 +303,7 @@ impl Bedrock {
         &self,
         mut events: EventStream,
         answer_by: Instant,
-    ) -> Result<BedrockResponse, Failure> {
+    ) -> Result<BedrockResponse, BedrockFailure> {
         let mut begun = Vec::new();
         let shown = timeout(self.deadlines.ping, async {
             while !events.has_content() && events.end().is_none() {
@@ -318,7 +312,7 @@ impl Bedrock {
             Ok(())
         });
         match timeout_at(answer_by, shown).await {
-            Err(_) => return Err(Failure::TimedOut),
+            Err(_) => return Err(BedrockFailure::TimedOut),
             Ok(Ok(Err(failure))) => return Err(failure),
             Ok(Ok(Ok(()))) => {
                 if let Some(failure) = events.failure() {
@@ -360,13 +354,18 @@ fn blocking<T>(body_bytes: usize, work: impl FnOnce() -> T) -> T {
 
 /// Logs the failure of a call, and gives the error for it.
 fn fallback_error(
-    failure: &Failure,
+    failure: &BedrockFailure,
     call: &BedrockCall<'_>,
     log: &mut RequestLog,
 ) -> FallbackError {
-    let error = dialect::error::classify(&failure.as_failure());
-    log.fields_mut().bedrock_request_id = failure.aws_request_id().map(str::to_owned);
-    let detail = FailureDetail::from_failure(&failure.as_failure());
+    let error = dialect::error::classify(failure);
+    let aws_request_id = failure
+        .aws_error()
+        .and_then(|error| error.request_id.clone());
+    log.fields_mut()
+        .bedrock_request_id
+        .clone_from(&aws_request_id);
+    let detail = FailureDetail::from_failure(failure);
     tracing::warn!(
         request.id = %call.request.id,
         key.id = %call.owner.key,
@@ -376,7 +375,7 @@ fn fallback_error(
         aws.status = detail.status,
         aws.code = detail.code,
         aws.reason = detail.reason,
-        aws.request_id = failure.aws_request_id(),
+        aws.request_id = aws_request_id,
         "Bedrock did not answer"
     );
     if call.request.kind == RequestKind::CountTokens && error.class() == Class::Rejected {

@@ -10,7 +10,6 @@ use http::response::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::config::UnknownKey;
-use crate::plan::{PlanFailure, UnsendableUrl};
 use crate::request_log::{Outcome, PANIC};
 use crate::response::{
     ANTHROPIC_REQUEST_ID, ERROR, HeldResponse, SHOULD_RETRY, UPSTREAM, header_value,
@@ -238,47 +237,5 @@ impl ErrorResponse {
         let body =
             error_body_with_code(self.error_type, &self.message, self.error_code, id.as_str());
         (head, body.into())
-    }
-}
-
-impl From<UnsendableUrl> for ErrorResponse {
-    fn from(url: UnsendableUrl) -> Self {
-        match url {
-            UnsendableUrl::TooLong => Self {
-                status: StatusCode::URI_TOO_LONG,
-                ..Self::bad_request("The request's URL is too long.")
-            },
-            UnsendableUrl::Changes => {
-                Self::bad_request("The request's URL has a character that must be percent-encoded.")
-            }
-        }
-    }
-}
-
-impl From<PlanFailure> for ErrorResponse {
-    fn from(failure: PlanFailure) -> Self {
-        let (status, error_type, message) = match failure {
-            PlanFailure::Connect => (
-                StatusCode::BAD_GATEWAY,
-                "api_error",
-                "Spillway cannot reach Anthropic's API.",
-            ),
-            PlanFailure::Broken => (
-                StatusCode::BAD_GATEWAY,
-                "api_error",
-                "The connection to Anthropic's API broke before its answer was complete.",
-            ),
-            PlanFailure::Redirect => (
-                StatusCode::BAD_GATEWAY,
-                "api_error",
-                "Anthropic's API answered with a redirect, which is not followed.",
-            ),
-            PlanFailure::Timeout => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "timeout_error",
-                "Anthropic's API did not answer in time.",
-            ),
-        };
-        Self::new(status, error_type, "plan_unreachable", message)
     }
 }

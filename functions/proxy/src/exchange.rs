@@ -17,18 +17,19 @@ use store::secrets::CachedServerSecret;
 use store::table::AccessTable;
 use store::vault::Opener;
 
-use crate::StartError;
 use crate::admission::{self, AdmissionError};
 use crate::breaker::{Breakers, Check};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::deadline::RequestDeadlines;
 use crate::error_response::ErrorResponse;
-use crate::fallback::{Fallback, FallbackError};
-use crate::plan::Plan;
+use crate::fallback::Fallback;
+use crate::fallback_error::FallbackError;
+use crate::plan::{Plan, StartError};
 use crate::request::{AuthorizedRequest, BodyHead, IncomingRequest, RequestKind, session_id};
 use crate::request_log::RequestLog;
-use crate::response::{Body, HeldResponse};
+use crate::response::HeldResponse;
+use crate::response_body::Body;
 use crate::tasks::Tasks;
 use crate::{pinned_session, request_body};
 

@@ -33,8 +33,9 @@ use crate::clock::Clock;
 use crate::deadline::InvocationEnd;
 use crate::error_response::ErrorResponse;
 use crate::exchange::Proxy;
-use crate::response::{Body, REQUEST_ID, header_value};
-use crate::{answer, new_request_id, unlogged};
+use crate::handler::{answer, new_request_id, unlogged};
+use crate::response::{REQUEST_ID, header_value};
+use crate::response_body::Body;
 
 /// A response as the Lambda runtime takes it. Its stream yields no error: the runtime would write that into
 /// the body as text.

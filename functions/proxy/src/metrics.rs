@@ -19,8 +19,9 @@ pub enum Metrics {
 }
 
 impl Metrics {
-    /// Counts what a translated request lost on the way to a Bedrock model. The names are in the log
-    /// only: a client can invent any number of them, and each would be a metric of its own.
+    /// Counts what a translated request, and then its response, lost on the way to and from a Bedrock
+    /// model. The names are in the log only: a client can invent any number of them, and each would be a
+    /// metric of its own.
     pub(crate) fn losses(self, model: &str, count: usize, now: Timestamp) {
         self.count("BedrockLosses", count, ("BedrockModel", model), now);
     }

@@ -1,15 +1,16 @@
 //! The Plan leg: the developer's own request, byte for byte, to Anthropic's API, and its answer byte
 //! for byte back (requirement R1.5). Nothing here parses or re-serialises a body.
 
+mod body;
+mod failure;
 mod headers;
-mod url;
+mod http_client;
+mod stream;
+pub(crate) mod url;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use dialect::sse::error_body as envelope;
-use dialect::stream_start::{StreamStart, StreamStartReader};
+use bytes::Bytes;
 use domain::id::RequestId;
 use domain::model_family::ModelFamily;
 use domain::route::{Upstream, Usefulness};
@@ -22,51 +23,25 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
 
+use self::body::{
+    ReadBody, RemainingBody, buffer_until_content, error_body, incomplete_error, whole_body,
+};
+use self::failure::PlanFailure;
 use self::headers::{end_to_end_request_headers, end_to_end_response_headers, is_event_stream};
-pub(crate) use self::url::{PlanUrl, UnsendableUrl};
-use crate::StartError;
+pub use self::http_client::StartError;
+use self::http_client::http_client;
+use self::stream::{ExpectedEnd, PlanStream, StreamTimeouts};
+use self::url::{PlanUrl, UnsendableUrl};
 use crate::clock::Clock;
 use crate::config::Deadlines;
 use crate::error_response::ErrorResponse;
 use crate::request::{IncomingRequest, RequestKind};
 use crate::request_log::{Outcome, RequestLog};
 use crate::response::HeldResponse;
-use crate::response_body::{BodySource, ExpectedEnd, PlanStream, StreamTimeouts};
-
-/// An answer that is not a stream is read whole before it is passed on, up to this size, so that one
-/// that breaks off becomes an error and not half an answer.
-const BUFFERED_BYTES: usize = 8 * 1024 * 1024;
+use crate::response_body::BodySource;
 
 /// How long the body of an error is waited for. Status and headers say most of what it means.
 const ERROR_BODY: Duration = Duration::from_secs(5);
-
-/// How long a connection is silent before TCP asks whether Plan is still there.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// Plan did not answer, or not to the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PlanFailure {
-    /// No connection: DNS, TCP or TLS.
-    Connect,
-    /// No answer in time.
-    Timeout,
-    /// The connection broke.
-    Broken,
-    /// It answered with a redirect. A credential goes to the configured host only, and the client
-    /// must not be sent elsewhere with one either.
-    Redirect,
-}
-
-impl PlanFailure {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Timeout => "timeout",
-            Self::Broken => "broken",
-            Self::Redirect => "redirect",
-        }
-    }
-}
 
 /// The client of Anthropic's API.
 #[derive(Debug)]
@@ -89,16 +64,6 @@ struct PlanResponse {
     buffered: Vec<Bytes>,
     /// Of a stream: what is to come.
     rest: RemainingBody,
-}
-
-/// What is to come of a stream.
-#[derive(Debug)]
-pub(crate) enum RemainingBody {
-    Open(reqwest::Response),
-    /// It has ended in good order.
-    Ended,
-    /// It broke off, or is given up.
-    Broken,
 }
 
 /// What came of a request to Plan: its response, or its absence, and what that means.
@@ -178,7 +143,7 @@ impl PlanOutcome {
                     ExpectedEnd::Any
                 };
                 let stream = PlanStream::new(buffered, rest, expected_end, self.timeouts);
-                BodySource::Plan(Box::new(stream))
+                BodySource::Streamed(Box::new(stream))
             }
         };
         Ok(HeldResponse {
@@ -189,28 +154,6 @@ impl PlanOutcome {
             body,
         })
     }
-}
-
-/// The body of an error of Plan whose own body did not arrive. Its type follows from the status
-/// (<https://platform.claude.com/docs/en/api/errors>).
-fn incomplete_error(status: StatusCode, id: &RequestId) -> Bytes {
-    let error_type = match status.as_u16() {
-        401 => "authentication_error",
-        402 => "billing_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        504 => "timeout_error",
-        529 => "overloaded_error",
-        400..=499 => "invalid_request_error",
-        _ => "api_error",
-    };
-    let message = format!(
-        "Anthropic answered with status {}, and the rest of its answer did not arrive.",
-        status.as_u16()
-    );
-    envelope(error_type, &message, id.as_str()).into()
 }
 
 impl Plan {
@@ -293,7 +236,7 @@ impl Plan {
         let response = timeout_at(first_byte_by, send)
             .await
             .map_err(|_| PlanFailure::Timeout)?
-            .map_err(|error| failure(&error))?;
+            .map_err(|error| PlanFailure::from(&error))?;
         let status = response.status();
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             return Err(PlanFailure::Redirect);
@@ -366,146 +309,6 @@ fn verdict(
         body: response.start.as_bytes(),
     };
     read(response, family, now)
-}
-
-/// A body, as far as it was read.
-struct ReadBody {
-    start: BodyStart<Bytes>,
-    buffered: Vec<Bytes>,
-    rest: RemainingBody,
-}
-
-impl ReadBody {
-    /// A stream that passes as it comes.
-    fn passing(response: reqwest::Response) -> Self {
-        Self::stream(
-            BodyStart::Content,
-            Vec::new(),
-            RemainingBody::Open(response),
-        )
-    }
-
-    fn stream(start: BodyStart<Bytes>, buffered: Vec<Bytes>, rest: RemainingBody) -> Self {
-        Self {
-            start,
-            buffered,
-            rest,
-        }
-    }
-
-    /// A body of which no more is to come.
-    fn ended(start: BodyStart<Bytes>) -> Self {
-        Self::stream(start, Vec::new(), RemainingBody::Ended)
-    }
-
-    /// A body that is too large to be read whole.
-    fn large(read: BytesMut, response: reqwest::Response) -> Self {
-        let rest = RemainingBody::Open(response);
-        Self::stream(BodyStart::Content, vec![read.freeze()], rest)
-    }
-}
-
-/// Reads a body to its end by `until`, or the first [`BUFFERED_BYTES`] of it.
-async fn whole_body(
-    mut response: reqwest::Response,
-    until: Instant,
-) -> Result<ReadBody, PlanFailure> {
-    let mut read = BytesMut::new();
-    loop {
-        match timeout_at(until, response.chunk()).await {
-            Err(_) => return Err(PlanFailure::Timeout),
-            Ok(Err(error)) => return Err(failure(&error)),
-            Ok(Ok(None)) => return Ok(ReadBody::ended(BodyStart::Whole(read.freeze()))),
-            Ok(Ok(Some(piece))) => read.extend_from_slice(&piece),
-        }
-        if read.len() >= BUFFERED_BYTES {
-            return Ok(ReadBody::large(read, response));
-        }
-    }
-}
-
-/// Reads the body of an error, or as much of it as comes in time.
-async fn error_body(mut response: reqwest::Response, until: Instant) -> ReadBody {
-    let mut read = BytesMut::new();
-    loop {
-        match timeout_at(until, response.chunk()).await {
-            Ok(Ok(Some(piece))) => read.extend_from_slice(&piece),
-            Ok(Ok(None)) => return ReadBody::ended(BodyStart::Whole(read.freeze())),
-            Ok(Err(_)) | Err(_) => return ReadBody::ended(BodyStart::Part(read.freeze())),
-        }
-        if read.len() >= BUFFERED_BYTES {
-            return ReadBody::large(read, response);
-        }
-    }
-}
-
-/// Buffers a stream until it has come to its content, and lets it go at `let_go_at` even if it has not: the
-/// client must not wait longer without a byte. After `until`, the first-byte deadline, it is given up. The
-/// bytes are kept as they came.
-async fn buffer_until_content(
-    mut response: reqwest::Response,
-    until: Instant,
-    let_go_at: Instant,
-) -> ReadBody {
-    let mut watch = StreamStartReader::default();
-    let mut buffered = Vec::new();
-    let (start, rest) = loop {
-        if let_go_at < until && Instant::now() >= let_go_at {
-            break (BodyStart::Pending, RemainingBody::Open(response));
-        }
-        let piece = match timeout_at(until.min(let_go_at), response.chunk()).await {
-            Ok(Ok(Some(piece))) => piece,
-            Ok(Ok(None)) => break (BodyStart::Nothing, RemainingBody::Ended),
-            Err(_) if let_go_at < until => {
-                break (BodyStart::Pending, RemainingBody::Open(response));
-            }
-            Ok(Err(_)) | Err(_) => break (BodyStart::Nothing, RemainingBody::Broken),
-        };
-        let start = watch.push(&piece);
-        buffered.push(piece);
-        let start = match start {
-            None => continue,
-            Some(StreamStart::Content | StreamStart::LimitReached) => BodyStart::Content,
-            Some(StreamStart::Error(data)) => BodyStart::ErrorEvent(data.into()),
-        };
-        break (start, RemainingBody::Open(response));
-    };
-    ReadBody::stream(start, buffered, rest)
-}
-
-fn failure(error: &reqwest::Error) -> PlanFailure {
-    // The error itself names the URL: it goes nowhere.
-    if error.is_connect() {
-        PlanFailure::Connect
-    } else if error.is_timeout() {
-        PlanFailure::Timeout
-    } else {
-        PlanFailure::Broken
-    }
-}
-
-/// One HTTP client for the life of the process. It follows no redirect, because a credential goes to
-/// the configured host only, retries nothing, and reads no proxy settings from the environment.
-fn http_client(deadlines: &Deadlines) -> Result<reqwest::Client, StartError> {
-    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| StartError::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .retry(reqwest::retry::never())
-        .connect_timeout(deadlines.connect)
-        .pool_idle_timeout(deadlines.pool_idle)
-        .tcp_keepalive(TCP_KEEPALIVE)
-        .tcp_nodelay(true)
-        .build()
-        .map_err(|_| StartError::Http)
 }
 
 #[cfg(test)]

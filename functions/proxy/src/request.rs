@@ -12,7 +12,7 @@ use serde::Deserialize;
 use store::cache::CachedKey;
 
 use crate::deadline::RequestDeadlines;
-use crate::plan::PlanUrl;
+use crate::plan::url::PlanUrl;
 
 /// What a request asks for. Method and path decide; whether a message is streamed is in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

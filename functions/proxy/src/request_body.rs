@@ -7,8 +7,10 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::BODY_LIMIT_BYTES;
 use crate::error_response::ErrorResponse;
+
+/// The largest request body that is taken, in bytes. Anthropic's own limit is 32 MB.
+pub const BODY_LIMIT_BYTES: usize = 32 * 1024 * 1024;
 
 /// How much of a refused request's body is read and thrown away. A connection that is closed on unread
 /// bytes is reset, and the client may lose the answer.

@@ -141,6 +141,11 @@ impl RequestLog {
         &self.event.fields.request_id
     }
 
+    /// The present moment of the log's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.event.clock.now()
+    }
+
     /// Records the moment of the first byte, once.
     pub(crate) fn record_first_byte(&mut self) {
         let LogEvent { fields, clock } = &mut self.event;

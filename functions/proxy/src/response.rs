@@ -3,14 +3,10 @@
 use bytes::Bytes;
 use domain::route::Upstream;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 
 use crate::request_log::RequestLog;
-use crate::response_body::{BodySource, Truncated, logged_body};
-
-/// A body of a response. It fails only where a download breaks off ([`Truncated`]).
-pub(crate) type Body = UnsyncBoxBody<Bytes, Truncated>;
+use crate::response_body::{Body, BodySource, logged_body};
 
 /// On every response: Spillway's id of the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-spillway-request-id");

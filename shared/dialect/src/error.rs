@@ -22,7 +22,7 @@ use message::ErrorText;
 pub use cause::{Cause, Class, SetupStep};
 pub use detail::FailureDetail;
 pub use envelope::AnthropicError;
-pub use failure::BedrockFailure;
+pub use failure::{AwsError, BedrockFailure};
 pub use repair::{Repair, Scope, repairs, sent_betas};
 
 /// The error for the client. All fields may be shown and logged.
@@ -99,29 +99,21 @@ impl From<Cause> for BedrockError {
 }
 
 /// Returns the error for the client.
-pub fn classify(failure: &BedrockFailure<'_>) -> BedrockError {
-    let (status, code, message, retry_after_s) = match *failure {
-        BedrockFailure::ErrorResponse {
-            status,
-            code,
-            message,
-            retry_after_s,
-        } => (
-            status,
-            code.unwrap_or_default(),
-            message.unwrap_or_default(),
-            retry_after_s,
-        ),
+pub fn classify(failure: &BedrockFailure) -> BedrockError {
+    let error = match failure {
+        BedrockFailure::ErrorResponse(error) => error,
         BedrockFailure::NoConnection => return Cause::NoConnection.into(),
         BedrockFailure::TimedOut => return Cause::TimedOut.into(),
         BedrockFailure::Cut => return Cause::Cut.into(),
         BedrockFailure::Unreadable => return Cause::Unreadable.into(),
         BedrockFailure::MalformedOutput => return Cause::MalformedOutput.into(),
     };
+    let retry_after_s = error.retry_after_s;
+    let message = error.message.as_deref().unwrap_or_default();
     let mut error = BedrockError::from(classification::cause(
         &ErrorText::read(message),
-        status,
-        code,
+        error.status,
+        error.code.as_deref().unwrap_or_default(),
     ));
     if let Some(exact) = classification::message_with_numbers(error.cause, message) {
         error.message = exact;

@@ -3,21 +3,22 @@
 mod validation_error;
 
 use dialect::error::{
-    AnthropicError, BedrockError, BedrockFailure, Cause, Class, SetupStep, classify,
+    AnthropicError, AwsError, BedrockError, BedrockFailure, Cause, Class, SetupStep, classify,
 };
 use dialect::reply::BrokenReply;
 use insta::assert_snapshot;
 
 use validation_error::validation_error;
 
-fn answered<'a>(status: u16, code: &'a str, message: &'a str) -> BedrockFailure<'a> {
+fn answered(status: u16, code: &str, message: &str) -> BedrockFailure {
     let code = (!code.is_empty()).then_some(code);
-    BedrockFailure::ErrorResponse {
+    BedrockFailure::ErrorResponse(AwsError {
         status: Some(status),
-        code,
-        message: Some(message),
+        code: code.map(Into::into),
+        message: Some(message.into()),
         retry_after_s: None,
-    }
+        request_id: None,
+    })
 }
 
 fn row(error: &BedrockError) -> String {
@@ -242,8 +243,8 @@ fn failed_transport_and_unreadable_response_are_bedrock_unavailable() {
         classify(&BedrockFailure::Cut),
         classify(&BedrockFailure::Unreadable),
         classify(&BedrockFailure::MalformedOutput),
-        classify(&BrokenReply::Unreadable.as_failure()),
-        classify(&BrokenReply::Malformed.as_failure()),
+        classify(&BrokenReply::Unreadable.to_failure()),
+        classify(&BrokenReply::Malformed.to_failure()),
     ];
     for error in failures {
         assert_eq!(error.class(), Class::Unavailable);
@@ -263,12 +264,13 @@ fn exception_inside_a_stream_is_classified_by_its_name() {
         ("validationException", Cause::BadRequest),
         ("somethingNew", Cause::ServiceError),
     ] {
-        let failure = BedrockFailure::ErrorResponse {
+        let failure = BedrockFailure::ErrorResponse(AwsError {
             status: None,
-            code: Some(code),
+            code: Some(code.into()),
             message: None,
             retry_after_s: None,
-        };
+            request_id: None,
+        });
         let error = classify(&failure);
         assert_eq!(error.cause, cause, "{code}");
         assert_eq!(error.stream_error_type(), "overloaded_error", "{code}");
@@ -313,7 +315,7 @@ fn error_inside_a_200_is_classified_by_its_error_type() {
             r#"{{"type":"error","error":{{"type":"{error_type}","message":"{message}","details":null}},"request_id":"req_1"}}"#
         );
         let error = AnthropicError::parse(chunk.as_bytes()).unwrap();
-        let classified = classify(&error.as_failure());
+        let classified = classify(&error.to_failure());
         assert_eq!(classified.cause, cause, "{chunk}");
         if cause == Cause::PromptTooLong {
             assert_eq!(classified.message, message);
@@ -380,13 +382,14 @@ fn prompt_too_long_inside_a_stream_is_an_invalid_request_error() {
 
 #[test]
 fn retry_after_of_bedrock_is_passed_on_when_waiting_helps() {
-    let with_wait = |status, code| {
-        let failure = BedrockFailure::ErrorResponse {
+    let with_wait = |status, code: &str| {
+        let failure = BedrockFailure::ErrorResponse(AwsError {
             status: Some(status),
-            code: Some(code),
+            code: Some(code.into()),
             message: None,
             retry_after_s: Some(7),
-        };
+            request_id: None,
+        });
         classify(&failure).retry_after_s
     };
     assert_eq!(with_wait(429, "ThrottlingException"), Some(7));

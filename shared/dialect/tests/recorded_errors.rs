@@ -8,7 +8,9 @@
 
 mod validation_error;
 
-use dialect::error::{BedrockError, BedrockFailure, Cause, FailureDetail, SetupStep, classify};
+use dialect::error::{
+    AwsError, BedrockError, BedrockFailure, Cause, FailureDetail, SetupStep, classify,
+};
 
 use validation_error::validation_error;
 
@@ -346,13 +348,14 @@ const ROWS: &[Row] = &[
     ),
 ];
 
-fn failure(row: &Row) -> BedrockFailure<'_> {
-    BedrockFailure::ErrorResponse {
+fn failure(row: &Row) -> BedrockFailure {
+    BedrockFailure::ErrorResponse(AwsError {
         status: row.status,
-        code: Some(row.code).filter(|code| !code.is_empty()),
-        message: Some(row.message),
+        code: Some(row.code.to_owned()).filter(|code| !code.is_empty()),
+        message: Some(row.message.into()),
         retry_after_s: None,
-    }
+        request_id: None,
+    })
 }
 
 #[test]

@@ -3,7 +3,9 @@
 mod validation_error;
 
 use dialect::UnsupportedFeature;
-use dialect::error::{AnthropicError, BedrockFailure, Repair, Scope, repairs, sent_betas};
+use dialect::error::{
+    AnthropicError, AwsError, BedrockFailure, Repair, Scope, repairs, sent_betas,
+};
 use proptest::prelude::*;
 
 use validation_error::validation_error;
@@ -11,7 +13,7 @@ use validation_error::validation_error;
 /// The betas of the refused request.
 const SENT: [&str; 2] = ["context-management-2025-06-27", "effort-2025-11-24"];
 
-fn repairs_of(failure: &BedrockFailure<'_>) -> Vec<Repair> {
+fn repairs_of(failure: &BedrockFailure) -> Vec<Repair> {
     repairs(failure, &SENT.map(str::to_owned))
 }
 
@@ -143,12 +145,13 @@ fn beta_refusal_applies_to_its_request_when_sent_betas_are_unknown() {
 #[test]
 fn refusal_of_prompt_caching_applies_to_the_account() {
     let message = "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for more information.";
-    let failure = BedrockFailure::ErrorResponse {
+    let failure = BedrockFailure::ErrorResponse(AwsError {
         status: Some(403),
-        code: Some("AccessDeniedException"),
-        message: Some(message),
+        code: Some("AccessDeniedException".into()),
+        message: Some(message.into()),
         retry_after_s: None,
-    };
+        request_id: None,
+    });
     let repair = Repair {
         part: UnsupportedFeature::CachePoints,
         scope: Scope::Account,
@@ -283,17 +286,20 @@ fn words_of_messages_and_tool_schemas_are_not_refused_fields() {
 fn error_inside_a_200_is_repaired() {
     let chunk = br#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.1.content.0: Invalid `signature` in `thinking` block"}}"#;
     let error = AnthropicError::parse(chunk).unwrap();
-    let repairs = repairs_of(&error.as_failure());
+    let repairs = repairs_of(&error.to_failure());
     assert_eq!(repairs[0].part, UnsupportedFeature::ThinkingHistory);
 }
 
 #[test]
 fn recoverable_and_unfixable_errors_are_not_repaired() {
-    let answered = |status, code, message| BedrockFailure::ErrorResponse {
-        status: Some(status),
-        code: Some(code),
-        message: Some(message),
-        retry_after_s: None,
+    let answered = |status, code: &str, message: &str| {
+        BedrockFailure::ErrorResponse(AwsError {
+            status: Some(status),
+            code: Some(code.into()),
+            message: Some(message.into()),
+            retry_after_s: None,
+            request_id: None,
+        })
     };
     for failure in [
         validation_error("prompt is too long: 215000 tokens > 200000 maximum"),

@@ -192,7 +192,7 @@ fn body_without_a_message_is_a_broken_reply() {
 fn error_envelope_in_place_of_a_message_is_an_error() {
     let body = br#"{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited"}}"#;
     let broken = invoke_reply(body, &context()).unwrap_err();
-    assert_eq!(classify(&broken.as_failure()).cause, Cause::Throttled);
+    assert_eq!(classify(&broken.to_failure()).cause, Cause::Throttled);
 }
 
 const INVOKED: &str = r#"{ "model":"claude-sonnet-4-5-20250929","id":"msg_bdrk_1","type":"message","role":"assistant","content":[{"type":"new_block","n":1.0},{"type":"tool_use","id":"toolu_1","name":"short","input":{"z":1e2, "a":[]}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":4},"output_tokens":2,"new":1},"amazon-bedrock-invocationMetrics":{"inputTokenCount":3} }"#;

@@ -15,7 +15,7 @@ mod notation;
 mod validation_error;
 
 use dialect::UnsupportedFeature;
-use dialect::error::{BedrockFailure, Cause, classify, repairs};
+use dialect::error::{AwsError, BedrockFailure, Cause, classify, repairs};
 use dialect::reply::{converse_reply, invoke_reply};
 use dialect::stream::{ConverseEvent, InvokeTranslator, StreamEnd, StreamTranslator};
 use notation::{context, render, run, translate};
@@ -187,12 +187,13 @@ fn error_types_are_those_of_anthropic() {
     ];
     for status in 100..1000 {
         for code in ["", "InternalServerException", "SomethingNewException"] {
-            let failure = BedrockFailure::ErrorResponse {
+            let failure = BedrockFailure::ErrorResponse(AwsError {
                 status: Some(status),
-                code: Some(code),
+                code: Some(code.into()),
                 message: None,
                 retry_after_s: None,
-            };
+                request_id: None,
+            });
             let error = classify(&failure);
             assert!(ANTHROPICS.contains(&error.error_type()));
             assert!(ANTHROPICS.contains(&error.stream_error_type()));
@@ -269,12 +270,13 @@ fn malformed_output_is_a_failure_and_not_a_stop_reason() {
 #[test]
 fn key_error_message_names_a_wrong_region_too() {
     let message = "Authentication failed: Please make sure your API Key is valid.";
-    let failure = BedrockFailure::ErrorResponse {
+    let failure = BedrockFailure::ErrorResponse(AwsError {
         status: Some(403),
         code: None,
-        message: Some(message),
+        message: Some(message.into()),
         retry_after_s: None,
-    };
+        request_id: None,
+    });
     let text = classify(&failure).message;
     assert!(
         text.contains("mistyped or deleted") && text.contains("another AWS region"),
@@ -294,12 +296,13 @@ fn statuses_that_claude_code_misreads_are_not_returned() {
             "invalid beta flag",
             "model",
         ] {
-            let failure = BedrockFailure::ErrorResponse {
+            let failure = BedrockFailure::ErrorResponse(AwsError {
                 status: Some(status),
                 code: None,
-                message: Some(message),
+                message: Some(message.into()),
                 retry_after_s: None,
-            };
+                request_id: None,
+            });
             let error = classify(&failure);
             assert!(
                 !matches!(error.status(), 401 | 403 | 404 | 529),
@@ -340,12 +343,13 @@ fn error_messages_contain_no_text_of_aws() {
     ] {
         for status in [None, Some(400), Some(403), Some(500)] {
             let message = format!("prompt is too long: {secret} image exceeds pdf");
-            let failure = BedrockFailure::ErrorResponse {
+            let failure = BedrockFailure::ErrorResponse(AwsError {
                 status,
-                code: Some(code),
-                message: Some(&message),
+                code: Some(code.into()),
+                message: Some(message.clone()),
                 retry_after_s: None,
-            };
+                request_id: None,
+            });
             let body = String::from_utf8(classify(&failure).body("req_1")).unwrap();
             assert!(
                 !body.contains("arn:") && !body.contains("123456789012"),
@@ -390,5 +394,5 @@ fn turn_with_a_tool_call_has_stop_reason_tool_use() {
 #[test]
 fn response_200_without_a_message_is_bedrock_unavailable() {
     let broken = converse_reply(br#"{"Message":"x"}"#, "msg_test", &context()).unwrap_err();
-    assert_eq!(classify(&broken.as_failure()).cause, Cause::Unreadable);
+    assert_eq!(classify(&broken.to_failure()).cause, Cause::Unreadable);
 }

@@ -1,6 +1,6 @@
 //! Errors of Bedrock, on every operation that can send them, while Plan is known to be used up.
 
-use dialect::error::{BedrockFailure, classify};
+use dialect::error::{AwsError, BedrockFailure, classify};
 use local::simulator::Step;
 use serde_json::Value;
 
@@ -96,12 +96,13 @@ fn recorded_errors_have_their_cause() {
             continue;
         };
         let status = http["status"].as_u64().and_then(|s| u16::try_from(s).ok());
-        let cause = classify(&BedrockFailure::ErrorResponse {
+        let cause = classify(&BedrockFailure::ErrorResponse(AwsError {
             status,
-            code: http["headers"]["x-amzn-errortype"].as_str(),
-            message: Some(message),
+            code: http["headers"]["x-amzn-errortype"].as_str().map(Into::into),
+            message: Some(message.into()),
             retry_after_s: None,
-        })
+            request_id: None,
+        }))
         .cause
         .as_str();
         if case["cause"] != cause {

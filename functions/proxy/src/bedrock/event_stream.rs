@@ -1,11 +1,10 @@
 //! A streamed Bedrock response: Bedrock's events in, Anthropic's events out.
 
 use dialect::Losses;
-use dialect::error::classify;
+use dialect::error::{BedrockFailure, classify};
 use dialect::stream::{ConverseEvent, InvokeTranslator, StreamEnd, StreamTranslator, invoke_chunk};
 use domain::usage::TokenUsage;
 
-use super::failure::Failure;
 use super::frames::{Event, Frames};
 use super::operation::{Calling, Output};
 
@@ -40,15 +39,15 @@ macro_rules! translator {
 
 impl Translator {
     /// Takes one event.
-    fn push(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn push(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), BedrockFailure> {
         match self {
             Self::Converse(translator) => {
                 let event = ConverseEvent::parse(&event.event_type, &event.payload);
-                translator.push(event.map_err(|_| Failure::Unreadable)?, out);
+                translator.push(event.map_err(|_| BedrockFailure::Unreadable)?, out);
             }
             Self::Invoke(translator) => {
                 let chunk = invoke_chunk(&event.event_type, &event.payload);
-                if let Some(chunk) = chunk.map_err(|_| Failure::Unreadable)? {
+                if let Some(chunk) = chunk.map_err(|_| BedrockFailure::Unreadable)? {
                     translator.push(&chunk, out);
                 }
             }
@@ -64,8 +63,8 @@ impl Translator {
         translator!(self, translator => translator.finish(out));
     }
 
-    fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
-        let error = classify(&failure.as_failure());
+    fn fail(&mut self, failure: &BedrockFailure, out: &mut Vec<u8>) {
+        let error = classify(failure);
         translator!(self, translator => translator.fail(&error, out));
     }
 
@@ -73,8 +72,8 @@ impl Translator {
         translator!(self, translator => translator.end())
     }
 
-    fn failure(&self) -> Option<Failure> {
-        translator!(self, translator => translator.failure().map(Failure::from))
+    fn failure(&self) -> Option<BedrockFailure> {
+        translator!(self, translator => translator.failure())
     }
 
     fn has_content(&self) -> bool {
@@ -105,13 +104,13 @@ impl EventStream {
 
     /// Waits for Bedrock's answer, or for its next event, and appends what the client is told of it.
     /// Dropping the future loses nothing. After a failure there is nothing more to wait for.
-    pub(super) async fn advance(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(super) async fn advance(&mut self, out: &mut Vec<u8>) -> Result<(), BedrockFailure> {
         match &mut self.source {
             Source::Calling(calling) => {
                 let answered = calling.as_mut().await?;
                 self.aws_request_id = answered.aws_request_id;
                 let Output::Streamed(frames) = answered.output else {
-                    return Err(Failure::Unreadable);
+                    return Err(BedrockFailure::Unreadable);
                 };
                 self.source = Source::Streaming(frames);
             }
@@ -129,7 +128,7 @@ impl EventStream {
     }
 
     /// Ends the stream with an error event, unless its answer is whole already.
-    pub(super) fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
+    pub(super) fn fail(&mut self, failure: &BedrockFailure, out: &mut Vec<u8>) {
         self.translator.fail(failure, out);
     }
 
@@ -139,7 +138,7 @@ impl EventStream {
     }
 
     /// Why the stream failed, when its translation ended it.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(super) fn failure(&self) -> Option<BedrockFailure> {
         self.translator.failure()
     }
 

@@ -20,8 +20,9 @@ use aws_smithy_types::byte_stream::{AggregatedBytes, ByteStream};
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::event_stream::{Message, RawMessage};
 use bytes::Bytes;
+use dialect::error::BedrockFailure;
 
-use super::failure::{Failure, of_exception};
+use super::failure::from_exception;
 
 /// Takes the body of a successful response before the SDK reads it.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +44,10 @@ impl TakeBody {
 
 impl TakenBody {
     /// All of it.
-    pub(super) async fn whole(self) -> Result<Bytes, Failure> {
+    pub(super) async fn whole(self) -> Result<Bytes, BedrockFailure> {
         let read = ByteStream::new(self.body).collect().await;
         read.map(AggregatedBytes::into_bytes)
-            .map_err(|_| Failure::Cut)
+            .map_err(|_| BedrockFailure::Cut)
     }
 
     /// As an event stream.
@@ -90,7 +91,7 @@ pub(super) struct Frames(Box<Receiver<Frame, Infallible>>);
 #[derive(Debug)]
 enum Frame {
     Event(Event),
-    Failure(Failure),
+    Failure(BedrockFailure),
 }
 
 /// An event: its name, and its JSON.
@@ -103,22 +104,22 @@ pub(super) struct Event {
 impl Frames {
     /// Waits for the next event. `None`: the stream has ended in good order. Dropping the future
     /// loses nothing.
-    pub(super) async fn next(&mut self) -> Result<Option<Event>, Failure> {
+    pub(super) async fn next(&mut self) -> Result<Option<Event>, BedrockFailure> {
         match self.0.recv().await {
             Ok(Some(Frame::Event(event))) => Ok(Some(event)),
             Ok(Some(Frame::Failure(failure))) => Err(failure),
             Ok(None) => Ok(None),
-            Err(error) => Err(of_broken(&error)),
+            Err(error) => Err(from_broken_stream(&error)),
         }
     }
 }
 
 /// A stream whose frames are damaged, or whose connection is lost.
-fn of_broken(error: &SdkError<Infallible, RawMessage>) -> Failure {
+fn from_broken_stream(error: &SdkError<Infallible, RawMessage>) -> BedrockFailure {
     match error {
-        SdkError::ResponseError(_) => Failure::Unreadable,
-        SdkError::TimeoutError(_) => Failure::TimedOut,
-        _ => Failure::Cut,
+        SdkError::ResponseError(_) => BedrockFailure::Unreadable,
+        SdkError::TimeoutError(_) => BedrockFailure::TimedOut,
+        _ => BedrockFailure::Cut,
     }
 }
 
@@ -139,8 +140,9 @@ impl UnmarshallMessage for ReadFrame {
             let text = found.and_then(|header| header.value().as_string().ok());
             text.map(aws_smithy_types::str_bytes::StrBytes::as_str)
         };
-        let failed =
-            |code, text: Option<&str>| Frame::Failure(of_exception(code, text, message.payload()));
+        let failed = |code, text: Option<&str>| {
+            Frame::Failure(from_exception(code, text, message.payload()))
+        };
         Ok(UnmarshalledMessage::Event(match header(":message-type") {
             Some("exception") => failed(header(":exception-type"), None),
             Some("error") => failed(header(":error-code"), header(":error-message")),

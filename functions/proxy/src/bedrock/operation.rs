@@ -8,11 +8,12 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use dialect::error::BedrockFailure;
 use dialect::request::{BedrockRequest, Operation, RequestLabels};
 use futures_util::future::BoxFuture;
 
 use super::BedrockCall;
-use super::failure::{self, Failure};
+use super::failure;
 use super::frames::{Frames, TakeBody};
 
 /// What an operation gave.
@@ -28,7 +29,7 @@ pub(super) enum Output {
 }
 
 /// A call under way. It owns all that it needs, so that a client can be given keep-alives meanwhile.
-pub(super) type Calling = BoxFuture<'static, Result<Answered, Failure>>;
+pub(super) type Calling = BoxFuture<'static, Result<Answered, BedrockFailure>>;
 
 /// Calls Bedrock once. Nothing is sent before the future is polled.
 pub(super) fn start(client: &Client, sent: &BedrockRequest, call: &BedrockCall<'_>) -> Calling {
@@ -84,7 +85,10 @@ where
     Box::pin(async move {
         let sent = sent.await;
         let Some(taken) = taken.taken() else {
-            return Err(sent.map_or_else(|error| failure::of(&error), |_| Failure::Unreadable));
+            return Err(sent.map_or_else(
+                |error| failure::from_sdk_error(&error),
+                |_| BedrockFailure::Unreadable,
+            ));
         };
         drop(sent);
         Ok(Answered {

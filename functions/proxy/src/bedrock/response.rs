@@ -1,6 +1,7 @@
 //! A Bedrock response on its way to the client.
 
 use bytes::Bytes;
+use dialect::error::BedrockFailure;
 use dialect::reply::Reply;
 use dialect::request::BedrockRequest;
 use dialect::stream::StreamEnd;
@@ -11,11 +12,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::event_stream::EventStream;
-use super::failure::Failure;
 use crate::config::Deadlines;
+use crate::metrics::Metrics;
 use crate::request_log::{Outcome, RequestLog};
 use crate::response::{ANTHROPIC_REQUEST_ID, HeldResponse, header_value};
-use crate::response_body::{BodySource, Next, StreamedBody, Truncated, panic_event};
+use crate::response_body::{BodySource, Next, Pieces, Truncated, panic_event};
 
 /// The losses: what was left out of the request, and of a whole response.
 const DROPPED: HeaderName = HeaderName::from_static("x-spillway-bedrock-dropped");
@@ -52,6 +53,7 @@ impl BedrockResponse {
         reason: FallbackReason,
         until: Instant,
         deadlines: Deadlines,
+        metrics: Metrics,
         log: &mut RequestLog,
     ) -> HeldResponse {
         let mut losses: Vec<String> = sent.losses.iter().map(str::to_owned).collect();
@@ -68,8 +70,11 @@ impl BedrockResponse {
         if !losses.is_empty() {
             headers.insert(DROPPED, header_value(&losses.join(",")));
         }
+        let now = log.now();
         let fields = log.fields_mut();
         fields.losses = joined(&losses);
+        let model = fields.bedrock_model.clone().unwrap_or_default();
+        metrics.losses(&model, losses.len(), now);
         let full = |bytes: Bytes| BodySource::Full {
             bytes,
             outcome: Outcome::Complete,
@@ -87,10 +92,12 @@ impl BedrockResponse {
                 headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                 headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
                 record_progress(&events, log);
-                BodySource::Bedrock(Box::new(BedrockStream {
+                BodySource::Streamed(Box::new(BedrockStream {
                     events,
                     begun: Some(begun),
                     losses,
+                    model,
+                    metrics,
                     received_at: Instant::now(),
                     until,
                     deadlines,
@@ -113,11 +120,14 @@ fn joined(losses: &[String]) -> Option<String> {
 }
 
 /// The body of a streamed Bedrock response, with keep-alives in its gaps.
-pub(crate) struct BedrockStream {
+struct BedrockStream {
     events: Box<EventStream>,
     /// The bytes that the client receives first.
     begun: Option<Vec<u8>>,
     losses: Vec<String>,
+    /// The model for the metric of losses.
+    model: String,
+    metrics: Metrics,
     /// When Bedrock sent something last.
     received_at: Instant,
     until: Instant,
@@ -130,7 +140,7 @@ impl std::fmt::Debug for BedrockStream {
     }
 }
 
-impl StreamedBody for BedrockStream {
+impl Pieces for BedrockStream {
     async fn next(&mut self, log: &mut RequestLog) -> Next {
         if let Some(begun) = self.begun.take() {
             self.received_at = Instant::now();
@@ -144,7 +154,7 @@ impl StreamedBody for BedrockStream {
                 Ok(Ok(Ok(()))) => self.received_at = Instant::now(),
                 Ok(Ok(Err(failure))) => self.events.fail(&failure, &mut out),
                 Ok(Err(_)) => self.events.ping(&mut out),
-                Err(_) => self.events.fail(&Failure::TimedOut, &mut out),
+                Err(_) => self.events.fail(&BedrockFailure::TimedOut, &mut out),
             }
             // Before the piece leaves: the client may leave with it, and then nothing more runs here.
             record_progress(&self.events, log);
@@ -152,9 +162,14 @@ impl StreamedBody for BedrockStream {
                 return Next::Chunk(out.into());
             }
         }
-        let losses = self.events.losses().iter().map(str::to_owned);
-        self.losses.extend(losses);
-        log.fields_mut().losses = joined(&self.losses);
+        let of_request = self.losses.len();
+        let of_message = self.events.losses().iter().map(str::to_owned);
+        self.losses.extend(of_message);
+        if self.losses.len() > of_request {
+            let count = self.losses.len() - of_request;
+            self.metrics.losses(&self.model, count, log.now());
+            log.fields_mut().losses = joined(&self.losses);
+        }
         Next::End(match self.events.end() {
             Some(StreamEnd::Complete) => Outcome::Complete,
             Some(StreamEnd::Failed) | None => Outcome::UpstreamFailed,

@@ -1,5 +1,9 @@
 //! The URL of a request to Plan: the base URL, then the path and query as the client sent them.
 
+use http::StatusCode;
+
+use crate::error_response::ErrorResponse;
+
 /// The longest URL that can be sent, in bytes: `http::Uri` holds no more.
 const MAX_BYTES: usize = 65_534;
 
@@ -53,6 +57,20 @@ impl BaseUrl {
             Ok(PlanUrl(url))
         } else {
             Err(UnsendableUrl::Changes)
+        }
+    }
+}
+
+impl From<UnsendableUrl> for ErrorResponse {
+    fn from(url: UnsendableUrl) -> Self {
+        match url {
+            UnsendableUrl::TooLong => Self {
+                status: StatusCode::URI_TOO_LONG,
+                ..Self::bad_request("The request's URL is too long.")
+            },
+            UnsendableUrl::Changes => {
+                Self::bad_request("The request's URL has a character that must be percent-encoded.")
+            }
         }
     }
 }

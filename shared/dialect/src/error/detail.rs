@@ -28,20 +28,15 @@ pub struct FailureDetail {
 
 impl FailureDetail {
     /// The details of a failure. Empty for a failure of the transport.
-    pub fn from_failure(failure: &BedrockFailure<'_>) -> Self {
-        let BedrockFailure::ErrorResponse {
-            status,
-            code,
-            message,
-            ..
-        } = *failure
-        else {
+    pub fn from_failure(failure: &BedrockFailure) -> Self {
+        let Some(error) = failure.aws_error() else {
             return Self::default();
         };
+        let code = error.code.as_deref();
         Self {
-            status,
+            status: error.status,
             code: code.map(|code| token(exception_name(code))),
-            reason: message.map(reason),
+            reason: error.message.as_deref().map(reason),
         }
     }
 }

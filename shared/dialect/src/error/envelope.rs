@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::failure::BedrockFailure;
+use super::failure::{AwsError, BedrockFailure};
 
 /// The error inside Anthropic's envelope, `{"type":"error","error":{"type":…,"message":…}}`
 /// (<https://docs.anthropic.com/en/api/errors>).
@@ -59,12 +59,11 @@ impl AnthropicError {
 
     /// The failure of a response with status 200 that contains this error. The error type takes the
     /// place of the exception's name.
-    pub fn as_failure(&self) -> BedrockFailure<'_> {
-        BedrockFailure::ErrorResponse {
-            status: None,
-            code: Some(&self.error_type),
-            message: Some(&self.message),
-            retry_after_s: None,
-        }
+    pub fn to_failure(&self) -> BedrockFailure {
+        BedrockFailure::ErrorResponse(AwsError {
+            code: Some(self.error_type.clone()),
+            message: Some(self.message.clone()),
+            ..AwsError::default()
+        })
     }
 }

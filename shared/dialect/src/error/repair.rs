@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::cause::Cause;
 use super::classification::cause;
-use super::failure::BedrockFailure;
+use super::failure::{AwsError, BedrockFailure};
 use super::message::{ErrorLocation, ErrorText, is_path_character, mentions, tokens};
 use crate::UnsupportedFeature;
 
@@ -43,16 +43,17 @@ pub enum Scope {
 ///
 /// `sent_betas` are the betas of the refused request, see [`sent_betas`]. Errors from which Claude
 /// Code recovers (too long, images) are not repaired here.
-pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repair> {
-    let BedrockFailure::ErrorResponse {
+pub fn repairs(failure: &BedrockFailure, sent_betas: &[String]) -> Vec<Repair> {
+    let Some(AwsError {
         status,
         code,
         message: Some(message),
         ..
-    } = *failure
+    }) = failure.aws_error()
     else {
         return Vec::new();
     };
+    let (status, code) = (*status, code.as_deref());
     let reason = ErrorText::read(message);
     let text = reason.text.as_str();
     // AWS sends this refusal as a missing permission.

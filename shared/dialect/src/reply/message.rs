@@ -34,11 +34,11 @@ pub enum BrokenReply {
 
 impl BrokenReply {
     /// The failure, as the input of classification and repair.
-    pub fn as_failure(&self) -> BedrockFailure<'_> {
+    pub fn to_failure(&self) -> BedrockFailure {
         match self {
             Self::Unreadable => BedrockFailure::Unreadable,
             Self::Malformed => BedrockFailure::MalformedOutput,
-            Self::Error(error) => error.as_failure(),
+            Self::Error(error) => error.to_failure(),
         }
     }
 }

@@ -145,7 +145,7 @@ impl StreamTranslator {
     }
 
     /// The failure that the translator itself found. None for an exception or a lost connection.
-    pub fn failure(&self) -> Option<BedrockFailure<'_>> {
+    pub fn failure(&self) -> Option<BedrockFailure> {
         self.errors.failure()
     }
 

@@ -28,15 +28,15 @@ pub(super) enum StreamFault {
 impl StreamFault {
     /// The error for the client.
     pub(super) fn error(&self) -> BedrockError {
-        classify(&self.as_failure())
+        classify(&self.to_failure())
     }
 
-    fn as_failure(&self) -> BedrockFailure<'_> {
+    fn to_failure(&self) -> BedrockFailure {
         match self {
             Self::Cut => BedrockFailure::Cut,
             Self::Unreadable => BedrockFailure::Unreadable,
             Self::MalformedOutput => BedrockFailure::MalformedOutput,
-            Self::Error(error) => error.as_failure(),
+            Self::Error(error) => error.to_failure(),
         }
     }
 }
@@ -69,7 +69,7 @@ impl StreamErrorEvent {
     }
 
     /// The stored fault, as a failure.
-    pub(super) fn failure(&self) -> Option<BedrockFailure<'_>> {
-        self.fault.as_ref().map(StreamFault::as_failure)
+    pub(super) fn failure(&self) -> Option<BedrockFailure> {
+        self.fault.as_ref().map(StreamFault::to_failure)
     }
 }

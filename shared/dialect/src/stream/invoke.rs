@@ -149,7 +149,7 @@ impl InvokeTranslator {
     }
 
     /// The failure that the translator itself found. None for an exception or a lost connection.
-    pub fn failure(&self) -> Option<BedrockFailure<'_>> {
+    pub fn failure(&self) -> Option<BedrockFailure> {
         self.errors.failure()
     }
 

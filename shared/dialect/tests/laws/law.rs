@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use dialect::error::{BedrockFailure, classify, repairs};
+use dialect::error::{AwsError, BedrockFailure, classify, repairs};
 use dialect::model::resolve;
 use dialect::reply::{
     CacheDetail, Citation, CitationLocation, CitationUnit, ConverseUsage, converse_reply,
@@ -370,12 +370,13 @@ pub fn converse_stream(data: &[u8]) {
             }
             Step::Ping => translator.ping(&mut out),
             Step::Fail => translator.fail(
-                &classify(&BedrockFailure::ErrorResponse {
+                &classify(&BedrockFailure::ErrorResponse(AwsError {
                     status: None,
-                    code: Some("throttlingException"),
+                    code: Some("throttlingException".into()),
                     message: None,
                     retry_after_s: None,
-                }),
+                    request_id: None,
+                })),
                 &mut out,
             ),
         }
@@ -585,12 +586,13 @@ pub fn failure(data: &[u8]) {
         "{words}{SECRET} {} {SECRET}",
         String::from_utf8_lossy(choices.0)
     );
-    let failure = BedrockFailure::ErrorResponse {
+    let failure = BedrockFailure::ErrorResponse(AwsError {
         status,
-        code: Some(code),
-        message: Some(&message),
+        code: Some(code.into()),
+        message: Some(message.clone()),
         retry_after_s: Some(7),
-    };
+        request_id: None,
+    });
     let error = classify(&failure);
     assert!(matches!(error.status(), 400 | 413 | 429 | 503));
     assert!(matches!(

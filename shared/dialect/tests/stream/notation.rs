@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dialect::ReplyContext;
-use dialect::error::{BedrockFailure, classify};
+use dialect::error::{AwsError, BedrockFailure, classify};
 use dialect::reply::{CacheDetail, Citation, CitationLocation, CitationUnit, ConverseUsage};
 use dialect::stream::{BlockDelta, BlockStart, ConverseEvent, StreamTranslator};
 use serde_json::Value;
@@ -60,12 +60,13 @@ pub(crate) fn run(steps: &str, context: ReplyContext) -> (StreamTranslator, Vec<
             ("end", _) => translator.finish(&mut out),
             ("ping", _) => translator.ping(&mut out),
             ("fail", code) => {
-                let failure = BedrockFailure::ErrorResponse {
+                let failure = BedrockFailure::ErrorResponse(AwsError {
                     status: None,
-                    code: Some(code),
+                    code: Some(code.into()),
                     message: None,
                     retry_after_s: None,
-                };
+                    request_id: None,
+                });
                 translator.fail(&classify(&failure), &mut out);
             }
             _ => translator.push(event(step), &mut out),
