@@ -11,6 +11,7 @@ use domain::breaker::{BreakerState, Circuit};
 use domain::id::KeyId;
 use serde::{Deserialize, Serialize};
 
+use crate::breaker_row::BreakerStateRow;
 use crate::layout::{IN_BREAKERS, PK, PK_DEPLOYMENT, SK_BREAKER};
 use crate::mutation::Mutation;
 use crate::table::{AccessTable, Item, Page, PageCursor, Row, read_row};
@@ -88,7 +89,7 @@ struct Body {
     key_id: Option<KeyId>,
     circuit: Circuit,
     version: u64,
-    breaker: BreakerState,
+    breaker: BreakerStateRow,
 }
 
 impl Body {
@@ -99,7 +100,7 @@ impl Body {
             key_id: key.key_id.clone(),
             circuit: key.circuit.clone(),
             version,
-            breaker: state,
+            breaker: state.into(),
         };
         Row::new(key.partition.to_string(), key.sk(), body)
             .listed(IN_BREAKERS.to_owned(), listed_as)
@@ -160,7 +161,7 @@ impl StoredBreaker {
                 circuit: row.body.circuit,
             },
             version: row.body.version,
-            state: row.body.breaker,
+            state: row.body.breaker.into(),
         })
     }
 }
@@ -224,7 +225,7 @@ impl AccessTable {
             |body| StoredBreaker {
                 key: key.clone(),
                 version: body.version,
-                state: body.breaker,
+                state: body.breaker.into(),
             },
         ))
     }

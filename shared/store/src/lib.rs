@@ -25,6 +25,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 
 pub mod audit;
 pub mod aws;
+mod breaker_row;
 pub mod breakers;
 pub mod cache;
 pub mod keys;
