@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use local::LocalAws;
 use proxy::clock::Clock;
 use proxy::config::Settings;
-use proxy::{Parts, Proxy};
+use proxy::{Dependencies, Proxy};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use store::layout;
 use store::secrets::{CachedServerSecret, ensure_server_secret};
@@ -60,7 +60,7 @@ impl House {
             server_secret: for_admin,
             sealer: Sealer::new(aws.kms(), aws.kms_key_id()),
         };
-        let parts = Parts {
+        let dependencies = Dependencies {
             access,
             server_secret: for_proxy,
             opener: Opener::new(aws.kms(), aws.kms_key_id()),
@@ -68,7 +68,7 @@ impl House {
             aws_http: bedrock_http,
             clock: clock.clone(),
         };
-        let proxy = Proxy::new(settings, parts)?;
+        let proxy = Proxy::new(settings, dependencies)?;
         Ok(Self {
             aws,
             admin: Arc::new(admin),

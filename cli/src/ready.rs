@@ -215,9 +215,8 @@ impl Ready {
                 ),
             ]),
             ModelPreset::Family => {
-                let table: Vec<_> = dialect::model::CURRENT_MODELS
-                    .iter()
-                    .map(|(family, model)| format!("{family} → {model}"))
+                let table: Vec<_> = dialect::model::current_models()
+                    .map(|(family, model)| format!("{} → {model}", family.as_str()))
                     .collect();
                 lines.extend([
                     format!("  models   {own}family: {}; others → {default}", table.join(", ")),

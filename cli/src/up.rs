@@ -72,6 +72,7 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     start_background(&house, folder.as_ref(), base_url, &mut background);
     show_ready(&ready, args.output, issued, &house).await?;
     serve(listener, &house, signals, Duration::from_secs(args.drain)).await;
+    house.proxy().drain().await;
     background.shutdown().await;
     Ok(())
 }

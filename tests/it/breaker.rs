@@ -80,17 +80,18 @@ async fn one_request_probes_and_the_others_do_not_wait_for_it() {
     world.plan.script([world.limit_for(MINUTE)]);
     world.upstream().await;
     world.pass(MINUTE + JITTER);
-    world.plan.script([Step::Slow {
-        headers_ms: 1500,
-        events_ms: 0,
-        content: vec![],
-    }]);
+    world.plan.script([Step::Held { content: vec![] }]);
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let world = std::sync::Arc::clone(&world);
         asking.spawn(async move { world.upstream().await });
     }
-    let upstreams = asking.join_all().await;
+    let mut upstreams = Vec::new();
+    while upstreams.len() < 19 {
+        upstreams.push(asking.join_next().await.unwrap().unwrap());
+    }
+    world.plan.release();
+    upstreams.extend(asking.join_all().await);
     let probes = upstreams
         .iter()
         .filter(|it| *it == "plan; reason=good; probe");
@@ -254,7 +255,7 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
     let other = "req_another".parse().unwrap();
     let taken = opus
         .state
-        .ask(&other, world.now(), &BreakerPolicy::default());
+        .admit(&other, world.now(), &BreakerPolicy::default());
     let swapped = table
         .swap_breaker(&opus, taken.next.unwrap())
         .await
@@ -288,12 +289,8 @@ async fn a_probe_tells_what_came_of_it_though_the_table_has_just_failed_another(
     world.plan.script([limit(Window::SevenDayOpus, 3600)]);
     world.upstream().await;
     world.pass(2 * Duration::from_hours(1));
-    let slow = Step::Slow {
-        headers_ms: 1500,
-        events_ms: 0,
-        content: vec![],
-    };
-    world.plan.script([slow, Step::Overloaded]);
+    let held = Step::Held { content: vec![] };
+    world.plan.script([held, Step::Overloaded]);
     let asked = world.plan.requests().len();
     let mut probing = tokio::task::JoinSet::new();
     let probe = std::sync::Arc::clone(&world);
@@ -319,6 +316,7 @@ async fn a_probe_tells_what_came_of_it_though_the_table_has_just_failed_another(
         0,
         "its write has failed"
     );
+    world.plan.release();
 
     assert_eq!(probing.join_all().await, ["plan; reason=good; probe"]);
     let opus = world.breakers().await.into_iter();

@@ -169,11 +169,7 @@ async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
     world.plan.script([world.limit_for(MINUTE)]);
     world.upstream().await;
     world.pass(MINUTE + JITTER);
-    world.plan.script([Step::Slow {
-        headers_ms: 1500,
-        events_ms: 0,
-        content: vec![],
-    }]);
+    world.plan.script([Step::Held { content: vec![] }]);
     let asked = world.plan.requests().len();
     let body = message("hello", Streaming::No).to_string();
     let request = world.request(Method::POST, "/v1/messages").body(body);
@@ -191,6 +187,7 @@ async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
         let upstream = world.upstream().await;
         assert!(upstream.contains("breaker_open"), "{upstream}");
     }
+    world.plan.release();
     assert_eq!(probing.join_all().await, ["plan; reason=good; probe"]);
     assert_eq!(world.breaker().await, BreakerState::CLOSED);
     assert_eq!(world.upstream().await, "plan; reason=good");

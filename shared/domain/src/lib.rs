@@ -13,8 +13,9 @@
 //! | [`region`] | AWS region names |
 //! | [`verdict`] | what an answer from Plan means |
 //! | [`policy`] | the policy of fallbacks: settings, defaults, changes |
+//! | [`breaker`] | when no request goes to Plan, as pure transition functions |
+//! | [`route`] | which upstream answers: the choices before, between and after both upstreams |
 //! | [`setting`] | the values that a setting takes, and the form in which they are stored and sent |
-//! | [`breaker`] | when Plan is not asked at all, as a pure transition function |
 //! | [`model_family`] | what some limits are counted by |
 //! | [`usage`] | token counts |
 //! | [`id`], [`time`] | identifiers and timestamps |
@@ -29,6 +30,7 @@ pub mod key;
 pub mod model_family;
 pub mod policy;
 pub mod region;
+pub mod route;
 pub mod setting;
 pub mod time;
 pub mod usage;

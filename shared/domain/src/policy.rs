@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::setting::{AsSettingValue, FieldOf, InvalidSetting, SettingValue, Values};
-use crate::verdict::Verdict;
 
 /// The class of a verdict, by which the policy decides whether the request falls back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,38 +77,6 @@ impl fmt::Display for FallbackClass {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
     }
-}
-
-/// Why a request went to Bedrock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FallbackReason {
-    /// Plan answered so.
-    Verdict(FallbackClass),
-    /// The breaker is open; Plan was not asked.
-    BreakerOpen,
-    /// The conversation was on Bedrock a moment ago and stays there for its prompt cache; Plan was not
-    /// asked.
-    Session,
-}
-
-impl FallbackReason {
-    /// The name in `x-spillway-upstream` and in logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Verdict(class) => class.as_str(),
-            Self::BreakerOpen => "breaker_open",
-            Self::Session => "session",
-        }
-    }
-}
-
-/// What to do after Plan's answer, while the client has seen nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Hand the answer to the client as it is.
-    Deliver,
-    /// Send the same request to Bedrock.
-    FallBack(FallbackClass),
 }
 
 /// The policy in force for a request.
@@ -205,16 +172,6 @@ impl Default for Policy {
             fallback_on,
             breaker: BreakerPolicy::default(),
             session_stickiness: Duration::ZERO,
-        }
-    }
-}
-
-impl Policy {
-    /// What follows for a request whose answer means `verdict`.
-    pub fn next(&self, verdict: &Verdict) -> Next {
-        match verdict.fallback_class() {
-            Some(class) if self.fallback_on.contains(&class) => Next::FallBack(class),
-            Some(_) | None => Next::Deliver,
         }
     }
 }
@@ -418,37 +375,6 @@ impl AsSettingValue for BTreeSet<FallbackClass> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::LimitOf;
-
-    #[test]
-    fn broken_response_falls_back_only_when_the_policy_has_the_class() {
-        let broken = Verdict::no_answer();
-        let default = Policy::default();
-        assert_eq!(default.next(&broken), Next::Deliver);
-        let change = PolicyChange {
-            fallback_on: Some([FallbackClass::Broken].into()),
-            ..PolicyChange::default()
-        };
-        let changed = default.with(&change);
-        assert_eq!(changed.next(&broken), Next::FallBack(FallbackClass::Broken));
-        let limit = Verdict::UsageLimit {
-            of: LimitOf::Plan,
-            until: None,
-        };
-        assert_eq!(changed.next(&limit), Next::Deliver);
-    }
-
-    #[test]
-    fn login_and_client_faults_never_fall_back() {
-        let change = PolicyChange {
-            fallback_on: Some(FallbackClass::ALL.into()),
-            ..PolicyChange::default()
-        };
-        let everything = Policy::default().with(&change);
-        for verdict in [Verdict::Login, Verdict::ClientFault, Verdict::Good] {
-            assert_eq!(everything.next(&verdict), Next::Deliver, "{verdict:?}");
-        }
-    }
 
     #[test]
     fn a_key_overrides_its_user_and_the_user_the_deployment() {

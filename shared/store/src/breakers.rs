@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use domain::breaker::{BreakerState, Circuit};
+use domain::breaker::{BreakerState, Circuit, Guard};
 use domain::id::KeyId;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,12 @@ pub struct StoredBreaker {
     pub version: u64,
     /// The state.
     pub state: BreakerState,
+}
+
+impl Guard for StoredBreaker {
+    fn state(&self) -> &BreakerState {
+        &self.state
+    }
 }
 
 /// The result of a transition's write. A lost race is a result, not an error.

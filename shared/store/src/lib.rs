@@ -37,6 +37,7 @@ pub mod propagation;
 pub mod secrets;
 pub mod sessions;
 pub mod table;
+pub mod transition;
 pub mod users;
 pub mod vault;
 

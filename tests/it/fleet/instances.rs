@@ -22,7 +22,7 @@ use local::simulator::bedrock::BedrockOptions;
 use local::simulator::plan::PlanOptions;
 use local::simulator::{self, Simulator, Step, Window};
 use proxy::clock::Clock;
-use proxy::{Parts, Proxy};
+use proxy::{Dependencies, Proxy};
 use reqwest::RequestBuilder;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use store::aws::Aws;
@@ -144,7 +144,7 @@ impl Fleet {
             });
             let server_secret =
                 CachedServerSecret::read(secrets.clone(), "fleet", clock.now()).await;
-            let parts = Parts {
+            let dependencies = Dependencies {
                 access: table.clone(),
                 server_secret: server_secret.unwrap(),
                 opener: Opener::new(aws.kms(), aws.kms_key_id()),
@@ -152,7 +152,7 @@ impl Fleet {
                 aws_http: aws_http.clone(),
                 clock,
             };
-            let proxy = Arc::new(Proxy::new(settings.clone(), parts).unwrap());
+            let proxy = Arc::new(Proxy::new(settings.clone(), dependencies).unwrap());
             workers.push(serve_on_loopback(&mut running, proxy::router(proxy)).await);
         }
         Self {

@@ -16,6 +16,8 @@ use super::script::Point;
 pub(super) enum Action {
     Send(Bytes),
     Pause(Duration),
+    /// Wait until held answers are released.
+    AwaitRelease,
     /// Do nothing more until the client goes.
     Hang,
     /// Break the connection.
@@ -71,6 +73,8 @@ impl Ending {
 /// Everything about an answer but its contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Delivery {
+    /// Whether the status line waits until held answers are released.
+    pub(super) is_held: bool,
     /// Before the status line.
     pub(super) before_headers: Duration,
     /// Between two beats; the simulator's own pace when not told.
@@ -123,13 +127,14 @@ impl Reply {
         delivery: Delivery,
     ) -> Self {
         let Delivery {
+            is_held,
             before_headers,
             between_beats,
             ending,
         } = delivery;
         let between_beats = between_beats.unwrap_or_default();
         let stop = ending.point();
-        let mut opening = pause(before_headers);
+        let mut opening = before_status_line(is_held, before_headers);
         let mut body = Vec::new();
         if stop == Some(Point::Connect) {
             opening.extend(last_action(&ending));
@@ -165,7 +170,7 @@ impl Reply {
         body: Vec<u8>,
         delivery: &Delivery,
     ) -> Self {
-        let mut opening = pause(delivery.before_headers);
+        let mut opening = before_status_line(delivery.is_held, delivery.before_headers);
         let ending = &delivery.ending;
         let whole = Bytes::from(body);
         let body = match ending.point() {
@@ -197,6 +202,12 @@ impl Reply {
             body,
         }
     }
+}
+
+fn before_status_line(is_held: bool, duration: Duration) -> Vec<Action> {
+    let mut actions = pause(duration);
+    actions.extend(is_held.then_some(Action::AwaitRelease));
+    actions
 }
 
 fn pause(duration: Duration) -> Vec<Action> {

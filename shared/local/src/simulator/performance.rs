@@ -79,9 +79,18 @@ impl Step {
             } => Performance {
                 content,
                 delivery: Delivery {
+                    is_held: false,
                     before_headers: Duration::from_millis(headers_ms),
                     between_beats: Some(Duration::from_millis(events_ms)),
                     ending: Ending::Whole,
+                },
+                ..Performance::default()
+            },
+            Self::Held { content } => Performance {
+                content,
+                delivery: Delivery {
+                    is_held: true,
+                    ..Delivery::default()
                 },
                 ..Performance::default()
             },

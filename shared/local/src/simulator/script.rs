@@ -116,6 +116,12 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         content: Vec<Content>,
     },
+    /// A good answer whose status line waits for [`Simulator::release`](super::Simulator::release).
+    Held {
+        /// The answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Content>,
+    },
     /// A good answer that stops at a point and stays silent until the client goes.
     Hang {
         /// Where it stops.

@@ -55,6 +55,8 @@ struct Shared {
     script: Script,
     journal: Mutex<Journal>,
     stop: watch::Sender<bool>,
+    /// Whether held answers may go out.
+    released: watch::Sender<bool>,
 }
 
 /// What a simulator pretends to be.
@@ -99,7 +101,16 @@ impl Simulator {
     /// Adds steps to the end of the script. Each serves one request for an answer
     /// (`/v1/messages`, Converse, `InvokeModel` and their streams).
     pub fn script(&self, steps: impl IntoIterator<Item = Step>) {
+        let steps: Vec<Step> = steps.into_iter().collect();
+        if steps.iter().any(|step| matches!(step, Step::Held { .. })) {
+            self.shared.released.send_replace(false);
+        }
         lock(&self.shared.script.0).extend(steps);
+    }
+
+    /// Lets every [`Step::Held`] that was scripted so far go out, whether its request has come or not.
+    pub fn release(&self) {
+        self.shared.released.send_replace(true);
     }
 
     /// How many scripted steps have not been played.
@@ -140,6 +151,7 @@ pub(super) fn serve(
         script: Script::default(),
         journal: Mutex::default(),
         stop: watch::Sender::new(false),
+        released: watch::Sender::new(true),
     });
     let simulator = Simulator {
         shared: Arc::clone(&shared),
@@ -167,6 +179,15 @@ async fn run(listener: TcpListener, shared: Arc<Shared>) {
     let all = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(GRACE, all).await;
     connections.shutdown().await;
+}
+
+/// Ends when held answers may go out.
+async fn released(shared: &Shared) {
+    let _ = shared
+        .released
+        .subscribe()
+        .wait_for(|released| *released)
+        .await;
 }
 
 /// Ends when the simulator is told to stop, or when nobody is left who could tell it.
@@ -271,6 +292,7 @@ async fn play(mut playing: Playing, reply: Reply) -> Result<Answer, Broken> {
     for action in reply.opening {
         match action {
             Action::Pause(duration) => tokio::time::sleep(duration).await,
+            Action::AwaitRelease => released(&playing.shared).await,
             Action::Hang => std::future::pending().await,
             Action::Cut => {
                 playing.end();
@@ -342,6 +364,7 @@ async fn next_part(
                 return Some((Ok(Frame::data(bytes)), (playing, actions)));
             }
             Some(Action::Pause(duration)) => tokio::time::sleep(duration).await,
+            Some(Action::AwaitRelease) => released(&playing.shared).await,
             Some(Action::Hang) => std::future::pending().await,
             Some(Action::Cut) => {
                 // A body that fails takes with it what the connection has not written yet.

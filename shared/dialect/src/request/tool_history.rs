@@ -1,21 +1,23 @@
-//! The tools at the end of a conversation in which tools came and went.
+//! The tools that the conversation adds, removes, finds and calls.
 //!
-//! Converse has one list of tools for the whole request, so that every `tool_addition` and
-//! `tool_removal` is carried out on that list. Shapes: Anthropic's page on mid-conversation system
-//! messages and tool changes.
+//! Converse has one list of tools for the whole request, to which every `tool_addition` and
+//! `tool_removal` is applied. Shapes: Anthropic's page on mid-conversation system messages and tool
+//! changes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::anthropic::{Block, Kind, MessagesRequest, Tool, ToolChange};
-use super::json::Fault;
+use super::anthropic::{Block, BlockKind, MessagesRequest, Tool, ToolChange, ToolChoiceKind};
+use super::json::FieldError;
+use super::server;
 
-/// What the conversation says of each tool that it names, the last word counting.
+/// The last change of each tool in the conversation.
 #[derive(Debug, Default)]
 pub(super) struct ToolChanges<'r> {
     available: BTreeMap<&'r str, bool>,
-    /// In the order in which the names were first defined.
+    /// Definitions in the conversation, in the order of the first definition of each name.
     definitions: Vec<&'r Tool<'r>>,
-    /// The place of each name in `definitions`.
+    /// The index of each name in `definitions`.
     defined_at: BTreeMap<&'r str, usize>,
 }
 
@@ -23,12 +25,12 @@ impl<'r> ToolChanges<'r> {
     /// Reads the changes of a conversation.
     ///
     /// # Errors
-    /// [`Fault`] when tools come that cannot be found or described. Claude Code announces its tools
-    /// in another way once it reads `tool_addition` in a 400.
-    pub(super) fn of(request: &'r MessagesRequest<'_>) -> Result<Self, Fault> {
+    /// [`FieldError`] when an added tool has no definition. Claude Code declares its tools in
+    /// another way after a 400 whose message contains `tool_addition`.
+    pub(super) fn from_request(request: &'r MessagesRequest<'_>) -> Result<Self, FieldError> {
         let mut changes = Self::default();
         for block in request.blocks() {
-            let Kind::ToolChange(change) = &block.kind else {
+            let BlockKind::ToolChange(change) = &block.kind else {
                 continue;
             };
             match change {
@@ -43,7 +45,7 @@ impl<'r> ToolChanges<'r> {
                     changes.define(tool);
                 }
                 ToolChange::Unknown { addition: true } => {
-                    return Err(Fault::new(
+                    return Err(FieldError::new(
                         "tool_addition of this kind is not supported on this model \
                          on Amazon Bedrock",
                     ));
@@ -55,14 +57,14 @@ impl<'r> ToolChanges<'r> {
         described.extend(changes.defined_at.keys());
         let mut added = changes.available.iter().filter(|(_, added)| **added);
         if added.any(|(name, _)| !described.contains(name)) {
-            return Err(Fault::new(
+            return Err(FieldError::new(
                 "tool_addition of a tool that is not in `tools` is not supported on this model",
             ));
         }
         Ok(changes)
     }
 
-    /// Takes a definition, in the place of an older one of the same name.
+    /// Stores a definition, in place of an older one of the same name.
     fn define(&mut self, tool: &'r Tool<'r>) {
         let end = self.definitions.len();
         let at = *self.defined_at.entry(&tool.name).or_insert(end);
@@ -72,18 +74,18 @@ impl<'r> ToolChanges<'r> {
         }
     }
 
-    /// Whether a `tool_addition` is the last word on this tool.
+    /// Returns true when the last change of this tool is a `tool_addition`.
     pub(super) fn added(&self, name: &str) -> bool {
         self.available.get(name) == Some(&true)
     }
 
-    /// Whether a `tool_removal` is the last word on this tool.
+    /// Returns true when the last change of this tool is a `tool_removal`.
     pub(super) fn removed(&self, name: &str) -> bool {
         self.available.get(name) == Some(&false)
     }
 
-    /// The tools of the request with what the conversation defined: a new definition in the place
-    /// of the old one, new tools at the end.
+    /// The tools of the request and of the conversation: a new definition replaces the old one, and
+    /// new tools are last.
     pub(super) fn tools(&self, request: &'r MessagesRequest<'_>) -> Vec<&'r Tool<'r>> {
         let redefined = |tool: &'r Tool<'_>| -> &'r Tool<'r> {
             let at = self.defined_at.get(tool.name.as_ref());
@@ -102,24 +104,56 @@ fn names<'r>(tools: &'r [Tool<'_>]) -> BTreeSet<&'r str> {
     tools.iter().map(|tool| tool.name.as_ref()).collect()
 }
 
-/// Whether the conversation changes the tools, and only by their names.
+/// Returns true when the conversation changes tools, and refers to all of them by name.
 pub(super) fn only_names_tools(request: &MessagesRequest<'_>) -> bool {
     let mut names = false;
     for block in request.blocks() {
         match &block.kind {
-            Kind::ToolChange(ToolChange::Add(_) | ToolChange::Remove(_)) => names = true,
-            Kind::ToolChange(_) => return false,
+            BlockKind::ToolChange(ToolChange::Add(_) | ToolChange::Remove(_)) => names = true,
+            BlockKind::ToolChange(_) => return false,
             _ => {}
         }
     }
     names
 }
 
-/// The names of the tools that the conversation called.
-pub(super) fn called<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<&'r str> {
+/// The names of the tools that the conversation calls.
+pub(super) fn called_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<&'r str> {
     let name = |block: &'r Block<'_>| match &block.kind {
-        Kind::ToolUse { name, .. } => Some(name.as_ref()),
+        BlockKind::ToolUse { name, .. } => Some(name.as_ref()),
         _ => None,
     };
     request.blocks().filter_map(name).collect()
+}
+
+/// The names of the tools that the conversation has found or called, or that `tool_choice` names.
+pub(super) fn needed_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
+    let mut wanted = BTreeSet::new();
+    let mut see = |block: &'r Block<'_>| match &block.kind {
+        BlockKind::ToolReference { name }
+        | BlockKind::ToolUse { name, .. }
+        | BlockKind::ToolChange(ToolChange::Add(name)) => {
+            wanted.insert(Cow::Borrowed(name.as_ref()));
+        }
+        BlockKind::Server { .. } => {
+            wanted.extend(
+                server::found_tools(block.source)
+                    .into_iter()
+                    .map(Cow::Owned),
+            );
+        }
+        _ => {}
+    };
+    for block in request.blocks() {
+        see(block);
+        if let BlockKind::ToolResult { content, .. } = &block.kind {
+            content.iter().for_each(&mut see);
+        }
+    }
+    if let Some(ToolChoiceKind::Tool(name)) =
+        request.tool_choice.as_ref().map(|choice| &choice.kind)
+    {
+        wanted.insert(Cow::Borrowed(name.as_ref()));
+    }
+    wanted
 }

@@ -1,4 +1,4 @@
-//! Bedrock's events in, Anthropic's events out.
+//! A streamed Bedrock response: Bedrock's events in, Anthropic's events out.
 
 use dialect::Losses;
 use dialect::error::classify;
@@ -10,7 +10,7 @@ use super::frames::{Event, Frames};
 use super::operation::{Calling, Output};
 
 /// A streamed answer, from the call to its last event.
-pub(super) struct Pump {
+pub(super) struct EventStream {
     source: Source,
     translator: Translator,
     aws_request_id: Option<String>,
@@ -94,7 +94,7 @@ impl Translator {
     }
 }
 
-impl Pump {
+impl EventStream {
     pub(super) fn new(calling: Calling, translator: Translator) -> Self {
         Self {
             source: Source::Calling(calling),

@@ -1,4 +1,4 @@
-//! Reading the bodies of requests.
+//! Reads the bodies of requests.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::BODY_LIMIT_BYTES;
-use crate::reply::Refusal;
+use crate::error_response::ErrorResponse;
 
 /// How much of a refused request's body is read and thrown away. A connection that is closed on unread
 /// bytes is reset, and the client may lose the answer.
@@ -21,12 +21,12 @@ pub(crate) async fn read(
     body: &mut Body,
     idle: Duration,
     until: Instant,
-) -> Result<Bytes, Refusal> {
+) -> Result<Bytes, ErrorResponse> {
     let mut limited = Limited::new(body, BODY_LIMIT_BYTES);
     let mut read = BytesMut::new();
     loop {
         let Ok(Ok(frame)) = timeout_at(until, timeout(idle, limited.frame())).await else {
-            return Err(Refusal::slow_request());
+            return Err(ErrorResponse::slow_request());
         };
         match frame {
             None => return Ok(read.freeze()),
@@ -36,9 +36,9 @@ pub(crate) async fn read(
                 }
             }
             Some(Err(error)) if error.is::<LengthLimitError>() => {
-                return Err(Refusal::too_large(BODY_LIMIT_BYTES));
+                return Err(ErrorResponse::too_large(BODY_LIMIT_BYTES));
             }
-            Some(Err(_)) => return Err(Refusal::incomplete_request()),
+            Some(Err(_)) => return Err(ErrorResponse::incomplete_request()),
         }
     }
 }

@@ -1,25 +1,31 @@
-//! What a target refused once is not sent to it again.
+//! Features that a target does not support are left out.
 
-use dialect::{Learned, Refused};
+use dialect::{UnsupportedFeature, UnsupportedFeatures};
 use domain::bedrock::Dialect;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, request, turns};
+use crate::translation::{OPUS_4_5, OPUS_5_5, SONNET_4_5, Translation, request, turns};
 
-fn after(refused: Refused, model: &str, dialect: Dialect, body: &Value) -> (Value, String) {
-    let mut learned = Learned::default();
-    learned.insert(refused);
+fn after(
+    refused: UnsupportedFeature,
+    model: &str,
+    dialect: Dialect,
+    body: &Value,
+) -> (Value, String) {
+    let mut unsupported = UnsupportedFeatures::default();
+    unsupported.insert(refused);
     let betas = "thinking-display-updates-2026-08-18,interleaved-thinking-2025-05-14,advanced-tool-use-2025-11-20";
-    let ask = Ask {
+    let translation = Translation {
         model,
         dialect,
         betas,
-        learned,
+        unsupported,
+        ..Translation::default()
     };
-    (ask.body(body), ask.losses(body))
+    (translation.body(body), translation.losses(body))
 }
 
-/// Everything that can be refused, in one request.
+/// A request with every feature that can be refused.
 fn everything() -> Value {
     request(json!({
         "thinking": {"type": "adaptive", "display": "updates"},
@@ -44,7 +50,7 @@ fn everything() -> Value {
 }
 
 #[test]
-fn a_refused_field_is_gone_and_named() {
+fn refused_field_is_left_out_of_converse_and_recorded() {
     for (field, model, word, loss) in [
         ("thinking", OPUS_5_5, "adaptive", "thinking"),
         ("thinking.display", OPUS_5_5, "updates", "thinking.display"),
@@ -75,16 +81,16 @@ fn a_refused_field_is_gone_and_named() {
             "thinking.display",
         ),
     ] {
-        let before = Ask {
+        let before = Translation {
             model,
             betas: "thinking-display-updates-2026-08-18",
-            ..Ask::default()
+            ..Translation::default()
         };
         assert!(
             before.body(&everything()).to_string().contains(word),
             "{field}"
         );
-        let refused = Refused::Field(field.to_owned());
+        let refused = UnsupportedFeature::Field(field.to_owned());
         let (body, losses) = after(refused, model, Dialect::Converse, &everything());
         assert!(!body.to_string().contains(word), "{field}: {body}");
         assert!(
@@ -95,7 +101,7 @@ fn a_refused_field_is_gone_and_named() {
 }
 
 #[test]
-fn a_refused_field_is_gone_from_the_native_body_too() {
+fn refused_field_is_left_out_of_invoke_and_recorded() {
     for (field, word) in [
         ("context_management", "clear_tool_uses"),
         ("metadata", "user_id"),
@@ -103,26 +109,26 @@ fn a_refused_field_is_gone_from_the_native_body_too() {
         ("tool_choice", "tool_choice"),
         ("anthropic_beta", "anthropic_beta"),
     ] {
-        let before = Ask {
+        let before = Translation {
             dialect: Dialect::Invoke,
             betas: "advanced-tool-use-2025-11-20",
-            ..Ask::default()
+            ..Translation::default()
         };
         assert!(
             before.body(&everything()).to_string().contains(word),
             "{field}"
         );
-        let refused = Refused::Field(field.to_owned());
+        let refused = UnsupportedFeature::Field(field.to_owned());
         let (body, _) = after(refused, SONNET_4_5, Dialect::Invoke, &everything());
         assert!(!body.to_string().contains(word), "{field}: {body}");
     }
 }
 
 #[test]
-fn sampling_that_was_refused_is_gone() {
+fn refused_sampling_fields_are_left_out() {
     let body = request(json!({"temperature": 0.5, "top_k": 3}));
     for (field, word) in [("temperature", "temperature"), ("top_k", "top_k")] {
-        let refused = Refused::Field(field.to_owned());
+        let refused = UnsupportedFeature::Field(field.to_owned());
         let (body, losses) = after(refused, SONNET_4_5, Dialect::Converse, &body);
         assert!(!body.to_string().contains(word));
         assert!(losses.contains(field));
@@ -130,8 +136,8 @@ fn sampling_that_was_refused_is_gone() {
 }
 
 #[test]
-fn a_refused_beta_takes_its_field_along() {
-    let display = Refused::Beta("thinking-display-updates-2026-08-18".to_owned());
+fn refused_beta_removes_its_field() {
+    let display = UnsupportedFeature::Beta("thinking-display-updates-2026-08-18".to_owned());
     let (body, losses) = after(display, OPUS_5_5, Dialect::Converse, &everything());
     assert_eq!(
         body["additionalModelRequestFields"]["thinking"],
@@ -144,7 +150,7 @@ fn a_refused_beta_takes_its_field_along() {
         losses.contains("thinking.display") && losses.contains("beta:thinking-display-updates")
     );
 
-    let effort = Refused::Beta("effort-2025-11-24".to_owned());
+    let effort = UnsupportedFeature::Beta("effort-2025-11-24".to_owned());
     let (body, losses) = after(
         effort,
         OPUS_4_5,
@@ -156,9 +162,9 @@ fn a_refused_beta_takes_its_field_along() {
 }
 
 #[test]
-fn refused_caching_is_told_less_of_or_nothing() {
+fn refused_cache_points_and_ttl_are_left_out() {
     let (body, losses) = after(
-        Refused::CacheTtl,
+        UnsupportedFeature::CacheTtl,
         SONNET_4_5,
         Dialect::Converse,
         &everything(),
@@ -166,7 +172,7 @@ fn refused_caching_is_told_less_of_or_nothing() {
     assert!(turns(&body).ends_with("c | POINT"), "{}", turns(&body));
     assert!(losses.contains("cache_control.ttl"));
     let (body, losses) = after(
-        Refused::CachePoints,
+        UnsupportedFeature::CachePoints,
         SONNET_4_5,
         Dialect::Converse,
         &everything(),
@@ -176,9 +182,9 @@ fn refused_caching_is_told_less_of_or_nothing() {
 }
 
 #[test]
-fn refused_thinking_of_the_past_is_left_out() {
+fn refused_thinking_history_is_left_out() {
     let (body, losses) = after(
-        Refused::ThinkingHistory,
+        UnsupportedFeature::ThinkingHistory,
         OPUS_5_5,
         Dialect::Converse,
         &everything(),
@@ -188,16 +194,16 @@ fn refused_thinking_of_the_past_is_left_out() {
 }
 
 #[test]
-fn a_refused_system_role_is_told_by_the_user() {
+fn refused_system_role_becomes_user_text() {
     let roles = |body: &Value| body["messages"][1]["role"].clone();
-    let native = Ask {
+    let native = Translation {
         model: OPUS_5_5,
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
     assert_eq!(roles(&native.body(&everything())), "system");
     let (body, _) = after(
-        Refused::SystemRole,
+        UnsupportedFeature::SystemRole,
         OPUS_5_5,
         Dialect::Invoke,
         &everything(),
@@ -206,14 +212,14 @@ fn a_refused_system_role_is_told_by_the_user() {
 }
 
 #[test]
-fn a_refused_way_to_forbid_tools_is_said_in_words() {
+fn refused_tool_choice_none_becomes_an_instruction() {
     let body = request(json!({
         "system": "s",
         "tools": [{"name": "T", "input_schema": {"type": "object"}}],
         "tool_choice": {"type": "none"},
     }));
     let (body, _) = after(
-        Refused::Field("tool_choice".to_owned()),
+        UnsupportedFeature::Field("tool_choice".to_owned()),
         SONNET_4_5,
         Dialect::Converse,
         &body,

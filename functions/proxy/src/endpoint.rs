@@ -1,4 +1,4 @@
-//! Which request is this? Path and method in, [`Route`] out.
+//! Method and path in, [`Endpoint`] out.
 //!
 //! ```text
 //! [/STAGE…]/ak/{access key}/v1/messages     the key in the path
@@ -10,48 +10,37 @@
 
 use http::{HeaderMap, Method};
 
+use crate::request::RequestKind;
+
 /// The header that may carry the access key instead of the path (requirement R1.3).
 pub(crate) const KEY_HEADER: &str = "x-spillway-key";
 
-/// What is asked for.
+/// What a method and a path address.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Route<'a> {
-    /// The front page: a cheap answer without a key.
+pub(crate) enum Endpoint<'a> {
+    /// The front page: a cheap response without a key.
     Front,
     /// Liveness, without a key.
     Health,
     /// An API call under a key.
     Api {
-        /// The access key as it was sent; nothing is known of it yet.
+        /// The access key as it was sent, not checked.
         key: &'a str,
-        /// What is called.
-        endpoint: Endpoint,
-        /// The path as Plan knows it, beginning with `/v1/`.
+        /// What is called. Whether a message is streamed is not known yet.
+        kind: RequestKind,
+        /// The path of the request to Plan, beginning with `/v1/`.
         plan_path: &'a str,
     },
     /// Nothing that Spillway serves.
-    Nothing,
+    Unknown,
 }
 
-/// What is called under a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
-    /// `POST /v1/messages`: Plan, and Bedrock when the plan is exhausted.
-    Messages,
-    /// `POST /v1/messages/count_tokens`.
-    CountTokens,
-    /// `GET /v1/models`: the list of models. Plan answers it.
-    ModelList,
-    /// Anything else under `/v1/`: Plan answers it.
-    PlanOnly,
-}
-
-impl<'a> Route<'a> {
+impl<'a> Endpoint<'a> {
     pub(crate) fn of(method: &Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         if let Some((key, rest)) = split_at_key(path) {
             return match rest {
-                // Claude Code looks for /api/hello to see whether the host is there. Any status does;
-                // a cheap one is kind.
+                // Claude Code requests /api/hello to see whether the host is there. Any status is
+                // accepted; answer without doing work.
                 "" | "/" | "/api/hello" => front(method),
                 _ => api(method, key, rest),
             };
@@ -59,26 +48,26 @@ impl<'a> Route<'a> {
         match path {
             "" | "/" => front(method),
             "/health" => match front(method) {
-                Route::Front => Route::Health,
+                Endpoint::Front => Endpoint::Health,
                 other => other,
             },
             _ => match headers.get(KEY_HEADER).and_then(|key| key.to_str().ok()) {
                 Some(key) => api(method, key, after_stage(path)),
-                None => Route::Nothing,
+                None => Endpoint::Unknown,
             },
         }
     }
 }
 
-fn front<'a>(method: &Method) -> Route<'a> {
+fn front<'a>(method: &Method) -> Endpoint<'a> {
     if method == Method::GET || method == Method::HEAD {
-        Route::Front
+        Endpoint::Front
     } else {
-        Route::Nothing
+        Endpoint::Unknown
     }
 }
 
-fn api<'a>(method: &Method, key: &'a str, plan_path: &'a str) -> Route<'a> {
+fn api<'a>(method: &Method, key: &'a str, plan_path: &'a str) -> Endpoint<'a> {
     // A client that appends `/v1/…` to a base URL that ends in `/v1`.
     let plan_path = match plan_path.strip_prefix("/v1/v1") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => {
@@ -97,17 +86,17 @@ fn api<'a>(method: &Method, key: &'a str, plan_path: &'a str) -> Route<'a> {
         )
     });
     if !is_api || leaves {
-        return Route::Nothing;
+        return Endpoint::Unknown;
     }
-    let endpoint = match (method, plan_path) {
-        (&Method::POST, "/v1/messages") => Endpoint::Messages,
-        (&Method::POST, "/v1/messages/count_tokens") => Endpoint::CountTokens,
-        (&Method::GET, "/v1/models") => Endpoint::ModelList,
-        _ => Endpoint::PlanOnly,
+    let kind = match (method, plan_path) {
+        (&Method::POST, "/v1/messages") => RequestKind::Message,
+        (&Method::POST, "/v1/messages/count_tokens") => RequestKind::CountTokens,
+        (&Method::GET, "/v1/models") => RequestKind::ModelList,
+        _ => RequestKind::Other,
     };
-    Route::Api {
+    Endpoint::Api {
         key,
-        endpoint,
+        kind,
         plan_path,
     }
 }
@@ -142,102 +131,122 @@ fn after_stage(path: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn route(line: &str) -> String {
+    fn endpoint(line: &str) -> String {
         let (method, path) = line.split_once(' ').unwrap();
         let headers = HeaderMap::from_iter([(
             http::HeaderName::from_static(KEY_HEADER),
             http::HeaderValue::from_static("HEADER"),
         )]);
         let method = method.parse().unwrap();
-        let with_header = Route::of(&method, path, &headers);
+        let with_header = Endpoint::of(&method, path, &headers);
         match with_header {
-            Route::Api { key: "HEADER", .. } => {
+            Endpoint::Api { key: "HEADER", .. } => {
                 assert_eq!(
-                    Route::of(&method, path, &HeaderMap::new()),
-                    Route::Nothing,
+                    Endpoint::of(&method, path, &HeaderMap::new()),
+                    Endpoint::Unknown,
                     "{line}"
                 );
             }
             _ => assert_eq!(
-                Route::of(&method, path, &HeaderMap::new()),
+                Endpoint::of(&method, path, &HeaderMap::new()),
                 with_header,
                 "{line}"
             ),
         }
         match with_header {
-            Route::Api {
+            Endpoint::Api {
                 key,
-                endpoint,
+                kind,
                 plan_path,
-            } => format!("{endpoint:?} {key} {plan_path}"),
+            } => format!("{kind:?} {key} {plan_path}"),
             other => format!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_request_is_routed_by_method_and_path_alone() {
+    fn endpoint_follows_from_method_and_path() {
         let table = [
-            ("POST /ak/K/v1/messages", "Messages K /v1/messages"),
-            ("POST /live/ak/K/v1/messages", "Messages K /v1/messages"),
-            ("POST /a/b/ak/K/v1/messages", "Messages K /v1/messages"),
-            ("POST /v1/messages", "Messages HEADER /v1/messages"),
-            ("POST /live/v1/messages", "Messages HEADER /v1/messages"),
+            ("POST /ak/K/v1/messages", "Message K /v1/messages"),
+            ("POST /live/ak/K/v1/messages", "Message K /v1/messages"),
+            ("POST /a/b/ak/K/v1/messages", "Message K /v1/messages"),
+            ("POST /v1/messages", "Message HEADER /v1/messages"),
+            ("POST /live/v1/messages", "Message HEADER /v1/messages"),
             (
                 "POST /ak/K/v1/messages/count_tokens",
                 "CountTokens K /v1/messages/count_tokens",
             ),
-            ("GET /ak/K/v1/messages", "PlanOnly K /v1/messages"),
+            ("GET /ak/K/v1/messages", "Other K /v1/messages"),
             ("GET /ak/K/v1/models", "ModelList K /v1/models"),
-            ("POST /ak/K/v1/models", "PlanOnly K /v1/models"),
-            ("GET /ak/K/v1/models/", "PlanOnly K /v1/models/"),
-            ("GET /ak/K/v1/models/x", "PlanOnly K /v1/models/x"),
-            ("GET /ak/K/v1/files", "PlanOnly K /v1/files"),
+            ("POST /ak/K/v1/models", "Other K /v1/models"),
+            ("GET /ak/K/v1/models/", "Other K /v1/models/"),
+            ("GET /ak/K/v1/models/x", "Other K /v1/models/x"),
+            ("GET /ak/K/v1/files", "Other K /v1/files"),
             // A base URL that ends in /v1.
-            ("POST /ak/K/v1/v1/messages", "Messages K /v1/messages"),
+            ("POST /ak/K/v1/v1/messages", "Message K /v1/messages"),
             (
                 "POST /live/ak/K/v1/v1/messages/count_tokens",
                 "CountTokens K /v1/messages/count_tokens",
             ),
-            ("POST /v1/v1/messages", "Messages HEADER /v1/messages"),
-            ("GET /ak/K/v1/v1", "Nothing"),
-            ("GET /ak/K/v1/v1x/models", "PlanOnly K /v1/v1x/models"),
-            ("POST /ak/K/v1/v1/v1/messages", "PlanOnly K /v1/v1/messages"),
+            ("POST /v1/v1/messages", "Message HEADER /v1/messages"),
+            ("GET /ak/K/v1/v1", "Unknown"),
+            ("GET /ak/K/v1/v1x/models", "Other K /v1/v1x/models"),
+            ("POST /ak/K/v1/v1/v1/messages", "Other K /v1/v1/messages"),
             // The header with a base path, behind a stage.
-            (
-                "POST /live/base/v1/messages",
-                "Messages HEADER /v1/messages",
-            ),
-            ("GET /live/v1/files/v1/x", "PlanOnly HEADER /v1/files/v1/x"),
+            ("POST /live/base/v1/messages", "Message HEADER /v1/messages"),
+            ("GET /live/v1/files/v1/x", "Other HEADER /v1/files/v1/x"),
             // What making the URL of the Plan request would change.
-            ("GET /ak/K/v1/..\\..\\api\\oauth\\usage", "Nothing"),
-            ("GET /ak/K/v1/%2e%2e\\x", "Nothing"),
-            ("GET /ak/K/v1/models/{x}", "Nothing"),
-            ("GET /ak/K/v1/models/\"x\"", "Nothing"),
-            ("GET /ak/K/v1/models/a|b^c", "Nothing"),
-            ("GET /ak/K/v1/models/caf\u{e9}", "Nothing"),
+            ("GET /ak/K/v1/..\\..\\api\\oauth\\usage", "Unknown"),
+            ("GET /ak/K/v1/%2e%2e\\x", "Unknown"),
+            ("GET /ak/K/v1/models/{x}", "Unknown"),
+            ("GET /ak/K/v1/models/\"x\"", "Unknown"),
+            ("GET /ak/K/v1/models/a|b^c", "Unknown"),
+            ("GET /ak/K/v1/models/caf\u{e9}", "Unknown"),
             (
                 "GET /ak/K/v1/models/it's:@a%2Fb",
-                "PlanOnly K /v1/models/it's:@a%2Fb",
+                "Other K /v1/models/it's:@a%2Fb",
             ),
-            ("DELETE /ak/K/v1/files/a%2Fb", "PlanOnly K /v1/files/a%2Fb"),
+            ("DELETE /ak/K/v1/files/a%2Fb", "Other K /v1/files/a%2Fb"),
             ("HEAD /ak/K/api/hello", "Front"),
             ("HEAD /ak/K/", "Front"),
             ("GET /ak/K", "Front"),
             ("GET /", "Front"),
             ("HEAD /", "Front"),
             ("GET /health", "Health"),
-            ("POST /health", "Nothing"),
-            ("POST /", "Nothing"),
-            ("GET /ak/K/v1/", "Nothing"),
-            ("GET /ak/K/v1", "Nothing"),
-            ("GET /ak/K/api/oauth/usage", "Nothing"),
-            ("GET /ak/K/v1/../admin", "Nothing"),
-            ("GET /ak/K/v1/%2E%2e/admin", "Nothing"),
-            ("GET /favicon.ico", "Nothing"),
-            ("POST /ak//v1/messages", "Messages  /v1/messages"),
+            ("POST /health", "Unknown"),
+            ("POST /", "Unknown"),
+            ("GET /ak/K/v1/", "Unknown"),
+            ("GET /ak/K/v1", "Unknown"),
+            ("GET /ak/K/api/oauth/usage", "Unknown"),
+            ("GET /ak/K/v1/../admin", "Unknown"),
+            ("GET /ak/K/v1/%2E%2e/admin", "Unknown"),
+            ("GET /favicon.ico", "Unknown"),
+            ("POST /ak//v1/messages", "Message  /v1/messages"),
         ];
         for (line, expected) in table {
-            assert_eq!(route(line), expected, "{line}");
+            assert_eq!(endpoint(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn default_plan_key_serves_messages_token_counts_and_the_model_list() {
+        for (method, path, expected) in [
+            (Method::POST, "/v1/messages", true),
+            (Method::POST, "/v1/messages/count_tokens", true),
+            (Method::GET, "/v1/models", true),
+            (Method::GET, "/v1/files", false),
+            (Method::GET, "/v1/files/file_1/content", false),
+            (Method::DELETE, "/v1/files/file_1", false),
+            (Method::GET, "/v1/messages", false),
+            (Method::POST, "/v1/messages/batches", false),
+            (Method::GET, "/v1/messages/batches/b/results", false),
+            (Method::POST, "/v1/models", false),
+        ] {
+            let path = format!("/ak/K{path}");
+            let headers = HeaderMap::new();
+            let Endpoint::Api { kind, .. } = Endpoint::of(&method, &path, &headers) else {
+                panic!("{path}")
+            };
+            assert_eq!(kind.allows_default_key(), expected, "{method} {path}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The smallest words for a request and for what became of it.
+//! Short constructors of requests, and short forms of their translations.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::model::{Target, resolve};
-use dialect::request::{MessagesRequest, Refusal, RequestLabels, Translated, translate};
+use dialect::request::{BedrockRequest, MessagesRequest, RequestLabels, TranslateError, translate};
 use domain::bedrock::{BedrockModel, BedrockSettings, Dialect, ModelMap};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub(crate) const OPUS_4_7: &str = "global.anthropic.claude-opus-4-7";
 pub(crate) const OPUS_5_5: &str = "global.anthropic.claude-opus-5-5";
 pub(crate) const FABLE_5_1: &str = "us.anthropic.claude-fable-5-1";
 
-/// A request that is valid by itself; `parts` come on top.
+/// A minimal valid request with these members added.
 pub(crate) fn request(parts: Value) -> Value {
     let mut request = json!({
         "model": "claude-opus-5-5",
@@ -37,7 +37,7 @@ pub(crate) fn messages(messages: Value) -> Value {
     body
 }
 
-/// The target that serves everything.
+/// A target with this model.
 pub(crate) fn target(model: &str) -> Target {
     let models = ModelMap {
         rules: Vec::new(),
@@ -52,67 +52,76 @@ pub(crate) fn target(model: &str) -> Target {
     )
 }
 
-/// One attempt at a translation.
-pub(crate) struct Ask<'a> {
+/// The parameters of a translation.
+pub(crate) struct Translation<'a> {
     pub(crate) model: &'a str,
     pub(crate) dialect: Dialect,
     pub(crate) betas: &'a str,
-    pub(crate) learned: Learned,
+    pub(crate) unsupported: UnsupportedFeatures,
+    pub(crate) labels: RequestLabels,
 }
 
-impl Default for Ask<'_> {
+impl Default for Translation<'_> {
     fn default() -> Self {
         Self {
             model: SONNET_4_5,
             dialect: Dialect::Converse,
             betas: "",
-            learned: Learned::default(),
+            unsupported: UnsupportedFeatures::default(),
+            labels: RequestLabels::default(),
         }
     }
 }
 
-impl Ask<'_> {
-    pub(crate) fn text(&self, body: &str) -> Result<Translated, Refusal> {
+impl Translation<'_> {
+    pub(crate) fn text(&self, body: &str) -> Result<BedrockRequest, TranslateError> {
         let request = MessagesRequest::parse(body.as_bytes(), std::iter::once(self.betas))?;
-        let labels = RequestLabels::default();
         let translated = translate(
             &request,
             &target(self.model),
             self.dialect,
-            &self.learned,
-            &labels,
+            &self.unsupported,
+            &self.labels,
         )?;
-        keep_for_judges(&translated);
+        write_for_validators(&translated);
         Ok(translated)
     }
 
-    pub(crate) fn ask(&self, body: &Value) -> Result<Translated, Refusal> {
+    pub(crate) fn translate_body(&self, body: &Value) -> Result<BedrockRequest, TranslateError> {
         self.text(&body.to_string())
     }
 
-    /// The body as Bedrock reads it.
+    /// The translated body.
     pub(crate) fn body(&self, body: &Value) -> Value {
-        read(&self.ask(body).expect("a request that can be translated"))
+        read(
+            &self
+                .translate_body(body)
+                .expect("a request that can be translated"),
+        )
     }
 
     pub(crate) fn losses(&self, body: &Value) -> String {
-        losses(&self.ask(body).expect("a request that can be translated"))
+        losses(
+            &self
+                .translate_body(body)
+                .expect("a request that can be translated"),
+        )
     }
 }
 
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
-/// Writes a body where the judges outside look, when somebody judges.
-pub(crate) fn keep_for_judges(translated: &Translated) {
+/// Writes a body to the folder of the external validators, if it is configured.
+pub(crate) fn write_for_validators(translated: &BedrockRequest) {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the judges' folder is the tests' own setting"
+        reason = "the folder is a setting of the tests"
     )]
     let Some(folder) = std::env::var_os("SPILLWAY_JUDGE_DIR") else {
         return;
     };
     let folder = PathBuf::from(folder).join("bedrock").join("dialect");
-    std::fs::create_dir_all(&folder).expect("the judges' folder can be written");
+    std::fs::create_dir_all(&folder).expect("the folder of the validators can be written");
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let mut file = format!(
         r#"{{"operation":"{:?}","modelId":{},"body":"#,
@@ -125,29 +134,29 @@ pub(crate) fn keep_for_judges(translated: &Translated) {
     std::fs::write(folder.join(format!("{number}.json")), file).expect("and each body in it");
 }
 
-pub(crate) fn read(translated: &Translated) -> Value {
+pub(crate) fn read(translated: &BedrockRequest) -> Value {
     serde_json::from_slice(&translated.body).expect("the body is JSON")
 }
 
-pub(crate) fn losses(translated: &Translated) -> String {
+pub(crate) fn losses(translated: &BedrockRequest) -> String {
     translated.losses.iter().collect::<Vec<_>>().join(" ")
 }
 
 /// The Converse body for the default target.
 pub(crate) fn converse(body: &Value) -> Value {
-    Ask::default().body(body)
+    Translation::default().body(body)
 }
 
 /// The Converse body for a target.
 pub(crate) fn converse_for(model: &str, body: &Value) -> Value {
-    Ask {
+    Translation {
         model,
-        ..Ask::default()
+        ..Translation::default()
     }
     .body(body)
 }
 
-/// The conversation of a Converse body, one turn a line.
+/// The conversation of a Converse body, one line for each turn.
 pub(crate) fn turns(body: &Value) -> String {
     let turns = body["messages"].as_array().expect("messages");
     let lines: Vec<_> = turns
