@@ -151,3 +151,78 @@ impl From<FailureRow> for CountedFailure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(is_burst: bool) -> CountedFailure {
+        CountedFailure {
+            at: Timestamp::from_millis(1),
+            request: "req_a".parse().unwrap(),
+            is_burst,
+        }
+    }
+
+    fn open(burst_trips: u32, end_is_known: bool) -> BreakerState {
+        let at = Timestamp::from_millis(1);
+        BreakerState::Open {
+            because: FallbackClass::UsageLimit,
+            since: at,
+            until: at,
+            trips: 2,
+            burst_trips,
+            end_is_known,
+        }
+    }
+
+    fn half_open(burst_trips: u32, end_is_known: bool) -> BreakerState {
+        let at = Timestamp::from_millis(1);
+        BreakerState::HalfOpen {
+            because: FallbackClass::UsageLimit,
+            since: at,
+            probe: "req_a".parse().unwrap(),
+            lease_until: at,
+            trips: 2,
+            burst_trips,
+            end_is_known,
+        }
+    }
+
+    #[test]
+    fn breaker_state_keeps_its_stored_attributes() {
+        let closed = |failures| BreakerState::Closed { failures };
+        for (state, expected) in [
+            (BreakerState::CLOSED, r#"{"state":"closed"}"#),
+            (
+                closed(vec![failure(false)]),
+                r#"{"state":"closed","failures":[{"at":1,"request":"req_a"}]}"#,
+            ),
+            (
+                closed(vec![failure(true)]),
+                r#"{"state":"closed","failures":[{"at":1,"request":"req_a","is_burst":true}]}"#,
+            ),
+            (
+                open(0, false),
+                r#"{"state":"open","because":"usage_limit","since":1,"until":1,"trips":2}"#,
+            ),
+            (
+                open(7, true),
+                r#"{"state":"open","because":"usage_limit","since":1,"until":1,"trips":2,"burst_trips":7,"end_is_known":true}"#,
+            ),
+            (
+                half_open(0, false),
+                r#"{"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2}"#,
+            ),
+            (
+                half_open(3, true),
+                r#"{"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2,"burst_trips":3,"end_is_known":true}"#,
+            ),
+        ] {
+            let row = BreakerStateRow::from(state.clone());
+            assert_eq!(serde_json::to_string(&row).unwrap(), expected);
+            let read: BreakerStateRow = serde_json::from_str(expected).unwrap();
+            assert_eq!(BreakerState::from(read), state);
+        }
+    }
+}
