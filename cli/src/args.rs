@@ -82,7 +82,7 @@ pub struct Up {
     /// The models that serve requests on Bedrock, for users and keys without models of their own. Default: one.
     #[arg(long, value_enum)]
     pub models: Option<Models>,
-    /// The status for an unknown access key: 401, whose message Claude Code shows, or 404, which tells the
+    /// The status for an unknown access key: 401, whose message Claude Code shows, or 404, which reveals the
     /// least. Default: 401, or the value of `SPILLWAY_UNKNOWN_KEY_STATUS`.
     #[arg(long, value_name = "STATUS")]
     pub unknown_key_status: Option<UnknownKey>,

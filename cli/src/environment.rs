@@ -28,7 +28,7 @@ pub(crate) fn region() -> Option<(&'static str, String)> {
         .find_map(|name| Some((name, variable(name)?)))
 }
 
-/// The name of the person at this machine, for audit records; `cli` when the system does not tell it.
+/// The name of the person at this machine, for audit records; `cli` when the environment has none.
 pub(crate) fn user_name() -> String {
     let name = ["USER", "LOGNAME"].into_iter().find_map(variable);
     name.unwrap_or_else(|| "cli".to_owned())

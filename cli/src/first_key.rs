@@ -1,5 +1,5 @@
-//! What a start finds or creates: the first user with the first access key, and the Bedrock API key that
-//! the environment offers.
+//! The first user with the first access key, which a start finds or creates, and the Bedrock API key from the
+//! environment.
 
 use admin::{Admin, Command, IssuedKey, KeyView, NewUser, Outcome, Settings, check_bedrock_key};
 use anyhow::{Context as _, bail};
@@ -14,7 +14,7 @@ use crate::environment::{self, BEDROCK_API_KEY};
 use crate::folder::Folder;
 use crate::house::House;
 
-/// What the environment, or the demo, offers. An `Err` says what is wrong with it.
+/// The values from the environment or the demo. An `Err` has the reason why a value cannot be used.
 pub(crate) struct Offered {
     bedrock_key: Option<Result<BedrockKey, String>>,
     region: Option<Result<String, String>>,
@@ -22,8 +22,8 @@ pub(crate) struct Offered {
 }
 
 impl Offered {
-    /// What the demo offers; the environment is not read.
-    pub(crate) fn by_the_demo() -> anyhow::Result<Self> {
+    /// The values of the demo; the environment is not read.
+    pub(crate) fn from_demo() -> anyhow::Result<Self> {
         Ok(Self {
             bedrock_key: Some(Ok(BedrockKey::parse(DEMO_BEDROCK_API_KEY)?)),
             region: None,
@@ -31,8 +31,8 @@ impl Offered {
         })
     }
 
-    /// What the environment offers, checked as far as it can be without asking AWS.
-    pub(crate) fn by_the_environment(now: Timestamp) -> Self {
+    /// The values of the environment, checked without calls of AWS.
+    pub(crate) fn from_environment(now: Timestamp) -> Self {
         let bedrock_key = environment::bedrock_api_key().map(|text| {
             let key = BedrockKey::parse(&text).map_err(|error| error.to_string())?;
             match check_bedrock_key(&key, None, now) {
@@ -53,10 +53,10 @@ impl Offered {
         }
     }
 
-    /// Checks that all of it can be used, as a first start does.
+    /// Checks that all values can be used, as a first start does.
     ///
     /// # Errors
-    /// What is wrong, as a sentence.
+    /// A sentence with the reason.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let wrong = |error: &String| anyhow::anyhow!("{error}");
         if let Some(Err(error)) = &self.bedrock_key {
@@ -69,21 +69,21 @@ impl Offered {
     }
 }
 
-/// What a start found or created.
+/// The keys that a start found or created.
 pub(crate) struct Found {
     /// The key that was issued now, in full for the only time.
     pub(crate) issued: Option<IssuedKey>,
     /// The active key, when there is exactly one.
     pub(crate) only: Option<KeyView>,
-    /// What a person should know of, each a sentence.
+    /// Sentences for the person who starts Spillway.
     pub(crate) notices: Vec<String>,
 }
 
 /// Creates the first user and key where there is none, and registers the offered Bedrock API key where
-/// that replaces nothing. `folder` is `None` when nothing is kept.
+/// that replaces none. `folder` is `None` when data is kept in memory only.
 ///
 /// # Errors
-/// When something offered is needed and cannot be used, or the table fails. Nothing was created then.
+/// When an offered value is needed and cannot be used, or the table fails. Nothing was created then.
 pub(crate) async fn find_or_create(
     house: &House,
     offered: Offered,
@@ -141,8 +141,8 @@ pub(crate) async fn find_or_create(
     })
 }
 
-/// Registers an offered Bedrock API key for an access key that has none, or whose own has expired.
-/// Returns what to tell when it was not registered, or replaced another.
+/// Registers an offered Bedrock API key for an access key that has none, or whose Bedrock API key has expired.
+/// Returns a notice when it was not registered, or replaced another one.
 async fn register(
     admin: &Admin,
     key: &KeyView,
@@ -195,7 +195,7 @@ async fn register(
     Ok(notice)
 }
 
-/// How to register the environment's Bedrock API key, as a shell takes it.
+/// The shell command that registers the environment's Bedrock API key.
 fn paste(folder: Option<&Folder>, key_id: &str) -> String {
     folder.map_or_else(String::new, |folder| {
         let set = folder.command(&format!("bedrock-key set {key_id}"));

@@ -1,9 +1,9 @@
-//! The whole of Spillway on one machine, and the tools of the people who run it.
+//! Spillway on one machine, and its command-line tools.
 //!
 //! [`house`] puts the functions, the embedded AWS and the settings together; the end-to-end tests
-//! live in the same house. The rest is the `spillway` command: [`args`] is what can be typed, `up`
-//! serves (`folder` is where its data is, `first_key` what a start finds or creates there, `ready` what it
-//! prints, `log` how it logs), [`drill`] rehearses, `commands` carries out the rest on a data folder or, through
+//! live in the same house. The rest is the `spillway` command: [`args`] has the arguments, `up`
+//! serves (`folder` is the data folder, `first_key` finds or creates the first key, `ready` is the output, `log` the
+//! log), [`drill`] rehearses failures, and `commands` executes the other commands on a data folder or, through
 //! `control`, in the process that holds it.
 
 pub mod args;
@@ -24,10 +24,10 @@ use args::{Args, Verb};
 
 pub use show::error;
 
-/// Carries out what was typed.
+/// Executes the command that was given.
 ///
 /// # Errors
-/// Whatever went wrong, with what to do about it.
+/// The failure of the command, with advice.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.verb {
         Verb::Up(up) => up::run(up).await,

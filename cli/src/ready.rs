@@ -1,4 +1,4 @@
-//! What `spillway up` prints when it is ready.
+//! The output of `spillway up` when it is ready.
 
 use admin::BedrockKeyView;
 use domain::bedrock::{DEFAULT_REGION, ModelPreset};
@@ -16,55 +16,55 @@ pub(crate) struct Demo {
     pub(crate) plan_requests: u64,
 }
 
-/// Where a start listens, and what it uses.
+/// The addresses and the data folder of a start.
 pub(crate) struct Started<'a> {
     pub(crate) base_url: String,
     pub(crate) plan_url: String,
     pub(crate) preset: ModelPreset,
     pub(crate) demo: Option<Demo>,
-    /// `None` when nothing is kept.
+    /// `None` when data is kept in memory only.
     pub(crate) folder: Option<&'a Folder>,
 }
 
-/// What is printed when Spillway is ready. The access key is in it at the first start only.
+/// The output when Spillway is ready. The access key is in it at the first start only.
 #[derive(Serialize)]
 pub(crate) struct Ready {
     base_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     access_key: Option<String>,
-    /// What Claude Code's `ANTHROPIC_BASE_URL` must be.
+    /// The value for Claude Code's `ANTHROPIC_BASE_URL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     anthropic_base_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
-    /// The data folder; `null` when nothing is kept.
+    /// The data folder; `null` when data is kept in memory only.
     data: Option<String>,
     plan_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     bedrock_key: Option<BedrockKeyView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     region: Option<String>,
-    /// What serves requests on Bedrock that no rule names.
+    /// The preset for requests on Bedrock that no rule names.
     models: ModelPreset,
     /// The model that serves the requests that neither rule nor preset names.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
-    /// What a person should know of, each a sentence.
+    /// Sentences for the person who starts Spillway.
     notices: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     demo: Option<Demo>,
-    /// How to register a Bedrock API key, when there is none.
+    /// The command that registers a Bedrock API key, when there is none.
     #[serde(skip)]
     set_bedrock_key: Option<String>,
-    /// How to issue another access key.
+    /// The command that issues another access key.
     #[serde(skip)]
     issue_key: Option<String>,
-    /// How to start with another preset, but for its name.
+    /// The command that starts with another preset, without the preset's name.
     #[serde(skip)]
     up_with_models: String,
-    /// How many rules of its own the key has.
+    /// The number of rules that the key has.
     #[serde(skip)]
     rules: usize,
 }
@@ -145,7 +145,7 @@ impl Ready {
             lines.push(claude_code(url, self.demo.is_some()));
         } else {
             let url = format!("{}/ak/YOUR_KEY", self.base_url);
-            lines.push("Access keys issued before go on working:".to_owned());
+            lines.push("Access keys that were issued before still work:".to_owned());
             lines.push(String::new());
             lines.push(claude_code(&url, self.demo.is_some()));
             if let Some(issue_key) = &self.issue_key {
@@ -193,7 +193,7 @@ impl Ready {
         lines.push(format!("  region   {region}"));
     }
 
-    /// Which models are in force, what that means, and how to change it.
+    /// The models in force, their consequence, and the command that changes them.
     fn models(&self, lines: &mut Vec<String>) {
         let default = self
             .model
@@ -235,7 +235,7 @@ impl Ready {
 
 /// The line that starts Claude Code.
 pub(crate) fn claude_code(url: &str, is_demo: bool) -> String {
-    // The simulated plan takes any credential; without one Claude Code asks for a login.
+    // The simulated plan accepts any credential; without one Claude Code demands a login.
     let credential = if is_demo {
         " ANTHROPIC_AUTH_TOKEN=demo"
     } else {

@@ -88,7 +88,7 @@ fn check_address(args: &args::Up) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The data folder, if data is kept, and what the environment or the demo offers. All checks that can fail
+/// The data folder, if data is kept, and the values from the environment or the demo. All checks that can fail
 /// come before the first file is written: a failed start leaves nothing.
 fn folder_and_offer(args: &args::Up, clock: &Clock) -> anyhow::Result<(Option<Folder>, Offered)> {
     let folder = if args.memory {
@@ -100,9 +100,9 @@ fn folder_and_offer(args: &args::Up, clock: &Clock) -> anyhow::Result<(Option<Fo
         folder.check(args.demo)?;
     }
     let offered = if args.demo {
-        Offered::by_the_demo()?
+        Offered::from_demo()?
     } else {
-        Offered::by_the_environment(clock.now())
+        Offered::from_environment(clock.now())
     };
     if folder.as_ref().is_none_or(Folder::is_new) {
         offered.check()?;

@@ -1,4 +1,4 @@
-//! Changes by an admin: what they write, whom they reach, and what they refuse.
+//! Changes by an admin: their audit records, the keys they reach, and the values they refuse.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -292,12 +292,12 @@ async fn row_of_another_schema_version_is_refused_with_advice() {
     for (expression, advice) in [
         (
             "REMOVE #schema",
-            "a stored user could not be read: an earlier, unreleased version of Spillway wrote it; \
+            "a stored user cannot be read: an earlier, unreleased version of Spillway wrote it; \
              remove the data folder (in AWS: the table), and create users and keys anew",
         ),
         (
             "SET #schema = :next",
-            "a stored user could not be read: it has schema version 2 and this version of Spillway \
+            "a stored user cannot be read: it has schema version 2 and this version of Spillway \
              reads 1; use the version of Spillway that wrote it",
         ),
     ] {

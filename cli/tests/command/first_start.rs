@@ -69,7 +69,7 @@ fn demo_is_refused_on_a_folder_with_real_data_and_the_reverse() {
 }
 
 #[test]
-fn another_token_does_not_replace_the_registered_one() {
+fn other_bedrock_key_does_not_replace_the_registered_one() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let first = up(data, &[], &with_token(BEDROCK_KEY));
@@ -93,7 +93,7 @@ fn another_token_does_not_replace_the_registered_one() {
 }
 
 #[test]
-fn a_token_is_not_registered_unless_one_key_is_active() {
+fn bedrock_key_is_not_registered_unless_one_key_is_active() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let started = up(data, &[], &[]);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::running::{BEDROCK_KEY, spillway, up, verb, verb_json, with_input};
 
 #[test]
-fn a_next_line_can_be_pasted_as_it_is() {
+fn next_command_can_be_pasted() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("with space");
     let running = up(&data, &["--demo"], &[]);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::running::up;
 
 #[test]
-fn a_request_is_one_short_line_for_people() {
+fn request_is_one_short_line_in_the_text_log() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = [
         "--demo",
@@ -42,7 +42,7 @@ fn a_request_is_one_short_line_for_people() {
 }
 
 #[test]
-fn a_log_that_no_person_reads_is_json() {
+fn log_is_json_when_standard_error_is_no_terminal() {
     for arguments in [&["--demo"][..], &["--demo", "--log-format", "json"]] {
         let folder = tempfile::tempdir().unwrap();
         let running = up(folder.path(), arguments, &[]);

@@ -1,5 +1,5 @@
-//! The values of the admin API: what is shown of users, keys and Bedrock keys, and the settings that are
-//! given. Times are RFC 3339 in UTC; no value has a secret, but for a new access key.
+//! The values of the admin API: users, keys and Bedrock keys as they are shown, and settings as they are
+//! given. Times are RFC 3339 in UTC; no value here has a secret.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ pub struct UserView {
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What usage is summed by, besides the user.
+    /// The team, by which usage is summed besides the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
     /// Whether the user's keys are served.
@@ -78,7 +78,7 @@ pub struct BedrockView {
     pub region: String,
     /// Which model serves which.
     pub models: ModelsView,
-    /// What serves the requests that no rule names; the deployment's preset when absent.
+    /// The preset for the requests that no rule names; the deployment's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<ModelPreset>,
     /// The Bedrock API; the deployment's when absent.
@@ -177,7 +177,7 @@ pub struct Settings {
     pub region: Option<String>,
     /// The Bedrock model that serves the requests that no rule names.
     pub model: Option<BedrockModel>,
-    /// What serves the requests that no rule names.
+    /// The preset for the requests that no rule names.
     pub models: Option<ModelPreset>,
     /// Which model serves which requested one; they replace all rules of the level below. None: no change.
     pub rules: Vec<ModelRule>,

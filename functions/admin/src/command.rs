@@ -9,7 +9,7 @@ use domain::user::UserStatus;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{BedrockKeyView, KeyView, Settings, Time, UserView};
-use crate::breakers::BreakerView;
+use crate::breaker_view::BreakerView;
 
 /// A command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub enum Command {
     },
     /// Issues an access key to a user.
     IssueKey {
-        /// The user who gets it.
+        /// The user.
         user_id: UserId,
         /// The key's own settings, as far as they differ from the user's.
         #[serde(flatten)]
@@ -88,12 +88,12 @@ pub enum BreakersOf {
 /// A new user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewUser {
-    /// For people to read: 1 to 100 printable characters.
+    /// The name that people read: 1 to 100 printable characters.
     pub name: String,
     /// Free text: 1 to 256 printable characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What usage is summed by, besides the user: 1 to 64 printable characters, none of them `#`.
+    /// The team, by which usage is summed besides the user: 1 to 64 printable characters, none of them `#`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
     /// The user's settings, as far as they differ from the deployment's defaults.
@@ -101,7 +101,7 @@ pub struct NewUser {
     pub settings: Settings,
 }
 
-/// A change of a user. What is `None` stays as it is.
+/// A change of a user. A member that is `None` is not changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserChange {
     /// Another name.

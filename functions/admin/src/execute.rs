@@ -1,7 +1,5 @@
 //! The execution of commands.
 
-use std::str::FromStr;
-
 use domain::bedrock_key::BedrockKey;
 use domain::id::{KeyId, UserId};
 use domain::key::ServerSecret;
@@ -11,8 +9,8 @@ use store::partition::KeyPartition;
 use store::table::AccessTable;
 use store::vault::{Sealer, VaultError};
 
-use crate::audit::Invocation;
-use crate::{Command, Outcome};
+use crate::command::{Command, Outcome};
+use crate::invocation::Invocation;
 
 /// The administration of users, keys, Bedrock keys and breakers.
 #[derive(Debug)]
@@ -126,26 +124,4 @@ impl Admin {
         let key = self.access.key(id).await?;
         key.ok_or_else(|| AdminError::NoSuchKey(id.clone()))
     }
-}
-
-pub(crate) fn new_id<T>(prefix: &str) -> T
-where
-    T: FromStr,
-    T::Err: std::fmt::Debug,
-{
-    #[expect(
-        clippy::expect_used,
-        reason = "the prefix and hexadecimal digits are of the id's form"
-    )]
-    format!("{prefix}{}", new_uuid())
-        .parse()
-        .expect("the prefix and hexadecimal digits are its form")
-}
-
-pub(crate) fn new_uuid() -> String {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the place where these ids are made"
-    )]
-    uuid::Uuid::now_v7().simple().to_string()
 }

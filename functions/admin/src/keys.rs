@@ -13,10 +13,12 @@ use store::partition::KeyPartition;
 use store::vault::Owner;
 
 use crate::api::{KeyView, Settings};
-use crate::audit::{Change, Invocation, json};
-use crate::execute::{new_id, new_uuid};
+use crate::audit::audit_record;
+use crate::command::{IssuedKey, Outcome};
+use crate::execute::{Admin, AdminError};
+use crate::invocation::Invocation;
+use crate::invocation::{new_id, new_uuid};
 use crate::settings::{check_bedrock_key, check_settings, checked_overrides};
-use crate::{Admin, AdminError, IssuedKey, Outcome};
 
 /// The purpose of fingerprints of Bedrock API keys.
 const FINGERPRINT: &str = "bedrock key";
@@ -73,12 +75,8 @@ impl Admin {
                 version: 1,
             };
             check_settings(&record.effective_bedrock(BedrockSettings::default()))?;
-            let audit = invocation.audit(Change {
-                action: "key.issue",
-                target: record.key_id.to_string(),
-                before: None,
-                after: Some(json(&KeyView::new(&record, None))?),
-            });
+            let states = (None, Some(&KeyView::new(&record, None)));
+            let audit = audit_record(invocation, "key.issue", &record.key_id, states)?;
             let mutation = self.access.mutation().issue_key(&hash, &record)?;
             if mutation.commit(&audit).await? == Written::Done {
                 return Ok(Outcome::KeyIssued(IssuedKey {
@@ -124,20 +122,18 @@ impl Admin {
     ) -> Result<Outcome, AdminError> {
         let key = self.stored_key(&key_id).await?;
         let before = view(&key);
-        let status = KeyStatus::Revoked;
         let after = KeyView {
-            status,
+            status: KeyStatus::Revoked,
             ..before.clone()
         };
-        let audit = invocation.audit(Change {
-            action: "key.revoke",
-            target: key_id.to_string(),
-            before: Some(json(&before)?),
-            after: Some(json(&after)?),
-        });
+        let states = (Some(&before), Some(&after));
+        let audit = audit_record(invocation, "key.revoke", &key_id, states)?;
         let mutation = self.access.mutation().revoke_key(&key)?;
         match mutation.commit(&audit).await? {
-            Written::Done => Ok(Outcome::KeyRevoked { key_id, status }),
+            Written::Done => Ok(Outcome::KeyRevoked {
+                key_id,
+                status: KeyStatus::Revoked,
+            }),
             Written::ConditionFailed => Err(AdminError::NoSuchKey(key_id)),
         }
     }
@@ -185,12 +181,8 @@ impl Admin {
             bedrock_key: Some((&binding.summary).into()),
             ..before.clone()
         };
-        let audit = invocation.audit(Change {
-            action: "bedrock_key.register",
-            target: key_id.to_string(),
-            before: Some(json(&before)?),
-            after: Some(json(&after)?),
-        });
+        let states = (Some(&before), Some(&after));
+        let audit = audit_record(invocation, "bedrock_key.register", &key_id, states)?;
         let mutation = self.access.mutation();
         let mutation = mutation.register_bedrock_key(&key, &binding, region.as_deref())?;
         match mutation.commit(&audit).await? {
@@ -214,12 +206,8 @@ impl Admin {
             bedrock_key: None,
             ..before.clone()
         };
-        let audit = invocation.audit(Change {
-            action: "bedrock_key.remove",
-            target: key_id.to_string(),
-            before: Some(json(&before)?),
-            after: Some(json(&after)?),
-        });
+        let states = (Some(&before), Some(&after));
+        let audit = audit_record(invocation, "bedrock_key.remove", &key_id, states)?;
         let mutation = self.access.mutation().remove_bedrock_key(&key)?;
         match mutation.commit(&audit).await? {
             Written::Done => Ok(Outcome::BedrockKeyRemoved { key_id }),

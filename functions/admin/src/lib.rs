@@ -7,24 +7,27 @@
 //! | module | contents |
 //! |---|---|
 //! | `command` | commands and outcomes |
-//! | [`api`] | the values in them |
+//! | [`api`], `breaker_view` | the values in them |
 //! | `execute` | the execution, and its errors |
 //! | `users`, `keys`, `breakers` | the commands of each kind |
 //! | `settings` | the checks of settings |
-//! | `audit` | callers and audit records |
+//! | `invocation` | the caller, the request and the time of a command |
+//! | `audit` | audit records |
 
 pub mod api;
 mod audit;
+mod breaker_view;
 mod breakers;
 mod command;
 mod execute;
+mod invocation;
 mod keys;
 mod settings;
 mod users;
 
 pub use api::{BedrockKeyView, KeyView, Settings, UserView};
-pub use audit::Invocation;
-pub use breakers::BreakerView;
+pub use breaker_view::BreakerView;
 pub use command::{BreakersOf, Command, IssuedKey, NewUser, Outcome, UserChange};
 pub use execute::{Admin, AdminError};
+pub use invocation::Invocation;
 pub use settings::check_bedrock_key;

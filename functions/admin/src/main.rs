@@ -1,4 +1,4 @@
-//! The admin function behind `/admin`. Its REST API is not built yet: it says so to every request.
+//! The admin function behind `/admin`. Its REST API is not built yet: every response is 501.
 
 use axum::Router;
 use http::StatusCode;

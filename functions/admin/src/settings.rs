@@ -6,8 +6,8 @@ use domain::region::check_region;
 use domain::time::Timestamp;
 use domain::user::{Overrides, User};
 
-use crate::AdminError;
 use crate::api::Settings;
+use crate::execute::AdminError;
 
 fn invalid(error: impl std::fmt::Display) -> AdminError {
     AdminError::Invalid(error.to_string())

@@ -8,12 +8,14 @@ use store::propagation::Propagated;
 use store::users::StoredUser;
 
 use crate::api::UserView;
-use crate::audit::{Change, Invocation, json};
-use crate::execute::new_id;
+use crate::audit::audit_record;
+use crate::command::{NewUser, Outcome, UserChange};
+use crate::execute::{Admin, AdminError};
+use crate::invocation::Invocation;
+use crate::invocation::new_id;
 use crate::settings::{
     check_settings, checked_description, checked_name, checked_overrides, checked_team,
 };
-use crate::{Admin, AdminError, NewUser, Outcome, UserChange};
 
 /// The attempts of a change that collides with another one of the same user.
 const TRIES: usize = 5;
@@ -41,12 +43,8 @@ impl Admin {
             version: 1,
         };
         let view = UserView::from(&user);
-        let audit = invocation.audit(Change {
-            action: "user.create",
-            target: user.id.to_string(),
-            before: None,
-            after: Some(json(&view)?),
-        });
+        let states = (None, Some(&view));
+        let audit = audit_record(invocation, "user.create", &user.id, states)?;
         let mutation = self.access.mutation().create_user(&user)?;
         match mutation.commit(&audit).await? {
             Written::Done => Ok(Outcome::UserCreated(view)),
@@ -65,17 +63,13 @@ impl Admin {
     ) -> Result<Outcome, AdminError> {
         for _ in 0..TRIES {
             let before = self.stored_user(&id).await?.user;
-            let after = changed(&before, change.clone())?;
+            let after = changed(&before, &change)?;
             if after.settings.bedrock != before.settings.bedrock {
                 self.check_keys_with(&after).await?;
             }
             let view = UserView::from(&after);
-            let audit = invocation.audit(Change {
-                action: "user.update",
-                target: id.to_string(),
-                before: Some(json(&UserView::from(&before))?),
-                after: Some(json(&view)?),
-            });
+            let states = (Some(&UserView::from(&before)), Some(&view));
+            let audit = audit_record(invocation, "user.update", &id, states)?;
             let mutation = self.access.mutation().update_user(&after)?;
             if mutation.commit(&audit).await? == Written::Done {
                 self.finish_user_update(&id).await?;
@@ -145,7 +139,7 @@ impl Admin {
 }
 
 /// The next version of a user.
-fn changed(user: &User, change: UserChange) -> Result<User, AdminError> {
+fn changed(user: &User, change: &UserChange) -> Result<User, AdminError> {
     if user.status == UserStatus::Deleted {
         return Err(AdminError::UserDeleted(user.id.clone()));
     }

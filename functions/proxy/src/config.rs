@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_variable_is_named_with_what_it_must_be() {
+    fn invalid_variable_is_named_with_its_valid_values() {
         let cases = [
             (
                 "AWS_REGION",
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_of_a_deployment_is_read_variable_by_variable() {
+    fn policy_of_a_deployment_is_read_from_its_variables() {
         let deployment = read(&[
             ("SPILLWAY_FALLBACK_ON", "usage_limit, broken"),
             ("SPILLWAY_BREAKER_FAILURES", "5"),

@@ -1,5 +1,5 @@
-//! What a developer has on Amazon Bedrock: region, models, dialect. Data only; the meaning of a
-//! model id is in the `dialect` crate, where the capability table is.
+//! Bedrock settings: region, models, dialect. Data only; the capability table of the models is in the
+//! `dialect` crate.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ pub const DEFAULT_MODEL_ID: &str = "global.anthropic.claude-sonnet-4-5-20250929-
 /// The Bedrock region used when a user has none of their own (requirement R3.1).
 pub const DEFAULT_REGION: &str = "ap-northeast-2";
 
-/// Which Bedrock API carries a request.
+/// The Bedrock API that carries a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
@@ -18,23 +18,23 @@ pub enum Dialect {
     Converse,
     /// `InvokeModel` and `InvokeModelWithResponseStream`: the native Anthropic body, reduced.
     Invoke,
-    /// `Converse`, unless the request says something that only `InvokeModel` can say.
+    /// `Converse`, unless a part of the request exists in `InvokeModel` only.
     Auto,
 }
 
 /// A model as Bedrock names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BedrockModel {
-    /// What stands in the request's URL: a foundation model id, an inference profile id such as
+    /// The id in the request's URL: a foundation model id, an inference profile id such as
     /// `global.anthropic.claude-sonnet-4-5-20250929-v1:0`, or an (application) inference profile ARN.
     pub id: String,
     /// The foundation model behind an ARN that does not name it. Required for application
-    /// inference profiles, because their capabilities cannot be told from the ARN.
+    /// inference profiles, because the ARN does not show their capabilities.
     pub base_model: Option<String>,
 }
 
 impl BedrockModel {
-    /// A model whose id names its family by itself.
+    /// A model whose id contains its family.
     pub fn named(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -46,7 +46,7 @@ impl BedrockModel {
 /// One line of a model map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelRule {
-    /// A Claude model name as the client asks for it. `*` stands for any run of characters:
+    /// A Claude model name as the client requests it. `*` stands for any characters:
     /// `claude-opus-*`.
     pub requested: String,
     /// The model that serves it.
@@ -59,7 +59,7 @@ pub struct ModelRule {
 pub struct ModelMap {
     /// Checked in order.
     pub rules: Vec<ModelRule>,
-    /// Serves whatever no rule names.
+    /// Serves the requests that no rule names.
     pub default: BedrockModel,
 }
 
@@ -84,7 +84,7 @@ pub enum ModelPreset {
     Family,
 }
 
-/// A text was not the name of a preset.
+/// A text that is no preset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one or family")]
 pub struct UnknownPreset;
@@ -108,9 +108,9 @@ pub struct BedrockSettings {
     pub region: String,
     /// Which model serves which.
     pub models: ModelMap,
-    /// What serves the requests that no rule names; the deployment's preset when absent.
+    /// The preset for the requests that no rule names; the deployment's when absent.
     pub preset: Option<ModelPreset>,
-    /// Which API carries the request; the deployment's default when absent.
+    /// The API that carries the request; the deployment's when absent.
     pub dialect: Option<Dialect>,
 }
 
@@ -134,7 +134,7 @@ pub struct BedrockOverrides {
     pub model: Option<BedrockModel>,
     /// The rules; they replace all rules of the level below.
     pub rules: Option<Vec<ModelRule>>,
-    /// What serves the requests that no rule names.
+    /// The preset for the requests that no rule names.
     pub preset: Option<ModelPreset>,
     /// The Bedrock API that carries the requests.
     pub dialect: Option<Dialect>,

@@ -1,7 +1,7 @@
 //! The Bedrock API key: the bearer token a developer generated in Amazon Bedrock.
 //!
 //! Long-term keys begin with `ABSK`, short-term ones with `bedrock-api-key-`. A short-term key is
-//! the base64 of a presigned URL, so it tells its own region and end (AWS,
+//! the base64 of a presigned URL, so it contains its region and end (AWS,
 //! `aws/aws-bedrock-token-generator-python`, `aws_bedrock_token_generator/token_generator.py`).
 
 use std::fmt;
@@ -17,9 +17,9 @@ use crate::time::Timestamp;
 
 const LONG_TERM_PREFIX: &str = "ABSK";
 const SHORT_TERM_PREFIX: &str = "bedrock-api-key-";
-/// How many characters of a long-term key's end are shown.
+/// The number of characters of a long-term key's end that are shown.
 const SHOWN_CHARS: usize = 4;
-/// How many bytes of a short-term key's SHA-256 are shown.
+/// The number of bytes of a short-term key's SHA-256 that are shown.
 const SHOWN_BYTES: usize = 3;
 
 /// A Bedrock API key in full. It cannot be printed, serialised or compared; its memory is
@@ -27,17 +27,17 @@ const SHOWN_BYTES: usize = 3;
 #[derive(Clone)]
 pub struct BedrockKey(SecretString);
 
-/// How long a Bedrock API key may live.
+/// The kind of a Bedrock API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BedrockKeyKind {
-    /// Belongs to an IAM user; lives until it is deleted or expires.
+    /// Belongs to an IAM user; works until it is deleted or expires.
     LongTerm,
-    /// Made from a session; lives 12 hours at most and only in one region.
+    /// Made from a session; works for at most 12 hours and in one region only.
     ShortTerm,
 }
 
-/// A text that cannot be a Bedrock API key. It carries nothing of the text.
+/// A text that cannot be a Bedrock API key. The error contains no part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedBedrockKey {
     /// Nothing was given.
@@ -60,7 +60,7 @@ impl BedrockKey {
     /// Reads a key as a person pastes it; surrounding white space is ignored.
     ///
     /// # Errors
-    /// [`MalformedBedrockKey`], which says what to do and nothing of the text.
+    /// [`MalformedBedrockKey`], with advice and no part of the text.
     pub fn parse(text: &str) -> Result<Self, MalformedBedrockKey> {
         let text = text.trim();
         if text.is_empty() {
@@ -89,7 +89,8 @@ impl BedrockKey {
         }
     }
 
-    /// What may be shown of the key (requirement R4.6), such that two keys differ: the kind's prefix, and
+    /// The part of the key that may be shown (requirement R4.6) and in which two keys differ: the prefix of the
+    /// kind, and
     /// the last four characters of a long-term key or the first six digits of a short-term key's SHA-256.
     /// All long-term keys of an account begin alike, and all short-term keys end alike.
     pub fn masked(&self) -> String {
@@ -109,8 +110,8 @@ impl BedrockKey {
         }
     }
 
-    /// What a short-term key says of itself. `None` for long-term keys, and when the token has
-    /// another form than the one known: it may still work.
+    /// The region and end that a short-term key contains. `None` for long-term keys, and for a token of
+    /// another form, which may still work.
     pub fn presigned(&self) -> Option<Presigned> {
         let encoded = self.expose().strip_prefix(SHORT_TERM_PREFIX)?;
         let url = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
@@ -146,12 +147,12 @@ impl fmt::Debug for BedrockKey {
     }
 }
 
-/// What is known of a short-term key without asking AWS.
+/// The region and end that a short-term key contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presigned {
     /// The only region it works in.
     pub region: String,
-    /// When it ends at the latest. The session behind it may end earlier.
+    /// The latest time of its end. The session behind it may end earlier.
     pub expires_at: Timestamp,
 }
 
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_parse_and_are_told_apart() {
+    fn both_kinds_of_bedrock_key_parse() {
         let long = BedrockKey::parse("  ABSKQmVkcm9ja0FQSUtleS1hYmNkLWF0LTEyMzQ6eA==\n").unwrap();
         assert_eq!(long.kind(), BedrockKeyKind::LongTerm);
         assert_eq!(long.masked(), "ABSK…eA==");
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_term_key_tells_its_region_and_its_end() {
+    fn short_term_key_contains_its_region_and_end() {
         let url = "bedrock.amazonaws.com/?Action=CallWithBearerToken\
                    &X-Amz-Algorithm=AWS4-HMAC-SHA256\
                    &X-Amz-Credential=AKIDEXAMPLE%2F20261121%2Feu-central-1%2Fbedrock%2Faws4_request\
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_bedrock_key_is_refused_with_advice() {
+    fn malformed_bedrock_key_is_refused_with_advice() {
         let cases = [
             ("", MalformedBedrockKey::Empty),
             ("AKIAIOSFODNN7EXAMPLE", MalformedBedrockKey::Prefix),

@@ -1,4 +1,4 @@
-//! May this key be served now?
+//! The record of an access key, and the decision whether the key is served.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ pub struct KeyRecord {
 /// The part of a user that each of the user's keys has a copy of. A change of the user rewrites the copies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserCopy {
-    /// Whose key it is.
+    /// The user's id.
     pub id: UserId,
     /// The user's name, for people who read logs.
     pub name: String,
@@ -72,17 +72,17 @@ pub enum KeyStatus {
     Revoked,
 }
 
-/// Why a key is not served. For the log only: the client gets one answer for all of them
+/// The reason why a key is not served. For the log only: the client gets the same response for all of them
 /// (requirement R1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// The text was no access key.
+    /// The text is no access key.
     Malformed,
     /// No such key was issued.
     Unknown,
     /// The key was revoked.
     Revoked,
-    /// The key's time is over.
+    /// The key has expired.
     Expired,
     /// The user is inactive.
     UserInactive,
@@ -104,8 +104,8 @@ impl Denial {
     }
 }
 
-/// The witness that a live key was presented. Only [`KeyRecord::admit`] makes one, and no upstream
-/// is called without it.
+/// The witness that a live key was presented. Only [`KeyRecord::admit`] makes one, and every call of an
+/// upstream needs it.
 #[derive(Clone, Debug)]
 pub struct Grant {
     record: KeyRecord,
@@ -137,7 +137,7 @@ impl KeyRecord {
     /// Decides whether the key is served at `now`.
     ///
     /// # Errors
-    /// The [`Denial`] that says why not.
+    /// The [`Denial`] with the reason.
     pub fn admit(self, now: Timestamp) -> Result<Grant, Denial> {
         match (self.status, self.user.status) {
             (KeyStatus::Revoked, _) => Err(Denial::Revoked),

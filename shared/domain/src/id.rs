@@ -1,11 +1,11 @@
-//! Identifiers. They are made in the shell, where randomness is; here they only have types.
+//! The types of identifiers. The functions that have a source of randomness make them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An identifier was not of its form.
+/// A text that is no identifier of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not a {kind}: it must be `{prefix}` followed by 1 to 64 letters, digits, `-` or `_`"
@@ -24,7 +24,7 @@ macro_rules! identifiers {
         pub struct $name(String);
 
         impl $name {
-            /// What every identifier of this kind begins with.
+            /// The prefix of every identifier of this kind.
             pub const PREFIX: &'static str = $prefix;
 
             /// The identifier as text, prefix included.
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identifier_keeps_its_prefix_and_refuses_anything_else() {
+    fn identifier_keeps_its_prefix_and_refuses_other_texts() {
         assert_eq!(
             "usr_0a-B_9".parse::<UserId>().map(String::from).as_deref(),
             Ok("usr_0a-B_9")
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_the_form_is() {
+    fn malformed_id_error_names_the_form() {
         insta::assert_snapshot!(
             "bob".parse::<UserId>().unwrap_err(),
             @"`bob` is not a user id: it must be `usr_` followed by 1 to 64 letters, digits, `-` or `_`"

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The checksum lets a typo or a cut-off key be refused without a read of the table (requirement
-//! R1.4). It proves nothing: only the table knows which keys exist. What is stored is an
-//! HMAC-SHA-256 of the key under a server secret, so that a copy of the table opens nothing.
+//! R1.4). It proves nothing: only the table has the keys that exist. The table stores an HMAC-SHA-256 of
+//! the key under a server secret, so a copy of the table is of no use for calling Spillway.
 
 use std::fmt;
 
@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// How every access key begins. It must never change: secret scanners and the offline check know
-/// it, and keys already handed out carry it.
+/// The prefix of every access key. It must never change: secret scanners, the offline check and the keys
+/// already issued use it.
 pub const ACCESS_KEY_PREFIX: &str = "ak_";
 
 const RANDOM_BYTES: usize = 32;
@@ -32,7 +32,7 @@ const SHOWN_CHARS: usize = 8;
 /// overwritten when it is dropped.
 pub struct AccessKey(SecretString);
 
-/// A text that is no access key. It carries nothing of the text.
+/// A text that is no access key. The error contains no part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed access key")]
 pub struct MalformedKey;
@@ -67,12 +67,12 @@ impl AccessKey {
         }
     }
 
-    /// The key itself. For the one answer that hands it out, and for nothing else.
+    /// The key itself. Only for the one response that returns it to its owner.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What may be shown of the key afterwards: `ak_1a2B3c4D…` (requirement R4.6).
+    /// The part of the key that may be shown later: `ak_1a2B3c4D…` (requirement R4.6).
     pub fn masked(&self) -> MaskedKey {
         let shown = self
             .expose()
@@ -101,7 +101,7 @@ fn checksum(random: &[u8]) -> [u8; CHECKSUM_BYTES] {
     checksum
 }
 
-/// The beginning of a key, for people to recognise it by. Displays with a trailing `…`.
+/// The beginning of a key, by which people recognise it. Displays with a trailing `…`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MaskedKey(String);
@@ -131,7 +131,7 @@ impl fmt::Display for KeyHash {
     }
 }
 
-/// The digit for a number below 16. A hash is written for every read, and `{:02x}` is slow.
+/// The digit of a number below 16. A hash is formatted for every read, and `{:02x}` is slow.
 fn hexadecimal_digit(number: u8) -> u8 {
     match number {
         0..10 => b'0' + number,
@@ -212,8 +212,8 @@ impl ServerSecret {
         })
     }
 
-    /// A keyed fingerprint of another secret, under the current version: tells whether two
-    /// secrets are equal without opening either (requirement R4.5). `purpose` keeps fingerprints
+    /// A keyed fingerprint of another secret, under the current version: shows whether two
+    /// secrets are equal without decrypting either (requirement R4.5). `purpose` keeps fingerprints
     /// of different kinds of secret apart.
     pub fn fingerprint(&self, purpose: &str, secret: &str) -> String {
         let current = self.versions.first();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_issued_key_has_the_required_form_and_parses() {
+    fn issued_key_has_the_required_form_and_parses() {
         let key = key(7);
         let after_prefix = key.expose().strip_prefix("ak_").unwrap();
         assert!((43..=64).contains(&after_prefix.len()));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_issued_is_refused_without_a_table() {
+    fn malformed_access_key_is_refused() {
         let good = key(7).expose().to_owned();
         let cases = [
             ("empty", String::new()),
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_never_shows_itself() {
+    fn access_key_is_not_printed() {
         let key = key(9);
         assert_eq!(format!("{key:?}"), "AccessKey(…)");
         let masked = key.masked().to_string();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_written_in_hexadecimal_after_the_version_of_its_secret() {
+    fn key_hash_displays_its_secret_version_and_hexadecimal_digits() {
         let hash = KeyHash {
             version: 12,
             mac: std::array::from_fn(|at| u8::try_from(at * 8 + 7).unwrap()),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_secret_still_finds_the_keys_of_the_version_before() {
+    fn rotated_secret_returns_the_hash_of_the_older_version_too() {
         let old = ServerSecret::new([(1, vec![1; 32])]).unwrap();
         let both = ServerSecret::new([(1, vec![1; 32]), (2, vec![2; 32])]).unwrap();
         let stored = old.hashes(&key(3)).next().unwrap();
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_or_ambiguous_server_secret_is_refused() {
+    fn weak_or_ambiguous_server_secret_is_refused() {
         assert_eq!(ServerSecret::new([]).err(), Some(UnusableSecret::Empty));
         assert_eq!(
             ServerSecret::new([(4, vec![0; 31])]).err(),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_depends_on_purpose_and_secret() {
+    fn fingerprint_depends_on_purpose_and_secret() {
         let secret = ServerSecret::new([(1, vec![1; 32])]).unwrap();
         let fingerprint = secret.fingerprint("bedrock key", "ABSKa");
         assert_eq!(fingerprint, secret.fingerprint("bedrock key", "ABSKa"));

@@ -1,18 +1,18 @@
-//! What Spillway means: users, access keys, Bedrock settings, verdicts and routing.
+//! The values and decisions of Spillway: users, access keys, Bedrock settings, verdicts and routing.
 //!
-//! Values and functions only. This crate knows no async runtime, no AWS or HTTP client, no
+//! Values and functions only. This crate has no async runtime, no AWS or HTTP client, no
 //! environment, no source of randomness and no clock: time and entropy are arguments.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
 //! | [`key`] | the access key in the URL: generation, offline parse, keyed hash, masking |
-//! | [`bedrock_key`] | the developer's Bedrock API key: parse, masking, what a short-term key tells of itself |
+//! | [`bedrock_key`] | the developer's Bedrock API key: parse, masking, region and end of a short-term key |
 //! | [`user`] | users and their status |
-//! | [`grant`] | may this key be served now? The record a key resolves to, and the witness that it may |
+//! | [`grant`] | the record that a key resolves to, the settings in force, and the decision whether it is served |
 //! | [`bedrock`] | a developer's Bedrock settings: region, models, dialect |
 //! | [`region`] | AWS region names |
 //! | [`verdict`] | what an answer from Plan means |
-//! | [`policy`] | which verdicts fall back: defaults, and what a deployment, user or key sets |
+//! | [`policy`] | the policy of fallbacks: settings, defaults, changes |
 //! | [`breaker`] | when no request goes to Plan, as pure transition functions |
 //! | [`route`] | which upstream answers: the choices before, between and after both upstreams |
 //! | [`setting`] | the values that a setting takes, and the form in which they are stored and sent |

@@ -1,5 +1,5 @@
-//! When requests fall back to Bedrock, as data: defaults, what a deployment sets, and what a user or a
-//! key has of its own.
+//! The policy by which requests fall back to Bedrock: its settings, their defaults, and the changes that a
+//! deployment, a user or a key makes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::setting::{AsSettingValue, FieldOf, InvalidSetting, SettingValue, Values};
 
-/// What a verdict is counted as when it is decided whether the request falls back.
+/// The class of a verdict, by which the policy decides whether the request falls back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FallbackClass {
@@ -26,7 +26,7 @@ pub enum FallbackClass {
     Broken,
 }
 
-/// A word was not a class of verdicts.
+/// A word that is no class of verdicts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is none of `usage_limit`, `rate_limited`, `entitlement`, `overloaded` and `broken`")]
 pub struct UnknownClass(String);
@@ -84,7 +84,7 @@ impl fmt::Display for FallbackClass {
 pub struct Policy {
     /// Which verdicts fall back to Bedrock. Default: all but [`FallbackClass::Broken`].
     pub fallback_on: BTreeSet<FallbackClass>,
-    /// The breaker.
+    /// The settings of the breaker.
     pub breaker: BreakerPolicy,
     /// How long after its last forced answer from Bedrock a conversation stays there although Plan is
     /// back, for the sake of its prompt cache. Zero, the default: not at all. At most an hour.
@@ -94,33 +94,33 @@ pub struct Policy {
 /// When the breaker opens, and for how long (requirement R2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// So many counted failures in a row open it. Default 3; 1 to 100.
+    /// The number of counted failures in a row that open it. Default 3; 1 to 100.
     pub failures: u32,
-    /// They count within this time. Default 60 s; 1 s to 1 h.
+    /// The time within which these failures must occur. Default 60 s; 1 s to 1 h.
     pub window: Duration,
-    /// How long it is open when no answer named a time. Default 30 min; 1 s to 24 h.
+    /// The time for which it is open when no response names a time. Default 30 min; 1 s to 24 h.
     pub open_for: Duration,
-    /// The longest time between two probes, whatever an answer named. Default 1 h; 1 s to 7 days.
+    /// The maximum time between two probes, whatever a response names. Default 1 h; 1 s to 7 days.
     pub max_open: Duration,
-    /// Up to this much is added to the open time, so that not all keys probe at once. Default 10 s; at
-    /// most 10 min.
+    /// The maximum random time that is added to the open time, so that the keys probe at different moments.
+    /// Default 10 s; at most 10 min.
     pub jitter: Duration,
-    /// How long a probe may take before another request may probe. Default 60 s; 5 s to 15 min. A probe
-    /// that is not streamed has more, see [`BreakerPolicy::with_lease_for`].
+    /// The time that a probe has before another request may probe. Default 60 s; 5 s to 15 min. A probe
+    /// that is not streamed has more time, see [`BreakerPolicy::with_lease_for`].
     pub lease: Duration,
-    /// Where trouble of Anthropic's own counts. Default: with each key.
+    /// Where failures of Anthropic's API count. Default: with each key.
     pub scope: BreakerScope,
 }
 
-/// Where the trouble counts that is not a developer's but Anthropic's: overload and failures.
+/// Where failures of Anthropic's API count: overload and broken responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerScope {
     /// In the breaker of the access key that met it.
     #[default]
     Key,
-    /// In one breaker for the whole deployment, so that all keys learn of it from one. Limits of a
-    /// plan still count with its key.
+    /// In one breaker for the whole deployment, which concerns all keys. Limits of a plan still count with
+    /// its key.
     Deployment,
 }
 
@@ -135,8 +135,8 @@ impl BreakerScope {
 }
 
 impl BreakerPolicy {
-    /// The most that [`BreakerPolicy::lease`] may be. Whoever sees a lease goes by this, because it may
-    /// have been taken under another policy.
+    /// The maximum of [`BreakerPolicy::lease`]. The reader of a stored lease applies this maximum, because the
+    /// lease may have been taken under another policy.
     pub const LONGEST_LEASE: Duration = Duration::from_mins(15);
 
     /// This policy for a probe whose answer may take up to `answer`. A lease that is over before the
@@ -188,7 +188,7 @@ pub struct PolicySetting {
     pub option: &'static str,
     /// The values that it takes.
     pub values: Values,
-    /// A phrase that says what it is.
+    /// A phrase that explains it.
     pub meaning: &'static str,
     get: fn(&PolicyChange) -> Option<SettingValue>,
     set: fn(&mut PolicyChange, &SettingValue) -> bool,
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_out_of_range_is_named_with_its_range() {
+    fn number_out_of_range_is_refused_with_its_name_and_range() {
         let change = PolicyChange {
             breaker_lease_s: Some(4),
             ..PolicyChange::default()

@@ -8,12 +8,12 @@
 #[error("`{0}` is not an AWS region; give one such as eu-central-1")]
 pub struct UnknownRegion(String);
 
-/// What a region's name begins with.
+/// The areas, with which the names of regions begin.
 const AREAS: &[&str] = &[
     "af", "ap", "ca", "cn", "eu", "eusc-de", "il", "me", "mx", "sa", "us", "us-gov",
 ];
 
-/// What stands between the area and the number.
+/// The directions, which stand between the area and the number.
 const DIRECTIONS: &[&str] = &[
     "central",
     "east",
@@ -39,8 +39,8 @@ const NUMBERS: &[(&str, u8)] = &[
     ("us-west", 2),
 ];
 
-/// AWS assigns numbers in ascending order, so that a region newer than this table is at most this much
-/// above the highest number in use.
+/// The maximum distance of a region newer than this table from the highest number in use; AWS assigns
+/// numbers in ascending order.
 const NEWER: u8 = 2;
 
 /// Checks that a text is an AWS region: an area, a direction and a number as AWS assigns them. Regions
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_region_is_an_area_a_direction_and_a_number() {
+    fn region_is_an_area_a_direction_and_a_number() {
         for region in [
             "ap-northeast-2",
             "ap-southeast-7",

@@ -10,13 +10,13 @@ use crate::time::Timestamp;
 /// A person who works with Claude Code through this deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Stable; never used again for someone else.
+    /// The id, which is never assigned again.
     pub id: UserId,
-    /// For people to read; need not be unique.
+    /// The name that people read; need not be unique.
     pub name: String,
     /// Free text; at most [`User::MAX_DESCRIPTION_CHARS`].
     pub description: Option<String>,
-    /// What usage is summed by, besides the user; at most [`User::MAX_TEAM_CHARS`], without control
+    /// The team, by which usage is summed besides the user; at most [`User::MAX_TEAM_CHARS`], without control
     /// characters and `#`.
     pub team: Option<String>,
     /// Whether the user's keys are served.

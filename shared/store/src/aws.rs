@@ -1,8 +1,8 @@
-//! The AWS clients of a function: region, role and endpoint as its configuration says, one shared
+//! The AWS clients of a function: region, role and endpoint from its configuration, one shared
 //! HTTP client, ring and compiled-in web roots.
 //!
-//! `aws-config` is left out on purpose: it reads the environment behind our back, and its native
-//! roots are most of an SDK's start-up time.
+//! `aws-config` is left out on purpose: it reads the environment by itself, and its native
+//! roots take most of an SDK's start-up time.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use aws_types::region::Region;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// These calls take milliseconds. One that hangs must not hold a request for long, and is tried
-/// again while there is time.
+/// The time-outs of one call, which usually takes milliseconds: a call that hangs is tried again while there
+/// is time.
 const CONNECT: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(3);
 const OPERATION: Duration = Duration::from_secs(8);
-/// How long a connection is kept for another request: a service closes idle ones, and a request that is
-/// sent at that moment fails.
+/// The lifetime of an idle connection. Services close idle connections, and a request that is sent at that
+/// moment fails.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
-/// Where AWS is and who calls it.
+/// The region, endpoint and role of the AWS calls, and their HTTP client.
 #[derive(Clone, Debug)]
 pub struct Aws {
     config: SdkConfig,
@@ -70,7 +70,7 @@ impl Aws {
         })
     }
 
-    /// The HTTP client that all of these share.
+    /// The HTTP client that all AWS clients share.
     pub fn http(&self) -> SharedHttpClient {
         self.http.clone()
     }

@@ -2,6 +2,7 @@
 //! transition was computed. A breaker's item is never removed, so its version only grows, and a late write
 //! meets no version twice.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -10,6 +11,7 @@ use domain::breaker::{BreakerState, Circuit, Guard};
 use domain::id::KeyId;
 use serde::{Deserialize, Serialize};
 
+use crate::breaker_row::BreakerStateRow;
 use crate::layout::{IN_BREAKERS, PK, PK_DEPLOYMENT, SK_BREAKER};
 use crate::mutation::Mutation;
 use crate::table::{AccessTable, Item, Page, PageCursor, Row, read_row};
@@ -93,7 +95,7 @@ struct Body {
     key_id: Option<KeyId>,
     circuit: Circuit,
     version: u64,
-    breaker: BreakerState,
+    breaker: BreakerStateRow,
 }
 
 impl Body {
@@ -104,46 +106,44 @@ impl Body {
             key_id: key.key_id.clone(),
             circuit: key.circuit.clone(),
             version,
-            breaker: state,
+            breaker: state.into(),
         };
         Row::new(key.partition.to_string(), key.sk(), body)
             .listed(IN_BREAKERS.to_owned(), listed_as)
     }
 }
 
-/// The condition that a breaker has not been written since it was read.
-enum Unchanged {
-    Missing,
-    Version(AttributeValue),
-}
-
-impl Unchanged {
-    fn since(seen: &StoredBreaker) -> Self {
-        match seen.version {
-            0 => Self::Missing,
-            version => Self::Version(AttributeValue::N(version.to_string())),
+/// The condition that a breaker has not been written since it was read: the expression, the name in it,
+/// and the value.
+fn unchanged(
+    expected: &StoredBreaker,
+) -> (
+    &'static str,
+    &'static str,
+    Option<HashMap<String, AttributeValue>>,
+) {
+    match expected.version {
+        0 => ("attribute_not_exists(#name)", PK, None),
+        version => {
+            let version = AttributeValue::N(version.to_string());
+            let values = HashMap::from([(":expected".to_owned(), version)]);
+            ("#name = :expected", "version", Some(values))
         }
     }
 }
-
-const MISSING: &str = "attribute_not_exists(#pk)";
-const OF_VERSION: &str = "#version = :seen";
 
 impl Mutation<'_> {
     /// Closes a breaker. The condition is that it has not been written since it was read.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when the state cannot be written as an item.
-    pub fn reset_breaker(self, seen: &StoredBreaker) -> Result<Self, StoreError> {
-        let row = Body::row(&seen.key, seen.version + 1, BreakerState::CLOSED);
-        self.put(&row, |put| match Unchanged::since(seen) {
-            Unchanged::Missing => put
-                .condition_expression(MISSING)
-                .expression_attribute_names("#pk", PK),
-            Unchanged::Version(version) => put
-                .condition_expression(OF_VERSION)
-                .expression_attribute_names("#version", "version")
-                .expression_attribute_values(":seen", version),
+    pub fn reset_breaker(self, expected: &StoredBreaker) -> Result<Self, StoreError> {
+        let row = Body::row(&expected.key, expected.version + 1, BreakerState::CLOSED);
+        let (condition, name, values) = unchanged(expected);
+        self.put(&row, |put| {
+            put.condition_expression(condition)
+                .expression_attribute_names("#name", name)
+                .set_expression_attribute_values(values)
         })
     }
 }
@@ -167,40 +167,36 @@ impl StoredBreaker {
                 circuit: row.body.circuit,
             },
             version: row.body.version,
-            state: row.body.breaker,
+            state: row.body.breaker.into(),
         })
     }
 }
 
 impl AccessTable {
-    /// Writes `next` in place of `seen`, unless another write came between. A write that is sent again
+    /// Writes `next` in place of `expected`, unless another write came between. A write that is sent again
     /// because its response was lost counts as won.
     ///
     /// # Errors
     /// [`StoreError`]; it is then open whether it was written.
     pub async fn swap_breaker(
         &self,
-        seen: &StoredBreaker,
+        expected: &StoredBreaker,
         next: BreakerState,
     ) -> Result<Swap, StoreError> {
-        let key = &seen.key;
-        let version = seen.version + 1;
+        let key = &expected.key;
+        let version = expected.version + 1;
         let row = Body::row(key, version, next.clone());
+        let (condition, name, values) = unchanged(expected);
         let put = self
             .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(row.to_item()?))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let put = match Unchanged::since(seen) {
-            Unchanged::Missing => put
-                .condition_expression(MISSING)
-                .expression_attribute_names("#pk", PK),
-            Unchanged::Version(version) => put
-                .condition_expression(OF_VERSION)
-                .expression_attribute_names("#version", "version")
-                .expression_attribute_values(":seen", version),
-        };
+        let put = put
+            .condition_expression(condition)
+            .expression_attribute_names("#name", name)
+            .set_expression_attribute_values(values);
         let Err(error) = put.send().await else {
             return Ok(Swap::Won(StoredBreaker {
                 key: key.clone(),
@@ -235,7 +231,7 @@ impl AccessTable {
             |body| StoredBreaker {
                 key: key.clone(),
                 version: body.version,
-                state: body.breaker,
+                state: body.breaker.into(),
             },
         ))
     }

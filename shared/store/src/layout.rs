@@ -1,5 +1,5 @@
 //! The tables, defined once: local mode and tests create them from here, and the deployment
-//! template must say the same.
+//! template must define the same.
 //!
 //! Table `access`, whose partition key `pk` and sort key `sk` are strings:
 //!
@@ -82,7 +82,7 @@ pub(crate) fn pointer_pk(key: &KeyId) -> String {
 /// A table as it is created. All key attributes are strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// What it is called when a deployment does not say otherwise.
+    /// The name, unless a deployment has another one.
     pub default_name: &'static str,
     /// The partition key's attribute name.
     pub partition_key: &'static str,
@@ -90,7 +90,7 @@ pub struct Table {
     pub sort_key: &'static str,
     /// Global secondary indexes; each projects all attributes.
     pub indexes: &'static [Index],
-    /// The attribute that says from when on an item may be removed, in Unix seconds (DynamoDB's time to
+    /// The attribute with the time from which an item may be removed, in Unix seconds (DynamoDB's time to
     /// live).
     pub time_to_live: Option<&'static str>,
 }

@@ -1,4 +1,4 @@
-//! What Spillway stores: users, access keys and sealed Bedrock API keys in DynamoDB, and the secrets that
+//! The storage of Spillway: users, access keys and sealed Bedrock API keys in DynamoDB, and the secrets that
 //! protect them.
 //!
 //! | module | contents |
@@ -25,6 +25,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 
 pub mod audit;
 pub mod aws;
+mod breaker_row;
 pub mod breakers;
 pub mod cache;
 pub mod keys;
@@ -43,8 +44,7 @@ pub mod vault;
 /// A DynamoDB operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It could not be reached, throttled, or answered with an error of its own. The same call may
-    /// work later.
+    /// It could not be reached, throttled, or returned an error. The same call may work later.
     #[error("DynamoDB {operation} failed ({code})")]
     Unavailable {
         /// The operation, such as `Query`.
@@ -52,18 +52,18 @@ pub enum StoreError {
         /// The error code, such as `ThrottlingException`, or the kind of transport failure.
         code: String,
     },
-    /// An item does not have the form that this version of Spillway writes.
-    #[error("a stored {item} could not be read: {reason}")]
+    /// An item does not have the form that this version of Spillway writes; or it has another schema version.
+    #[error("a stored {item} cannot be read: {reason}")]
     Damaged {
-        /// What kind of item.
+        /// The kind of item.
         item: &'static str,
-        /// What is wrong with it; attribute names, never values of secrets.
+        /// What is wrong with it, with attribute names and without values of secrets.
         reason: String,
     },
 }
 
-/// The error code of a failed SDK call, or the kind of failure where no answer came. Nothing of the
-/// request or of the answer's text.
+/// The error code of a failed SDK call, or the kind of failure where no response came. It has no part of the
+/// request or of the response's text.
 pub(crate) fn code<E, R>(error: &SdkError<E, R>) -> String
 where
     E: aws_smithy_types::error::metadata::ProvideErrorMetadata,

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::code;
 
-/// A secret could not be had.
+/// A secret could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Secrets Manager could not be reached or refused.

@@ -7,8 +7,8 @@
 //! because KMS otherwise takes the key that the ciphertext names, and the ciphertext comes from the
 //! table. A whole older seal of the same access key can be put back by a principal that may write
 //! the table; it decrypts to a Bedrock key that was registered for that access key before.
-//! Sealing and opening are two types, because the two functions have two roles: one may encrypt,
-//! the other decrypt (requirement R4.7).
+//! Sealing and opening are two types, because the two functions have two roles: the admin function may
+//! encrypt, the proxy may decrypt (requirement R4.7).
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -29,19 +29,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::code;
 
-/// How long an opened token is used; with [`PURGE_INTERVAL`] it leaves memory within five minutes
-/// (requirement R4.5), as long as tokens are opened or used at all.
+/// The lifetime of a decrypted token; with [`PURGE_INTERVAL`] it leaves memory within five minutes
+/// (requirement R4.5), as long as any token is decrypted or used.
 const OPENED_LIFETIME: Duration = Duration::from_secs(270);
 
-/// Tokens past their lifetime are removed at most this much later.
+/// The interval at which tokens past their lifetime are removed.
 const PURGE_INTERVAL: Duration = Duration::from_secs(30);
 
 const OPENED_CAPACITY: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 
-/// A sealed secret, and the encrypted data key that opens it.
+/// A sealed secret, and the encrypted data key that decrypts it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
-    /// Changes with every sealing; a token opened from another version is not used.
+    /// Changes with every sealing; a cached token of another version is not used.
     version: String,
     #[serde(with = "serde_bytes")]
     data_key: Vec<u8>,
@@ -52,7 +52,7 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// In the place of one that cannot be read: it opens for nobody.
+    /// In place of one that cannot be read: it cannot be decrypted.
     pub(crate) fn unreadable() -> Self {
         Self {
             version: String::new(),
@@ -63,7 +63,7 @@ impl Sealed {
     }
 }
 
-/// A secret could not be sealed or opened.
+/// A secret could not be encrypted or decrypted.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// KMS could not be reached or refused for a reason that may pass.
@@ -76,15 +76,15 @@ pub enum VaultError {
     },
     /// The ciphertext does not belong to this key and user, or was changed.
     #[error(
-        "the sealed Bedrock key does not open: it was changed, or belongs to another access key"
+        "the Bedrock key cannot be decrypted: it was changed, or belongs to another access key"
     )]
     CiphertextRejected,
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     #[error("no random bytes from the operating system")]
     NoEntropy,
 }
 
-/// Whom a sealed secret belongs to.
+/// The owner of a sealed secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
     /// The access key it is bound to.
@@ -174,7 +174,7 @@ impl Sealer {
     }
 }
 
-/// Opens, and keeps what it opened for less than five minutes. Needs `kms:Decrypt` and nothing else.
+/// Decrypts tokens, and caches them for less than five minutes. Needs `kms:Decrypt` and nothing else.
 #[derive(Debug)]
 pub struct Opener {
     kms: Client,
@@ -182,7 +182,7 @@ pub struct Opener {
     opened: Mutex<OpenedTokens>,
 }
 
-/// Tokens in memory.
+/// The cached tokens.
 #[derive(Debug)]
 struct OpenedTokens {
     tokens: LruCache<KeyId, Opened>,
@@ -241,8 +241,8 @@ impl OpenedTokens {
 }
 
 impl Opener {
-    /// An opener of what was sealed under this KMS key (id, ARN or alias). What another KMS key
-    /// encrypted is refused by KMS.
+    /// An opener of tokens that were sealed under this KMS key (id, ARN or alias). KMS refuses data keys of
+    /// another KMS key.
     pub fn new(kms: Client, kms_key: impl Into<String>) -> Self {
         Self {
             kms,
@@ -265,7 +265,7 @@ impl Opener {
         now: Timestamp,
     ) -> Result<BedrockKey, VaultError> {
         if sealed.data_key.is_empty() {
-            // KMS takes no empty ciphertext; this one would be none of its own.
+            // KMS refuses an empty ciphertext as a malformed request.
             return Err(VaultError::CiphertextRejected);
         }
         if let Some(token) = self.opened().get(owner.key, &sealed.version, now) {
