@@ -8,7 +8,7 @@ use domain::grant::KeyStatus;
 use domain::id::{KeyId, UserId};
 use domain::region::check_region;
 use domain::time::Timestamp;
-use local::simulator::bedrock::DEMO_BEDROCK_API_KEY;
+use simulators::bedrock::DEMO_BEDROCK_API_KEY;
 use store::access::ListedKey;
 
 use crate::environment::{self, BEDROCK_API_KEY};

@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use domain::id::KeyId;
 use domain::policy::PolicyChange;
-use local::simulator::bedrock::BedrockOptions;
-use local::simulator::plan::PlanOptions;
-use local::{LocalAws, simulator};
+use local::LocalAws;
 use proxy::clock::Clock;
 use proxy::config::{Settings, UnknownKey, parse_base_url};
+use simulators::bedrock::BedrockOptions;
+use simulators::plan::PlanOptions;
 use store::directory::CachePolicy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -261,12 +261,12 @@ async fn start_simulators(
         pace,
         ..PlanOptions::default()
     };
-    let (plan, serve_plan) = simulator::plan::serve(loopback().await?, options)?;
+    let (plan, serve_plan) = simulators::plan::serve(loopback().await?, options)?;
     let options = BedrockOptions {
         pace,
         ..BedrockOptions::default()
     };
-    let (bedrock, serve_bedrock) = simulator::bedrock::serve(loopback().await?, options)?;
+    let (bedrock, serve_bedrock) = simulators::bedrock::serve(loopback().await?, options)?;
     background.spawn(serve_plan);
     background.spawn(serve_bedrock);
     Ok(Demo {

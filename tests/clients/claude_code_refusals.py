@@ -51,7 +51,7 @@ class Case:
     """One error, and how to cause it."""
 
     name: str
-    # Markers in the prompt; see shared/local/src/simulator/mod.rs.
+    # Markers in the prompt; see shared/simulators/src/lib.rs.
     prompt: str = ""
     # A request before it has opened the breaker, so that Plan is not asked.
     behind_breaker: bool = False

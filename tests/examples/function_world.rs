@@ -25,7 +25,7 @@ use tokio::io::AsyncReadExt as _;
 async fn main() {
     let world = World::with(|_| {}).await;
     // The second request finds the plan exhausted.
-    world.plan.script([local::simulator::Step::Normal]);
+    world.plan.script([simulators::Step::Normal]);
     world.exhaust_plan(100);
 
     let listener = loopback().await;

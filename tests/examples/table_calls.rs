@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use domain::policy::PolicyChange;
-use local::simulator::Step;
+use simulators::Step;
 use tests::{World, world};
 
 /// Everything that the proxy ever asks of DynamoDB.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use admin::{IssuedKey, Settings};
 use domain::bedrock::{BedrockModel, Dialect, ModelRule};
-use local::simulator::{Content, Point, Step, ToolCall, Usage};
 use reqwest::Method;
 use serde_json::json;
+use simulators::{Content, Point, Step, ToolCall, Usage};
 use tests::{BEDROCK_KEY, Streaming, World, message, read, world};
 
 #[tokio::test]

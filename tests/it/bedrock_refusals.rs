@@ -2,10 +2,10 @@
 
 use admin::{IssuedKey, Settings};
 use domain::bedrock::Dialect;
-use local::simulator::Step;
-use local::simulator::bedrock::RecordedError;
 use reqwest::Method;
 use serde_json::{Value, json};
+use simulators::Step;
+use simulators::bedrock::RecordedError;
 use tests::{Answer, Streaming, World, message, read, world};
 
 const BETA: &str = "interleaved-thinking-2025-05-14";

@@ -1,8 +1,8 @@
 //! When both legs fail (requirements R1.10 and R1.11): what Plan said × why Bedrock did not answer.
 
 use domain::policy::{FallbackClass, PolicyChange};
-use local::simulator::{Point, Step, Window};
 use reqwest::Method;
+use simulators::{Point, Step, Window};
 use tests::{Answer, Streaming, World, message, read};
 
 /// What Plan does, and what its own answer is; none, when it gave none that tells the client anything.

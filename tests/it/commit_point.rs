@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use domain::breaker::BreakerState;
 use domain::policy::{FallbackClass, PolicyChange};
-use local::simulator::{Point, Step};
 use reqwest::Method;
+use simulators::{Point, Step};
 use tests::Afterwards::IsSilent;
 use tests::{Answer, Streaming, World, message, raw_plan, read, world};
 use tokio::time::timeout;

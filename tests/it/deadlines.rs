@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 use domain::policy::FallbackClass;
-use local::simulator::{Point, Step};
+use simulators::{Point, Step};
 use tests::Afterwards::IsSilent;
 use tests::{Answer, Streaming, World, message, raw_plan};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

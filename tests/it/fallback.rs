@@ -1,8 +1,8 @@
 //! From Plan to Bedrock, and what the client is told when neither answers.
 
 use local::Fault;
-use local::simulator::{Point, Step, Window};
 use reqwest::Method;
+use simulators::{Point, Step, Window};
 use tests::{BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, World, message, read, world};
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::breaker::BreakerState;
 use domain::policy::{BreakerScope, FallbackClass};
 use domain::time::Timestamp;
-use local::simulator::{Step, Window};
+use simulators::{Step, Window};
 
 use instances::{
     CACHE_BOUND, Door, Fleet, HALF_AN_HOUR, LEASE, OPUS, SKEW, SONNET, WORKERS, counted, finished,

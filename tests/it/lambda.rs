@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lambda_runtime::{Context, LambdaEvent};
-use local::simulator::{Point, Step};
 use proxy::lambda::{HttpEvent, respond};
 use serde_json::{Value, json};
+use simulators::{Point, Step};
 use tests::Afterwards::Closes;
 use tests::{Answer, CLIENT_CREDENTIAL, Streaming, World, message, raw_plan, world};
 use tokio::time::timeout;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use admin::{BreakersOf, Command};
 use domain::breaker::BreakerState;
 use domain::policy::{BreakerScope, PolicyChange};
-use local::simulator::Step;
 use reqwest::Method;
+use simulators::Step;
 use tests::{Answer, Streaming, World, message, read, world};
 
 const MINUTE: Duration = Duration::from_mins(1);

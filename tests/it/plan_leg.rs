@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use local::simulator::{Point, Step};
 use proxy::BODY_LIMIT_BYTES;
 use reqwest::Method;
 use ring::digest::{SHA256, digest};
+use simulators::{Point, Step};
 use tests::{Afterwards, CLIENT_CREDENTIAL, Streaming, World, message, raw_plan, read, world};
 
 fn sha256(bytes: &[u8]) -> String {

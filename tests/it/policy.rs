@@ -5,7 +5,7 @@ use std::time::Duration;
 use admin::{BreakersOf, Command, Outcome, Settings};
 use domain::breaker::{BreakerState, Circuit};
 use domain::policy::{BreakerScope, FallbackClass, PolicyChange};
-use local::simulator::Step;
+use simulators::Step;
 use tests::{World, world};
 
 const SECOND: Duration = Duration::from_secs(1);

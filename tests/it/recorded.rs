@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use admin::{IssuedKey, Settings};
 use domain::bedrock::Dialect;
-use local::simulator::{Frame, Step};
 use reqwest::Method;
 use serde_json::{Value, json};
+use simulators::{Frame, Step};
 use tests::{Answer, Streaming, World, message as request_for, read, read_unjudged};
 
 /// The operations of the Bedrock Runtime, by the name that a case has for what one sends.

@@ -9,8 +9,8 @@ use domain::bedrock::{BedrockModel, ModelRule};
 use domain::bedrock_key::BedrockKey;
 use domain::id::{KeyId, UserId};
 use domain::time::Timestamp;
-use local::simulator::Step;
 use local::{Fault, LocalAws};
+use simulators::Step;
 use store::vault::{Opener, Owner, Sealed, Sealer, VaultError};
 use tests::{BEDROCK_KEY, Streaming, World, message, world};
 

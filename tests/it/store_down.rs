@@ -6,10 +6,10 @@ use std::time::Duration;
 use domain::breaker::BreakerState;
 use domain::policy::BreakerScope;
 use local::Fault;
-use local::simulator::{Step, Window};
 use proxy::config::Settings;
 use proxy::metrics::Metrics;
 use serde_json::Value;
+use simulators::{Step, Window};
 use tests::{Streaming, World, message};
 use tokio::time::timeout;
 

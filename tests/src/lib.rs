@@ -22,12 +22,12 @@ use domain::bedrock_key::BedrockKey;
 use domain::breaker::{BreakerState, Circuit};
 use domain::time::Timestamp;
 use local::LocalAws;
-use local::simulator::bedrock::{AcceptedKeys, BedrockOptions};
-use local::simulator::plan::PlanOptions;
-use local::simulator::{self, Simulator, Step};
 use proxy::clock::Clock;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use simulators::bedrock::{AcceptedKeys, BedrockOptions};
+use simulators::plan::PlanOptions;
+use simulators::{Simulator, Step};
 use spillway::house::House;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -107,7 +107,7 @@ impl World {
             pace,
             ..PlanOptions::default()
         };
-        let (plan, serve) = simulator::plan::serve(loopback().await, plan_options).unwrap();
+        let (plan, serve) = simulators::plan::serve(loopback().await, plan_options).unwrap();
         running.spawn(serve);
         let accepts = AcceptedKeys::Only([BEDROCK_KEY.to_owned()].into());
         let dump_dir = judged("bedrock");
@@ -116,7 +116,7 @@ impl World {
             dump_dir,
             pace,
         };
-        let (bedrock, serve) = simulator::bedrock::serve(loopback().await, options).unwrap();
+        let (bedrock, serve) = simulators::bedrock::serve(loopback().await, options).unwrap();
         running.spawn(serve);
 
         let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
@@ -309,7 +309,7 @@ impl World {
     /// Plan answers the next requests that its limit is reached.
     pub fn exhaust_plan(&self, requests: usize) {
         let limit = Step::UsageLimit {
-            window: simulator::Window::FiveHour,
+            window: simulators::Window::FiveHour,
             reset_after_s: 1800,
         };
         self.plan.script(std::iter::repeat_n(limit, requests));

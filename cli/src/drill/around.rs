@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::policy::{BreakerScope, FallbackClass, PolicyChange};
-use local::simulator::{Point, Step, Window};
+use simulators::{Point, Step, Window};
 
 use super::rows::limit;
 use super::scenario::{

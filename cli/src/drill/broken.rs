@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::policy::{FallbackClass, PolicyChange};
-use local::simulator::{Point, Step};
+use simulators::{Point, Step};
 
 use super::scenario::{Scenario, Setup, ask, plan_says};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use local::simulator::{Point, Step, Window};
+use simulators::{Point, Step, Window};
 
 use super::broken;
 use super::scenario::{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::policy::PolicyChange;
-use local::simulator::Step;
+use simulators::Step;
 
 use super::seen::Seen;
 

@@ -13,13 +13,13 @@ use domain::bedrock_key::BedrockKey;
 use domain::breaker::{BreakerState, Circuit};
 use domain::id::KeyId;
 use domain::time::Timestamp;
-use local::simulator::bedrock::{BedrockOptions, DEMO_BEDROCK_API_KEY};
-use local::simulator::plan::PlanOptions;
-use local::simulator::{self, Point, Simulator, Step};
 use local::{Fault, LocalAws};
 use proxy::clock::Clock;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::json;
+use simulators::bedrock::{BedrockOptions, DEMO_BEDROCK_API_KEY};
+use simulators::plan::PlanOptions;
+use simulators::{Point, Simulator, Step};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -69,13 +69,13 @@ impl Stage {
             pace: PACE,
             ..PlanOptions::default()
         };
-        let (plan, serve) = simulator::plan::serve(loopback().await?, unlimited)?;
+        let (plan, serve) = simulators::plan::serve(loopback().await?, unlimited)?;
         running.spawn(serve);
         let options = BedrockOptions {
             pace: PACE,
             ..BedrockOptions::default()
         };
-        let (bedrock, serve) = simulator::bedrock::serve(loopback().await?, options)?;
+        let (bedrock, serve) = simulators::bedrock::serve(loopback().await?, options)?;
         running.spawn(serve);
 
         // The simulator names resets by the system's clock, so this one starts there.

@@ -342,7 +342,7 @@ fn no_secret_is_ever_printed() {
         ),
         (
             "demo's Bedrock key",
-            local::simulator::bedrock::DEMO_BEDROCK_API_KEY,
+            simulators::bedrock::DEMO_BEDROCK_API_KEY,
         ),
         ("client's credential", CREDENTIAL),
         ("prompt", "prompt-canary"),

@@ -18,13 +18,13 @@ use domain::time::Timestamp;
 use http::Response;
 use http::header::{CONTENT_TYPE, TRANSFER_ENCODING};
 use local::LocalAws;
-use local::simulator::bedrock::BedrockOptions;
-use local::simulator::plan::PlanOptions;
-use local::simulator::{self, Simulator, Step, Window};
 use proxy::clock::Clock;
 use proxy::{Parts, Proxy};
 use reqwest::RequestBuilder;
 use ring::rand::{SecureRandom as _, SystemRandom};
+use simulators::bedrock::BedrockOptions;
+use simulators::plan::PlanOptions;
+use simulators::{Simulator, Step, Window};
 use store::access::AccessTable;
 use store::aws::Aws;
 use store::breaker::{BreakerPlace, StoredBreaker, Swap};
@@ -101,10 +101,10 @@ impl Fleet {
             pace: Duration::ZERO,
             ..PlanOptions::default()
         };
-        let (plan, serve) = simulator::plan::serve(loopback().await, options).unwrap();
+        let (plan, serve) = simulators::plan::serve(loopback().await, options).unwrap();
         running.spawn(serve);
         let (bedrock, serve) =
-            simulator::bedrock::serve(loopback().await, BedrockOptions::default()).unwrap();
+            simulators::bedrock::serve(loopback().await, BedrockOptions::default()).unwrap();
         running.spawn(serve);
         let (to_held, held) = mpsc::unbounded_channel();
         let porter = Arc::new(Porter {

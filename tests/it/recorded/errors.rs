@@ -1,8 +1,8 @@
 //! Errors of Bedrock, on every operation that can send them, while Plan is known to be used up.
 
 use dialect::error::{BedrockFailure, classify};
-use local::simulator::Step;
 use serde_json::Value;
+use simulators::Step;
 
 use super::message::received;
 use super::{BedrockOnly, Operation, cases, conclude, frames, id, whole};

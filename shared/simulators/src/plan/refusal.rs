@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::Headers;
-use crate::simulator::anthropic::error;
-use crate::simulator::delivery::Reply;
-use crate::simulator::ids;
-use crate::simulator::script::{Step, Window};
+use crate::anthropic::error;
+use crate::delivery::Reply;
+use crate::ids;
+use crate::script::{Step, Window};
 
 /// What the API says when a usage window is used up.
 const LIMIT_MESSAGE: &str =
@@ -283,7 +283,7 @@ fn spend_limit() -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::delivery::Action;
+    use crate::delivery::Action;
 
     #[test]
     fn the_limit_that_somebody_set_for_themselves_ends_with_the_month() {

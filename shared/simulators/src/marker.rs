@@ -258,7 +258,7 @@ mod tests {
     }
     #[test]
     fn every_name_in_the_documentation_is_a_step() {
-        let rows = include_str!("mod.rs").lines();
+        let rows = include_str!("lib.rs").lines();
         let rows = rows.skip_while(|line| !line.starts_with("//! | it means | names |"));
         let names: Vec<_> = rows
             .take_while(|line| line.starts_with("//! |"))

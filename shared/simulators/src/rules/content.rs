@@ -2,7 +2,7 @@
 
 /// A broken rule: the message for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::simulator) struct Refused(pub(in crate::simulator) String);
+pub(crate) struct Refused(pub(crate) String);
 
 impl Refused {
     pub(super) fn because<T>(message: impl Into<String>) -> Result<T, Self> {

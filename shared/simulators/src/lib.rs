@@ -42,12 +42,14 @@
 mod anthropic;
 pub mod bedrock;
 mod citation;
+mod clock;
 mod conversation;
 mod converse;
 mod delivery;
 mod ids;
 mod journal;
 mod json;
+mod lock;
 mod marker;
 mod performance;
 pub mod plan;

@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use super::Refused;
-use crate::simulator::json::{at, text};
+use crate::json::{at, text};
 
 /// Prefixes of inference profiles.
 const PROFILES: [&str; 8] = ["global", "us", "eu", "apac", "jp", "au", "ca", "us-gov"];
 
 /// What a family of models takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::simulator) struct Capabilities {
+pub(crate) struct Capabilities {
     /// The most output tokens.
     pub(super) output: u64,
     /// `thinking.type` values.
@@ -29,7 +29,7 @@ pub(in crate::simulator) struct Capabilities {
 
 /// Checks that an id can be called, and says what is behind it. `None` stands for a model that
 /// only its owner knows (an application inference profile) or that has no row here.
-pub(in crate::simulator) fn resolve(model_id: &str) -> Result<Option<Capabilities>, Refused> {
+pub(crate) fn resolve(model_id: &str) -> Result<Option<Capabilities>, Refused> {
     if let Some(arn) = model_id.strip_prefix("arn:") {
         let mut parts = arn.splitn(5, ':');
         let (service, resource) = (parts.nth(1), parts.nth(2));
@@ -63,7 +63,7 @@ pub(in crate::simulator) fn resolve(model_id: &str) -> Result<Option<Capabilitie
 }
 
 /// Whether tokens can be counted for an id: foundation models can, their profiles cannot.
-pub(in crate::simulator) fn counts_tokens(model_id: &str) -> bool {
+pub(crate) fn counts_tokens(model_id: &str) -> bool {
     let Some(foundation) = model_id.strip_prefix("anthropic.") else {
         return false;
     };

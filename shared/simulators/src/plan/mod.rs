@@ -29,7 +29,7 @@ use super::prompt_cache::{Prompt, PromptCache};
 use super::rules;
 use super::script::{Frame, Point, Step, Window};
 use super::server::{self, Request, Script, Service, Simulator};
-use crate::aws::files::lock;
+use crate::lock::lock;
 use refusal::{broken, error_event, json_reply, own_headers, refuse, usage_limit};
 
 /// How many requests a pretended subscription answers in a window by default.

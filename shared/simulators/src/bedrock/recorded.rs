@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::simulator::script::Step;
+use crate::script::Step;
 
 /// An error that has been observed on Amazon Bedrock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

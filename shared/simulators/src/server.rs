@@ -29,8 +29,8 @@ use super::delivery::{Action, Reply};
 use super::journal::{Journal, Outcome, Received, Ticket};
 use super::plan::Plan;
 use super::script::Step;
-use crate::aws::files::lock;
 use crate::clock;
+use crate::lock::lock;
 
 /// The largest body a simulator takes. Above what either service takes, so that the client's
 /// limits are what shows.

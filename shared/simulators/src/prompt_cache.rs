@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::json::{at, elements, text};
 use super::script::{Content, Usage};
-use crate::aws::files::lock;
+use crate::lock::lock;
 
 /// Beyond this many prefixes the cache begins anew.
 const KEPT: usize = 20_000;

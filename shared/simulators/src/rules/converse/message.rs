@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::shape::{Block, Document, Message, Reasoning, ResultBlock, Role, ToolResult, ToolUse};
-use crate::simulator::rules::content::{Refused, is_name};
+use crate::rules::content::{Refused, is_name};
 
 pub(super) enum Attachment<'a> {
     Picture,

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::simulator::delivery::Reply;
-use crate::simulator::ids;
-use crate::simulator::script::Step;
+use crate::delivery::Reply;
+use crate::ids;
+use crate::script::Step;
 
 /// The answers that are no good ones.
 pub(super) fn of_step(step: Step) -> Reply {

@@ -24,7 +24,7 @@ use shape::{
 
 use super::content::{BILLING_HEADER, Refused, is_name};
 use super::model::{Capabilities, Parameters};
-use crate::simulator::json::at;
+use crate::json::at;
 
 /// What Converse passes to Claude by `additionalModelRequestFields`.
 const MODEL_FIELDS: [&str; 6] = [
@@ -63,10 +63,7 @@ const IMAGES: usize = 20;
 const DOCUMENTS: usize = 5;
 
 /// Reads a body and checks it as the service does.
-pub(in crate::simulator) fn check(
-    body: &Value,
-    model: Option<&Capabilities>,
-) -> Result<(), Refused> {
+pub(crate) fn check(body: &Value, model: Option<&Capabilities>) -> Result<(), Refused> {
     let body: Body = Body::deserialize(body)
         .map_err(|error| Refused(format!("1 validation error detected: {error}")))?;
     body.check(model)

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::content::{BILLING_HEADER, Refused, is_name};
 use super::model::{Capabilities, Parameters};
-use crate::simulator::json::{at, elements, text};
+use crate::json::{at, elements, text};
 
 /// What `InvokeModel` takes of a Messages API body.
 const INVOKE_FIELDS: [&str; 15] = [
@@ -44,7 +44,7 @@ const REFUSED_BETAS: [&str; 12] = [
 ];
 
 /// Checks a body for Anthropic's API.
-pub(in crate::simulator) fn check(body: &Value) -> Result<(), Refused> {
+pub(crate) fn check(body: &Value) -> Result<(), Refused> {
     for required in ["model", "max_tokens", "messages"] {
         if body.get(required).is_none() {
             return Refused::because(format!("{required}: Field required"));
@@ -60,10 +60,7 @@ pub(in crate::simulator) fn check(body: &Value) -> Result<(), Refused> {
 }
 
 /// Checks a body for `InvokeModel`.
-pub(in crate::simulator) fn check_invoke(
-    body: &Value,
-    model: Option<&Capabilities>,
-) -> Result<(), Refused> {
+pub(crate) fn check_invoke(body: &Value, model: Option<&Capabilities>) -> Result<(), Refused> {
     let Some(members) = body.as_object() else {
         return Refused::because(
             "Malformed input request, please reformat your input and try again.",

@@ -1,0 +1,20 @@
+//! The one place of this crate that reads the clock.
+//!
+//! The AWS services stamp what they store and a plan's usage window has a real end, so an
+//! imitation of them needs the time of day. What can be tested with a time of its own takes the
+//! time as an argument instead.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an imitated service has a clock like the real one"
+)]
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+}
