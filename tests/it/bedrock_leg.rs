@@ -227,7 +227,6 @@ async fn a_bedrock_that_takes_long_to_answer_at_all_is_pinged_over_too() {
         let slow = |headers_ms| Step::Slow {
             headers_ms,
             events_ms: 0,
-            content: vec![],
         };
         world.bedrock.script([slow(300)]);
         let answer = ask_as(&world, &key, &message("hello", Streaming::Yes)).await;

@@ -83,7 +83,6 @@ async fn one_request_probes_and_the_others_do_not_wait_for_it() {
     world.plan.script([Step::Slow {
         headers_ms: 1500,
         events_ms: 0,
-        content: vec![],
     }]);
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..20 {
@@ -291,7 +290,6 @@ async fn a_probe_tells_what_came_of_it_though_the_table_has_just_failed_another(
     let slow = Step::Slow {
         headers_ms: 1500,
         events_ms: 0,
-        content: vec![],
     };
     world.plan.script([slow, Step::Overloaded]);
     let asked = world.plan.requests().len();

@@ -43,7 +43,6 @@ fn good() -> Vec<Scenario> {
     };
     let pings = |count| Step::Pings {
         count,
-        filling: 0,
         then: Box::default(),
     };
     let all = [

@@ -121,7 +121,7 @@ impl Message {
             let stop = json!({ "type": "content_block_stop", "index": index });
             events.push((Some(reached), stop));
         }
-        events.push((Some(Point::StopReason), self.message_delta()));
+        events.push((None, self.message_delta()));
         events.push((None, json!({ "type": "message_stop" })));
         events
     }
@@ -293,21 +293,16 @@ pub(super) fn sse(events: Vec<Event>) -> Vec<Beat> {
     events.into_iter().map(beat).collect()
 }
 
-/// Adds pings after the first event: so many, and so many bytes of filling in each. The point that
-/// the first event reaches is reached with the last of them.
-pub(super) fn add_pings(beats: &mut Vec<Beat>, (count, filling): (usize, usize)) {
+/// Adds pings after the first event. The point that the first event reaches is reached with the last
+/// ping.
+pub(super) fn add_pings(beats: &mut Vec<Beat>, count: usize) {
     let Some(start) = beats.first_mut().filter(|_| count > 0) else {
         return;
     };
     let reached = start.reaches.replace(Point::Headers);
-    let event = if filling == 0 {
-        json!({ "type": "ping" })
-    } else {
-        json!({ "type": "ping", "filling": "x".repeat(filling) })
-    };
     let ping = Beat {
         reaches: Some(Point::Headers),
-        bytes: sse_event(&event),
+        bytes: sse_event(&json!({ "type": "ping" })),
     };
     let mut pings = vec![ping; count];
     if let Some(last) = pings.last_mut() {

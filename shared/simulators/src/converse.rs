@@ -93,7 +93,7 @@ impl Output {
         }
         let mut stop = json!({ "stopReason": self.stop_reason });
         self.add_fields(&mut stop, &["/delta/stop_sequence"]);
-        beats.push(beat(Some(Point::StopReason), "messageStop", stop));
+        beats.push(beat(None, "messageStop", stop));
         beats.push(beat(
             None,
             "metadata",

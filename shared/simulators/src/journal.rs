@@ -1,4 +1,4 @@
-//! What arrived: requests as a test looks at them, and what became of their answers.
+//! The requests that arrived, as tests read them.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,7 @@ const CREDENTIALS: [&str; 4] = [
 /// A request that arrived, as a test looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Counts from 0 since the start or the last reset.
+    /// Counts from 0 since the start.
     pub index: u64,
     /// The method.
     pub method: String,
@@ -36,14 +36,8 @@ pub struct Received {
     pub headers: Vec<(String, String)>,
     /// The body. Old bodies are let go of when they all together are more than 64 MiB.
     pub body: Bytes,
-    /// The length of the body on the wire.
-    pub body_bytes: usize,
-    /// SHA-256 of the body in lower-case hexadecimal.
-    pub body_sha256: String,
-    /// The status it was answered with; none if the connection was broken or held instead.
+    /// The status of the answer; absent while the answer is held, and when the connection was broken instead.
     pub status: Option<u16>,
-    /// What became of the answer.
-    pub outcome: Outcome,
 }
 
 impl Received {
@@ -63,10 +57,7 @@ impl Received {
             path: target.to_owned(),
             headers: headers.collect(),
             body: request.body.clone(),
-            body_bytes: request.body.len(),
-            body_sha256: hex_sha256(&request.body),
             status: None,
-            outcome: Outcome::Open,
         }
     }
 
@@ -103,40 +94,14 @@ impl Received {
             "path": self.path,
             "headers": headers,
             "body": String::from_utf8_lossy(&self.body),
-            "body_bytes": self.body_bytes,
-            "body_sha256": self.body_sha256,
             "status": self.status,
-            "outcome": self.outcome.name(),
         })
-    }
-}
-
-/// What became of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is still going out.
-    Open,
-    /// It went out to its end, be it the end of a broken answer.
-    Sent,
-    /// The client went away before it was out.
-    Abandoned,
-}
-
-impl Outcome {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Sent => "sent",
-            Self::Abandoned => "abandoned",
-        }
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     next: u64,
-    /// Tells requests of before a reset from those after it.
-    era: u64,
     requests: VecDeque<Received>,
 }
 
@@ -145,21 +110,16 @@ impl Journal {
         self.requests.iter().cloned().collect()
     }
 
-    /// Forgets everything and counts from 0. Answers still going out are noted nowhere.
-    pub(super) fn begin_anew(&mut self) {
-        *self = Self {
-            era: self.era + 1,
-            ..Self::default()
-        };
+    /// Removes all requests. The count goes on.
+    pub(super) fn clear(&mut self) {
+        self.requests.clear();
     }
 
-    pub(super) fn take_down(&mut self, mut request: Received) -> Ticket {
-        request.index = self.next;
+    /// Adds a request, and returns its index.
+    pub(super) fn add(&mut self, mut request: Received) -> u64 {
+        let index = self.next;
+        request.index = index;
         self.next += 1;
-        let ticket = Ticket {
-            era: self.era,
-            index: request.index,
-        };
         self.requests.push_back(request);
         if self.requests.len() > KEPT_REQUESTS {
             self.requests.pop_front();
@@ -172,22 +132,16 @@ impl Journal {
             kept -= old.body.len();
             old.body = Bytes::new();
         }
-        ticket
+        index
     }
 
-    pub(super) fn request_mut(&mut self, ticket: Ticket) -> Option<&mut Received> {
-        let current = ticket.era == self.era;
-        self.requests
-            .iter_mut()
-            .rev()
-            .find(|request| current && request.index == ticket.index)
+    /// Records the status of an answer. A request that is no longer kept is left out.
+    pub(super) fn set_status(&mut self, index: u64, status: u16) {
+        let mut newest_first = self.requests.iter_mut().rev();
+        if let Some(request) = newest_first.find(|request| request.index == index) {
+            request.status = Some(status);
+        }
     }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ticket {
-    era: u64,
-    index: u64,
 }
 
 pub(super) fn hex_sha256(bytes: &[u8]) -> String {

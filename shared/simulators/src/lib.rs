@@ -22,18 +22,16 @@
 //!
 //! | it means | names |
 //! |---|---|
-//! | good | none; `allowed_warning` (a window is nearly used up); `overage` (with the headers of a window that is used up) |
-//! | a usage limit | `429` or `five_hour`, `seven_day`, `five_hour_and_seven_day` |
-//! | a usage limit of some models | `seven_day_opus`, `seven_day_sonnet`, `overage_included` |
+//! | a usage limit | `429` or `five_hour` |
+//! | a usage limit of some models | `seven_day_opus` |
 //! | not entitled | `entitlement` |
 //! | a limit of money | `spend_limit`, `self_set_limit`, `out_of_credit`, `402` |
-//! | too fast | `rate_limit`, `throttle` (without `retry-after`), `bare_429` (without any header) |
+//! | too fast | `throttle` (without `retry-after`), `bare_429` (without any header) |
 //! | overloaded | `529`, `first_error`, `error_before_content` |
-//! | broken | `500`, `502`, `503`, `504`, `520`, `522`, `524`, `close`, `silence`, `empty`, `html`, `first_api_error`, `end_before_content`, `cut_before_content`, `silence_before_content` |
+//! | broken | `500`, `502`, `503`, `close`, `empty`, `html`, `first_api_error`, `end_before_content`, `cut_before_content` |
 //! | the login | `401`, `403` |
-//! | the request | `400`, `404`, `408`, `409`, `413`, `422`, `too_long` |
-//! | good after much else | `slow`, `pings` (100), `ping_flood` (1 MB), `long_ping` (1 MiB), `long_event` (10 MiB) |
-//! | broken after the first content | `hang`, `cut`, `end`, `error`, `garbage` |
+//! | the request | `400`, `404`, `413`, `too_long` |
+//! | broken after the first content | `cut`, `error` |
 //!
 //! `GET /_simulator/requests` lists what arrived and `POST /_simulator/reset` forgets everything.
 //! These endpoints want a loopback `Host` and no `Origin`, so that no web page can use them, and
@@ -58,7 +56,7 @@ mod rules;
 mod script;
 mod server;
 
-pub use journal::{Outcome, Received};
+pub use journal::Received;
 pub use script::{Citation, Cited, Content, Frame, Location, Point, Step, ToolCall, Usage, Window};
 pub use server::Simulator;
 

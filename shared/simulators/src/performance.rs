@@ -9,11 +9,8 @@ use super::delivery::{Delivery, Ending};
 use super::json::elements;
 use super::script::{Content, Point, Step, Usage};
 
-/// The most that a step adds to an answer, in bytes: whoever writes a prompt can ask for it.
-const LONGEST: usize = 64 << 20;
-
-/// The most pings that a step asks for.
-const PINGS: usize = 1 << 20;
+/// The most pings that a step can add: the number comes from a prompt.
+const PINGS: usize = 1 << 16;
 
 /// A good answer, as far as a step shapes it.
 #[derive(Debug, Default)]
@@ -22,8 +19,8 @@ pub(super) struct Performance {
     pub(super) content: Vec<Content>,
     pub(super) stop_reason: Option<String>,
     pub(super) usage: Option<Usage>,
-    /// Pings before the first block: how many, and the filling of each in bytes.
-    pub(super) pings: (usize, usize),
+    /// The number of pings before the first block.
+    pub(super) pings: usize,
     pub(super) delivery: Delivery,
     /// What breaks in, in the words of the service.
     pub(super) break_in: Option<(Point, BreakIn)>,
@@ -53,11 +50,6 @@ impl Step {
         };
         Ok(match self {
             Self::Normal => Performance::default(),
-            Self::Text { text } => with(vec![Content::Text(text)], Ending::Whole),
-            Self::Thinking { thinking, text } => with(
-                vec![Content::Thinking(thinking), Content::Text(text)],
-                Ending::Whole,
-            ),
             Self::Tools { calls } => with(
                 calls.into_iter().map(Content::Tool).collect(),
                 Ending::Whole,
@@ -75,9 +67,7 @@ impl Step {
             Self::Slow {
                 headers_ms,
                 events_ms,
-                content,
             } => Performance {
-                content,
                 delivery: Delivery {
                     before_headers: Duration::from_millis(headers_ms),
                     between_beats: Some(Duration::from_millis(events_ms)),
@@ -103,26 +93,10 @@ impl Step {
                 break_in: Some((after, BreakIn::Garbage)),
                 ..Performance::default()
             },
-            Self::Pings {
-                count,
-                filling,
-                then,
-            } => {
-                let (count, filling) = (within(count, PINGS), within(filling, LONGEST));
-                Performance {
-                    pings: (count, filling.min(LONGEST / count.max(1))),
-                    ..then.performance()?
-                }
-            }
-            Self::LongEvent { bytes } => {
-                // Whole groups of four, as Bedrock's side reads it as base64.
-                let data = "A".repeat(within(bytes, LONGEST) & !3);
-                let told = format!("This came after {} bytes in one piece.", data.len());
-                with(
-                    vec![Content::RedactedThinking(data), Content::Text(told)],
-                    Ending::Whole,
-                )
-            }
+            Self::Pings { count, then } => Performance {
+                pings: usize::try_from(count).map_or(PINGS, |count| count.min(PINGS)),
+                ..then.performance()?
+            },
             other => return Err(other),
         })
     }
@@ -137,29 +111,14 @@ impl Step {
                 all.extend(headers.into_iter().map(named));
                 (step, all)
             }
-            Self::Pings {
-                count,
-                filling,
-                then,
-            } => {
+            Self::Pings { count, then } => {
                 let (then, headers) = then.and_headers();
                 let then = Box::new(then);
-                (
-                    Self::Pings {
-                        count,
-                        filling,
-                        then,
-                    },
-                    headers,
-                )
+                (Self::Pings { count, then }, headers)
             }
             other => (other, BTreeMap::new()),
         }
     }
-}
-
-fn within(number: u32, most: usize) -> usize {
-    usize::try_from(number).map_or(most, |number| number.min(most))
 }
 
 impl Performance {

@@ -19,18 +19,6 @@ pub enum Step {
     /// Answer as if nothing had been scripted.
     #[default]
     Normal,
-    /// A good answer with this text.
-    Text {
-        /// The text.
-        text: String,
-    },
-    /// A good answer that thinks first.
-    Thinking {
-        /// What it thinks. Empty is legal, and what `display: "omitted"` gives.
-        thinking: String,
-        /// The text after it.
-        text: String,
-    },
     /// A good answer that calls tools.
     Tools {
         /// The calls, in order.
@@ -112,9 +100,6 @@ pub enum Step {
         /// Between two events, in milliseconds.
         #[serde(default)]
         events_ms: u64,
-        /// The answer.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        content: Vec<Content>,
     },
     /// A good answer that stops at a point and stays silent until the client goes.
     Hang {
@@ -164,20 +149,11 @@ pub enum Step {
     /// [`Point::MessageStart`]: it is reached once the last one is out. Bedrock sends no pings, and
     /// an answer that is no stream has none: there this is the answer alone.
     Pings {
-        /// How many; 2^20 and no more.
+        /// The number of pings, at most 2^16.
         count: u32,
-        /// How many bytes of filling each has; 64 MiB in all and no more.
-        #[serde(default)]
-        filling: u32,
         /// What comes next. Of pings within pings, the outermost count.
         #[serde(default)]
         then: Box<Step>,
-    },
-    /// A good answer whose first content event is long: thinking that nobody may read, which comes
-    /// in one piece.
-    LongEvent {
-        /// The length of its data in bytes; 64 MiB and no more.
-        bytes: u32,
     },
     /// An answer with other headers.
     Headers {
@@ -353,12 +329,8 @@ pub enum Window {
     FiveHour,
     /// The week.
     SevenDay,
-    /// Both; the session window begins anew within the hour, and that does not help.
-    FiveHourAndSevenDay,
     /// The week's share of the Opus models; every other model still goes.
     SevenDayOpus,
-    /// The week's share of the Sonnet models; every other model still goes.
-    SevenDaySonnet,
     /// What the week includes of models that are paid from overage; every other model still goes.
     SevenDayOverageIncluded,
 }
@@ -380,6 +352,4 @@ pub enum Point {
     FirstBlock,
     /// After every block, before the stop reason.
     Content,
-    /// After the stop reason, before `message_stop` (Plan) or `metadata` (Bedrock).
-    StopReason,
 }

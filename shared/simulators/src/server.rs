@@ -21,12 +21,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::bedrock::Bedrock;
 use super::delivery::{Action, Reply};
-use super::journal::{Journal, Outcome, Received, Ticket};
+use super::journal::{Journal, Received};
 use super::plan::Plan;
 use super::script::Step;
 use crate::clock;
@@ -35,9 +34,6 @@ use crate::lock::lock;
 /// The largest body a simulator takes. Above what either service takes, so that the client's
 /// limits are what shows.
 const BODY_LIMIT: usize = 64 << 20;
-
-/// How long streams may take to end once the simulator is told to stop.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// How long the beginning of an answer has to leave before its connection breaks.
 const UNTIL_WRITTEN: Duration = Duration::from_millis(10);
@@ -54,7 +50,6 @@ struct Shared {
     service: Service,
     script: Script,
     journal: Mutex<Journal>,
-    stop: watch::Sender<bool>,
 }
 
 /// What a simulator pretends to be.
@@ -86,11 +81,6 @@ pub(super) struct Request {
 }
 
 impl Simulator {
-    /// The address it listens on.
-    pub fn address(&self) -> SocketAddr {
-        self.shared.address
-    }
-
     /// `http://ADDRESS`, without a path.
     pub fn url(&self) -> String {
         format!("http://{}", self.shared.address)
@@ -102,11 +92,6 @@ impl Simulator {
         lock(&self.shared.script.0).extend(steps);
     }
 
-    /// How many scripted steps have not been played.
-    pub fn pending_steps(&self) -> usize {
-        lock(&self.shared.script.0).len()
-    }
-
     /// What has arrived since the start or the last reset, the newest last; the simulator's own
     /// endpoints not counted. The last 1000 are kept.
     pub fn requests(&self) -> Vec<Received> {
@@ -116,17 +101,11 @@ impl Simulator {
     /// Forgets the script, the requests, the usage windows and the prompt cache.
     pub fn reset(&self) {
         lock(&self.shared.script.0).clear();
-        lock(&self.shared.journal).begin_anew();
+        lock(&self.shared.journal).clear();
         match &self.shared.service {
             Service::Plan(plan) => plan.reset(),
             Service::Bedrock(bedrock) => bedrock.reset(),
         }
-    }
-
-    /// Takes no more connections, lets answers that are going out end for up to 2 seconds, and
-    /// ends the future that serves.
-    pub fn stop(&self) {
-        self.shared.stop.send_replace(true);
     }
 }
 
@@ -139,7 +118,6 @@ pub(super) fn serve(
         service,
         script: Script::default(),
         journal: Mutex::default(),
-        stop: watch::Sender::new(false),
     });
     let simulator = Simulator {
         shared: Arc::clone(&shared),
@@ -148,11 +126,9 @@ pub(super) fn serve(
 }
 
 async fn run(listener: TcpListener, shared: Arc<Shared>) {
-    let mut stop = shared.stop.subscribe();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            () = told_to_stop(&mut stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
@@ -163,33 +139,16 @@ async fn run(listener: TcpListener, shared: Arc<Shared>) {
             },
         }
     }
-    drop(listener);
-    let all = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(GRACE, all).await;
-    connections.shutdown().await;
-}
-
-/// Ends when the simulator is told to stop, or when nobody is left who could tell it.
-async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn connection(socket: TcpStream, shared: Arc<Shared>) {
     // Each event is to arrive by itself, as from a real service.
     let _ = socket.set_nodelay(true);
-    let mut stop = shared.stop.subscribe();
     let service = service_fn(|request| answer(Arc::clone(&shared), request));
-    let connection = http1::Builder::new()
+    let _ = http1::Builder::new()
         .timer(TokioTimer::new())
-        .preserve_header_case(false)
-        .serve_connection(TokioIo::new(socket), service);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = told_to_stop(&mut stop) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+        .serve_connection(TokioIo::new(socket), service)
+        .await;
 }
 
 /// The connection breaks here, on purpose.
@@ -223,65 +182,24 @@ async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result
         .uri
         .path_and_query()
         .map_or(request.path.as_str(), |target| target.as_str());
-    let ticket = lock(&shared.journal).take_down(Received::of(&request, target));
+    let index = lock(&shared.journal).add(Received::of(&request, target));
     let reply = match &shared.service {
         Service::Plan(plan) => plan.answer(&request, &shared.script),
         Service::Bedrock(bedrock) => bedrock.answer(&request, &shared.script),
     };
-    play(
-        Playing {
-            shared,
-            ticket,
-            ended: false,
-        },
-        reply,
-    )
-    .await
+    play(&shared, index, reply).await
 }
 
-/// An answer that is going out. Dropped before its end, it was abandoned by the client.
-struct Playing {
-    shared: Arc<Shared>,
-    ticket: Ticket,
-    ended: bool,
-}
-
-impl Playing {
-    fn end(&mut self) {
-        self.ended = true;
-        self.note(Outcome::Sent);
-    }
-
-    fn note(&self, outcome: Outcome) {
-        if let Some(request) = lock(&self.shared.journal).request_mut(self.ticket) {
-            request.outcome = outcome;
-        }
-    }
-}
-
-impl Drop for Playing {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.note(Outcome::Abandoned);
-        }
-    }
-}
-
-async fn play(mut playing: Playing, reply: Reply) -> Result<Answer, Broken> {
+async fn play(shared: &Shared, index: u64, reply: Reply) -> Result<Answer, Broken> {
     for action in reply.opening {
         match action {
             Action::Pause(duration) => tokio::time::sleep(duration).await,
             Action::Hang => std::future::pending().await,
-            Action::Cut => {
-                playing.end();
-                return Err(Broken);
-            }
+            Action::Cut => return Err(Broken),
             Action::Send(_) => {}
         }
     }
-    if let Some(request) = lock(&playing.shared.journal).request_mut(playing.ticket) {
-        request.status = Some(reply.status);
-    }
+    lock(&shared.journal).set_status(index, reply.status);
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(name, latin_1(value));
@@ -295,16 +213,12 @@ async fn play(mut playing: Playing, reply: Reply) -> Result<Answer, Broken> {
             .headers_ref()
             .is_some_and(|headers| !is_stream(headers))
     {
-        playing.end();
         let body = Full::new(bytes.clone())
             .map_err(|never| match never {})
             .boxed_unsync();
         return response.body(body).map_err(|_| Broken);
     }
-    let parts = stream::unfold(
-        (playing, VecDeque::from(reply.body)),
-        |(playing, actions)| next_part(playing, actions),
-    );
+    let parts = stream::unfold(VecDeque::from(reply.body), next_part);
     response
         .body(StreamBody::new(parts).boxed_unsync())
         .map_err(|_| Broken)
@@ -325,34 +239,22 @@ fn is_stream(headers: &HeaderMap) -> bool {
 
 type Part = Result<Frame<Bytes>, Broken>;
 
-async fn next_part(
-    mut playing: Playing,
-    mut actions: VecDeque<Action>,
-) -> Option<(Part, (Playing, VecDeque<Action>))> {
+async fn next_part(mut actions: VecDeque<Action>) -> Option<(Part, VecDeque<Action>)> {
     // hyper writes to the socket when it has to wait for more: each part goes out by itself, and
     // what was sent before a break has left when it comes.
     tokio::task::yield_now().await;
     loop {
         match actions.pop_front() {
             Some(Action::Send(bytes)) if bytes.is_empty() => {}
-            Some(Action::Send(bytes)) => {
-                if actions.is_empty() {
-                    playing.end();
-                }
-                return Some((Ok(Frame::data(bytes)), (playing, actions)));
-            }
+            Some(Action::Send(bytes)) => return Some((Ok(Frame::data(bytes)), actions)),
             Some(Action::Pause(duration)) => tokio::time::sleep(duration).await,
             Some(Action::Hang) => std::future::pending().await,
             Some(Action::Cut) => {
                 // A body that fails takes with it what the connection has not written yet.
                 tokio::time::sleep(UNTIL_WRITTEN).await;
-                playing.end();
-                return Some((Err(Broken), (playing, VecDeque::new())));
+                return Some((Err(Broken), VecDeque::new()));
             }
-            None => {
-                playing.end();
-                return None;
-            }
+            None => return None,
         }
     }
 }
@@ -372,7 +274,7 @@ fn control(shared: &Arc<Shared>, endpoint: &str, request: &Request) -> Answer {
         (&Method::POST, "script") => match serde_json::from_slice::<Vec<Step>>(&request.body) {
             Ok(steps) => {
                 simulator.script(steps);
-                json_answer(200, &json!({ "pending": simulator.pending_steps() }))
+                json_answer(200, &json!({}))
             }
             Err(error) => json_answer(400, &json!({ "error": error.to_string() })),
         },

@@ -102,16 +102,6 @@ fn of_status(status: u16) -> Reply {
             "ResourceNotFoundException",
             "Could not resolve the foundation model from the provided model identifier.",
         ),
-        408 => refuse(
-            408,
-            "ModelTimeoutException",
-            "The request took too long to process. Try your request again.",
-        ),
-        424 => refuse(
-            424,
-            "ModelErrorException",
-            "The request failed due to an error while processing the model.",
-        ),
         429 => of_step(Step::RateLimit {
             retry_after_s: None,
         }),

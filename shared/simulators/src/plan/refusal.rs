@@ -85,9 +85,6 @@ fn of_status(status: u16, now_ms: u64) -> Reply {
         503 => return of_step(Step::NotReady, now_ms),
         529 => return of_step(Step::Overloaded, now_ms),
         502 => return cloudflare(status, "Bad Gateway"),
-        520 => return cloudflare(status, "Web server is returning an unknown error"),
-        522 => return cloudflare(status, "Connection timed out"),
-        524 => return cloudflare(status, "A timeout occurred"),
         400 => (
             "invalid_request_error",
             "messages: at least one message is required",
@@ -97,14 +94,9 @@ fn of_status(status: u16, now_ms: u64) -> Reply {
             "There's an issue with your billing or payment information.",
         ),
         404 => ("not_found_error", "model: claude-simulated-0"),
-        409 => (
-            "conflict_error",
-            "The request conflicts with the current state of a resource.",
-        ),
         413 => ("request_too_large", "Request exceeds the maximum size"),
         429 => ("rate_limit_error", LIMIT_MESSAGE),
-        504 => ("timeout_error", "Request timed out"),
-        501 | 505.. => ("api_error", "The request could not be served."),
+        501.. => ("api_error", "The request could not be served."),
         // Also of the statuses that it has no type for.
         _ => ("invalid_request_error", "The request could not be served."),
     };
@@ -206,9 +198,8 @@ pub(super) fn unified(
 ) -> Headers {
     let (claim, short) = match rejected {
         None | Some(Window::FiveHour) => ("five_hour", "5h"),
-        Some(Window::SevenDay | Window::FiveHourAndSevenDay) => ("seven_day", "7d"),
+        Some(Window::SevenDay) => ("seven_day", "7d"),
         Some(Window::SevenDayOpus) => ("seven_day_opus", "7d_opus"),
-        Some(Window::SevenDaySonnet) => ("seven_day_sonnet", "7d_sonnet"),
         Some(Window::SevenDayOverageIncluded) => ("seven_day_overage_included", "7d_oi"),
     };
     let status = if rejected.is_some() {
@@ -227,11 +218,8 @@ pub(super) fn unified(
         add(&format!("{name}-utilization"), utilization.into());
     };
     for (name, length_s) in [("5h", 60 * 60), ("7d", 3 * 24 * 60 * 60)] {
-        let own_reset_s = now_ms / 1000 + length_s;
-        if name == "5h" && rejected == Some(Window::FiveHourAndSevenDay) {
-            window(name, status, own_reset_s.min(reset_s), utilization);
-        } else if name != short {
-            window(name, "allowed", own_reset_s, "0.31");
+        if name != short {
+            window(name, "allowed", now_ms / 1000 + length_s, "0.31");
         }
     }
     window(short, status, reset_s, utilization);

@@ -461,10 +461,6 @@ async fn a_stream_can_be_broken_at_every_point() {
             Point::Content,
             format!("start | {all} | stop | call T | stop"),
         ),
-        (
-            Point::StopReason,
-            format!("start | {all} | stop | call T | stop | tool_use"),
-        ),
     ] {
         let kind = Some("throttlingException".to_owned());
         for (step, ended) in [

@@ -12,14 +12,9 @@ async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
     for (name, status, kind, message) in [
         ("429", 429, limit, too_fast),
         ("five_hour", 429, limit, too_fast),
-        ("seven_day", 429, limit, too_fast),
-        ("five_hour_and_seven_day", 429, limit, too_fast),
         ("seven_day_opus", 429, limit, too_fast),
-        ("seven_day_sonnet", 429, limit, too_fast),
-        ("overage_included", 429, limit, too_fast),
         ("entitlement", 429, limit, "Extra usage is required"),
         ("spend_limit", 429, limit, "monthly spend limit"),
-        ("rate_limit", 429, limit, "50 requests per minute"),
         ("throttle", 429, limit, "50 requests per minute"),
         ("bare_429", 429, limit, too_fast),
         (
@@ -38,7 +33,6 @@ async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
         ("529", 529, "overloaded_error", "Overloaded"),
         ("500", 500, "api_error", "Internal server error"),
         ("503", 503, "api_error", "unavailable"),
-        ("504", 504, "timeout_error", "timed out"),
         ("401", 401, "authentication_error", "invalid x-api-key"),
         ("403", 403, "permission_error", "permission"),
         ("400", 400, request, "messages:"),
@@ -49,10 +43,7 @@ async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
             "prompt is too long: 207312 tokens > 200000 maximum",
         ),
         ("404", 404, "not_found_error", "model:"),
-        ("408", 408, request, ""),
-        ("409", 409, "conflict_error", ""),
         ("413", 413, "request_too_large", "maximum size"),
-        ("422", 422, request, ""),
     ] {
         let (answered, headers, body) = ask(&plan, name).await;
         assert_eq!((name, answered), (name, status));
@@ -71,13 +62,7 @@ async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
 #[tokio::test]
 async fn what_stands_before_the_api_answers_with_a_page_and_without_a_request_id() {
     let plan = plan().await;
-    for (name, status, title) in [
-        ("502", 502, "502 Bad Gateway"),
-        ("520", 520, "520 Web server is returning an unknown error"),
-        ("522", 522, "522 Connection timed out"),
-        ("524", 524, "524 A timeout occurred"),
-        ("html", 200, "Sign in"),
-    ] {
+    for (name, status, title) in [("502", 502, "502 Bad Gateway"), ("html", 200, "Sign in")] {
         let (answered, headers, body) = ask(&plan, name).await;
         assert_eq!((name, answered), (name, status));
         assert!(
@@ -99,7 +84,10 @@ async fn a_429_says_as_much_about_its_limit_as_it_should() {
     let minute = "anthropic-ratelimit-requests-reset";
     for (name, expected) in [
         ("five_hour", vec!["retry-after", unified]),
-        ("rate_limit", vec!["retry-after", minute]),
+        (
+            r#"{"step":"rate_limit","retry_after_s":20}"#,
+            vec!["retry-after", minute],
+        ),
         ("throttle", vec![minute]),
         ("bare_429", vec![]),
         ("entitlement", vec![]),
@@ -121,34 +109,6 @@ async fn a_429_says_as_much_about_its_limit_as_it_should() {
             "{name}"
         );
     }
-}
-
-#[tokio::test]
-async fn two_windows_that_are_used_up_name_the_one_that_ends_last() {
-    let plan = plan().await;
-    let (_, headers, _) = ask(
-        &plan,
-        r#"{"step":"usage_limit","window":"five_hour_and_seven_day","reset_after_s":9000}"#,
-    )
-    .await;
-    let header = |name: &str| {
-        let name = format!("anthropic-ratelimit-unified-{name}");
-        headers[&name].to_str().unwrap().to_owned()
-    };
-    let seconds = |name: &str| header(name).parse::<u64>().unwrap();
-    assert_eq!(header("representative-claim"), "seven_day");
-    assert_eq!(
-        (header("5h-status"), header("7d-status")),
-        ("rejected".into(), "rejected".into())
-    );
-    assert_eq!(seconds("reset"), seconds("7d-reset"));
-    assert_eq!(seconds("7d-reset") - seconds("5h-reset"), 9000 - 3600);
-    assert_eq!(headers["retry-after"], "9000");
-
-    // The session window never ends after the week.
-    let (_, headers, _) = ask(&plan, "five_hour_and_seven_day").await;
-    let reset = |window: &str| &headers[&format!("anthropic-ratelimit-unified-{window}-reset")];
-    assert_eq!(reset("5h"), reset("7d"));
 }
 
 #[tokio::test]
@@ -176,7 +136,13 @@ async fn what_comes_before_the_first_content_has_names() {
             "{name}"
         );
     }
-    for (name, expected) in [("silence_before_content", "message_start"), ("silence", "")] {
+    for (name, expected) in [
+        (
+            r#"{"step":"hang","after":"message_start"}"#,
+            "message_start",
+        ),
+        (r#"{"step":"hang","after":"connect"}"#, ""),
+    ] {
         let body = streamed(prompt(&format!("[[plan:{name}]]")));
         let mut arrived = Vec::new();
         let hanging = async {
@@ -195,27 +161,4 @@ async fn what_comes_before_the_first_content_has_names() {
     }
     let close = streamed(prompt("[[plan:close]]"));
     assert!(plan.messages(&close).await.is_err());
-}
-
-#[tokio::test]
-async fn an_answer_paid_from_overage_is_good_and_says_that_the_window_is_used_up() {
-    let plan = plan().await;
-    let (status, headers, text) = ask(&plan, "overage").await;
-    assert_eq!(status, 200);
-    assert!(told(&events(&text)).ends_with("message_stop"));
-    for (name, expected) in [
-        ("status", Some("rejected")),
-        ("5h-status", Some("rejected")),
-        ("7d-status", Some("allowed")),
-        ("overage-in-use", Some("true")),
-        ("overage-status", Some("allowed")),
-        ("overage-disabled-reason", None),
-    ] {
-        let value = headers.get(format!("anthropic-ratelimit-unified-{name}"));
-        assert_eq!(
-            value.map(|value| value.to_str().unwrap()),
-            expected,
-            "{name}"
-        );
-    }
 }
