@@ -13,7 +13,7 @@ use proxy::config::Settings;
 use crate::args::{self, BedrockKeyVerb, BreakerVerb, Common, KeyVerb, UserVerb};
 use crate::control::Done;
 use crate::folder::Folder;
-use crate::house::House;
+use crate::local_stack::LocalStack;
 use crate::{control, show};
 
 /// How long another command may hold the data folder.
@@ -150,7 +150,7 @@ async fn here(
 ) -> anyhow::Result<Done> {
     let http = store::aws::https_client()?;
     let clock = Clock::system();
-    let house = House::open(aws, Settings::default(), http, clock.clone()).await?;
+    let house = LocalStack::open(aws, Settings::default(), http, clock.clone()).await?;
     let admin = house.admin();
     let outcome = admin.execute(command, bedrock_key, clock.now()).await?;
     Ok(Done {

@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
-use crate::house::House;
+use crate::local_stack::LocalStack;
 
 /// The longest line that is read.
 const LINE_BYTES: u64 = 64 * 1024;
@@ -90,17 +90,17 @@ pub(crate) fn connect(data: &Path) -> io::Result<UnixStream> {
 }
 
 /// Serves commands until the process ends, in a process that listens for Claude Code at `base_url`.
-pub(crate) async fn serve(listener: UnixListener, house: House, base_url: String) {
-    let house = Arc::new((house, base_url));
+pub(crate) async fn serve(listener: UnixListener, stack: LocalStack, base_url: String) {
+    let stack = Arc::new((stack, base_url));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let house = Arc::clone(&house);
+                    let stack = Arc::clone(&stack);
                     connections.spawn(async move {
-                        if timeout(PATIENCE, serve_one(stream, &house.0, &house.1)).await.is_err() {
+                        if timeout(PATIENCE, serve_one(stream, &stack.0, &stack.1)).await.is_err() {
                             tracing::warn!("a control connection took too long");
                         }
                     });
@@ -114,10 +114,10 @@ pub(crate) async fn serve(listener: UnixListener, house: House, base_url: String
     }
 }
 
-async fn serve_one(stream: UnixStream, house: &House, base_url: &str) {
+async fn serve_one(stream: UnixStream, stack: &LocalStack, base_url: &str) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read.take(2 * LINE_BYTES));
-    let answer = match answer(&mut read, house).await {
+    let answer = match answer(&mut read, stack).await {
         Ok(outcome) => Answer::Done(Box::new(Done {
             outcome,
             base_url: base_url.to_owned(),
@@ -134,7 +134,7 @@ async fn serve_one(stream: UnixStream, house: &House, base_url: &str) {
 
 async fn answer(
     read: &mut (impl tokio::io::AsyncBufRead + Unpin),
-    house: &House,
+    stack: &LocalStack,
 ) -> anyhow::Result<Outcome> {
     let (mut command, mut bedrock_key) = (String::new(), String::new());
     read.read_line(&mut command).await?;
@@ -145,9 +145,9 @@ async fn answer(
         "" => None,
         text => Some(BedrockKey::parse(text)?),
     };
-    Ok(house
+    Ok(stack
         .admin()
-        .execute(command, bedrock_key, house.clock().now())
+        .execute(command, bedrock_key, stack.clock().now())
         .await?)
 }
 

@@ -2,16 +2,16 @@
 //! and when both legs fail, against the two simulators; without an account, and nothing is kept.
 //!
 //! A [`Scenario`] is data: what Plan and Bedrock answer, when, and what the client must see of it.
-//! [`play`] performs it in a house of its own, whose clock the scenario sets. The end-to-end tests
+//! [`play`] performs it in a sandbox of its own, whose clock the scenario sets. The end-to-end tests
 //! play the same scenarios.
 
 mod around;
 mod broken;
 mod report;
 mod rows;
+mod runner;
 mod scenario;
 mod seen;
-mod stage;
 
 use std::collections::BTreeMap;
 
@@ -20,9 +20,9 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 pub use self::report::table;
+use self::runner::Runner;
 pub use self::scenario::{Act, Caller, Form, Request, Scenario, Setup, Store};
 pub use self::seen::Seen;
-use self::stage::Stage;
 use crate::args;
 
 /// All scenarios: the rows of the taxonomy first, in their order.
@@ -86,12 +86,12 @@ impl Played {
     }
 }
 
-/// Plays a scenario in a house of its own.
+/// Plays a scenario in a sandbox of its own.
 pub async fn play(scenario: &Scenario) -> Played {
     let mut requests = Vec::new();
     let outcome = async {
-        let mut stage = Stage::set(scenario).await?;
-        stage.play(&scenario.acts, &mut requests).await
+        let mut runner = Runner::new(scenario).await?;
+        runner.play(&scenario.acts, &mut requests).await
     };
     let error = outcome.await.err().map(|error| format!("{error:#}"));
     Played {

@@ -13,7 +13,7 @@ use store::access::ListedKey;
 
 use crate::environment::{self, BEDROCK_API_KEY};
 use crate::folder::Folder;
-use crate::house::House;
+use crate::local_stack::LocalStack;
 
 /// What the environment, or the demo, offers. An `Err` says what is wrong with it.
 pub(crate) struct Offered {
@@ -86,7 +86,7 @@ pub(crate) struct Found {
 /// # Errors
 /// When something offered is needed and cannot be used, or the table fails. Nothing was created then.
 pub(crate) async fn find_or_create(
-    house: &House,
+    house: &LocalStack,
     offered: Offered,
     folder: Option<&Folder>,
 ) -> anyhow::Result<Found> {
@@ -256,7 +256,7 @@ async fn first_key(
 }
 
 /// Revokes a key that could not be shown: it is not stored and cannot be shown again.
-pub(crate) async fn revoke(house: &House, key_id: KeyId) -> anyhow::Result<()> {
+pub(crate) async fn revoke(house: &LocalStack, key_id: KeyId) -> anyhow::Result<()> {
     let revoke = Command::RevokeKey { key_id };
     let now = house.clock().now();
     house.admin().execute(revoke, None, now).await?;

@@ -1,7 +1,7 @@
 //! The whole of Spillway on one machine, and the tools of the people who run it.
 //!
-//! [`house`] puts the functions, the embedded AWS and the settings together; the end-to-end tests
-//! live in the same house. The rest is the `spillway` command: [`args`] is what can be typed, `up`
+//! [`local_stack`] puts the functions, the embedded AWS and the settings together, and [`sandbox`] adds the
+//! simulated upstreams for drills and end-to-end tests. The rest is the `spillway` command: [`args`] is what can be typed, `up`
 //! serves (`folder` is where its data is, `first_key` what a start finds or creates there, `ready` what it
 //! prints, `log` how it logs), [`drill`] rehearses, `admin_verbs` carries out the rest on a data folder or, through
 //! `control`, in the process that holds it.
@@ -13,9 +13,10 @@ pub mod drill;
 mod environment;
 mod first_key;
 mod folder;
-pub mod house;
+pub mod local_stack;
 mod log;
 mod ready;
+pub mod sandbox;
 mod serve;
 mod show;
 mod up;

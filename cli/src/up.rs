@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use crate::args::{self, Output};
 use crate::first_key::Offered;
 use crate::folder::Folder;
-use crate::house::House;
+use crate::local_stack::LocalStack;
 use crate::ready::{Demo, Ready, Started};
 use crate::serve::Limits;
 use crate::{control, environment, first_key, log, serve, show};
@@ -86,30 +86,30 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
         demo,
         folder: folder.as_ref(),
     };
-    let house = House::open(aws, settings, store::aws::https_client()?, clock.clone()).await?;
+    let stack = LocalStack::open(aws, settings, store::aws::https_client()?, clock.clone()).await?;
     let signals = Signals::listen()?;
-    let found = first_key::find_or_create(&house, offered, folder.as_ref()).await?;
+    let found = first_key::find_or_create(&stack, offered, folder.as_ref()).await?;
     let issued = found.issued.as_ref().map(|issued| issued.key_id.clone());
     let ready = Ready::new(started, found);
     if let Some(folder) = &folder {
         match control::listen(folder.path()) {
             Ok(listener) => {
-                background.spawn(control::serve(listener, house.clone(), base_url));
+                background.spawn(control::serve(listener, stack.clone(), base_url));
             }
             Err(error) => {
                 tracing::warn!(%error, "other spillway commands cannot reach this process");
             }
         }
     }
-    let aws = house.aws().clone();
+    let aws = stack.aws().clone();
     background.spawn(async move {
         aws.keep_house(HOUSEKEEPING, move || {
             u64::try_from(clock.now().as_millis()).unwrap_or(0)
         })
         .await;
     });
-    show_ready(&ready, args.output, issued, &house).await?;
-    serve(listener, &house, signals, Duration::from_secs(args.drain)).await;
+    show_ready(&ready, args.output, issued, &stack).await?;
+    serve(listener, &stack, signals, Duration::from_secs(args.drain)).await;
     background.shutdown().await;
     Ok(())
 }
@@ -150,7 +150,7 @@ async fn show_ready(
     ready: &Ready,
     output: Output,
     issued: Option<KeyId>,
-    house: &House,
+    stack: &LocalStack,
 ) -> anyhow::Result<()> {
     let text = match output {
         Output::Json => show::to_json(ready)?,
@@ -158,7 +158,7 @@ async fn show_ready(
     };
     match (show::print(&text), issued) {
         (Err(error), Some(key_id)) => {
-            first_key::revoke(house, key_id).await?;
+            first_key::revoke(stack, key_id).await?;
             Err(error).context(
                 "the new access key could not be printed and was revoked; start again for another one",
             )
@@ -228,9 +228,9 @@ fn ignores_hangups() -> bool {
 }
 
 /// Serves until a signal to stop, then lets open streams finish, for `drain` at most.
-async fn serve(listener: TcpListener, house: &House, mut signals: Signals, drain: Duration) {
+async fn serve(listener: TcpListener, stack: &LocalStack, mut signals: Signals, drain: Duration) {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = serve::serve(listener, house.router(), Limits::default(), async {
+    let server = serve::serve(listener, stack.router(), Limits::default(), async {
         let _ = stopped.await;
     });
     let mut server = std::pin::pin!(server);

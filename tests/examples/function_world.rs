@@ -30,7 +30,7 @@ async fn main() {
 
     let listener = loopback().await;
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let aws = world.house.aws().clone();
+    let aws = world.stack.aws().clone();
     let bridge = axum::Router::new().fallback(move |request: Request| carry(aws.clone(), request));
     let serve = async { axum::serve(listener, bridge).await.unwrap() };
 
@@ -39,8 +39,8 @@ async fn main() {
         "AWS_SECRET_ACCESS_KEY": "not-a-secret",
         "AWS_REGION": "eu-central-1",
         "AWS_ENDPOINT_URL": endpoint,
-        "SPILLWAY_SERVER_SECRET": spillway::house::SERVER_SECRET,
-        "SPILLWAY_KMS_KEY": world.house.aws().kms_key_id(),
+        "SPILLWAY_SERVER_SECRET": spillway::local_stack::SERVER_SECRET,
+        "SPILLWAY_KMS_KEY": world.stack.aws().kms_key_id(),
         "SPILLWAY_PLAN_URL": world.plan.url(),
         "SPILLWAY_BEDROCK_URL": world.bedrock.url(),
     });

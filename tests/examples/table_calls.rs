@@ -25,7 +25,7 @@ const OPERATIONS: [&str; 7] = [
 ];
 
 fn calls(world: &World) -> [u64; 7] {
-    OPERATIONS.map(|operation| world.house.aws().calls(operation))
+    OPERATIONS.map(|operation| world.stack.aws().calls(operation))
 }
 
 /// Sends requests, and prints what they asked of DynamoDB.

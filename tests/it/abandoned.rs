@@ -61,7 +61,7 @@ async fn leaves_with(world: &World, last: &str) -> Value {
         .header("content-type", "application/json")
         .body(Body::from(message("hello", Streaming::Yes).to_string()))
         .unwrap();
-    let router = TowerToHyperService::new(world.house.router());
+    let router = TowerToHyperService::new(world.stack.router());
     let mut body = router.call(request).await.unwrap().into_body();
     loop {
         let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();

@@ -360,7 +360,7 @@ async fn a_bedrock_key_is_opened_once_and_its_replacement_is_used_at_once() {
             200
         );
     }
-    assert_eq!(world.house.aws().calls("Decrypt"), 1);
+    assert_eq!(world.stack.aws().calls("Decrypt"), 1);
     let replacement = BEDROCK_KEY.replace("c3Rv", "b3Ro");
     world.bind(&replacement).await;
     world.pass(Duration::from_mins(1));
@@ -384,7 +384,7 @@ async fn an_opened_bedrock_key_is_forgotten_after_five_minutes() {
     world.ask(&message("hello", Streaming::No)).await;
     world.pass(Duration::from_mins(5));
     world.ask(&message("hello", Streaming::No)).await;
-    assert_eq!(world.house.aws().calls("Decrypt"), 2);
+    assert_eq!(world.stack.aws().calls("Decrypt"), 2);
 }
 
 async fn count(model: &str) -> (World, tests::Answer) {

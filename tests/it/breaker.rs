@@ -243,7 +243,7 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
     read(count).await;
 
     // Another instance takes the lease of opus while this one believes that it is free.
-    let table = AccessTable::new(world.house.aws().dynamodb(), ACCESS.default_name);
+    let table = AccessTable::new(world.stack.aws().dynamodb(), ACCESS.default_name);
     let resolved = table.key(&world.key.key_id).await.unwrap().unwrap();
     let opus = resolved
         .breakers
@@ -261,11 +261,11 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
     assert!(matches!(swapped, Swap::Won(_)));
 
     let asked = world.plan.requests().len();
-    let written = world.house.aws().calls("PutItem");
+    let written = world.stack.aws().calls("PutItem");
     let upstream = world.upstream().await;
     assert!(upstream.contains("breaker_open"), "{upstream}");
     assert_eq!(world.plan.requests().len(), asked);
-    let written = world.house.aws().calls("PutItem") - written;
+    let written = world.stack.aws().calls("PutItem") - written;
     assert_eq!(
         written, 3,
         "the plan's lease, the one of opus in vain, and back"
@@ -306,14 +306,14 @@ async fn a_probe_tells_what_came_of_it_though_the_table_has_just_failed_another(
         name: "AccessDeniedException",
         message: String::new(),
     };
-    world.house.aws().faults().fail_next("PutItem", 1, refused);
+    world.stack.aws().faults().fail_next("PutItem", 1, refused);
     let mut sonnet = message("hello", Streaming::Yes);
     sonnet["model"] = "claude-sonnet-5-5".into();
     let answer = world.ask(&sonnet).await;
     let upstream = answer.header("x-spillway-upstream");
     assert_eq!(upstream, "bedrock; reason=overloaded");
     assert_eq!(
-        world.house.aws().faults().pending(),
+        world.stack.aws().faults().pending(),
         0,
         "its write has failed"
     );

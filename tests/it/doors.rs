@@ -104,7 +104,7 @@ async fn message_to_an_address_that_is_not_served_gets_a_sentence_that_is_shown(
 #[tokio::test]
 async fn a_malformed_key_costs_no_read_and_a_known_one_costs_one() {
     let world = world().await;
-    let queries = |world: &World| world.house.aws().calls("Query");
+    let queries = |world: &World| world.stack.aws().calls("Query");
     let before = queries(&world);
     let damaged = world.key.access_key.replacen("ak_", "ak_x", 1);
     for key in ["", "ak_", "short", &damaged] {
@@ -147,7 +147,7 @@ async fn a_table_that_cannot_be_read_is_said_and_outdated_keys_are_not_served_in
     let world = world().await;
     assert_eq!(ask_as(&world, &world.key.access_key).await.status, 200);
     world
-        .house
+        .stack
         .aws()
         .faults()
         .fail_next("Query", 9, Fault::InternalServerError);
@@ -163,7 +163,7 @@ async fn a_table_that_cannot_be_read_is_said_and_outdated_keys_are_not_served_in
         (503, "api_error")
     );
     assert_eq!(answer.header("x-spillway-error"), "spillway_unavailable");
-    world.house.aws().faults().clear();
+    world.stack.aws().faults().clear();
     assert_eq!(ask_as(&world, &world.key.access_key).await.status, 200);
 }
 
@@ -185,7 +185,7 @@ async fn the_key_may_come_in_a_header_and_stays_with_spillway() {
 #[tokio::test]
 async fn the_front_door_and_the_health_check_need_no_key() {
     let world = world().await;
-    let reads = world.house.aws().calls("Query");
+    let reads = world.stack.aws().calls("Query");
     for (method, path, status) in [
         (Method::GET, "/", 200),
         (Method::HEAD, "/", 200),
@@ -202,7 +202,7 @@ async fn the_front_door_and_the_health_check_need_no_key() {
             "{path}"
         );
     }
-    assert_eq!(world.house.aws().calls("Query"), reads);
+    assert_eq!(world.stack.aws().calls("Query"), reads);
     assert!(world.plan.requests().is_empty());
 }
 

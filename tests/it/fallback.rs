@@ -269,7 +269,7 @@ async fn a_bedrock_key_that_kms_refuses_to_open_leaves_plans_answer() {
     ] {
         let world = world().await;
         world.exhaust_plan(1);
-        world.house.aws().faults().fail_next("Decrypt", 9, fault);
+        world.stack.aws().faults().fail_next("Decrypt", 9, fault);
         let answer = world.ask(&message("hello", Streaming::Yes)).await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("x-spillway-error"), class);

@@ -38,7 +38,7 @@ async fn invoke(world: &World, event: Value, left: Duration) -> (Value, Answer) 
     let mut context = Context::default();
     context.deadline = u64::try_from(world.now().plus(left).as_millis()).unwrap();
     let event = LambdaEvent::new(event, context);
-    let response = Box::pin(respond(world.house.proxy(), event)).await;
+    let response = Box::pin(respond(world.stack.proxy(), event)).await;
     let prelude = serde_json::to_value(&response.metadata_prelude).unwrap();
     let pieces: Vec<_> = response.stream.collect().await;
     let answer = Answer {

@@ -47,7 +47,7 @@ async fn reset_of_the_deployments_breaker_is_noticed_within_a_minute() {
     let of = BreakersOf::Deployment;
     world.command(Command::ResetBreakers { of }).await;
 
-    let reads = || world.house.aws().calls("GetItem");
+    let reads = || world.stack.aws().calls("GetItem");
     let before = reads();
     for _ in 0..3 {
         world.pass(MINUTE / 4);
@@ -67,14 +67,14 @@ async fn open_breaker_of_the_deployment_is_read_once_per_minute() {
     })
     .await;
     open_by(&world, &Step::ServerError).await;
-    let before = world.house.aws().calls("GetItem");
+    let before = world.stack.aws().calls("GetItem");
     for minute in 1..=10 {
         world.pass(MINUTE);
         for _ in 0..3 {
             let upstream = world.upstream().await;
             assert!(upstream.contains("breaker_open"), "{upstream}");
         }
-        let reads = world.house.aws().calls("GetItem") - before;
+        let reads = world.stack.aws().calls("GetItem") - before;
         assert_eq!(reads, minute);
     }
 }
@@ -172,7 +172,6 @@ async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
     world.plan.script([Step::Slow {
         headers_ms: 1500,
         events_ms: 0,
-        content: vec![],
     }]);
     let asked = world.plan.requests().len();
     let body = message("hello", Streaming::No).to_string();

@@ -26,10 +26,10 @@ async fn create_user(world: &World, name: &str) -> UserId {
 }
 
 async fn refused(world: &World, command: Command) -> AdminError {
-    let now = world.house.clock().now();
+    let now = world.stack.clock().now();
     let key = BedrockKey::parse(BEDROCK_KEY).ok();
     world
-        .house
+        .stack
         .admin()
         .execute(command, key, now)
         .await
@@ -161,13 +161,13 @@ async fn a_transaction_that_collides_is_tried_again() {
     let world = world().await;
     let conflict = Fault::TransactionConflict { actions: 1 };
     world
-        .house
+        .stack
         .aws()
         .faults()
         .fail_next("TransactWriteItems", 2, conflict.clone());
     create_user(&world, "patient").await;
     world
-        .house
+        .stack
         .aws()
         .faults()
         .fail_next("TransactWriteItems", 9, conflict);
@@ -185,7 +185,7 @@ async fn a_transaction_that_collides_is_tried_again() {
 async fn a_bedrock_key_is_stored_sealed() {
     let world = world().await;
     let scan = world
-        .house
+        .stack
         .aws()
         .dynamodb()
         .scan()
@@ -407,7 +407,7 @@ async fn listings_longer_than_a_page_are_whole() {
 
 /// The partition of the world's key, in the table.
 async fn partition(world: &World) -> String {
-    let scan = world.house.aws().dynamodb().scan();
+    let scan = world.stack.aws().dynamodb().scan();
     let items = scan.table_name("spillway-access").send().await.unwrap();
     let is_key = |item: &&Item| item["sk"].as_s().is_ok_and(|sk| sk == "key");
     let key = items.items().iter().find(is_key).unwrap();
@@ -418,7 +418,7 @@ type Item = HashMap<String, AttributeValue>;
 
 /// Changes an item of the world's key behind Spillway's back, and lets its memory of it pass.
 async fn set(world: &World, sk: &str, expression: &str, value: AttributeValue) {
-    let update = world.house.aws().dynamodb().update_item();
+    let update = world.stack.aws().dynamodb().update_item();
     update
         .table_name("spillway-access")
         .key("pk", AttributeValue::S(partition(world).await))
@@ -445,7 +445,7 @@ async fn a_damaged_bedrock_key_keeps_nobody_from_plan() {
     let (_, text) = behind_the_breaker.error();
     assert!(text.contains("cannot be opened any more"), "{text}");
     assert_eq!(world.bedrock.requests().len(), 0);
-    assert_eq!(world.house.aws().calls("Decrypt"), 0);
+    assert_eq!(world.stack.aws().calls("Decrypt"), 0);
 
     world.bind(BEDROCK_KEY).await;
     world.pass(Duration::from_hours(1));
@@ -476,7 +476,7 @@ async fn a_key_behind_a_megabyte_of_breakers_is_found() {
     let world = world().await;
     let pk = partition(&world).await;
     for family in 0..4 {
-        let put = world.house.aws().dynamodb().put_item();
+        let put = world.stack.aws().dynamodb().put_item();
         put.table_name("spillway-access")
             .item("pk", AttributeValue::S(pk.clone()))
             .item("sk", AttributeValue::S(format!("breaker#family#{family}")))

@@ -77,13 +77,13 @@ async fn world_for(fault: &Fault, change: impl FnOnce(&mut Settings)) -> World {
 }
 
 fn fail(world: &World, operation: &str, times: usize, fault: &Fault) {
-    let faults = world.house.aws().faults();
+    let faults = world.stack.aws().faults();
     faults.fail_next(operation, times, fault.clone());
 }
 
 /// The calls of DynamoDB so far.
 fn calls(world: &World) -> u64 {
-    let aws = world.house.aws();
+    let aws = world.stack.aws();
     OPERATIONS
         .iter()
         .map(|operation| aws.calls(operation))
@@ -112,7 +112,7 @@ async fn recovers(world: &World, fault: &Fault, after: Duration) {
     if *fault == Fault::Hang {
         return;
     }
-    world.house.aws().faults().clear();
+    world.stack.aws().faults().clear();
     world.pass(after);
     world.exhaust_plan(1);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
@@ -162,10 +162,10 @@ async fn a_probe_whose_lease_cannot_be_written_asks_plan_as_if_the_breaker_were_
         world.pass(MAX_OPEN);
         fail(&world, "PutItem", DOWN, &fault);
 
-        let writes = world.house.aws().calls("PutItem");
+        let writes = world.stack.aws().calls("PutItem");
         let (leg, calls) = upstream(&world).await;
         assert_eq!(leg, "plan; reason=good", "{fault:?}");
-        let writes = world.house.aws().calls("PutItem") - writes;
+        let writes = world.stack.aws().calls("PutItem") - writes;
         assert!(writes <= ATTEMPTS, "{fault:?}: {writes} writes");
         assert!(
             (1..=ATTEMPTS + 1).contains(&calls),
@@ -178,7 +178,7 @@ async fn a_probe_whose_lease_cannot_be_written_asks_plan_as_if_the_breaker_were_
 
         // What was written without an answer is written.
         if !matches!(fault, Fault::Hang | Fault::ResponseLost) {
-            world.house.aws().faults().clear();
+            world.stack.aws().faults().clear();
             world.pass(CACHE_BOUND);
             assert_eq!(
                 world.upstream().await,
@@ -268,7 +268,7 @@ async fn open_breaker_of_the_deployment_stays_open_when_it_cannot_be_read() {
         }
         world.pass(REVOCATION_BOUND);
         fail(&world, "GetItem", DOWN, &fault);
-        let reads = world.house.aws().calls("GetItem");
+        let reads = world.stack.aws().calls("GetItem");
         for _ in 0..2 {
             for _ in 0..3 {
                 let (leg, _) = upstream(&world).await;
@@ -278,7 +278,7 @@ async fn open_breaker_of_the_deployment_stays_open_when_it_cannot_be_read() {
             assert_eq!(upstream(&world).await.1, 0, "{fault:?}: left alone");
             world.pass(CACHE_BOUND);
         }
-        let reads = world.house.aws().calls("GetItem") - reads;
+        let reads = world.stack.aws().calls("GetItem") - reads;
         assert!((2..=2 * ATTEMPTS).contains(&reads), "{fault:?}: {reads}");
     }
 }
@@ -383,7 +383,7 @@ async fn while_the_breaker_is_open_no_request_calls_dynamodb_and_none_notices_th
 #[tokio::test]
 async fn a_cold_key_takes_one_query_and_success_writes_nothing() {
     let world = World::with(|_| {}).await;
-    let others = |world: &World| calls(world) - world.house.aws().calls("Query");
+    let others = |world: &World| calls(world) - world.stack.aws().calls("Query");
     let before = others(&world);
     assert_eq!(upstream(&world).await, ("plan; reason=good".to_owned(), 1));
     for _ in 0..20 {
@@ -401,7 +401,6 @@ async fn success_after_a_long_answer_reads_once_for_the_next_request_too() {
     world.plan.script([Step::Slow {
         headers_ms: 1000,
         events_ms: 0,
-        content: vec![],
     }]);
     let before = calls(&world);
     let mut asking = tokio::task::JoinSet::new();

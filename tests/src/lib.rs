@@ -11,24 +11,20 @@
 
 mod answer;
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use admin::{BreakerView, Command, IssuedKey, NewUser, Outcome, Settings};
-use domain::bedrock_key::BedrockKey;
 use domain::breaker::{BreakerState, Circuit};
 use domain::time::Timestamp;
-use local::LocalAws;
-use proxy::clock::Clock;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use simulators::bedrock::{AcceptedKeys, BedrockOptions};
-use simulators::plan::PlanOptions;
 use simulators::{Simulator, Step};
-use spillway::house::House;
+use spillway::local_stack::LocalStack;
+use spillway::sandbox::{self, Sandbox, SandboxOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -39,10 +35,13 @@ pub use answer::Answer;
 pub const BEDROCK_KEY: &str = "ABSKc3RvcnktYXQtMDAwMDAwMDAwMDAwOnRoZS1zdG9yeXMtb3duLWtleQ==";
 
 /// The credential that the stories' client sends to Plan.
-pub const CLIENT_CREDENTIAL: &str = "sk-ant-oat01-the-clients-own-credential";
+pub const CLIENT_CREDENTIAL: &str = sandbox::PLAN_CREDENTIAL;
 
 /// What the clock's panic says.
 pub const PANIC_TEXT: &str = "a text of a panic, with the content of a request";
+
+/// When the stories begin, in milliseconds since the Unix epoch.
+pub const START_MS: i64 = 1_795_000_000_000;
 
 /// Between two events of a simulator: each leaves by itself, as a model's do.
 const PACE: Duration = Duration::from_millis(2);
@@ -51,7 +50,7 @@ const PACE: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct World {
     /// Spillway.
-    pub house: House,
+    pub stack: LocalStack,
     /// The simulated plan.
     pub plan: Simulator,
     /// The simulated Bedrock Runtime.
@@ -60,11 +59,10 @@ pub struct World {
     pub base_url: String,
     /// The access key of the one user.
     pub key: IssuedKey,
-    http: reqwest::Client,
-    now_ms: Arc<AtomicI64>,
+    sandbox: Sandbox,
     /// The clock panics at this reading, counted down; never at zero and below.
     panics_in: Arc<AtomicI64>,
-    running: JoinSet<()>,
+    serving: JoinSet<()>,
 }
 
 static WORLDS: AtomicU32 = AtomicU32::new(0);
@@ -101,93 +99,53 @@ impl World {
     }
 
     async fn at_pace(pace: Duration, change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
-        let mut running = JoinSet::new();
-        let plan_options = PlanOptions {
-            requests: None,
-            pace,
-            ..PlanOptions::default()
-        };
-        let (plan, serve) = simulators::plan::serve(loopback().await, plan_options).unwrap();
-        running.spawn(serve);
-        let accepts = AcceptedKeys::Only([BEDROCK_KEY.to_owned()].into());
-        let dump_dir = judged("bedrock");
-        let options = BedrockOptions {
-            accepts,
-            dump_dir,
-            pace,
-        };
-        let (bedrock, serve) = simulators::bedrock::serve(loopback().await, options).unwrap();
-        running.spawn(serve);
-
-        let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
-        let shown = Arc::clone(&now_ms);
         let panics_in = Arc::new(AtomicI64::new(0));
-        let reads_left = Arc::clone(&panics_in);
-        let clock = Clock::from_fn(move || {
-            assert!(
-                reads_left.fetch_sub(1, Ordering::Relaxed) != 1,
-                "{PANIC_TEXT}"
-            );
-            Timestamp::from_millis(shown.load(Ordering::Relaxed))
-        });
-        let mut settings = proxy::config::Settings {
-            plan_url: plan.url(),
-            bedrock_url: Some(bedrock.url()),
-            ..proxy::config::Settings::default()
+        let readings_left = Arc::clone(&panics_in);
+        let options = SandboxOptions {
+            pace,
+            bedrock: BedrockOptions {
+                accepts: AcceptedKeys::Only([BEDROCK_KEY.to_owned()].into()),
+                dump_dir: judged("bedrock"),
+                ..BedrockOptions::default()
+            },
+            start: Some(Timestamp::from_millis(START_MS)),
+            before_clock_reading: Some(Arc::new(move || {
+                let is_last = readings_left.fetch_sub(1, Ordering::Relaxed) == 1;
+                assert!(!is_last, "{PANIC_TEXT}");
+            })),
+            ..SandboxOptions::default()
         };
-        change(&mut settings);
-        let aws = LocalAws::memory().unwrap();
-        let http = store::aws::https_client().unwrap();
-        let house = House::open(aws, settings, http, clock).await.unwrap();
-        let listener = loopback().await;
-        let base_url = format!("http://{}", listener.local_addr().unwrap());
-        let router = house.router();
-        running.spawn(async move { axum::serve(listener, router).await.unwrap() });
-
-        let user = Command::CreateUser(NewUser {
+        let sandbox = Sandbox::start(options, change).await.unwrap();
+        let user = NewUser {
             name: "story".to_owned(),
             ..NewUser::default()
-        });
-        let Outcome::UserCreated(user) = carry_out(&house, user, None).await else {
-            panic!()
         };
-        let issue = Command::IssueKey {
-            user_id: user.id,
-            settings: Settings::default(),
-        };
-        let Outcome::KeyIssued(key) = carry_out(&house, issue, None).await else {
-            panic!()
-        };
-        let world = Self {
-            house,
-            plan,
-            bedrock,
-            base_url,
-            key,
-            http: client(),
-            now_ms,
+        Self {
+            stack: sandbox.stack.clone(),
+            plan: sandbox.plan.clone(),
+            bedrock: sandbox.bedrock.clone(),
+            base_url: sandbox.base_url(0).to_owned(),
+            key: sandbox.issue_key(user, Some(BEDROCK_KEY)).await.unwrap(),
+            sandbox,
             panics_in,
-            running,
-        };
-        world.bind(BEDROCK_KEY).await;
-        world
+            serving: JoinSet::new(),
+        }
     }
 
     /// A world whose plan answers 429 to everything, whatever it is.
     pub async fn with_no_plan_left() -> Self {
         let exhausted = axum::Router::new().fallback(async || http::StatusCode::TOO_MANY_REQUESTS);
-        let listener = loopback().await;
-        let plan_url = format!("http://{}", listener.local_addr().unwrap());
+        let mut serving = JoinSet::new();
+        let plan_url = sandbox::serve_router(&mut serving, exhausted).await;
+        let plan_url = plan_url.unwrap();
         let mut world = Self::with(|settings| settings.plan_url = plan_url).await;
-        world
-            .running
-            .spawn(async move { axum::serve(listener, exhausted).await.unwrap() });
+        world.serving = serving;
         world
     }
 
     /// Carries out an admin's command.
     pub async fn command(&self, command: Command) -> Outcome {
-        carry_out(&self.house, command, None).await
+        self.sandbox.command(command, None).await.unwrap()
     }
 
     /// Binds a Bedrock API key to the world's access key.
@@ -196,12 +154,7 @@ impl World {
             key_id: self.key.key_id.clone(),
             region: None,
         };
-        carry_out(
-            &self.house,
-            set,
-            Some(BedrockKey::parse(bedrock_key).unwrap()),
-        )
-        .await;
+        self.sandbox.command(set, Some(bedrock_key)).await.unwrap();
     }
 
     /// A user with these settings, and a key that is bound to the world's Bedrock key.
@@ -211,40 +164,14 @@ impl World {
             settings,
             ..NewUser::default()
         };
-        let create = Command::CreateUser(user);
-        let Outcome::UserCreated(user) = self.command(create).await else {
-            panic!()
-        };
-        let issue = Command::IssueKey {
-            user_id: user.id,
-            settings: Settings::default(),
-        };
-        let Outcome::KeyIssued(key) = self.command(issue).await else {
-            panic!()
-        };
-        let set = Command::SetBedrockKey {
-            key_id: key.key_id.clone(),
-            region: None,
-        };
-        carry_out(
-            &self.house,
-            set,
-            Some(BedrockKey::parse(BEDROCK_KEY).unwrap()),
-        )
-        .await;
-        key
+        let key = self.sandbox.issue_key(user, Some(BEDROCK_KEY)).await;
+        key.unwrap()
     }
 
     /// A second key of the world's user, without a Bedrock key.
     pub async fn key_without_bedrock(&self) -> IssuedKey {
-        let issue = Command::IssueKey {
-            user_id: self.key.user_id.clone(),
-            settings: Settings::default(),
-        };
-        let Outcome::KeyIssued(key) = self.command(issue).await else {
-            panic!()
-        };
-        key
+        let user_id = self.key.user_id.clone();
+        self.sandbox.issue_another_key(user_id).await.unwrap()
     }
 
     /// The breakers of the world's access key.
@@ -271,7 +198,7 @@ impl World {
 
     /// What Spillway takes for the present moment.
     pub fn now(&self) -> Timestamp {
-        self.house.clock().now()
+        self.sandbox.now()
     }
 
     /// Plan's answer that it is used up, for so long in Spillway's time: the simulators go by the
@@ -302,8 +229,7 @@ impl World {
 
     /// Lets time pass, for Spillway.
     pub fn pass(&self, duration: Duration) {
-        let millis = i64::try_from(duration.as_millis()).unwrap();
-        self.now_ms.fetch_add(millis, Ordering::Relaxed);
+        self.sandbox.advance(duration);
     }
 
     /// Plan answers the next requests that its limit is reached.
@@ -322,16 +248,13 @@ impl World {
 
     /// A request under any access key.
     pub fn request_as(&self, access_key: &str, method: Method, path: &str) -> RequestBuilder {
-        self.bare(method, &format!("/ak/{access_key}{path}"))
-            .header("authorization", format!("Bearer {CLIENT_CREDENTIAL}"))
-            .header("anthropic-version", "2023-06-01")
-            .header("content-type", "application/json")
+        self.sandbox.request(0, access_key, method, path)
     }
 
     /// A request without any of Spillway's or Anthropic's headers.
     pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.base_url))
+        let url = format!("{}{path}", self.base_url);
+        self.sandbox.http().request(method, url)
     }
 
     /// Says hello, streamed; gives what `x-spillway-upstream` says.
@@ -427,24 +350,12 @@ fn keep_for_judges(answer: &[u8], name: &str) {
 
 /// A plain HTTP client, for loopback.
 pub fn client() -> reqwest::Client {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_mins(1))
-        .build()
-        .unwrap()
+    sandbox::http_client().unwrap()
 }
 
 /// A listener on a free port of the loopback interface.
 pub async fn loopback() -> TcpListener {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+    sandbox::loopback().await.unwrap()
 }
 
 /// What a [`raw_plan`] does after its bytes.
@@ -474,12 +385,4 @@ pub async fn raw_plan(bytes: Vec<u8>, afterwards: Afterwards) -> (String, JoinSe
         }
     });
     (url, serving)
-}
-
-async fn carry_out(house: &House, command: Command, key: Option<BedrockKey>) -> Outcome {
-    house
-        .admin()
-        .execute(command, key, house.clock().now())
-        .await
-        .unwrap()
 }

@@ -17,13 +17,13 @@ pub struct Scenario {
     /// The row of the failure taxonomy that it rehearses; none for what happens around the breaker and
     /// when both legs fail.
     pub row: Option<&'static str>,
-    /// In what house.
+    /// How its sandbox is set up.
     pub setup: Setup,
     /// What happens, in this order.
     pub acts: Vec<Act>,
 }
 
-/// How a scenario's house differs from the default.
+/// How a scenario's sandbox differs from the default.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// The deployment's policy.

@@ -6,33 +6,26 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use admin::{Admin, Command, IssuedKey, NewUser, Outcome, Settings};
+use admin::{IssuedKey, NewUser};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use domain::bedrock_key::BedrockKey;
 use domain::breaker::{BreakerState, Circuit};
 use domain::time::Timestamp;
 use http::Response;
-use http::header::{CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::TRANSFER_ENCODING;
 use local::LocalAws;
-use proxy::clock::Clock;
-use proxy::{Parts, Proxy};
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use simulators::bedrock::BedrockOptions;
-use simulators::plan::PlanOptions;
 use simulators::{Simulator, Step, Window};
+use spillway::sandbox::{Sandbox, SandboxOptions};
 use store::access::AccessTable;
 use store::aws::Aws;
 use store::breaker::{BreakerPlace, StoredBreaker, Swap};
 use store::layout;
-use store::secrets::ensure_server_secret;
-use store::server_secret::CachedServerSecret;
-use store::vault::{Opener, Sealer};
-use tests::{Answer, BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, client, loopback, message, read};
+use tests::{Answer, BEDROCK_KEY, START_MS, Streaming, client, loopback, message, read};
 use tokio::sync::{Barrier, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -83,9 +76,7 @@ pub(super) struct Fleet {
     held: mpsc::UnboundedReceiver<Held>,
     table: AccessTable,
     key: IssuedKey,
-    workers: Vec<String>,
-    time_ms: Arc<AtomicI64>,
-    http: reqwest::Client,
+    sandbox: Sandbox,
     _running: JoinSet<()>,
 }
 
@@ -96,89 +87,54 @@ impl Fleet {
 
     pub(super) async fn with(change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
         let mut running = JoinSet::new();
-        let options = PlanOptions {
-            requests: None,
-            pace: Duration::ZERO,
-            ..PlanOptions::default()
-        };
-        let (plan, serve) = simulators::plan::serve(loopback().await, options).unwrap();
-        running.spawn(serve);
-        let (bedrock, serve) =
-            simulators::bedrock::serve(loopback().await, BedrockOptions::default()).unwrap();
-        running.spawn(serve);
         let (to_held, held) = mpsc::unbounded_channel();
         let porter = Arc::new(Porter {
             came: AtomicUsize::new(0),
             is_shut: AtomicBool::new(false),
             held: to_held,
         });
-        let plan_url = serve_on_loopback(&mut running, before(&plan, &porter)).await;
-
-        let mut settings = proxy::config::Settings {
-            plan_url,
-            bedrock_url: Some(bedrock.url()),
-            ..proxy::config::Settings::default()
+        let listener = loopback().await;
+        let door_url = format!("http://{}", listener.local_addr().unwrap());
+        let options = SandboxOptions {
+            access: table_elsewhere().await,
+            clock_offsets_ms: (0..WORKERS).map(skew_ms).collect(),
+            start: Some(Timestamp::from_millis(START_MS)),
+            ..SandboxOptions::default()
         };
-        // No story here is about a table that is slow, and the machine may be.
-        settings.deadlines.store = PATIENCE;
-        change(&mut settings);
-
-        let aws = LocalAws::memory().unwrap();
-        let table = table(&aws).await;
-        let secrets = aws.secrets_manager();
-        let secret = ensure_server_secret(&secrets, "fleet", &random()).await;
-        let admin = Admin {
-            access: table.clone(),
-            server_secret: secret.unwrap(),
-            sealer: Sealer::new(aws.kms(), aws.kms_key_id()),
+        let sandbox = Sandbox::start(options, |settings| {
+            settings.plan_url = door_url;
+            // No story here is about a table that is slow, and the machine may be.
+            settings.deadlines.store = PATIENCE;
+            change(settings);
+        });
+        let sandbox = sandbox.await.unwrap();
+        let router = before(&sandbox.plan, &porter);
+        running.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let user = NewUser {
+            name: "fleet".to_owned(),
+            ..NewUser::default()
         };
-        let key = issue_key(&admin).await;
-        let time_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
-
-        let aws_http = store::aws::https_client().unwrap();
-        let mut workers = Vec::new();
-        for worker in 0..WORKERS {
-            let time_ms = Arc::clone(&time_ms);
-            let skew_ms = skew_ms(worker);
-            let clock = Clock::from_fn(move || {
-                Timestamp::from_millis(time_ms.load(Ordering::SeqCst) + skew_ms)
-            });
-            let server_secret =
-                CachedServerSecret::read(secrets.clone(), "fleet", clock.now()).await;
-            let parts = Parts {
-                access: table.clone(),
-                server_secret: server_secret.unwrap(),
-                opener: Opener::new(aws.kms(), aws.kms_key_id()),
-                plan_key: None,
-                aws_http: aws_http.clone(),
-                clock,
-            };
-            let proxy = Arc::new(Proxy::new(settings.clone(), parts).unwrap());
-            workers.push(serve_on_loopback(&mut running, proxy::router(proxy)).await);
-        }
         Self {
-            plan,
+            plan: sandbox.plan.clone(),
             porter,
             held,
-            table,
-            key,
-            workers,
-            time_ms,
-            http: client(),
+            table: sandbox.stack.access().clone(),
+            key: sandbox.issue_key(user, Some(BEDROCK_KEY)).await.unwrap(),
+            sandbox,
             _running: running,
         }
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.time_ms.load(Ordering::SeqCst))
+        self.sandbox.now()
     }
 
     pub(super) fn set(&self, now: Timestamp) {
-        self.time_ms.store(now.as_millis(), Ordering::SeqCst);
+        self.sandbox.set_time(now);
     }
 
     pub(super) fn pass(&self, duration: Duration) {
-        self.set(self.now().plus(duration));
+        self.sandbox.advance(duration);
     }
 
     /// Even the slowest clock shows `moment`.
@@ -258,14 +214,11 @@ impl Fleet {
     fn request(&self, worker: usize, model: &str) -> RequestBuilder {
         let mut body = message("hello", Streaming::Yes);
         body["model"] = model.into();
-        let (worker, key) = (&self.workers[worker], &self.key.access_key);
-        let url = format!("{worker}/ak/{key}/v1/messages");
-        self.http
-            .post(url)
-            .header("authorization", format!("Bearer {CLIENT_CREDENTIAL}"))
-            .header("anthropic-version", "2023-06-01")
-            .header(CONTENT_TYPE, "application/json")
-            .body(body.to_string())
+        let key = &self.key.access_key;
+        let request = self
+            .sandbox
+            .request(worker, key, Method::POST, "/v1/messages");
+        request.body(body.to_string())
     }
 
     pub(super) async fn ask(&self, worker: usize, model: &str) -> Answer {
@@ -425,67 +378,24 @@ fn before(plan: &Simulator, porter: &Arc<Porter>) -> axum::Router {
     })
 }
 
-async fn serve_on_loopback(running: &mut JoinSet<()>, router: axum::Router) -> String {
-    let listener = loopback().await;
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    running.spawn(async move { axum::serve(listener, router).await.unwrap() });
-    url
-}
-
-/// A fresh table.
-async fn table(aws: &LocalAws) -> AccessTable {
+/// A fresh table in the DynamoDB at `SPILLWAY_TEST_DYNAMODB_URL`, if that is set.
+async fn table_elsewhere() -> Option<AccessTable> {
     #[expect(
         clippy::disallowed_methods,
         reason = "where the table is, is the tests' own setting"
     )]
-    let elsewhere = std::env::var("SPILLWAY_TEST_DYNAMODB_URL");
-    let dynamodb = match elsewhere {
-        Ok(url) => {
-            let region = "eu-central-1".to_owned();
-            let there = Aws::new(region, LocalAws::credentials(), Some(url));
-            there.unwrap().dynamodb()
-        }
-        Err(_) => aws.dynamodb(),
-    };
-    let name = random().iter().fold("fleet-".to_owned(), |mut name, byte| {
+    let url = std::env::var("SPILLWAY_TEST_DYNAMODB_URL").ok()?;
+    let region = "eu-central-1".to_owned();
+    let there = Aws::new(region, LocalAws::credentials(), Some(url));
+    let dynamodb = there.unwrap().dynamodb();
+    let mut random = [0; 32];
+    SystemRandom::new().fill(&mut random).unwrap();
+    let name = random.iter().fold("fleet-".to_owned(), |mut name, byte| {
         write!(name, "{byte:02x}").unwrap();
         name
     });
     layout::create(&dynamodb, &layout::ACCESS, &name)
         .await
         .unwrap();
-    AccessTable::new(dynamodb, name)
-}
-
-/// A key that is bound to a Bedrock key.
-async fn issue_key(admin: &Admin) -> IssuedKey {
-    let now = Timestamp::from_millis(0);
-    let user = NewUser {
-        name: "fleet".to_owned(),
-        ..NewUser::default()
-    };
-    let created = admin.execute(Command::CreateUser(user), None, now).await;
-    let Outcome::UserCreated(user) = created.unwrap() else {
-        panic!()
-    };
-    let issue = Command::IssueKey {
-        user_id: user.id,
-        settings: Settings::default(),
-    };
-    let Outcome::KeyIssued(key) = admin.execute(issue, None, now).await.unwrap() else {
-        panic!()
-    };
-    let set = Command::SetBedrockKey {
-        key_id: key.key_id.clone(),
-        region: None,
-    };
-    let bedrock_key = BedrockKey::parse(BEDROCK_KEY).ok();
-    admin.execute(set, bedrock_key, now).await.unwrap();
-    key
-}
-
-fn random() -> [u8; 32] {
-    let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).unwrap();
-    bytes
+    Some(AccessTable::new(dynamodb, name))
 }

@@ -1,35 +1,26 @@
-//! A scenario's own world: a house over an AWS in memory, the two simulators, all on loopback, and a
-//! clock that stands still until the scenario moves it.
+//! Runs a scenario in a sandbox whose clock stands still until a step moves it.
 
-use std::net::Ipv4Addr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use admin::{Command, IssuedKey, NewUser, Outcome, Settings};
+use admin::{Command, IssuedKey, NewUser, Outcome};
 use anyhow::{Context as _, bail};
-use domain::bedrock_key::BedrockKey;
 use domain::breaker::{BreakerState, Circuit};
 use domain::id::KeyId;
-use domain::time::Timestamp;
-use local::{Fault, LocalAws};
-use proxy::clock::Clock;
+use local::Fault;
+use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::json;
-use simulators::bedrock::{BedrockOptions, DEMO_BEDROCK_API_KEY};
-use simulators::plan::PlanOptions;
+use simulators::bedrock::DEMO_BEDROCK_API_KEY;
 use simulators::{Point, Simulator, Step};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Line;
 use super::scenario::{Act, Caller, Form, Request, Scenario, Setup, Store};
 use super::seen::{self, Ending, Seen, Upstream};
-use crate::house::House;
+use crate::sandbox::{Sandbox, SandboxOptions};
 
-/// Whatever hangs, hangs no longer than this.
+/// Maximum time until a request reaches Plan, and until the store answers where no step says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two events of a simulator: each leaves by itself, as a model's do.
 const PACE: Duration = Duration::from_millis(1);
@@ -38,20 +29,13 @@ const LOOK: Duration = Duration::from_millis(2);
 /// So many calls fail while the store is down: more than one request makes.
 const CALLS: usize = 100;
 
-pub(super) struct Stage {
+pub(super) struct Runner {
     name: &'static str,
-    house: House,
-    plan: Simulator,
-    bedrock: Simulator,
-    base_url: String,
+    sandbox: Sandbox,
     developer: IssuedKey,
     colleague: IssuedKey,
     failures_to_open: u32,
-    http: reqwest::Client,
-    now_ms: Arc<AtomicI64>,
     asked: usize,
-    /// All that serves ends with the stage.
-    _running: JoinSet<()>,
 }
 
 /// The breakers of a caller, as a person would tell them.
@@ -61,53 +45,31 @@ struct Breakers {
     moments: Vec<(String, String)>,
 }
 
-impl Stage {
-    pub(super) async fn set(scenario: &Scenario) -> anyhow::Result<Self> {
-        let mut running = JoinSet::new();
-        let unlimited = PlanOptions {
-            requests: None,
+impl Runner {
+    pub(super) async fn new(scenario: &Scenario) -> anyhow::Result<Self> {
+        // The simulator names resets by the system's clock, so the sandbox's starts there too.
+        let options = SandboxOptions {
             pace: PACE,
-            ..PlanOptions::default()
+            ..SandboxOptions::default()
         };
-        let (plan, serve) = simulators::plan::serve(loopback().await?, unlimited)?;
-        running.spawn(serve);
-        let options = BedrockOptions {
-            pace: PACE,
-            ..BedrockOptions::default()
-        };
-        let (bedrock, serve) = simulators::bedrock::serve(loopback().await?, options)?;
-        running.spawn(serve);
-
-        // The simulator names resets by the system's clock, so this one starts there.
-        let now_ms = Arc::new(AtomicI64::new(Clock::system().now().as_millis()));
-        let shown = Arc::clone(&now_ms);
-        let clock = Clock::from_fn(move || Timestamp::from_millis(shown.load(Ordering::Relaxed)));
-        let settings = settings(&scenario.setup, &plan, &bedrock);
-        let failures_to_open = settings.policy.breaker.failures;
-        let aws = LocalAws::memory()?;
-        let house = House::open(aws, settings, store::aws::https_client()?, clock).await?;
-        let listener = loopback().await?;
-        let base_url = format!("http://{}", listener.local_addr()?);
-        let server = axum::serve(listener, house.router());
-        running.spawn(async move {
-            // It ends with the stage only; before that, the drill's own requests show what is wrong.
-            let _ = server.await;
-        });
-
+        let mut failures_to_open = 0;
+        let sandbox = Sandbox::start(options, |settings| {
+            change_settings(settings, &scenario.setup);
+            failures_to_open = settings.policy.breaker.failures;
+        })
+        .await?;
         let bedrock_key = (!scenario.setup.lacks_bedrock_key).then_some(DEMO_BEDROCK_API_KEY);
+        let user = |name: &str| NewUser {
+            name: name.to_owned(),
+            ..NewUser::default()
+        };
         Ok(Self {
             name: scenario.name,
-            developer: key(&house, "developer", bedrock_key).await?,
-            colleague: key(&house, "colleague", bedrock_key).await?,
-            house,
-            plan,
-            bedrock,
-            base_url,
+            developer: sandbox.issue_key(user("developer"), bedrock_key).await?,
+            colleague: sandbox.issue_key(user("colleague"), bedrock_key).await?,
+            sandbox,
             failures_to_open,
-            http: http_client()?,
-            now_ms,
             asked: 0,
-            _running: running,
         })
     }
 
@@ -115,8 +77,7 @@ impl Stage {
         for act in acts {
             match act {
                 Act::Pass(duration) => {
-                    let millis = i64::try_from(duration.as_millis())?;
-                    self.now_ms.fetch_add(millis, Ordering::Relaxed);
+                    self.sandbox.advance(*duration);
                 }
                 Act::Ask(request) => lines.push(self.ask(request).await?),
                 Act::Abandon(request, acts) => Box::pin(self.abandon(request, acts, lines)).await?,
@@ -136,7 +97,7 @@ impl Stage {
         let status = answer.status().as_u16();
         let headers = answer.headers().clone();
         let (bytes, ending) = read(answer).await;
-        self.house.aws().faults().clear();
+        self.sandbox.stack.aws().faults().clear();
 
         let upstream = Upstream::read(word(&headers, "x-spillway-upstream")?)?;
         let until = upstream.until.map(|told| {
@@ -161,8 +122,8 @@ impl Stage {
             error: Some(error.to_owned()).filter(|error| !error.is_empty()),
             breaker_before: before.words,
             breaker_after: self.breakers(request.caller).await?.words,
-            plan_calls: calls(&self.plan, &tag),
-            bedrock_calls: calls(&self.bedrock, &tag),
+            plan_calls: calls(&self.sandbox.plan, &tag),
+            bedrock_calls: calls(&self.sandbox.bedrock, &tag),
         };
         Ok(Line::new(seen, &request.expected))
     }
@@ -180,7 +141,7 @@ impl Stage {
         let tag = self.next_tag();
         let before = self.breakers(request.caller).await?;
         let mut waiting = pin!(self.request(request, &tag)?.send());
-        let plan = self.plan.clone();
+        let plan = self.sandbox.plan.clone();
         let until_there = async {
             while calls(&plan, &tag) == 0 {
                 tokio::time::sleep(LOOK).await;
@@ -202,8 +163,8 @@ impl Stage {
             error: None,
             breaker_before: before.words,
             breaker_after: self.breakers(request.caller).await?.words,
-            plan_calls: calls(&self.plan, &tag),
-            bedrock_calls: calls(&self.bedrock, &tag),
+            plan_calls: calls(&self.sandbox.plan, &tag),
+            bedrock_calls: calls(&self.sandbox.bedrock, &tag),
         };
         lines.push(Line::new(seen, &request.expected));
         self.play(meanwhile, lines).await
@@ -231,13 +192,9 @@ impl Stage {
             "messages": [{"role": "user", "content": prompt}],
         });
         let key = &self.key(request.caller).access_key;
-        let url = format!("{}/ak/{key}/v1/messages", self.base_url);
         let mut builder = self
-            .http
-            .post(url)
-            .bearer_auth("sk-ant-oat01-of-nobody")
-            .header("anthropic-version", "2023-06-01")
-            .header(CONTENT_TYPE, "application/json")
+            .sandbox
+            .request(0, key, Method::POST, "/v1/messages")
             .body(body.to_string());
         if let Some(session) = request.session {
             builder = builder.header("x-claude-code-session-id", session);
@@ -265,14 +222,14 @@ impl Stage {
             Store::Silent => (["Query", "GetItem"], Fault::Hang),
         };
         for operation in operations {
-            let faults = self.house.aws().faults();
+            let faults = self.sandbox.stack.aws().faults();
             faults.fail_next(operation, CALLS, fault.clone());
         }
     }
 
     async fn breakers(&self, caller: Caller) -> anyhow::Result<Breakers> {
         let all = Command::ShowBreakers { key_id: None };
-        let Outcome::Breakers { breakers, as_of } = carry_out(&self.house, all, None).await? else {
+        let Outcome::Breakers { breakers, as_of } = self.sandbox.command(all, None).await? else {
             bail!("the breakers were not shown");
         };
         let key_id = &self.key(caller).key_id;
@@ -318,12 +275,7 @@ fn minutes(duration: Duration) -> String {
     format!("{}m", (duration.as_secs() + 30) / 60)
 }
 
-fn settings(setup: &Setup, plan: &Simulator, bedrock: &Simulator) -> proxy::config::Settings {
-    let mut settings = proxy::config::Settings {
-        plan_url: plan.url(),
-        bedrock_url: Some(bedrock.url()),
-        ..proxy::config::Settings::default()
-    };
+fn change_settings(settings: &mut proxy::config::Settings, setup: &Setup) {
     // So that the same drill always says the same.
     settings.policy.breaker.jitter = Duration::ZERO;
     settings.policy = settings.policy.with(&setup.policy);
@@ -331,47 +283,6 @@ fn settings(setup: &Setup, plan: &Simulator, bedrock: &Simulator) -> proxy::conf
     // A busy machine is not a store that is down.
     deadlines.store = setup.store.unwrap_or(PATIENCE);
     deadlines.first_byte = setup.first_byte.unwrap_or(deadlines.first_byte);
-    settings
-}
-
-async fn key(house: &House, name: &str, bedrock_key: Option<&str>) -> anyhow::Result<IssuedKey> {
-    let user = NewUser {
-        name: name.to_owned(),
-        ..NewUser::default()
-    };
-    let Outcome::UserCreated(user) = carry_out(house, Command::CreateUser(user), None).await?
-    else {
-        bail!("the user was not created");
-    };
-    let issue = Command::IssueKey {
-        user_id: user.id,
-        settings: Settings::default(),
-    };
-    let Outcome::KeyIssued(key) = carry_out(house, issue, None).await? else {
-        bail!("the key was not issued");
-    };
-    if let Some(bedrock_key) = bedrock_key {
-        let set = Command::SetBedrockKey {
-            key_id: key.key_id.clone(),
-            region: None,
-        };
-        carry_out(house, set, Some(BedrockKey::parse(bedrock_key)?)).await?;
-    }
-    Ok(key)
-}
-
-async fn carry_out(
-    house: &House,
-    command: Command,
-    bedrock_key: Option<BedrockKey>,
-) -> anyhow::Result<Outcome> {
-    let now = house.clock().now();
-    Ok(house.admin().execute(command, bedrock_key, now).await?)
-}
-
-async fn loopback() -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-    listener.context("no port on the loopback interface")
 }
 
 /// How often a simulator was asked for an answer to the request with this tag.
@@ -400,20 +311,4 @@ fn word<'h>(headers: &'h HeaderMap, name: &str) -> anyhow::Result<&'h str> {
     value
         .unwrap_or(Ok(""))
         .with_context(|| format!("{name} is no text"))
-}
-
-/// For loopback only: it trusts nobody.
-fn http_client() -> anyhow::Result<reqwest::Client> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
-        .build();
-    client.context("the HTTP client could not be made")
 }
