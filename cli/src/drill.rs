@@ -5,17 +5,19 @@
 //! [`play`] performs it in a sandbox of its own, whose clock the scenario sets. The end-to-end tests
 //! play the same scenarios.
 
-mod around;
+mod breaker;
 mod broken;
+mod fallback;
+mod limits;
 mod report;
-mod rows;
 mod runner;
 mod scenario;
 mod seen;
+mod taxonomy;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -23,11 +25,15 @@ pub use self::report::table;
 use self::runner::Runner;
 pub use self::scenario::{Act, Caller, Form, Request, Scenario, Setup, Store};
 pub use self::seen::Seen;
-use crate::args;
 
 /// All scenarios: the rows of the taxonomy first, in their order.
 pub fn scenarios() -> Vec<Scenario> {
-    [rows::scenarios(), around::scenarios()].concat()
+    [
+        taxonomy::scenarios(),
+        breaker::scenarios(),
+        fallback::scenarios(),
+    ]
+    .concat()
 }
 
 /// What came of a scenario.
@@ -126,43 +132,5 @@ pub async fn play_all(scenarios: Vec<Scenario>) -> anyhow::Result<Vec<Played>> {
         };
         let (at, outcome) = done.context("a drill ended early")?;
         played.insert(at, outcome);
-    }
-}
-
-pub(crate) async fn run(args: args::Drill) -> anyhow::Result<()> {
-    let mut scenarios = scenarios();
-    scenarios.retain(|scenario| {
-        args.names.is_empty() || args.names.iter().any(|name| name == scenario.name)
-    });
-    let played = play_all(scenarios).await?;
-    report::print(&played, args.output)?;
-    all_as_expected(&played)
-}
-
-fn all_as_expected(played: &[Played]) -> anyhow::Result<()> {
-    let wrong = played.iter().filter(|played| !played.as_expected).count();
-    match wrong {
-        0 => Ok(()),
-        wrong => bail!("{wrong} of {} drills did not go as expected", played.len()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_drill_that_went_otherwise_fails_the_command() {
-        let played = |as_expected| Played {
-            name: "name",
-            about: "about",
-            row: None,
-            as_expected,
-            error: None,
-            requests: vec![],
-        };
-        assert!(all_as_expected(&[played(true), played(true)]).is_ok());
-        let error = all_as_expected(&[played(true), played(false)]).unwrap_err();
-        assert_eq!(error.to_string(), "1 of 2 drills did not go as expected");
     }
 }

@@ -10,6 +10,7 @@ mod admin_verbs;
 pub mod args;
 mod control;
 pub mod drill;
+mod drill_command;
 mod environment;
 mod first_key;
 mod folder;
@@ -36,6 +37,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Verb::Key(verb) => admin_verbs::key(verb).await,
         Verb::BedrockKey(verb) => admin_verbs::bedrock_key(verb).await,
         Verb::Breaker(verb) => admin_verbs::breaker(verb).await,
-        Verb::Drill(args) => drill::run(args).await,
+        Verb::Drill(args) => drill_command::run(args).await,
     }
 }

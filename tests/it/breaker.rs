@@ -60,8 +60,7 @@ async fn a_usage_limit_opens_the_breaker_until_its_reset_and_one_probe_closes_it
 #[tokio::test]
 async fn a_failed_probe_opens_the_breaker_again() {
     let world = world().await;
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([world.limit_for(2 * MINUTE)]);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
@@ -77,8 +76,7 @@ async fn a_failed_probe_opens_the_breaker_again() {
 #[tokio::test]
 async fn one_request_probes_and_the_others_do_not_wait_for_it() {
     let world = std::sync::Arc::new(world().await);
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([Step::Slow {
         headers_ms: 1500,
@@ -104,8 +102,7 @@ async fn one_request_probes_and_the_others_do_not_wait_for_it() {
 #[tokio::test]
 async fn a_probe_that_never_ends_gives_way_when_its_lease_is_over() {
     let world = world().await;
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([Step::Hang {
         after: Point::Connect,
@@ -342,8 +339,7 @@ async fn an_open_breaker_does_not_starve_a_key_without_a_bedrock_key() {
 #[tokio::test]
 async fn counting_tokens_asks_plan_though_the_breaker_is_open() {
     let world = world().await;
-    world.plan.script([world.limit_for(20 * MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(20 * MINUTE).await;
     let count = world
         .request(Method::POST, "/v1/messages/count_tokens")
         .body(message("hello", Streaming::No).to_string());
@@ -407,8 +403,7 @@ async fn a_limit_whose_end_cannot_be_read_is_counted() {
 #[tokio::test]
 async fn an_admins_reset_is_noticed_within_the_revocation_bound() {
     let world = world().await;
-    world.plan.script([world.limit_for(50 * MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(50 * MINUTE).await;
     let of = BreakersOf::Key(world.key.key_id.clone());
     let reset = Command::ResetBreakers { of };
     let Outcome::BreakersReset { breakers, .. } = world.command(reset.clone()).await else {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use admin::Command;
 use http::HeaderMap;
 use local::Fault;
 use proxy::config::UnknownKey;
@@ -43,11 +42,7 @@ fn never_issued() -> String {
 async fn malformed_unknown_and_revoked_keys_get_one_and_the_same_answer() {
     let world = world().await;
     assert_eq!(ask_as(&world, &world.key.access_key).await.status, 200);
-    world
-        .command(Command::RevokeKey {
-            key_id: world.key.key_id.clone(),
-        })
-        .await;
+    world.revoke_key().await;
     world.pass(Duration::from_mins(1));
 
     let malformed = face(&ask_as(&world, "ak_nonsense").await);
@@ -125,11 +120,7 @@ async fn a_malformed_key_costs_no_read_and_a_known_one_costs_one() {
 async fn a_revoked_key_is_refused_within_the_bound_and_a_new_one_works_at_once() {
     let world = world().await;
     assert_eq!(ask_as(&world, &world.key.access_key).await.status, 200);
-    world
-        .command(Command::RevokeKey {
-            key_id: world.key.key_id.clone(),
-        })
-        .await;
+    world.revoke_key().await;
     world.pass(Duration::from_secs(59));
     assert_eq!(
         ask_as(&world, &world.key.access_key).await.status,

@@ -150,8 +150,7 @@ const SHORT_TERM_KEY: &str = "bedrock-api-key-\
 async fn expired_bedrock_key_counts_as_none_behind_an_open_breaker() {
     let world = world().await;
     world.bind(SHORT_TERM_KEY).await;
-    world.plan.script([world.limit_for(50 * MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(50 * MINUTE).await;
     let answer = ask(&world).await;
     let upstream = answer.header("x-spillway-upstream");
     assert!(upstream.contains("breaker_open"), "{upstream}");
@@ -166,8 +165,7 @@ async fn expired_bedrock_key_counts_as_none_behind_an_open_breaker() {
 #[tokio::test]
 async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
     let world = std::sync::Arc::new(world().await);
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([Step::Slow {
         headers_ms: 1500,

@@ -75,8 +75,7 @@ async fn anthropics_own_trouble_counts_for_the_whole_deployment_when_that_is_the
         world.key_of(Settings::default()).await,
     ];
     // A limit is the developer's own, whatever the scope.
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(MINUTE).await;
     assert_eq!(
         world.upstream_as(&others[0], "a").await,
         "plan; reason=good"

@@ -246,17 +246,26 @@ async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
     assert_eq!(opened.unwrap().expose(), BEDROCK_KEY);
 }
 
+fn ids() -> (KeyId, UserId) {
+    ("key_a".parse().unwrap(), "usr_a".parse().unwrap())
+}
+
+/// The tests' Bedrock key, sealed for this owner under version 1.
+async fn seal(aws: &LocalAws, owner: Owner<'_>) -> Sealed {
+    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
+    let sealer = Sealer::new(aws.kms(), aws.kms_key_id());
+    sealer.seal(owner, &token, "1".to_owned()).await.unwrap()
+}
+
 #[tokio::test]
 async fn sealed_bedrock_key_is_decrypted_with_the_configured_kms_key_only() {
     let aws = LocalAws::memory().unwrap();
-    let (key, user): (KeyId, UserId) = ("key_a".parse().unwrap(), "usr_a".parse().unwrap());
+    let (key, user) = ids();
     let owner = Owner {
         key: &key,
         user: &user,
     };
-    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
-    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
-    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let sealed = seal(&aws, owner).await;
     let now = Timestamp::from_millis(0);
     let other = Opener::new(aws.kms(), "alias/another-key");
     let opened = other.open(owner, &sealed, now).await;
@@ -269,14 +278,12 @@ async fn sealed_bedrock_key_is_decrypted_with_the_configured_kms_key_only() {
 #[tokio::test]
 async fn sealed_bedrock_key_cannot_be_decrypted_under_another_version() {
     let aws = LocalAws::memory().unwrap();
-    let (key, user): (KeyId, UserId) = ("key_a".parse().unwrap(), "usr_a".parse().unwrap());
+    let (key, user) = ids();
     let owner = Owner {
         key: &key,
         user: &user,
     };
-    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
-    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
-    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let sealed = seal(&aws, owner).await;
     let mut renamed = serde_json::to_value(&sealed).unwrap();
     renamed["version"] = "2".into();
     let renamed: Sealed = serde_json::from_value(renamed).unwrap();
@@ -289,14 +296,12 @@ async fn sealed_bedrock_key_cannot_be_decrypted_under_another_version() {
 #[tokio::test]
 async fn kms_itself_ties_a_data_key_to_the_key_and_the_user() {
     let aws = LocalAws::memory().unwrap();
-    let (key, user): (KeyId, UserId) = ("key_a".parse().unwrap(), "usr_a".parse().unwrap());
-    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
+    let (key, user) = ids();
     let owner = Owner {
         key: &key,
         user: &user,
     };
-    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
-    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let sealed = seal(&aws, owner).await;
     let sealed = serde_json::to_value(&sealed).unwrap();
     let data_key: Vec<u8> = serde_json::from_value(sealed["data_key"].clone()).unwrap();
     let decrypt = |context: &[(&str, &str)]| {

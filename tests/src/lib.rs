@@ -221,6 +221,19 @@ impl World {
         }
     }
 
+    /// Opens the breaker of the world's access key: one request, to which Plan says that its limit lasts so
+    /// long.
+    pub async fn open_breaker(&self, after: Duration) {
+        self.plan.script([self.limit_for(after)]);
+        self.upstream().await;
+    }
+
+    /// Revokes the world's access key.
+    pub async fn revoke_key(&self) {
+        let key_id = self.key.key_id.clone();
+        self.command(Command::RevokeKey { key_id }).await;
+    }
+
     /// Spillway's clock panics when it is read for the nth time from now on, and works again after
     /// that.
     pub fn panic_at_clock_reading(&self, nth: i64) {

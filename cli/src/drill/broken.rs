@@ -5,15 +5,32 @@ use std::time::Duration;
 use domain::policy::{FallbackClass, PolicyChange};
 use simulators::{Point, Step};
 
-use super::scenario::{Scenario, Setup, ask, plan_says};
+use super::scenario::{Scenario, plan_says, plan_skipped};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    let broken_once = |name, about, step: Step, status, body: &str| {
-        let request = plan_says(step)
-            .delivers(status, body, "broken")
-            .breaker("closed", "closed 1/3");
-        Scenario::new(name, about, vec![request.into()])
-    };
+    let mut all = vec![five_hundreds(), broken_falls_back()];
+    all.extend(no_answer());
+    all.extend(no_content());
+    all.extend(refused_in_front());
+    all
+}
+
+/// Plan's answer is delivered, and counted as broken.
+fn broken_once(
+    name: &'static str,
+    about: &'static str,
+    step: Step,
+    status: u16,
+    body: &str,
+) -> Scenario {
+    let request = plan_says(step)
+        .delivers(status, body, "broken")
+        .breaker("closed", "closed 1/3");
+    Scenario::new(name, about, vec![request.into()])
+}
+
+/// Plan does not answer, or not with Plan's own words.
+fn no_answer() -> [Scenario; 3] {
     let unreachable = |name, about, step: Step, status, body: &str| {
         let request = plan_says(step)
             .delivers(status, body, "broken")
@@ -21,20 +38,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             .breaker("closed", "closed 1/3");
         Scenario::new(name, about, vec![request.into()])
     };
-    let impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_millis(400));
-    // The headers must come in time, also on a busy machine.
-    let less_impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_secs(6));
-    let cut = |after| Step::Cut {
-        after,
-        content: vec![],
-    };
-    let hang = |after| Step::Hang {
-        after,
-        content: vec![],
-    };
-    let mut all = vec![
-        five_hundreds(),
-        broken_falls_back(),
+    [
         broken_once(
             "bad-gateway",
             "502, a web page of what stands before Plan",
@@ -56,14 +60,21 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             504,
             "timeout_error",
         )
-        .setup(impatient),
+        .setup(|setup| setup.first_byte = Some(Duration::from_millis(400))),
+    ]
+}
+
+/// Plan's answer has status 200 and no content.
+fn no_content() -> [Scenario; 4] {
+    let empty = Step::End {
+        after: Point::Headers,
+        content: vec![],
+    };
+    [
         broken_once(
             "empty-stream",
             "200 and a stream without an event",
-            Step::End {
-                after: Point::Headers,
-                content: vec![],
-            },
+            empty,
             200,
             "api_error",
         ),
@@ -81,7 +92,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             200,
             "api_error",
         )
-        .setup(less_impatient),
+        // The headers must come in time, also on a busy machine.
+        .setup(|setup| setup.first_byte = Some(Duration::from_secs(6))),
         broken_once(
             "web-page",
             "200 and a web page, as from a captive portal",
@@ -89,9 +101,21 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             200,
             "text/html",
         ),
-    ];
-    all.extend(refused_in_front());
-    all
+    ]
+}
+
+fn cut(after: Point) -> Step {
+    Step::Cut {
+        after,
+        content: vec![],
+    }
+}
+
+fn hang(after: Point) -> Step {
+    Step::Hang {
+        after,
+        content: vec![],
+    }
 }
 
 /// What stands before Plan refuses the request: no matter of the developer's login.
@@ -139,10 +163,7 @@ fn five_hundreds() -> Scenario {
             failed(Step::ServerError, 500, "closed", "closed 1/3"),
             failed(Step::NotReady, 503, "closed 1/3", "closed 2/3"),
             failed(Step::ServerError, 500, "closed 2/3", "open 30m"),
-            ask()
-                .skips_plan("broken", "30m")
-                .breaker_stays("open 30m")
-                .into(),
+            plan_skipped("broken", "30m").into(),
         ],
     )
 }
@@ -158,17 +179,13 @@ fn broken_falls_back() -> Scenario {
         after: Point::Headers,
         content: vec![],
     };
-    let cut = Step::Cut {
-        after: Point::MessageStart,
-        content: vec![],
-    };
     Scenario::new(
         "broken-falls-back",
         "With `broken` in fallback_on, the same goes to Bedrock",
         vec![
             spilled(Step::ServerError, "closed", "closed 1/3"),
             spilled(empty, "closed 1/3", "closed 2/3"),
-            spilled(cut, "closed 2/3", "open 30m"),
+            spilled(cut(Point::MessageStart), "closed 2/3", "open 30m"),
         ],
     )
     .setup(|setup| {

@@ -5,21 +5,11 @@ use std::fmt::Write as _;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::{Line, Played};
-use crate::args::Output;
-use crate::show;
-
 const LEGEND: &str = "  \
   REASON: the verdict on Plan's answer; with breaker_open and session, Plan was not asked.
   BREAKER before and after. 1/3: one counted failure of three. 30m: so long until Plan is asked again.
   CALLS: of Plan + of Bedrock.
 ";
-
-pub(super) fn print(played: &[Played], output: Output) -> anyhow::Result<()> {
-    match output {
-        Output::Json => played.iter().try_for_each(show::json),
-        Output::Table => show::text(&table(played)),
-    }
-}
 
 /// What came of drills as a table of 120 columns, and what was not as expected below it.
 pub fn table(played: &[Played]) -> String {

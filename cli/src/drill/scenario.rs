@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::policy::PolicyChange;
-use simulators::Step;
+use simulators::{Step, Window};
 
 use super::seen::Seen;
 
@@ -165,12 +165,57 @@ pub(super) fn ask() -> Request {
     }
 }
 
+/// A developer's request that does not reach Plan, because the breaker is open for this reason and so long.
+pub(super) fn plan_skipped(because: &str, until: &str) -> Request {
+    let state = format!("open {until}");
+    ask().skips_plan(because, until).breaker_stays(&state)
+}
+
 /// A developer's request, to which Plan says `step`.
 pub(super) fn plan_says(step: Step) -> Request {
     Request {
         plan: step,
         ..ask()
     }
+}
+
+/// A usage window is used up for so many seconds.
+pub(super) fn limit(window: Window, reset_after_s: u64) -> Step {
+    Step::UsageLimit {
+        window,
+        reset_after_s,
+    }
+}
+
+/// An error of Plan's that no other step is.
+pub(super) fn plan_error(status: u16, kind: &str, message: &str) -> Step {
+    Step::Error {
+        status,
+        kind: kind.to_owned(),
+        message: message.to_owned(),
+        headers: [].into(),
+    }
+}
+
+/// A 429 without any header about limits.
+pub(super) fn burst() -> Step {
+    Step::Error {
+        status: 429,
+        kind: "rate_limit_error".to_owned(),
+        message: "Rate limited".to_owned(),
+        headers: [("x-should-retry".to_owned(), "true".to_owned())].into(),
+    }
+}
+
+/// The plan is used up for half an hour.
+pub(super) fn plan_is_used_up() -> Request {
+    plan_says(limit(Window::FiveHour, 1800))
+}
+
+pub(super) fn is_limited() -> Request {
+    plan_is_used_up()
+        .spills("usage_limit")
+        .breaker("closed", "open 30m")
 }
 
 /// Who asks, and how.

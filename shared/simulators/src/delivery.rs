@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::script::Point;
+use super::script::{Point, Step};
+
+/// Header names and values, in order.
+pub(super) type Headers = Vec<(String, String)>;
 
 /// One thing the server does with an open answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub(super) struct Reply {
     /// What happens before the status line.
     pub(super) opening: Vec<Action>,
     pub(super) status: u16,
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) headers: Headers,
     /// What happens after the headers.
     pub(super) body: Vec<Action>,
 }
@@ -80,11 +83,7 @@ pub(super) struct Delivery {
 
 impl Reply {
     /// A whole answer with its length.
-    pub(super) fn whole(
-        status: u16,
-        headers: Vec<(String, String)>,
-        body: impl Into<Bytes>,
-    ) -> Self {
+    pub(super) fn whole(status: u16, headers: Headers, body: impl Into<Bytes>) -> Self {
         Self {
             opening: Vec::new(),
             status,
@@ -94,16 +93,38 @@ impl Reply {
     }
 
     /// A web page with status 200, as a captive portal puts it before everything.
-    pub(super) fn web_page() -> Self {
+    fn web_page() -> Self {
         let headers = vec![("content-type".into(), "text/html; charset=utf-8".into())];
         let page = "<!doctype html><html><head><title>Sign in</title></head><body>Please sign in \
                     to use this network.</body></html>";
         Self::whole(200, headers, page)
     }
 
-    /// What it is told, and nothing more.
-    pub(super) fn exactly(status: u16, headers: BTreeMap<String, String>, body: String) -> Self {
-        Self::whole(status, headers.into_iter().collect(), body)
+    /// The reply of a step that writes it out, whichever service replies; `error` makes an error
+    /// reply of the service from a status, a type and a message. Any other step is given back.
+    pub(super) fn from_written_out(
+        step: Step,
+        error: impl FnOnce(u16, &str, &str) -> Self,
+    ) -> Result<Self, Step> {
+        Ok(match step {
+            Step::Error {
+                status,
+                kind,
+                message,
+                headers,
+            } => {
+                let mut reply = error(status, &kind, &message);
+                reply.headers.extend(headers);
+                reply
+            }
+            Step::Html => Self::web_page(),
+            Step::Raw {
+                status,
+                headers,
+                body,
+            } => Self::whole(status, headers.into_iter().collect(), body),
+            other => return Err(other),
+        })
     }
 
     /// The answer with these headers, by their names in lower case, in place of those of the same
@@ -117,11 +138,7 @@ impl Reply {
     }
 
     /// A streamed answer.
-    pub(super) fn streamed(
-        headers: Vec<(String, String)>,
-        beats: Vec<Beat>,
-        delivery: Delivery,
-    ) -> Self {
+    pub(super) fn streamed(headers: Headers, beats: Vec<Beat>, delivery: Delivery) -> Self {
         let Delivery {
             before_headers,
             between_beats,
@@ -160,11 +177,7 @@ impl Reply {
     }
 
     /// An answer in one piece, which an [`Ending`] stops in its middle.
-    pub(super) fn single(
-        mut headers: Vec<(String, String)>,
-        body: Vec<u8>,
-        delivery: &Delivery,
-    ) -> Self {
+    pub(super) fn single(mut headers: Headers, body: Vec<u8>, delivery: &Delivery) -> Self {
         let mut opening = pause(delivery.before_headers);
         let ending = &delivery.ending;
         let whole = Bytes::from(body);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::server::Request;
+use super::service::Request;
 
 /// How much of the bodies that arrived is kept, all together.
 const KEPT_BYTES: usize = 64 << 20;

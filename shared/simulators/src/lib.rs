@@ -40,7 +40,6 @@
 mod anthropic;
 pub mod bedrock;
 mod citation;
-mod clock;
 mod conversation;
 mod converse;
 mod delivery;
@@ -55,6 +54,7 @@ mod prompt_cache;
 mod rules;
 mod script;
 mod server;
+mod service;
 
 pub use journal::Received;
 pub use script::{Citation, Cited, Content, Frame, Location, Point, Step, ToolCall, Usage, Window};

@@ -98,42 +98,38 @@ fn refusal_named(name: &str) -> Option<Step> {
 
 /// Answers with status 200, and none at all.
 fn answer_named(name: &str) -> Option<Step> {
+    let content = Vec::new;
+    let end = |after| Step::End {
+        after,
+        content: content(),
+    };
+    let cut = |after| Step::Cut {
+        after,
+        content: content(),
+    };
     let error = |after, kind: Option<&str>, message: Option<&str>| Step::StreamError {
         after,
         kind: kind.map(str::to_owned),
         message: message.map(str::to_owned),
-        content: Vec::new(),
+        content: content(),
     };
-    let (after, content) = (Point::FirstDelta, Vec::new());
     Some(match name {
         // None at all.
-        "close" => Step::Cut {
-            after: Point::Connect,
-            content,
-        },
+        "close" => cut(Point::Connect),
         // Broken before the first content.
-        "empty" => Step::End {
-            after: Point::Headers,
-            content,
-        },
-        "end_before_content" => Step::End {
-            after: Point::MessageStart,
-            content,
-        },
-        "cut_before_content" => Step::Cut {
-            after: Point::MessageStart,
-            content,
-        },
+        "html" => Step::Html,
+        "empty" => end(Point::Headers),
+        "end_before_content" => end(Point::MessageStart),
+        "cut_before_content" => cut(Point::MessageStart),
         "error_before_content" => error(Point::MessageStart, None, None),
         "first_error" => error(Point::Headers, None, None),
         "first_api_error" => {
             let message = Some("Internal server error");
             error(Point::Headers, Some("api_error"), message)
         }
-        "html" => Step::Html,
         // Broken after the first content.
-        "cut" => Step::Cut { after, content },
-        "error" => error(after, None, None),
+        "cut" => cut(Point::FirstDelta),
+        "error" => error(Point::FirstDelta, None, None),
         _ => return None,
     })
 }
@@ -201,6 +197,7 @@ mod tests {
         assert!(step("[[plan:428]]", "plan").is_some_and(|step| step.is_err()));
         assert!(step("[[plan:{\"step\":\"x\"}]]", "plan").is_some_and(|step| step.is_err()));
     }
+
     #[test]
     fn every_name_in_the_documentation_is_a_step() {
         let rows = include_str!("lib.rs").lines();

@@ -2,10 +2,13 @@
 //! marker in the prompt. Both simulators understand the same steps; each says a step in the words
 //! of the service it pretends to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::lock::lock;
 
 /// One answer, told in advance. As JSON it is an object whose `step` names the variant:
 /// `{"step": "cut", "after": "first_delta"}`.
@@ -192,6 +195,24 @@ pub enum Step {
         /// The body.
         body: String,
     },
+}
+
+/// The scripted steps that no request has taken yet.
+#[derive(Debug, Default)]
+pub(crate) struct StepQueue(Mutex<VecDeque<Step>>);
+
+impl StepQueue {
+    pub(crate) fn next(&self) -> Option<Step> {
+        lock(&self.0).pop_front()
+    }
+
+    pub(crate) fn extend(&self, steps: impl IntoIterator<Item = Step>) {
+        lock(&self.0).extend(steps);
+    }
+
+    pub(crate) fn clear(&self) {
+        lock(&self.0).clear();
+    }
 }
 
 fn half_an_hour() -> u64 {

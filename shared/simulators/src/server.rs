@@ -23,12 +23,10 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::bedrock::Bedrock;
 use super::delivery::{Action, Reply};
 use super::journal::{Journal, Received};
-use super::plan::Plan;
-use super::script::Step;
-use crate::clock;
+use super::script::{Step, StepQueue};
+use super::service::{Request, Service};
 use crate::lock::lock;
 
 /// The largest body a simulator takes. Above what either service takes, so that the client's
@@ -47,37 +45,9 @@ pub struct Simulator {
 #[derive(Debug)]
 struct Shared {
     address: SocketAddr,
-    service: Service,
-    script: Script,
+    service: Box<dyn Service>,
+    script: StepQueue,
     journal: Mutex<Journal>,
-}
-
-/// What a simulator pretends to be.
-#[derive(Debug)]
-pub(super) enum Service {
-    Plan(Plan),
-    Bedrock(Bedrock),
-}
-
-/// The steps still to be played.
-#[derive(Debug, Default)]
-pub(super) struct Script(Mutex<VecDeque<Step>>);
-
-impl Script {
-    pub(super) fn next(&self) -> Option<Step> {
-        lock(&self.0).pop_front()
-    }
-}
-
-/// A request as a service sees it.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    /// Not decoded, without the query.
-    pub(super) path: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    pub(super) now_ms: u64,
 }
 
 impl Simulator {
@@ -89,7 +59,7 @@ impl Simulator {
     /// Adds steps to the end of the script. Each serves one request for an answer
     /// (`/v1/messages`, Converse, `InvokeModel` and their streams).
     pub fn script(&self, steps: impl IntoIterator<Item = Step>) {
-        lock(&self.shared.script.0).extend(steps);
+        self.shared.script.extend(steps);
     }
 
     /// What has arrived since the start or the last reset, the newest last; the simulator's own
@@ -100,23 +70,20 @@ impl Simulator {
 
     /// Forgets the script, the requests, the usage windows and the prompt cache.
     pub fn reset(&self) {
-        lock(&self.shared.script.0).clear();
+        self.shared.script.clear();
         lock(&self.shared.journal).clear();
-        match &self.shared.service {
-            Service::Plan(plan) => plan.reset(),
-            Service::Bedrock(bedrock) => bedrock.reset(),
-        }
+        self.shared.service.reset();
     }
 }
 
 pub(super) fn serve(
     listener: TcpListener,
-    service: Service,
+    service: Box<dyn Service>,
 ) -> io::Result<(Simulator, impl Future<Output = ()> + Send + use<>)> {
     let shared = Arc::new(Shared {
         address: listener.local_addr()?,
         service,
-        script: Script::default(),
+        script: StepQueue::default(),
         journal: Mutex::default(),
     });
     let simulator = Simulator {
@@ -173,7 +140,7 @@ async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result
         path,
         headers: parts.headers,
         body: body.to_bytes(),
-        now_ms: clock::now_ms(),
+        now_ms: u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0),
     };
     if let Some(endpoint) = request.path.strip_prefix("/_simulator/") {
         return Ok(control(&shared, endpoint, &request));
@@ -183,10 +150,7 @@ async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result
         .path_and_query()
         .map_or(request.path.as_str(), |target| target.as_str());
     let index = lock(&shared.journal).add(Received::of(&request, target));
-    let reply = match &shared.service {
-        Service::Plan(plan) => plan.answer(&request, &shared.script),
-        Service::Bedrock(bedrock) => bedrock.answer(&request, &shared.script),
-    };
+    let reply = shared.service.answer(&request, &shared.script);
     play(&shared, index, reply).await
 }
 

@@ -4,12 +4,15 @@
 //! It takes Bedrock API keys and nothing else, and refuses what the service and its Claude models
 //! refuse, so that a request which passes here has a good chance there.
 
+mod count;
+mod credentials;
+mod operation;
 mod recorded;
 mod refusal;
 
+pub use credentials::AcceptedKeys;
 pub use recorded::RecordedError;
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -20,7 +23,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::Method;
-use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -34,11 +36,11 @@ use super::performance::{BreakIn, Performance};
 use super::prompt_cache::{Prompt, PromptCache};
 use super::rules::model::{self, Capabilities};
 use super::rules::{self, Refused};
-use super::script::{Frame, Point, Step};
-use super::server::{self, Request, Script, Service, Simulator};
-use refusal::{
-    bad_key, broken, exception, invalid, json_reply, own_headers, refuse, refuse_untyped,
-};
+use super::script::{Frame, Point, Step, StepQueue};
+use super::server::{self, Simulator};
+use super::service::{Request, Service};
+use operation::{Operation, target};
+use refusal::{broken, exception, invalid, own_headers, refuse};
 
 /// A Bedrock API key that has the form of a long-term one and opens nothing. The simulator takes
 /// it, and the demo uses it.
@@ -62,16 +64,6 @@ pub struct BedrockOptions {
     pub dump_dir: Option<PathBuf>,
 }
 
-/// Which Bedrock API keys are good.
-#[derive(Clone, Debug, Default)]
-pub enum AcceptedKeys {
-    /// Any that has the form of one: `ABSK` or `bedrock-api-key-` and base64.
-    #[default]
-    WellFormed,
-    /// These only.
-    Only(HashSet<String>),
-}
-
 /// Serves the pretended Bedrock Runtime on `listener`.
 ///
 /// Nothing runs until the future is polled; dropping it ends every connection.
@@ -86,57 +78,14 @@ pub fn serve(
     if let Some(folder) = &options.dump_dir {
         std::fs::create_dir_all(folder)?;
     }
-    server::serve(listener, Service::Bedrock(Bedrock::new(options)))
+    server::serve(listener, Box::new(Bedrock::new(options)))
 }
 
 #[derive(Debug)]
-pub(super) struct Bedrock {
+struct Bedrock {
     options: BedrockOptions,
     dumped: AtomicU64,
     cache: PromptCache,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    Converse,
-    ConverseStream,
-    InvokeModel,
-    InvokeModelWithResponseStream,
-    CountTokens,
-}
-
-impl Operation {
-    fn of_path(last: &str) -> Option<Self> {
-        Some(match last {
-            "converse" => Self::Converse,
-            "converse-stream" => Self::ConverseStream,
-            "invoke" => Self::InvokeModel,
-            "invoke-with-response-stream" => Self::InvokeModelWithResponseStream,
-            "count-tokens" => Self::CountTokens,
-            _ => return None,
-        })
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Converse => "Converse",
-            Self::ConverseStream => "ConverseStream",
-            Self::InvokeModel => "InvokeModel",
-            Self::InvokeModelWithResponseStream => "InvokeModelWithResponseStream",
-            Self::CountTokens => "CountTokens",
-        }
-    }
-
-    fn is_converse(self) -> bool {
-        matches!(self, Self::Converse | Self::ConverseStream)
-    }
-
-    fn streams(self) -> bool {
-        matches!(
-            self,
-            Self::ConverseStream | Self::InvokeModelWithResponseStream
-        )
-    }
 }
 
 /// A call whose key, path and body could be read.
@@ -147,27 +96,15 @@ struct Call {
     body: Value,
 }
 
-impl Bedrock {
-    pub(super) fn new(options: BedrockOptions) -> Self {
-        Self {
-            options,
-            dumped: AtomicU64::new(0),
-            cache: PromptCache::default(),
-        }
-    }
-
-    pub(super) fn reset(&self) {
-        self.cache.clear();
-    }
-
-    pub(super) fn answer(&self, request: &Request, script: &Script) -> Reply {
+impl Service for Bedrock {
+    fn answer(&self, request: &Request, script: &StepQueue) -> Reply {
         let Some((operation, model_id)) = target(&request.path) else {
             return refuse(404, "UnknownOperationException", "");
         };
         if request.method != Method::POST {
             return refuse(405, "UnknownOperationException", "");
         }
-        if let Err(reply) = self.authenticate(request) {
+        if let Err(reply) = credentials::authenticate(request, &self.options.accepts) {
             return reply;
         }
         self.dump(operation, &model_id, &request.body);
@@ -177,48 +114,25 @@ impl Bedrock {
             script.next()
         };
         match Self::read(operation, model_id, request) {
-            Ok(call) if operation == Operation::CountTokens => count_tokens(&call),
+            Ok(call) if operation == Operation::CountTokens => {
+                count::count_tokens(&call.model_id, &call.body)
+            }
             Ok(call) => self.generate(&call, scripted),
             Err(reply) => reply,
         }
     }
 
-    fn authenticate(&self, request: &Request) -> Result<(), Reply> {
-        let presented = request
-            .headers
-            .get(AUTHORIZATION)
-            .map(|value| value.to_str());
-        let token = match presented {
-            None => {
-                return Err(refuse(
-                    403,
-                    "MissingAuthenticationTokenException",
-                    "Missing Authentication Token",
-                ));
-            }
-            Some(Ok(value)) => match value.split_once(' ').unwrap_or((value, "")) {
-                (scheme, token) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-                // Signatures and everything else: this service has no IAM users.
-                _ => {
-                    return Err(refuse(
-                        403,
-                        "UnrecognizedClientException",
-                        "The security token included in the request is invalid.",
-                    ));
-                }
-            },
-            Some(Err(_)) => "",
-        };
-        if !is_well_formed(token) {
-            return Err(refuse_untyped(
-                403,
-                "Invalid API Key format: Must start with pre-defined prefix",
-            ));
-        }
-        match &self.options.accepts {
-            AcceptedKeys::WellFormed => Ok(()),
-            AcceptedKeys::Only(keys) if keys.contains(token) => Ok(()),
-            AcceptedKeys::Only(_) => Err(bad_key()),
+    fn reset(&self) {
+        self.cache.clear();
+    }
+}
+
+impl Bedrock {
+    fn new(options: BedrockOptions) -> Self {
+        Self {
+            options,
+            dumped: AtomicU64::new(0),
+            cache: PromptCache::default(),
         }
     }
 
@@ -407,68 +321,6 @@ impl Call {
         let name = id.split_once("anthropic.").map_or(id, |(_, name)| name);
         name.split("-v1").next().unwrap_or(name).to_owned()
     }
-}
-
-/// `/model/{modelId}/{operation}`, whatever stands before it.
-fn target(path: &str) -> Option<(Operation, String)> {
-    let (_, rest) = path.split_once("/model/")?;
-    let (model_id, last) = rest.rsplit_once('/')?;
-    Some((Operation::of_path(last)?, percent_decoded(model_id)?))
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        if *first == b'%' {
-            let (hex, after) = after.split_at_checked(2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?);
-            rest = after;
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// The form of Bedrock API keys: a long-term one is `ABSK` and base64, a short-term one
-/// `bedrock-api-key-` and base64
-/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-how.html>).
-fn is_well_formed(token: &str) -> bool {
-    let encoded = token
-        .strip_prefix("ABSK")
-        .or_else(|| token.strip_prefix("bedrock-api-key-"));
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "+/=-_".contains(c);
-    encoded.is_some_and(|encoded| encoded.len() >= 16 && encoded.chars().all(allowed))
-}
-
-fn count_tokens(call: &Call) -> Reply {
-    if !model::counts_tokens(&call.model_id) {
-        return invalid("The provided model doesn't support counting tokens.");
-    }
-    let input = at(&call.body, "/input");
-    let prompt = match (input.get("converse"), input.pointer("/invokeModel/body")) {
-        (Some(converse), None) if converse.is_object() => Prompt::of_converse(converse),
-        (None, Some(body)) => {
-            let decoded = body.as_str().and_then(|body| BASE64.decode(body).ok());
-            let parsed = decoded.and_then(|body| serde_json::from_slice::<Value>(&body).ok());
-            let Some(parsed) = parsed else {
-                return invalid("input.invokeModel.body must be a JSON object in base64.");
-            };
-            let stated = at(&parsed, "/anthropic_version") == "bedrock-2023-05-31";
-            if !stated || at(&parsed, "/max_tokens").as_u64().is_none() {
-                return invalid("anthropic_version, max_tokens: Field required");
-            }
-            Prompt::of_messages(&parsed)
-        }
-        _ => return invalid("input must hold exactly one of converse and invokeModel."),
-    };
-    json_reply(
-        200,
-        own_headers(),
-        &json!({ "inputTokens": prompt.tokens() }),
-    )
 }
 
 fn event_stream_headers() -> Vec<(String, String)> {

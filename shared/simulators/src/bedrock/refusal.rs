@@ -8,6 +8,10 @@ use crate::script::Step;
 
 /// The answers that are no good ones.
 pub(super) fn of_step(step: Step) -> Reply {
+    let step = match Reply::from_written_out(step, refuse) {
+        Ok(reply) => return reply,
+        Err(step) => step,
+    };
     match step {
         Step::UsageLimit { .. } => refuse(
             429,
@@ -65,22 +69,6 @@ pub(super) fn of_step(step: Step) -> Reply {
         ),
         Step::TooLong => invalid("Input is too long for requested model."),
         Step::Status { status } => of_status(status),
-        Step::Error {
-            status,
-            kind,
-            message,
-            headers,
-        } => {
-            let mut reply = refuse(status, &kind, &message);
-            reply.headers.extend(headers);
-            reply
-        }
-        Step::Html => Reply::web_page(),
-        Step::Raw {
-            status,
-            headers,
-            body,
-        } => Reply::exactly(status, headers, body),
         // The rest are good answers, which `performance` has taken.
         _ => refuse(
             500,

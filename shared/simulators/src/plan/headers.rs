@@ -1,7 +1,7 @@
 //! The headers of a pretended plan's good answers.
 
-use super::Headers;
 use super::refusal::{own_headers, unified};
+use crate::delivery::Headers;
 
 /// From this utilization on a window names the threshold that it has passed.
 const THRESHOLD: &str = "0.75";

@@ -21,14 +21,15 @@ use tokio::net::TcpListener;
 
 use super::anthropic::{Event, Message, Platform, add_pings, scripted_sse_event, sse, sse_event};
 use super::conversation::Conversation;
-use super::delivery::{Beat, Delivery, Ending, Reply};
+use super::delivery::{Beat, Delivery, Ending, Headers, Reply};
 use super::ids;
 use super::json::{at, text};
 use super::performance::{BreakIn, Performance};
 use super::prompt_cache::{Prompt, PromptCache};
 use super::rules;
-use super::script::{Frame, Point, Step, Window};
-use super::server::{self, Request, Script, Service, Simulator};
+use super::script::{Frame, Point, Step, StepQueue, Window};
+use super::server::{self, Simulator};
+use super::service::{Request, Service};
 use crate::lock::lock;
 use refusal::{broken, error_event, json_reply, own_headers, refuse, usage_limit};
 
@@ -80,11 +81,11 @@ pub fn serve(
     listener: TcpListener,
     options: PlanOptions,
 ) -> io::Result<(Simulator, impl Future<Output = ()> + Send + use<>)> {
-    server::serve(listener, Service::Plan(Plan::new(options)))
+    server::serve(listener, Box::new(Plan::new(options)))
 }
 
 #[derive(Debug)]
-pub(super) struct Plan {
+struct Plan {
     options: PlanOptions,
     /// By the SHA-256 of the credential.
     usage: Mutex<HashMap<[u8; 32], UsageWindow>>,
@@ -98,24 +99,8 @@ struct UsageWindow {
     used: u64,
 }
 
-/// Names and values, in order.
-type Headers = Vec<(String, String)>;
-
-impl Plan {
-    pub(super) fn new(options: PlanOptions) -> Self {
-        Self {
-            options,
-            usage: Mutex::default(),
-            cache: PromptCache::default(),
-        }
-    }
-
-    pub(super) fn reset(&self) {
-        lock(&self.usage).clear();
-        self.cache.clear();
-    }
-
-    pub(super) fn answer(&self, request: &Request, script: &Script) -> Reply {
+impl Service for Plan {
+    fn answer(&self, request: &Request, script: &StepQueue) -> Reply {
         let path = request.path.trim_end_matches('/');
         let known = ["/v1/messages", "/v1/messages/count_tokens", "/v1/models"]
             .into_iter()
@@ -147,7 +132,22 @@ impl Plan {
         }
     }
 
-    fn message(&self, request: &Request, credential: [u8; 32], script: &Script) -> Reply {
+    fn reset(&self) {
+        lock(&self.usage).clear();
+        self.cache.clear();
+    }
+}
+
+impl Plan {
+    fn new(options: PlanOptions) -> Self {
+        Self {
+            options,
+            usage: Mutex::default(),
+            cache: PromptCache::default(),
+        }
+    }
+
+    fn message(&self, request: &Request, credential: [u8; 32], script: &StepQueue) -> Reply {
         let scripted = script.next();
         let body = match read(request) {
             Ok(body) => body,

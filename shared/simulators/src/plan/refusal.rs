@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Headers;
 use crate::anthropic::error;
-use crate::delivery::Reply;
+use crate::delivery::{Headers, Reply};
 use crate::ids;
 use crate::script::{Step, Window};
 
@@ -16,6 +15,10 @@ const ORGANIZATION: &str = "00000000-0000-4000-8000-000000000000";
 
 /// The answers that are no good ones.
 pub(super) fn of_step(step: Step, now_ms: u64) -> Reply {
+    let step = match Reply::from_written_out(step, refuse) {
+        Ok(reply) => return reply,
+        Err(step) => step,
+    };
     match step {
         Step::UsageLimit {
             window,
@@ -54,22 +57,6 @@ pub(super) fn of_step(step: Step, now_ms: u64) -> Reply {
             "prompt is too long: 207312 tokens > 200000 maximum",
         ),
         Step::Status { status } => of_status(status, now_ms),
-        Step::Error {
-            status,
-            kind,
-            message,
-            headers,
-        } => {
-            let mut reply = refuse(status, &kind, &message);
-            reply.headers.extend(headers);
-            reply
-        }
-        Step::Html => Reply::web_page(),
-        Step::Raw {
-            status,
-            headers,
-            body,
-        } => Reply::exactly(status, headers, body),
         // The rest are good answers, which `performance` has taken.
         _ => refuse(500, "api_error", "the simulator has no such answer"),
     }

@@ -22,6 +22,13 @@ impl Refused {
 /// (anthropics/claude-code-action#928).
 pub(super) const BILLING_HEADER: &str = "x-anthropic-billing-header";
 
+/// The tool calls that have no result, separated by commas.
+pub(super) fn without_result(calls: &[&str], results: &[&str]) -> Option<String> {
+    let without = calls.iter().filter(|id| !results.contains(id)).copied();
+    let without: Vec<_> = without.collect();
+    (!without.is_empty()).then(|| without.join(", "))
+}
+
 /// The characters and the length of tool names and of tool call ids.
 pub(super) fn is_name(name: &str, further: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c) || further.contains(c);

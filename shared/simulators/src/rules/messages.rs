@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::content::{BILLING_HEADER, Refused, is_name};
+use super::content::{BILLING_HEADER, Refused, is_name, without_result};
 use super::model::{Capabilities, Parameters};
 use crate::json::{at, elements, text};
 
@@ -167,17 +167,12 @@ fn check_messages(body: &Value) -> Result<(), Refused> {
             continue;
         }
         let answered: Vec<_> = ids(blocks, "tool_result", "tool_use_id");
-        let missing: Vec<_> = open
-            .iter()
-            .filter(|id| !answered.contains(id))
-            .copied()
-            .collect();
-        if !missing.is_empty() {
+        if let Some(missing) = without_result(&open, &answered) {
             return Refused::because(format!(
                 "messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately \
                  after: {}. Each `tool_use` block must have a corresponding `tool_result` block in \
                  the next message.",
-                missing.join(", ")
+                missing
             ));
         }
         open = ids(blocks, "tool_use", "id");

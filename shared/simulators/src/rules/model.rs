@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Refused;
+use super::content::Refused;
 use crate::json::{at, text};
 
 /// Prefixes of inference profiles.
@@ -190,7 +190,14 @@ impl Parameters<'_> {
                 );
             }
         }
-        let Some(model) = model else { return Ok(()) };
+        match model {
+            Some(model) => self.check_limits(model, kind),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks them against the limits of a model.
+    fn check_limits(&self, model: &Capabilities, kind: Option<&str>) -> Result<(), Refused> {
         if let Some(max_tokens) = self.max_tokens.filter(|tokens| *tokens > model.output) {
             let limit = model.output;
             return Refused::because(format!(
@@ -198,31 +205,7 @@ impl Parameters<'_> {
                  {limit}. Try again with a maximum tokens value that is lower than {limit}."
             ));
         }
-        if let Some(effort) = self.effort {
-            if model.effort.is_empty() {
-                return Refused::by_model("This model does not support the effort parameter.");
-            }
-            if !effort
-                .as_str()
-                .is_some_and(|effort| model.effort.contains(&effort))
-            {
-                return Refused::by_model(format!(
-                    "output_config.effort: Input should be one of {:?}",
-                    model.effort
-                ));
-            }
-            if matches!(kind, Some("disabled" | "between_tools"))
-                && !effort
-                    .as_str()
-                    .is_some_and(|effort| model.effort_without_thinking.contains(&effort))
-            {
-                return Refused::by_model(format!(
-                    "output_config.effort: with thinking.type {} this model supports {:?}",
-                    kind.unwrap_or_default(),
-                    model.effort_without_thinking
-                ));
-            }
-        }
+        self.check_effort(model, kind)?;
         let sampled = self.temperature.is_some() || self.top_p.is_some() || self.top_k.is_some();
         if sampled && !model.sampling {
             return Refused::by_model(
@@ -240,6 +223,36 @@ impl Parameters<'_> {
                 "This model does not support assistant message prefill. The conversation must end \
                  with a user message.",
             );
+        }
+        Ok(())
+    }
+
+    fn check_effort(&self, model: &Capabilities, thinking: Option<&str>) -> Result<(), Refused> {
+        let Some(effort) = self.effort else {
+            return Ok(());
+        };
+        if model.effort.is_empty() {
+            return Refused::by_model("This model does not support the effort parameter.");
+        }
+        if !effort
+            .as_str()
+            .is_some_and(|effort| model.effort.contains(&effort))
+        {
+            return Refused::by_model(format!(
+                "output_config.effort: Input should be one of {:?}",
+                model.effort
+            ));
+        }
+        if matches!(thinking, Some("disabled" | "between_tools"))
+            && !effort
+                .as_str()
+                .is_some_and(|effort| model.effort_without_thinking.contains(&effort))
+        {
+            return Refused::by_model(format!(
+                "output_config.effort: with thinking.type {} this model supports {:?}",
+                thinking.unwrap_or_default(),
+                model.effort_without_thinking
+            ));
         }
         Ok(())
     }

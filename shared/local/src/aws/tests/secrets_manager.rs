@@ -29,6 +29,13 @@ async fn put(client: &Client, id: &str, value: &str) -> String {
     put.version_id.unwrap()
 }
 
+/// A new value of the secret `s` that is pending; its version.
+async fn put_pending(client: &Client) -> String {
+    let put = client.put_secret_value().secret_id("s");
+    let put = put.secret_string("new").version_stages("AWSPENDING");
+    put.send().await.unwrap().version_id.unwrap()
+}
+
 async fn staged(client: &Client, id: &str, stage: &str) -> Option<String> {
     let call = client.get_secret_value().secret_id(id).version_stage(stage);
     match call.send().await {
@@ -42,6 +49,10 @@ async fn staged(client: &Client, id: &str, stage: &str) -> Option<String> {
             None
         }
     }
+}
+
+async fn assert_staged(client: &Client, stage: &str, value: &str) {
+    assert_eq!(staged(client, "s", stage).await.as_deref(), Some(value));
 }
 
 #[tokio::test]
@@ -89,14 +100,8 @@ async fn a_new_value_is_current_and_the_one_before_is_previous() {
     assert_eq!(staged(&client, "s", "AWSPREVIOUS").await, None);
     put(&client, "s", "two").await;
     put(&client, "s", "three").await;
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("three")
-    );
-    assert_eq!(
-        staged(&client, "s", "AWSPREVIOUS").await.as_deref(),
-        Some("two")
-    );
+    assert_staged(&client, "AWSCURRENT", "three").await;
+    assert_staged(&client, "AWSPREVIOUS", "two").await;
     // The oldest has no label any more and is still there by its id.
     let oldest = client
         .get_secret_value()
@@ -113,21 +118,8 @@ async fn a_new_value_is_current_and_the_one_before_is_previous() {
 async fn a_pending_value_waits_until_its_label_is_moved() {
     let client = memory().secrets_manager();
     let (_, current) = create(&client, "s", "old").await;
-    let put = client
-        .put_secret_value()
-        .secret_id("s")
-        .secret_string("new");
-    let pending = put
-        .version_stages("AWSPENDING")
-        .send()
-        .await
-        .unwrap()
-        .version_id
-        .unwrap();
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("old")
-    );
+    let pending = put_pending(&client).await;
+    assert_staged(&client, "AWSCURRENT", "old").await;
 
     let step = || {
         client
@@ -146,14 +138,8 @@ async fn a_pending_value_waits_until_its_label_is_moved() {
         .move_to_version_id(&pending)
         .remove_from_version_id(&current);
     step.send().await.unwrap();
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("new")
-    );
-    assert_eq!(
-        staged(&client, "s", "AWSPREVIOUS").await.as_deref(),
-        Some("old")
-    );
+    assert_staged(&client, "AWSCURRENT", "new").await;
+    assert_staged(&client, "AWSPREVIOUS", "old").await;
 
     let described = client
         .describe_secret()
@@ -170,17 +156,7 @@ async fn a_pending_value_waits_until_its_label_is_moved() {
 async fn a_label_can_be_taken_away_but_not_the_current_one() {
     let client = memory().secrets_manager();
     let (_, current) = create(&client, "s", "old").await;
-    let put = client
-        .put_secret_value()
-        .secret_id("s")
-        .secret_string("new");
-    let pending = put
-        .version_stages("AWSPENDING")
-        .send()
-        .await
-        .unwrap()
-        .version_id
-        .unwrap();
+    let pending = put_pending(&client).await;
     let remove = |stage: &str, id: &str| {
         client
             .update_secret_version_stage()
@@ -237,10 +213,7 @@ async fn the_same_call_again_changes_nothing_and_another_one_is_refused() {
     put("one").await.unwrap();
     let error = put("two").await.unwrap_err();
     assert!(error.into_service_error().is_resource_exists_exception());
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("one")
-    );
+    assert_staged(&client, "AWSCURRENT", "one").await;
 }
 
 #[tokio::test]
@@ -286,10 +259,7 @@ async fn a_secret_without_a_value_has_no_current_one() {
         .unwrap();
     assert_eq!(described.description.as_deref(), Some("empty"));
     put(&client, "s", "now").await;
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("now")
-    );
+    assert_staged(&client, "AWSCURRENT", "now").await;
 }
 
 #[tokio::test]
@@ -365,8 +335,5 @@ async fn unlabelled_versions_do_not_pile_up_for_ever() {
             .into_service_error()
             .is_resource_not_found_exception()
     );
-    assert_eq!(
-        staged(&client, "s", "AWSPREVIOUS").await.as_deref(),
-        Some("101")
-    );
+    assert_staged(&client, "AWSPREVIOUS", "101").await;
 }

@@ -2,6 +2,8 @@
 //! it (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>; the
 //! members are those of botocore 1.44.5, `bedrock-runtime/2023-09-30/service-2.json`).
 
+mod attachments;
+mod cache_points;
 mod message;
 #[expect(
     dead_code,
@@ -10,21 +12,15 @@ mod message;
     reason = "the members and their names are the service's; some are read for their type alone"
 )]
 mod shape;
-
-use std::collections::HashSet;
+mod tools;
 
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use message::Attachment;
-use shape::{
-    Block, Body, InferenceConfig, NamedTool, Role, Source, SystemBlock, TimeToLive, Tool,
-    ToolChoice, ToolSpec,
-};
+use shape::{Body, InferenceConfig, Role, SystemBlock, ToolChoice};
 
-use super::content::{BILLING_HEADER, Refused, is_name};
+use super::content::{BILLING_HEADER, Refused};
 use super::model::{Capabilities, Parameters};
-use crate::json::at;
 
 /// What Converse passes to Claude by `additionalModelRequestFields`.
 const MODEL_FIELDS: [&str; 6] = [
@@ -57,10 +53,6 @@ const BETAS: [&str; 17] = [
     "token-efficient-tools-2025-02-19",
     "web-search-2025-03-05",
 ];
-
-const CACHE_POINTS: usize = 4;
-const IMAGES: usize = 20;
-const DOCUMENTS: usize = 5;
 
 /// Reads a body and checks it as the service does.
 pub(crate) fn check(body: &Value, model: Option<&Capabilities>) -> Result<(), Refused> {
@@ -173,211 +165,6 @@ impl Body {
         Ok(())
     }
 
-    fn specs(&self) -> impl Iterator<Item = &ToolSpec> {
-        let tools = self.tool_config.iter().flat_map(|config| &config.tools);
-        tools.filter_map(|tool| match tool {
-            Tool::ToolSpec(spec) => Some(spec),
-            Tool::SystemTool(_) | Tool::CachePoint(_) => None,
-        })
-    }
-
-    fn check_tools(&self) -> Result<(), Refused> {
-        let mut blocks = self.messages.iter().flat_map(|message| &message.content);
-        let used = blocks.any(|block| matches!(block, Block::ToolUse(_) | Block::ToolResult(_)));
-        let Some(config) = &self.tool_config else {
-            return if used {
-                Refused::because(
-                    "The toolConfig field must be defined when using toolUse and toolResult content \
-                     blocks.",
-                )
-            } else {
-                Ok(())
-            };
-        };
-        if self.specs().next().is_none() && !config.tools.iter().any(is_system_tool) {
-            return Refused::because(
-                "1 validation error detected: Value at 'toolConfig.tools' failed to satisfy \
-                 constraint: Member must have length greater than or equal to 1",
-            );
-        }
-        let mut names = HashSet::new();
-        for (at, spec) in self.specs().enumerate() {
-            if !is_name(&spec.name, "") {
-                return Refused::because(format!(
-                    "1 validation error detected: Value '{}' at 'toolConfig.tools.{at}.member.\
-                     toolSpec.name' failed to satisfy constraint: Member must satisfy regular \
-                     expression pattern: [a-zA-Z0-9_-]{{1,64}}",
-                    spec.name
-                ));
-            }
-            if !names.insert(spec.name.as_str()) {
-                return Refused::because(format!(
-                    "The tool names must be unique. {} is used more than once.",
-                    spec.name
-                ));
-            }
-            if spec.description.as_ref().is_some_and(String::is_empty) {
-                return Refused::because(format!(
-                    "1 validation error detected: Value at 'toolConfig.tools.{at}.member.toolSpec.\
-                     description' failed to satisfy constraint: Member must have length greater \
-                     than or equal to 1"
-                ));
-            }
-            if spec.input_schema.json.get("type").and_then(Value::as_str) != Some("object") {
-                return Refused::because(format!(
-                    "The value at toolConfig.tools.{at}.toolSpec.inputSchema.json.type must be one \
-                     of the following: object."
-                ));
-            }
-        }
-        if let Some(ToolChoice::Tool(NamedTool { name })) = &config.tool_choice
-            && !names.contains(name.as_str())
-        {
-            return Refused::because(format!(
-                "The tool {name} in toolConfig.toolChoice is not in toolConfig.tools."
-            ));
-        }
-        Ok(())
-    }
-
-    /// Every call is answered once, in the next message, before anything else in it.
-    fn check_tool_results(&self) -> Result<(), Refused> {
-        let mut open: Vec<&str> = Vec::new();
-        for (at, message) in self.messages.iter().enumerate() {
-            let answered = message.results();
-            for id in &answered {
-                if !open.contains(id) {
-                    return Refused::because(format!(
-                        "The number of toolResult blocks at messages.{at}.content exceeds the number \
-                         of toolUse blocks of previous turn."
-                    ));
-                }
-            }
-            let missing: Vec<_> = open
-                .iter()
-                .filter(|id| !answered.contains(id))
-                .copied()
-                .collect();
-            if !missing.is_empty() {
-                return Refused::because(format!(
-                    "Expected toolResult blocks at messages.{at}.content for the following Ids: {}",
-                    missing.join(", ")
-                ));
-            }
-            if !open.is_empty() && message.has_content_before_results() {
-                return Refused::by_model(format!(
-                    "messages.{at}: `tool_result` blocks must come first in the message that answers \
-                     `tool_use` blocks"
-                ));
-            }
-            open = message.calls();
-        }
-        Ok(())
-    }
-
-    fn check_attachments(&self) -> Result<(), Refused> {
-        let mut images = 0;
-        let mut names = HashSet::new();
-        for (at, message) in self.messages.iter().enumerate() {
-            let attachments = message.attachments();
-            if message.role != Role::User && !attachments.is_empty() {
-                return Refused::because(format!(
-                    "messages.{at}: images, documents and videos are allowed in user messages only."
-                ));
-            }
-            for attachment in attachments {
-                let Attachment::Document(document) = attachment else {
-                    images += 1;
-                    continue;
-                };
-                document.check_name()?;
-                if !names.insert(document.name.as_str()) {
-                    return Refused::because(
-                        "Document names must be unique within a conversation. Make sure that each \
-                         document has a name of its own and try again.",
-                    );
-                }
-                if document.format.is_none() && matches!(document.source, Source::Bytes(_)) {
-                    return Refused::because("A document in bytes must name its format.");
-                }
-            }
-            if message.has_document_alone() {
-                return Refused::because(format!(
-                    "messages.{at}: include a text block with the documents and try again."
-                ));
-            }
-        }
-        if images > IMAGES {
-            return Refused::because(format!("too many images: {images} > {IMAGES}"));
-        }
-        if names.len() > DOCUMENTS {
-            return Refused::because(format!("too many documents: {} > {DOCUMENTS}", names.len()));
-        }
-        Ok(())
-    }
-
-    /// At most four; an hour never after five minutes; each right after something to cache.
-    fn check_cache_points(&self) -> Result<(), Refused> {
-        let tools = self.tool_config.iter().map(|config| {
-            config
-                .tools
-                .iter()
-                .map(|tool| match tool {
-                    Tool::CachePoint(point) => Item::CachePoint(point.ttl),
-                    Tool::ToolSpec(_) | Tool::SystemTool(_) => Item::Cacheable,
-                })
-                .collect::<Vec<_>>()
-        });
-        let system = self.system.iter().map(|block| match block {
-            SystemBlock::CachePoint(point) => Item::CachePoint(point.ttl),
-            SystemBlock::Text(_) | SystemBlock::GuardContent(_) => Item::Cacheable,
-        });
-        let messages = self.messages.iter().map(|message| {
-            message
-                .content
-                .iter()
-                .map(|block| match block {
-                    Block::CachePoint(point) => Item::CachePoint(point.ttl),
-                    Block::ReasoningContent(_) => Item::NotCacheable,
-                    _ => Item::Cacheable,
-                })
-                .collect()
-        });
-        let lists = tools.chain([system.collect()]).chain(messages);
-        let mut points = Vec::new();
-        for list in lists {
-            let mut before = Item::NotCacheable;
-            for item in list {
-                if let Item::CachePoint(ttl) = item {
-                    if before != Item::Cacheable {
-                        return Refused::because(
-                            "A cachePoint must come directly after a block that can be cached.",
-                        );
-                    }
-                    points.push(ttl);
-                }
-                before = item;
-            }
-        }
-        if points.len() > CACHE_POINTS {
-            return Refused::by_model(format!(
-                "A maximum of {CACHE_POINTS} blocks with cache_control may be provided. Found {}.",
-                points.len()
-            ));
-        }
-        let late_hour = points
-            .windows(2)
-            .any(|pair| pair == [TimeToLive::FiveMinutes, TimeToLive::Hour]);
-        if late_hour {
-            return Refused::by_model(
-                "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. \
-                 Note that blocks are processed in the following order: `tools`, `system`, \
-                 `messages`.",
-            );
-        }
-        Ok(())
-    }
-
     fn check_metadata(&self) -> Result<(), Refused> {
         let allowed = |c: char| {
             c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || ":_@$#=/+,-.".contains(c)
@@ -485,42 +272,6 @@ impl Body {
             }),
         }
     }
-
-    /// With a thinking budget, an assistant turn whose tools are being answered begins with
-    /// thinking.
-    fn check_thinking_in_tool_loop(&self) -> Result<(), Refused> {
-        if self
-            .thinking()
-            .is_none_or(|thinking| at(thinking, "/type") != "enabled")
-        {
-            return Ok(());
-        }
-        let [.., turn, results] = self.messages.as_slice() else {
-            return Ok(());
-        };
-        if results.results().is_empty()
-            || matches!(turn.content.first(), Some(Block::ReasoningContent(_)))
-        {
-            return Ok(());
-        }
-        let at = self.messages.len() - 2;
-        Refused::by_model(format!(
-            "messages.{at}.content.0.type: Expected `thinking` or `redacted_thinking`, but found \
-             another block. When `thinking` is enabled, a final `assistant` message must start with \
-             a thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks)."
-        ))
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Item {
-    Cacheable,
-    NotCacheable,
-    CachePoint(TimeToLive),
-}
-
-fn is_system_tool(tool: &Tool) -> bool {
-    matches!(tool, Tool::SystemTool(NamedTool { name }) if !name.is_empty())
 }
 
 #[cfg(test)]

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-use simulators::{Point, Step, Window};
+use simulators::{Point, Step};
 
-use super::broken;
 use super::scenario::{
-    A_MINUTE, Caller, HALF_AN_HOUR, OPUS, Request, SONNET, Scenario, ask, pass, plan_says,
+    A_MINUTE, Request, Scenario, ask, burst, pass, plan_error, plan_says, plan_skipped,
 };
-
-const DAY_S: u64 = 24 * 60 * 60;
+use super::{broken, limits};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut all = good();
     for (row, scenarios) in [
-        ("2", plan_limits()),
-        ("3", family_limits()),
-        ("4", entitlement()),
-        ("5", spend_limits()),
+        ("2", limits::plan_limits()),
+        ("3", limits::family_limits()),
+        ("4", limits::entitlement()),
+        ("5", limits::spend_limits()),
         ("6", rate_limits()),
         ("6b", bursts()),
         ("7", overload()),
@@ -81,170 +79,6 @@ fn overloaded(before: &str, after: &str) -> Request {
         .breaker(before, after)
 }
 
-pub(super) fn limit(window: Window, reset_after_s: u64) -> Step {
-    Step::UsageLimit {
-        window,
-        reset_after_s,
-    }
-}
-
-fn plan_limits() -> Vec<Scenario> {
-    vec![
-        Scenario::new(
-            "plan-limit",
-            "The plan's five-hour window is used up for half an hour; a colleague's is not",
-            vec![
-                plan_says(limit(Window::FiveHour, 1800))
-                    .spills("usage_limit")
-                    .breaker("closed", "open 30m")
-                    .into(),
-                ask()
-                    .skips_plan("usage_limit", "30m")
-                    .breaker_stays("open 30m")
-                    .into(),
-                ask().by(Caller::Colleague).into(),
-                pass(HALF_AN_HOUR + A_MINUTE),
-                ask().probes().breaker("probe due", "closed").into(),
-                ask().into(),
-            ],
-        ),
-        Scenario::new(
-            "weekly-limit",
-            "The week is used up for days; Plan is still asked once an hour",
-            vec![
-                plan_says(limit(Window::SevenDay, 3 * DAY_S))
-                    .spills("usage_limit")
-                    .breaker("closed", "open 60m")
-                    .into(),
-                pass(HALF_AN_HOUR),
-                ask()
-                    .skips_plan("usage_limit", "30m")
-                    .breaker_stays("open 30m")
-                    .into(),
-                pass(HALF_AN_HOUR),
-                plan_says(limit(Window::SevenDay, 3 * DAY_S))
-                    .spills("usage_limit")
-                    .breaker("probe due", "open 60m")
-                    .into(),
-            ],
-        ),
-    ]
-}
-
-fn family_limits() -> Vec<Scenario> {
-    let scenario =
-        |name, about, window, limited: &'static str, state: &str, other: &'static str| {
-            let acts = vec![
-                plan_says(limit(window, 1800))
-                    .model(limited)
-                    .spills("usage_limit")
-                    .breaker("closed", state)
-                    .into(),
-                ask()
-                    .model(limited)
-                    .skips_plan("usage_limit", "30m")
-                    .breaker_stays(state)
-                    .into(),
-                ask().model(other).breaker_stays(state).into(),
-                pass(HALF_AN_HOUR + A_MINUTE),
-                ask()
-                    .model(limited)
-                    .probes()
-                    .breaker(&state.replace("open 30m", "probe due"), "closed")
-                    .into(),
-            ];
-            Scenario::new(name, about, acts)
-        };
-    vec![
-        scenario(
-            "family-limit",
-            "The week's Opus is used up; Sonnet still goes to Plan",
-            Window::SevenDayOpus,
-            OPUS,
-            "opus open 30m",
-            SONNET,
-        ),
-        scenario(
-            "family-limit-unnamed",
-            "A family that the headers do not name is the requested model's",
-            Window::SevenDayOverageIncluded,
-            SONNET,
-            "sonnet open 30m",
-            OPUS,
-        ),
-    ]
-}
-
-fn entitlement() -> Vec<Scenario> {
-    let refused = || plan_says(Step::Entitlement).spills("entitlement").into();
-    let out_of_extra_usage = plan_error(
-        400,
-        "invalid_request_error",
-        "You're out of extra usage. Add more at claude.ai/settings/usage and keep going.",
-    );
-    let overage_is_off = Step::Headers {
-        headers: [(
-            "anthropic-ratelimit-unified-overage-disabled-reason".to_owned(),
-            "out_of_credits".to_owned(),
-        )]
-        .into(),
-        then: Box::new(burst()),
-    };
-    vec![
-        Scenario::new(
-            "entitlement",
-            "The plan does not include long context: this request goes to Bedrock, the next to Plan",
-            vec![refused(), refused(), refused(), ask().into()],
-        ),
-        Scenario::new(
-            "out-of-extra-usage",
-            "400: extra usage is used up; Plan's own answer is delivered when Bedrock fails too",
-            vec![
-                plan_says(out_of_extra_usage.clone())
-                    .spills("entitlement")
-                    .into(),
-                plan_says(out_of_extra_usage)
-                    .bedrock_says(Step::Unauthorized)
-                    .delivers(400, "invalid_request_error", "entitlement")
-                    .bedrock_fails("bedrock_auth_error")
-                    .into(),
-                ask().into(),
-            ],
-        ),
-        Scenario::new(
-            "overage-off",
-            "429 whose only header about limits is why extra usage is off: nothing is counted",
-            vec![
-                plan_says(overage_is_off.clone())
-                    .spills("entitlement")
-                    .into(),
-                plan_says(overage_is_off).spills("entitlement").into(),
-                ask().into(),
-            ],
-        ),
-    ]
-}
-
-/// An error of Plan's that no other step is.
-fn plan_error(status: u16, kind: &str, message: &str) -> Step {
-    Step::Error {
-        status,
-        kind: kind.to_owned(),
-        message: message.to_owned(),
-        headers: [].into(),
-    }
-}
-
-/// A 429 without any header about limits.
-fn burst() -> Step {
-    Step::Error {
-        status: 429,
-        kind: "rate_limit_error".to_owned(),
-        message: "Rate limited".to_owned(),
-        headers: [("x-should-retry".to_owned(), "true".to_owned())].into(),
-    }
-}
-
 fn bursts() -> Vec<Scenario> {
     let refused = |before: &str, after: &str| {
         plan_says(burst())
@@ -260,15 +94,7 @@ fn bursts() -> Vec<Scenario> {
         ask().into(),
     ]);
     let apart = || pass(Duration::from_secs(15));
-    let open = |state| {
-        ask()
-            .skips_plan("rate_limited", state)
-            .breaker_stays(match state {
-                "1m" => "open 1m",
-                _ => "open 2m",
-            })
-            .into()
-    };
+    let open = |until| plan_skipped("rate_limited", until).into();
     vec![
         Scenario::new(
             "burst",
@@ -295,40 +121,6 @@ fn bursts() -> Vec<Scenario> {
     ]
 }
 
-fn spend_limits() -> Vec<Scenario> {
-    let spent = |step| plan_says(step).spills("usage_limit");
-    vec![
-        Scenario::new(
-            "spend-limit",
-            "A limit of money, whose end nobody knows, in its three wordings",
-            vec![
-                spent(Step::SpendLimit)
-                    .breaker("closed", "closed 1/3")
-                    .into(),
-                spent(Step::SelfSetLimit)
-                    .breaker("closed 1/3", "closed 2/3")
-                    .into(),
-                spent(Step::OutOfCredit)
-                    .breaker("closed 2/3", "open 30m")
-                    .into(),
-                ask()
-                    .skips_plan("usage_limit", "30m")
-                    .breaker_stays("open 30m")
-                    .into(),
-            ],
-        ),
-        Scenario::new(
-            "payment-due",
-            "402, which counts like any limit whose end nobody knows",
-            vec![
-                spent(Step::Status { status: 402 })
-                    .breaker("closed", "closed 1/3")
-                    .into(),
-            ],
-        ),
-    ]
-}
-
 /// The third in a row opens the breaker, and the fourth request does not meet Plan.
 fn third_opens(
     name: &'static str,
@@ -348,7 +140,7 @@ fn third_opens(
         failed("closed", "closed 1/3"),
         failed("closed 1/3", "closed 2/3"),
         failed("closed 2/3", &state),
-        ask().skips_plan(verdict, open).breaker_stays(&state).into(),
+        plan_skipped(verdict, open).into(),
     ];
     Scenario::new(name, about, acts)
 }
