@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::delivery::Beat;
+use super::delivery::Chunk;
 use super::ids;
 use super::json::{extend, text};
 use super::prompt_cache::output_tokens;
@@ -46,11 +46,11 @@ pub(super) type Event = (Option<Point>, Value);
 
 impl Message {
     /// The message in one piece.
-    pub(super) fn whole(&self) -> Value {
+    pub(super) fn full_body(&self) -> Value {
         let blocks = self
             .content
             .iter()
-            .map(|block| self.platform.whole_block(block));
+            .map(|block| self.platform.full_block(block));
         let mut message = json!({
             "model": self.model,
             "id": self.id,
@@ -190,7 +190,7 @@ impl Message {
 }
 
 impl Platform {
-    fn whole_block(self, content: &Content) -> Value {
+    fn full_block(self, content: &Content) -> Value {
         match content {
             Content::Text(text) => json!({ "type": "text", "text": text }),
             Content::Cited(cited) => json!({
@@ -281,8 +281,8 @@ impl Platform {
 
 /// Events as server-sent events. All but pings are padded with blanks, so that their lengths do not
 /// tell what is said.
-pub(super) fn sse(events: Vec<Event>) -> Vec<Beat> {
-    let beat = |(reaches, event): Event| Beat {
+pub(super) fn sse(events: Vec<Event>) -> Vec<Chunk> {
+    let chunk = |(reaches, event): Event| Chunk {
         reaches,
         bytes: if text(&event, "/type") == Some("ping") {
             sse_event(&event)
@@ -290,17 +290,17 @@ pub(super) fn sse(events: Vec<Event>) -> Vec<Beat> {
             padded_sse_event(&event)
         },
     };
-    events.into_iter().map(beat).collect()
+    events.into_iter().map(chunk).collect()
 }
 
 /// Adds pings after the first event. The point that the first event reaches is reached with the last
 /// ping.
-pub(super) fn add_pings(beats: &mut Vec<Beat>, count: usize) {
-    let Some(start) = beats.first_mut().filter(|_| count > 0) else {
+pub(super) fn add_pings(chunks: &mut Vec<Chunk>, count: usize) {
+    let Some(start) = chunks.first_mut().filter(|_| count > 0) else {
         return;
     };
     let reached = start.reaches.replace(Point::Headers);
-    let ping = Beat {
+    let ping = Chunk {
         reaches: Some(Point::Headers),
         bytes: sse_event(&json!({ "type": "ping" })),
     };
@@ -308,7 +308,7 @@ pub(super) fn add_pings(beats: &mut Vec<Beat>, count: usize) {
     if let Some(last) = pings.last_mut() {
         last.reaches = reached;
     }
-    beats.splice(1..1, pings);
+    chunks.splice(1..1, pings);
 }
 
 /// One server-sent event. Claude Code and the SDKs go by its `event:` line.

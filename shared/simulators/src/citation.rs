@@ -26,7 +26,7 @@ struct Counted {
 
 /// The passages that an answer to a Messages API body cites: of the first documents and search
 /// results that have citations enabled.
-pub(super) fn of_messages(body: &Value) -> Vec<Citation> {
+pub(super) fn from_messages(body: &Value) -> Vec<Citation> {
     let mut counted = Counted::default();
     for message in elements(at(body, "/messages")) {
         for block in elements(at(message, "/content")) {
@@ -41,7 +41,7 @@ pub(super) fn of_messages(body: &Value) -> Vec<Citation> {
 
 /// The passages that an answer to a Converse body cites. The title of a document's citation is the
 /// document's `name`; its `context` does not come back.
-pub(super) fn of_converse(body: &Value) -> Vec<Citation> {
+pub(super) fn from_converse(body: &Value) -> Vec<Citation> {
     let mut counted = Counted::default();
     for message in elements(at(body, "/messages")) {
         for block in elements(at(message, "/content")) {
@@ -287,7 +287,10 @@ mod tests {
             { "role": "assistant", "content": "ok" },
             { "role": "user", "content": [document(true)] },
         ]});
-        let cited: Vec<_> = of_messages(&body).iter().map(Citation::messages).collect();
+        let cited: Vec<_> = from_messages(&body)
+            .iter()
+            .map(Citation::messages)
+            .collect();
         let expected = |cited_text: &str, start: usize, end: usize| {
             json!({
                 "type": "char_location", "cited_text": cited_text, "document_index": 1,
@@ -304,7 +307,7 @@ mod tests {
             "name": "facts", "format": "txt", "source": { "bytes": BASE64.encode("One. Two.") },
             "citations": { "enabled": true },
         }}]}]});
-        let locations: Vec<_> = of_converse(&body)
+        let locations: Vec<_> = from_converse(&body)
             .into_iter()
             .map(|citation| citation.location)
             .collect();
@@ -329,7 +332,10 @@ mod tests {
                 "content": [{ "text": "Thirty." }],
             }},
         ]}]});
-        let cited: Vec<_> = of_converse(&body).iter().map(Citation::converse).collect();
+        let cited: Vec<_> = from_converse(&body)
+            .iter()
+            .map(Citation::converse)
+            .collect();
         assert_eq!(
             cited,
             [

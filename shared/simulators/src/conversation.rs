@@ -36,12 +36,12 @@ enum Thinking {
 
 impl Conversation {
     /// Of a Messages API body.
-    pub(super) fn of_messages(body: &Value) -> Self {
+    pub(super) fn from_messages(body: &Value) -> Self {
         let mut conversation = Self {
             tools: names(at(body, "/tools"), |tool| at(tool, "/name")),
             thinking: thinking(at(body, "/thinking")),
             schema: body.pointer("/output_config/format/schema").cloned(),
-            passages: citation::of_messages(body),
+            passages: citation::from_messages(body),
             ..Self::default()
         };
         for message in newest_user_messages(at(body, "/messages")) {
@@ -66,7 +66,7 @@ impl Conversation {
     }
 
     /// Of a Converse body.
-    pub(super) fn of_converse(body: &Value) -> Self {
+    pub(super) fn from_converse(body: &Value) -> Self {
         let schema = body.pointer("/outputConfig/textFormat/structure/jsonSchema/schema");
         let mut conversation = Self {
             tools: names(at(body, "/toolConfig/tools"), |tool| {
@@ -76,7 +76,7 @@ impl Conversation {
             schema: schema
                 .and_then(Value::as_str)
                 .and_then(|text| serde_json::from_str(text).ok()),
-            passages: citation::of_converse(body),
+            passages: citation::from_converse(body),
             ..Self::default()
         };
         for message in newest_user_messages(at(body, "/messages")) {
@@ -279,7 +279,7 @@ mod tests {
             ]},
             { "role": "system", "content": "effort" },
         ]});
-        let answer = Conversation::of_messages(&body).answer("Simulated Claude plan");
+        let answer = Conversation::from_messages(&body).answer("Simulated Claude plan");
         assert_eq!(
             text_of(&answer),
             "Simulated Claude plan: you said “say hello”. No model has read it; this answer is \
@@ -293,7 +293,7 @@ mod tests {
         let first = json!({ "tools": tools, "messages": [
             { "role": "user", "content": "[[tool:Bash {\"command\":\"echo hi\"}]]" },
         ]});
-        let answer = Conversation::of_messages(&first).answer("Sim");
+        let answer = Conversation::from_messages(&first).answer("Sim");
         assert!(matches!(answer.last(), Some(Content::Tool(call)) if call.name == "Bash"));
 
         let second = json!({ "tools": tools, "messages": [
@@ -305,7 +305,7 @@ mod tests {
                 ]},
             ]},
         ]});
-        let answer = Conversation::of_messages(&second).answer("Sim");
+        let answer = Conversation::from_messages(&second).answer("Sim");
         assert_eq!(text_of(&answer), "Sim: the tool answered: hi");
     }
 
@@ -330,8 +330,8 @@ mod tests {
             ]}],
         });
         assert_eq!(
-            Conversation::of_messages(&messages),
-            Conversation::of_converse(&converse)
+            Conversation::from_messages(&messages),
+            Conversation::from_converse(&converse)
         );
     }
 
@@ -349,7 +349,7 @@ mod tests {
             }}},
             "messages": [{ "role": "user", "content": "title this" }],
         });
-        let answer = Conversation::of_messages(&body).answer("Sim");
+        let answer = Conversation::from_messages(&body).answer("Sim");
         assert_eq!(
             text_of(&answer),
             r#"{"title":"Simulated","kind":"a","count":3,"tags":[]}"#

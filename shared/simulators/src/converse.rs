@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::anthropic::{pieces, signature};
-use super::delivery::Beat;
+use super::delivery::Chunk;
 use super::ids;
 use super::json::extend;
 use super::script::{Citation, Content, Frame, Point, Usage};
@@ -37,8 +37,8 @@ pub(super) struct Output {
 
 impl Output {
     /// The answer in one piece.
-    pub(super) fn whole(&self) -> Value {
-        let blocks: Vec<_> = self.content.iter().map(whole_block).collect();
+    pub(super) fn full_body(&self) -> Value {
+        let blocks: Vec<_> = self.content.iter().map(full_block).collect();
         let mut output = json!({
             "output": { "message": { "role": "assistant", "content": blocks } },
             "stopReason": self.stop_reason,
@@ -50,8 +50,8 @@ impl Output {
     }
 
     /// The answer in frames.
-    pub(super) fn beats(&self) -> Vec<Beat> {
-        let mut beats = vec![beat(
+    pub(super) fn chunks(&self) -> Vec<Chunk> {
+        let mut chunks = vec![chunk(
             Some(Point::MessageStart),
             "messageStart",
             json!({
@@ -62,7 +62,7 @@ impl Output {
             let (first, last) = (index == 0, index + 1 == self.content.len());
             // Only tool calls are announced.
             if let Content::Tool(call) = content {
-                beats.push(beat(
+                chunks.push(chunk(
                     Some(Point::MessageStart),
                     "contentBlockStart",
                     json!({
@@ -79,9 +79,9 @@ impl Output {
             } else {
                 Point::FirstBlock
             };
-            beats.extend(self.deltas(content).into_iter().map(|delta| {
+            chunks.extend(self.deltas(content).into_iter().map(|delta| {
                 let event = json!({ "contentBlockIndex": index, "delta": delta });
-                beat(Some(reached), "contentBlockDelta", event)
+                chunk(Some(reached), "contentBlockDelta", event)
             }));
             let reached = if last {
                 Point::Content
@@ -89,19 +89,19 @@ impl Output {
                 Point::FirstBlock
             };
             let stop = json!({ "contentBlockIndex": index });
-            beats.push(beat(Some(reached), "contentBlockStop", stop));
+            chunks.push(chunk(Some(reached), "contentBlockStop", stop));
         }
         let mut stop = json!({ "stopReason": self.stop_reason });
         self.add_fields(&mut stop, &["/delta/stop_sequence"]);
-        beats.push(beat(None, "messageStop", stop));
-        beats.push(beat(
+        chunks.push(chunk(None, "messageStop", stop));
+        chunks.push(chunk(
             None,
             "metadata",
             json!({
                 "usage": self.usage(), "metrics": { "latencyMs": 17 },
             }),
         ));
-        beats
+        chunks
     }
 
     /// Adds the additional fields that were asked for and are there: each path is one into the
@@ -198,8 +198,8 @@ impl Output {
     }
 }
 
-fn beat(reaches: Option<Point>, kind: &str, event: Value) -> Beat {
-    Beat {
+fn chunk(reaches: Option<Point>, kind: &str, event: Value) -> Chunk {
+    Chunk {
         reaches,
         bytes: event_frame(kind, event),
     }
@@ -242,7 +242,7 @@ pub(super) fn scripted_frame(scripted: &Frame) -> Bytes {
 }
 
 /// A frame whose last checksum is wrong.
-pub(super) fn broken_frame() -> Bytes {
+pub(super) fn corrupt_frame() -> Bytes {
     let frame = event_frame(
         "contentBlockDelta",
         json!({
@@ -270,7 +270,7 @@ fn frame(message_type: &'static str, name: &'static str, kind: &str, payload: St
     bytes.into()
 }
 
-fn whole_block(content: &Content) -> Value {
+fn full_block(content: &Content) -> Value {
     match content {
         Content::Text(text) => json!({ "text": text }),
         Content::Cited(cited) => json!({ "citationsContent": {

@@ -1,6 +1,6 @@
 //! How an answer goes out: as data, which the server then plays.
 //!
-//! An answer is a list of [`Beat`]s, and each says which point of the answer it reaches, so that
+//! An answer is a list of [`Chunk`]s, and each says which point of the answer it reaches, so that
 //! one function can stop any answer of either service at any point. Nothing here knows what the
 //! bytes mean.
 
@@ -38,7 +38,7 @@ pub(super) struct Reply {
 
 /// A part of a streamed answer and the point that is reached once it is out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Beat {
+pub(super) struct Chunk {
     /// `None` for what comes after the last point.
     pub(super) reaches: Option<Point>,
     pub(super) bytes: Bytes,
@@ -49,7 +49,7 @@ pub(super) struct Beat {
 pub(super) enum Ending {
     /// As it should.
     #[default]
-    Whole,
+    Complete,
     /// Silence after a point.
     Hang(Point),
     /// A broken connection after a point.
@@ -63,7 +63,7 @@ pub(super) enum Ending {
 impl Ending {
     fn point(&self) -> Option<Point> {
         match self {
-            Self::Whole => None,
+            Self::Complete => None,
             Self::Hang(point) | Self::Cut(point) | Self::Early(point) | Self::Instead(point, _) => {
                 Some(*point)
             }
@@ -76,14 +76,14 @@ impl Ending {
 pub(super) struct Delivery {
     /// Before the status line.
     pub(super) before_headers: Duration,
-    /// Between two beats; the simulator's own pace when not told.
-    pub(super) between_beats: Option<Duration>,
+    /// Between two chunks; the simulator's own pace when not told.
+    pub(super) between_chunks: Option<Duration>,
     pub(super) ending: Ending,
 }
 
 impl Reply {
     /// A whole answer with its length.
-    pub(super) fn whole(status: u16, headers: Headers, body: impl Into<Bytes>) -> Self {
+    pub(super) fn full(status: u16, headers: Headers, body: impl Into<Bytes>) -> Self {
         Self {
             opening: Vec::new(),
             status,
@@ -97,7 +97,7 @@ impl Reply {
         let headers = vec![("content-type".into(), "text/html; charset=utf-8".into())];
         let page = "<!doctype html><html><head><title>Sign in</title></head><body>Please sign in \
                     to use this network.</body></html>";
-        Self::whole(200, headers, page)
+        Self::full(200, headers, page)
     }
 
     /// The reply of a step that writes it out, whichever service replies; `error` makes an error
@@ -122,7 +122,7 @@ impl Reply {
                 status,
                 headers,
                 body,
-            } => Self::whole(status, headers.into_iter().collect(), body),
+            } => Self::full(status, headers.into_iter().collect(), body),
             other => return Err(other),
         })
     }
@@ -138,31 +138,31 @@ impl Reply {
     }
 
     /// A streamed answer.
-    pub(super) fn streamed(headers: Headers, beats: Vec<Beat>, delivery: Delivery) -> Self {
+    pub(super) fn streamed(headers: Headers, chunks: Vec<Chunk>, delivery: Delivery) -> Self {
         let Delivery {
             before_headers,
-            between_beats,
+            between_chunks,
             ending,
         } = delivery;
-        let between_beats = between_beats.unwrap_or_default();
+        let between_chunks = between_chunks.unwrap_or_default();
         let stop = ending.point();
         let mut opening = pause(before_headers);
         let mut body = Vec::new();
         if stop == Some(Point::Connect) {
             opening.extend(last_action(&ending));
         } else if stop != Some(Point::Headers) {
-            for beat in beats {
+            for chunk in chunks {
                 if !body.is_empty() {
-                    body.extend(pause(between_beats));
+                    body.extend(pause(between_chunks));
                 }
-                body.push(Action::Send(beat.bytes));
-                if stop.is_some_and(|stop| beat.reaches.is_none_or(|reached| reached >= stop)) {
+                body.push(Action::Send(chunk.bytes));
+                if stop.is_some_and(|stop| chunk.reaches.is_none_or(|reached| reached >= stop)) {
                     break;
                 }
             }
         }
         if let Ending::Instead(_, bytes) = &ending {
-            body.extend(pause(between_beats));
+            body.extend(pause(between_chunks));
             body.push(Action::Send(bytes.clone()));
         }
         if stop != Some(Point::Connect) {
@@ -180,9 +180,9 @@ impl Reply {
     pub(super) fn single(mut headers: Headers, body: Vec<u8>, delivery: &Delivery) -> Self {
         let mut opening = pause(delivery.before_headers);
         let ending = &delivery.ending;
-        let whole = Bytes::from(body);
+        let full = Bytes::from(body);
         let body = match ending.point() {
-            None => vec![Action::Send(whole)],
+            None => vec![Action::Send(full)],
             Some(Point::Connect) => {
                 opening.extend(last_action(ending));
                 Vec::new()
@@ -191,14 +191,14 @@ impl Reply {
                 let sent = if point == Point::Headers {
                     0
                 } else {
-                    whole.len() / 2
+                    full.len() / 2
                 };
                 let promised = match ending {
-                    Ending::Hang(_) | Ending::Cut(_) => whole.len(),
-                    Ending::Whole | Ending::Early(_) | Ending::Instead(..) => sent,
+                    Ending::Hang(_) | Ending::Cut(_) => full.len(),
+                    Ending::Complete | Ending::Early(_) | Ending::Instead(..) => sent,
                 };
                 headers.push(("content-length".into(), promised.to_string()));
-                let mut body = vec![Action::Send(whole.slice(..sent))];
+                let mut body = vec![Action::Send(full.slice(..sent))];
                 body.extend(last_action(ending));
                 body
             }
@@ -224,6 +224,6 @@ fn last_action(ending: &Ending) -> Option<Action> {
     match ending {
         Ending::Hang(_) => Some(Action::Hang),
         Ending::Cut(_) => Some(Action::Cut),
-        Ending::Whole | Ending::Early(_) | Ending::Instead(..) => None,
+        Ending::Complete | Ending::Early(_) | Ending::Instead(..) => None,
     }
 }

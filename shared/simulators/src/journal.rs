@@ -24,7 +24,7 @@ const CREDENTIALS: [&str; 4] = [
 
 /// A request that arrived, as a test looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
+pub struct ReceivedRequest {
     /// Counts from 0 since the start.
     pub index: u64,
     /// The method.
@@ -40,9 +40,9 @@ pub struct Received {
     pub status: Option<u16>,
 }
 
-impl Received {
+impl ReceivedRequest {
     /// A request that is just in. `target` is its path with the query.
-    pub(super) fn of(request: &Request, target: &str) -> Self {
+    pub(super) fn from_request(request: &Request, target: &str) -> Self {
         let headers = request.headers.iter().map(|(name, value)| {
             let value = value
                 .as_bytes()
@@ -76,7 +76,7 @@ impl Received {
 
     /// A request as the control endpoint shows it: of a credential only its SHA-256, because the
     /// client may have sent a real one.
-    pub(super) fn shown(&self) -> Value {
+    pub(super) fn to_redacted_json(&self) -> Value {
         let headers: Vec<_> = self
             .headers
             .iter()
@@ -102,11 +102,11 @@ impl Received {
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     next: u64,
-    requests: VecDeque<Received>,
+    requests: VecDeque<ReceivedRequest>,
 }
 
 impl Journal {
-    pub(super) fn requests(&self) -> Vec<Received> {
+    pub(super) fn requests(&self) -> Vec<ReceivedRequest> {
         self.requests.iter().cloned().collect()
     }
 
@@ -116,7 +116,7 @@ impl Journal {
     }
 
     /// Adds a request, and returns its index.
-    pub(super) fn add(&mut self, mut request: Received) -> u64 {
+    pub(super) fn add(&mut self, mut request: ReceivedRequest) -> u64 {
         let index = self.next;
         request.index = index;
         self.next += 1;

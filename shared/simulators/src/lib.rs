@@ -48,15 +48,15 @@ mod journal;
 mod json;
 mod lock;
 mod marker;
-mod performance;
 pub mod plan;
 mod prompt_cache;
+mod response_plan;
 mod rules;
 mod script;
 mod server;
 mod service;
 
-pub use journal::Received;
+pub use journal::ReceivedRequest;
 pub use script::{Citation, Cited, Content, Frame, Location, Point, Step, ToolCall, Usage, Window};
 pub use server::Simulator;
 

@@ -42,7 +42,7 @@ pub(super) fn step(text: &str, whom: &str) -> Option<Result<Step, String>> {
         });
     }
     let (name, _) = body.split_once("]]")?;
-    Some(named(name.trim()).ok_or_else(|| format!("no step is called {name:?}")))
+    Some(step_named(name.trim()).ok_or_else(|| format!("no step is called {name:?}")))
 }
 
 /// What follows each `[[KIND:`, to the end of the text: where a body ends is its reader's business,
@@ -62,12 +62,12 @@ fn json_then_end(text: &str) -> Option<Value> {
     rest.trim_start().starts_with("]]").then_some(value)
 }
 
-fn named(name: &str) -> Option<Step> {
-    refusal_named(name).or_else(|| answer_named(name))
+fn step_named(name: &str) -> Option<Step> {
+    error_step(name).or_else(|| response_step(name))
 }
 
 /// Answers with another status than 200.
-fn refusal_named(name: &str) -> Option<Step> {
+fn error_step(name: &str) -> Option<Step> {
     let limit = |window| Step::UsageLimit {
         window,
         reset_after_s: 30 * 60,
@@ -97,7 +97,7 @@ fn refusal_named(name: &str) -> Option<Step> {
 }
 
 /// Answers with status 200, and none at all.
-fn answer_named(name: &str) -> Option<Step> {
+fn response_step(name: &str) -> Option<Step> {
     let content = Vec::new;
     let end = |after| Step::End {
         after,
@@ -210,7 +210,7 @@ mod tests {
             .collect();
         assert!(names.len() > 25, "{names:?}");
         for name in names {
-            assert!(named(name).is_some(), "{name}");
+            assert!(step_named(name).is_some(), "{name}");
         }
     }
 }

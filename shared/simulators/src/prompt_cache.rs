@@ -120,7 +120,7 @@ impl Prompt {
     }
 
     /// Of a Messages API body. `cache_control` marks the block it stands on and is no part of it.
-    pub(super) fn of_messages(body: &Value) -> Self {
+    pub(super) fn from_messages(body: &Value) -> Self {
         let mut prompt = Self(Vec::new());
         for tool in elements(at(body, "/tools")) {
             prompt.push_block("tool", tool);
@@ -157,7 +157,7 @@ impl Prompt {
     }
 
     /// Of a Converse body. A `cachePoint` marks the block before it.
-    pub(super) fn of_converse(body: &Value) -> Self {
+    pub(super) fn from_converse(body: &Value) -> Self {
         let mut prompt = Self(Vec::new());
         prompt.push_blocks("tool", at(body, "/toolConfig/tools"));
         prompt.push_blocks("system", at(body, "/system"));
@@ -215,12 +215,16 @@ mod tests {
     #[test]
     fn the_next_turn_reads_what_this_one_wrote() {
         let cache = PromptCache::default();
-        let first = cache.charge("m", &Prompt::of_messages(&turn(&["a long question"])), &[]);
+        let first = cache.charge(
+            "m",
+            &Prompt::from_messages(&turn(&["a long question"])),
+            &[],
+        );
         assert_eq!((first.cache_read, first.input), (0, 1));
         assert!(first.cache_write_5m > 0);
 
         let next = turn(&["a long question", "an answer", "another question"]);
-        let second = cache.charge("m", &Prompt::of_messages(&next), &[]);
+        let second = cache.charge("m", &Prompt::from_messages(&next), &[]);
         assert_eq!(second.cache_read, first.cache_write_5m);
         assert!(second.cache_write_5m > 0);
     }
@@ -228,10 +232,10 @@ mod tests {
     #[test]
     fn a_changed_beginning_and_another_model_read_nothing() {
         let cache = PromptCache::default();
-        cache.charge("m", &Prompt::of_messages(&turn(&["a question"])), &[]);
-        let changed = Prompt::of_messages(&turn(&["A question", "answer", "more"]));
+        cache.charge("m", &Prompt::from_messages(&turn(&["a question"])), &[]);
+        let changed = Prompt::from_messages(&turn(&["A question", "answer", "more"]));
         assert_eq!(cache.charge("m", &changed, &[]).cache_read, 0);
-        let same = Prompt::of_messages(&turn(&["a question"]));
+        let same = Prompt::from_messages(&turn(&["a question"]));
         assert_eq!(cache.charge("other", &same, &[]).cache_read, 0);
         assert_ne!(cache.charge("m", &same, &[]).cache_read, 0);
     }
@@ -243,7 +247,7 @@ mod tests {
             "messages": [{ "role": "user", "content": [{ "text": "hello" }] }],
         });
         let cache = PromptCache::default();
-        let usage = cache.charge("m", &Prompt::of_converse(&body), &[]);
+        let usage = cache.charge("m", &Prompt::from_converse(&body), &[]);
         assert_eq!(usage.cache_write_5m, 0);
         assert!(usage.cache_write_1h > 0 && usage.input > 0);
     }

@@ -180,7 +180,7 @@ pub enum Step {
         content: Vec<Content>,
     },
     /// A stream of exactly these events, in order, at the simulator's pace, and then its end.
-    /// Refused without streaming.
+    /// RuleViolation without streaming.
     Frames {
         /// The events.
         events: Vec<Frame>,

@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::delivery::{Action, Reply};
-use super::journal::{Journal, Received};
+use super::journal::{Journal, ReceivedRequest};
 use super::script::{Step, StepQueue};
 use super::service::{Request, Service};
 use crate::lock::lock;
@@ -64,7 +64,7 @@ impl Simulator {
 
     /// What has arrived since the start or the last reset, the newest last; the simulator's own
     /// endpoints not counted. The last 1000 are kept.
-    pub fn requests(&self) -> Vec<Received> {
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         lock(&self.shared.journal).requests()
     }
 
@@ -121,14 +121,17 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>) {
 /// The connection breaks here, on purpose.
 #[derive(Debug, thiserror::Error)]
 #[error("the simulator broke the connection")]
-struct Broken;
+struct ConnectionBroken;
 
-type Answer = Response<UnsyncBoxBody<Bytes, Broken>>;
+type Answer = Response<UnsyncBoxBody<Bytes, ConnectionBroken>>;
 
-async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result<Answer, Broken> {
+async fn answer(
+    shared: Arc<Shared>,
+    request: http::Request<Incoming>,
+) -> Result<Answer, ConnectionBroken> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
-        return Ok(whole(
+        return Ok(full_response(
             413,
             "text/plain",
             "the simulator takes bodies of up to 64 MiB",
@@ -149,17 +152,17 @@ async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result
         .uri
         .path_and_query()
         .map_or(request.path.as_str(), |target| target.as_str());
-    let index = lock(&shared.journal).add(Received::of(&request, target));
+    let index = lock(&shared.journal).add(ReceivedRequest::from_request(&request, target));
     let reply = shared.service.answer(&request, &shared.script);
-    play(&shared, index, reply).await
+    send(&shared, index, reply).await
 }
 
-async fn play(shared: &Shared, index: u64, reply: Reply) -> Result<Answer, Broken> {
+async fn send(shared: &Shared, index: u64, reply: Reply) -> Result<Answer, ConnectionBroken> {
     for action in reply.opening {
         match action {
             Action::Pause(duration) => tokio::time::sleep(duration).await,
             Action::Hang => std::future::pending().await,
-            Action::Cut => return Err(Broken),
+            Action::Cut => return Err(ConnectionBroken),
             Action::Send(_) => {}
         }
     }
@@ -180,12 +183,12 @@ async fn play(shared: &Shared, index: u64, reply: Reply) -> Result<Answer, Broke
         let body = Full::new(bytes.clone())
             .map_err(|never| match never {})
             .boxed_unsync();
-        return response.body(body).map_err(|_| Broken);
+        return response.body(body).map_err(|_| ConnectionBroken);
     }
     let parts = stream::unfold(VecDeque::from(reply.body), next_part);
     response
         .body(StreamBody::new(parts).boxed_unsync())
-        .map_err(|_| Broken)
+        .map_err(|_| ConnectionBroken)
 }
 
 /// A header's value as bytes: one for each character up to `ÿ`, as the journal reads them.
@@ -201,7 +204,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
     content_type.is_some_and(|kind| kind.contains("event"))
 }
 
-type Part = Result<Frame<Bytes>, Broken>;
+type Part = Result<Frame<Bytes>, ConnectionBroken>;
 
 async fn next_part(mut actions: VecDeque<Action>) -> Option<(Part, VecDeque<Action>)> {
     // hyper writes to the socket when it has to wait for more: each part goes out by itself, and
@@ -216,7 +219,7 @@ async fn next_part(mut actions: VecDeque<Action>) -> Option<(Part, VecDeque<Acti
             Some(Action::Cut) => {
                 // A body that fails takes with it what the connection has not written yet.
                 tokio::time::sleep(UNTIL_WRITTEN).await;
-                return Some((Err(Broken), VecDeque::new()));
+                return Some((Err(ConnectionBroken), VecDeque::new()));
             }
             None => return None,
         }
@@ -225,14 +228,18 @@ async fn next_part(mut actions: VecDeque<Action>) -> Option<(Part, VecDeque<Acti
 
 fn control(shared: &Arc<Shared>, endpoint: &str, request: &Request) -> Answer {
     if !is_local(&request.headers) {
-        return whole(403, "text/plain", "for programs on this machine only");
+        return full_response(403, "text/plain", "for programs on this machine only");
     }
     let simulator = Simulator {
         shared: Arc::clone(shared),
     };
     match (&request.method, endpoint) {
         (&Method::GET, "requests") => {
-            let requests: Vec<_> = simulator.requests().iter().map(Received::shown).collect();
+            let requests: Vec<_> = simulator
+                .requests()
+                .iter()
+                .map(ReceivedRequest::to_redacted_json)
+                .collect();
             json_answer(200, &json!({ "requests": requests }))
         }
         (&Method::POST, "script") => match serde_json::from_slice::<Vec<Step>>(&request.body) {
@@ -272,10 +279,10 @@ fn is_local(headers: &HeaderMap) -> bool {
 }
 
 fn json_answer(status: u16, body: &Value) -> Answer {
-    whole(status, "application/json", &body.to_string())
+    full_response(status, "application/json", &body.to_string())
 }
 
-fn whole(status: u16, content_type: &str, body: &str) -> Answer {
+fn full_response(status: u16, content_type: &str, body: &str) -> Answer {
     let bytes = Bytes::copy_from_slice(body.as_bytes());
     let length = bytes.len();
     let body = Full::new(bytes)

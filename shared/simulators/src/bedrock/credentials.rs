@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use http::header::AUTHORIZATION;
 
-use super::refusal::{bad_key, refuse, refuse_untyped};
+use super::errors::{error_reply, invalid_key_reply, untyped_error_reply};
 use crate::delivery::Reply;
 use crate::service::Request;
 
@@ -25,7 +25,7 @@ pub(super) fn authenticate(request: &Request, accepted: &AcceptedKeys) -> Result
         .map(|value| value.to_str());
     let token = match presented {
         None => {
-            return Err(refuse(
+            return Err(error_reply(
                 403,
                 "MissingAuthenticationTokenException",
                 "Missing Authentication Token",
@@ -35,7 +35,7 @@ pub(super) fn authenticate(request: &Request, accepted: &AcceptedKeys) -> Result
             (scheme, token) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
             // Signatures and everything else: this service has no IAM users.
             _ => {
-                return Err(refuse(
+                return Err(error_reply(
                     403,
                     "UnrecognizedClientException",
                     "The security token included in the request is invalid.",
@@ -45,7 +45,7 @@ pub(super) fn authenticate(request: &Request, accepted: &AcceptedKeys) -> Result
         Some(Err(_)) => "",
     };
     if !is_well_formed(token) {
-        return Err(refuse_untyped(
+        return Err(untyped_error_reply(
             403,
             "Invalid API Key format: Must start with pre-defined prefix",
         ));
@@ -53,7 +53,7 @@ pub(super) fn authenticate(request: &Request, accepted: &AcceptedKeys) -> Result
     match accepted {
         AcceptedKeys::WellFormed => Ok(()),
         AcceptedKeys::Only(keys) if keys.contains(token) => Ok(()),
-        AcceptedKeys::Only(_) => Err(bad_key()),
+        AcceptedKeys::Only(_) => Err(invalid_key_reply()),
     }
 }
 

@@ -2,13 +2,13 @@
 //! and CountTokens (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html>).
 //!
 //! It takes Bedrock API keys and nothing else, and refuses what the service and its Claude models
-//! refuse, so that a request which passes here has a good chance there.
+//! error_reply, so that a request which passes here has a good chance there.
 
 mod count;
 mod credentials;
+mod errors;
 mod operation;
 mod recorded;
-mod refusal;
 
 pub use credentials::AcceptedKeys;
 pub use recorded::RecordedError;
@@ -28,19 +28,19 @@ use tokio::net::TcpListener;
 
 use super::anthropic::{Message, Platform};
 use super::conversation::Conversation;
-use super::converse::{Output, broken_frame, event_frame, exception_frame, scripted_frame};
-use super::delivery::{Beat, Delivery, Ending, Reply};
+use super::converse::{Output, corrupt_frame, event_frame, exception_frame, scripted_frame};
+use super::delivery::{Chunk, Delivery, Ending, Reply};
 use super::ids;
 use super::json::{at, elements};
-use super::performance::{BreakIn, Performance};
 use super::prompt_cache::{Prompt, PromptCache};
+use super::response_plan::{InjectedError, ResponsePlan};
 use super::rules::model::{self, Capabilities};
-use super::rules::{self, Refused};
+use super::rules::{self, RuleViolation};
 use super::script::{Frame, Point, Step, StepQueue};
 use super::server::{self, Simulator};
 use super::service::{Request, Service};
+use errors::{error_reply, exception, service_headers, stream_error_reply, validation_error};
 use operation::{Operation, target};
-use refusal::{broken, exception, invalid, own_headers, refuse};
 
 /// A Bedrock API key that has the form of a long-term one and opens nothing. The simulator takes
 /// it, and the demo uses it.
@@ -99,10 +99,10 @@ struct Call {
 impl Service for Bedrock {
     fn answer(&self, request: &Request, script: &StepQueue) -> Reply {
         let Some((operation, model_id)) = target(&request.path) else {
-            return refuse(404, "UnknownOperationException", "");
+            return error_reply(404, "UnknownOperationException", "");
         };
         if request.method != Method::POST {
-            return refuse(405, "UnknownOperationException", "");
+            return error_reply(405, "UnknownOperationException", "");
         }
         if let Err(reply) = credentials::authenticate(request, &self.options.accepts) {
             return reply;
@@ -138,15 +138,16 @@ impl Bedrock {
 
     fn read(operation: Operation, model_id: String, request: &Request) -> Result<Call, Reply> {
         if request.body.len() > BODY_LIMIT {
-            return Err(invalid("Input is too long for requested model."));
+            return Err(validation_error("Input is too long for requested model."));
         }
         let capabilities = if operation == Operation::CountTokens {
             None
         } else {
-            model::resolve(&model_id).map_err(|refused| invalid(&refused.0))?
+            model::resolve(&model_id).map_err(|refused| validation_error(&refused.0))?
         };
-        let body: Value = serde_json::from_slice(&request.body)
-            .map_err(|_| refuse(400, "SerializationException", "The body is not valid JSON."))?;
+        let body: Value = serde_json::from_slice(&request.body).map_err(|_| {
+            error_reply(400, "SerializationException", "The body is not valid JSON.")
+        })?;
         Ok(Call {
             operation,
             model_id,
@@ -157,9 +158,9 @@ impl Bedrock {
 
     fn generate(&self, call: &Call, scripted: Option<Step>) -> Reply {
         let conversation = if call.operation.is_converse() {
-            Conversation::of_converse(&call.body)
+            Conversation::from_converse(&call.body)
         } else {
-            Conversation::of_messages(&call.body)
+            Conversation::from_messages(&call.body)
         };
         let marked = if scripted.is_none() {
             conversation.step("bedrock")
@@ -168,44 +169,39 @@ impl Bedrock {
         };
         let step = match (scripted, marked) {
             (Some(step), _) | (None, Some(Ok(step))) => step,
-            (None, Some(Err(reason))) => return invalid(&reason),
+            (None, Some(Err(reason))) => return validation_error(&reason),
             (None, None) => Step::Normal,
         };
-        let (step, headers) = step.and_headers();
-        let reply = match step.performance() {
-            Ok(performance) => match call.check() {
-                Ok(()) => self.perform(call, performance, &conversation),
-                Err(Refused(message)) => invalid(&message),
+        let (step, headers) = step.split_headers();
+        let reply = match step.response_plan() {
+            Ok(response) => match call.check() {
+                Ok(()) => self.run(call, response, &conversation),
+                Err(RuleViolation(message)) => validation_error(&message),
             },
             Err(Step::Frames { events }) => match call.check() {
                 Ok(()) => self.frames(call, &events),
-                Err(Refused(message)) => invalid(&message),
+                Err(RuleViolation(message)) => validation_error(&message),
             },
-            Err(step) => refusal::of_step(step),
+            Err(step) => errors::from_step(step),
         };
         reply.with_headers(headers)
     }
 
-    fn perform(
-        &self,
-        call: &Call,
-        mut performance: Performance,
-        conversation: &Conversation,
-    ) -> Reply {
-        let content = performance.content_or(|| conversation.answer(NAME));
-        let stop_reason = performance.stop_reason_for(&content);
+    fn run(&self, call: &Call, mut response: ResponsePlan, conversation: &Conversation) -> Reply {
+        let content = response.content_or(|| conversation.answer(NAME));
+        let stop_reason = response.stop_reason_for(&content);
         let stop_sequences = ["/inferenceConfig/stopSequences", "/stop_sequences"]
             .into_iter()
             .find_map(|path| call.body.pointer(path));
-        let stop_sequence = stop_sequences.and_then(|named| performance.stop_sequence_of(named));
+        let stop_sequence = stop_sequences.and_then(|named| response.matched_stop_sequence(named));
         if call.operation.is_converse() {
-            let prompt = Prompt::of_converse(&call.body);
+            let prompt = Prompt::from_converse(&call.body);
             let charged = self.cache.charge(&call.model_id, &prompt, &content);
             let paths = elements(at(&call.body, "/additionalModelResponseFieldPaths"));
             let output = Output {
                 content,
                 stop_reason,
-                usage: performance.usage.unwrap_or(charged),
+                usage: response.usage.unwrap_or(charged),
                 caching: prompt.has_breakpoint(),
                 stop_sequence,
                 field_paths: paths
@@ -215,14 +211,14 @@ impl Bedrock {
                 empty_reasoning_text: call.model_id.contains("haiku-4-5"),
             };
             return if call.operation.streams() {
-                self.stream(output.beats(), performance)
+                self.stream(output.chunks(), response)
             } else {
-                single(&output.whole(), Vec::new(), performance)
+                single(&output.full_body(), Vec::new(), response)
             };
         }
-        let charged = self
-            .cache
-            .charge(&call.model_id, &Prompt::of_messages(&call.body), &content);
+        let charged =
+            self.cache
+                .charge(&call.model_id, &Prompt::from_messages(&call.body), &content);
         let message = Message {
             platform: Platform::Bedrock,
             id: ids::bedrock_message(),
@@ -230,10 +226,10 @@ impl Bedrock {
             content,
             stop_reason,
             stop_sequence,
-            usage: performance.usage.unwrap_or(charged),
+            usage: response.usage.unwrap_or(charged),
         };
         if call.operation.streams() {
-            self.stream(chunks(&message), performance)
+            self.stream(invoke_chunks(&message), response)
         } else {
             let usage = message.usage;
             let written = usage.cache_write_5m + usage.cache_write_1h;
@@ -248,42 +244,42 @@ impl Bedrock {
                 ("x-amzn-bedrock-invocation-latency", 17),
             ];
             let headers = counts.map(|(name, count)| (name.to_owned(), count.to_string()));
-            single(&message.whole(), headers.into(), performance)
+            single(&message.full_body(), headers.into(), response)
         }
     }
 
-    fn stream(&self, beats: Vec<Beat>, performance: Performance) -> Reply {
-        let mut delivery = performance.delivery;
-        delivery.between_beats.get_or_insert(self.options.pace);
-        match performance.break_in {
-            Some((Point::Connect, BreakIn::Error { kind, message })) => {
-                return broken(kind, message);
+    fn stream(&self, chunks: Vec<Chunk>, response: ResponsePlan) -> Reply {
+        let mut delivery = response.delivery;
+        delivery.between_chunks.get_or_insert(self.options.pace);
+        match response.injected_error {
+            Some((Point::Connect, InjectedError::Error { kind, message })) => {
+                return stream_error_reply(kind, message);
             }
-            Some((point, BreakIn::Error { kind, message })) => {
+            Some((point, InjectedError::Error { kind, message })) => {
                 let (kind, message) = exception(kind, message);
                 delivery.ending = Ending::Instead(point, exception_frame(&kind, &message));
             }
-            Some((point, BreakIn::Garbage)) => {
-                delivery.ending = Ending::Instead(point, broken_frame());
+            Some((point, InjectedError::Garbage)) => {
+                delivery.ending = Ending::Instead(point, corrupt_frame());
             }
             None => {}
         }
-        Reply::streamed(event_stream_headers(), beats, delivery)
+        Reply::streamed(event_stream_headers(), chunks, delivery)
     }
 
     fn frames(&self, call: &Call, events: &[Frame]) -> Reply {
         if !call.operation.streams() {
-            return invalid("The simulator sends frames in a stream only.");
+            return validation_error("The simulator sends frames in a stream only.");
         }
-        let beats = events.iter().map(|event| Beat {
+        let chunks = events.iter().map(|event| Chunk {
             reaches: None,
             bytes: scripted_frame(event),
         });
         let delivery = Delivery {
-            between_beats: Some(self.options.pace),
+            between_chunks: Some(self.options.pace),
             ..Delivery::default()
         };
-        Reply::streamed(event_stream_headers(), beats.collect(), delivery)
+        Reply::streamed(event_stream_headers(), chunks.collect(), delivery)
     }
 
     /// Writes a body down for a validator outside. What cannot be written is told once in the log
@@ -307,7 +303,7 @@ impl Bedrock {
 }
 
 impl Call {
-    fn check(&self) -> Result<(), Refused> {
+    fn check(&self) -> Result<(), RuleViolation> {
         if self.operation.is_converse() {
             rules::converse::check(&self.body, self.capabilities.as_ref())
         } else {
@@ -324,7 +320,7 @@ impl Call {
 }
 
 fn event_stream_headers() -> Vec<(String, String)> {
-    let mut headers = own_headers();
+    let mut headers = service_headers();
     headers.push((
         "content-type".into(),
         "application/vnd.amazon.eventstream".into(),
@@ -334,7 +330,7 @@ fn event_stream_headers() -> Vec<(String, String)> {
 
 /// The events of a message as the chunks of `InvokeModelWithResponseStream`. The last one carries
 /// the service's own measurements.
-fn chunks(message: &Message) -> Vec<Beat> {
+fn invoke_chunks(message: &Message) -> Vec<Chunk> {
     let usage = message.usage;
     let mut events = message.events();
     if let Some(last) = events
@@ -351,7 +347,7 @@ fn chunks(message: &Message) -> Vec<Beat> {
             }),
         );
     }
-    let chunk = |event: Value| {
+    let frame = |event: Value| {
         event_frame(
             "chunk",
             json!({ "bytes": BASE64.encode(event.to_string()) }),
@@ -359,21 +355,23 @@ fn chunks(message: &Message) -> Vec<Beat> {
     };
     events
         .into_iter()
-        .map(|(reaches, event)| Beat {
+        .map(|(reaches, event)| Chunk {
             reaches,
-            bytes: chunk(event),
+            bytes: frame(event),
         })
         .collect()
 }
 
-fn single(output: &Value, further: Vec<(String, String)>, performance: Performance) -> Reply {
-    let mut delivery = performance.delivery;
-    match performance.break_in {
-        Some((_, BreakIn::Error { kind, message })) => return broken(kind, message),
-        Some((point, BreakIn::Garbage)) => delivery.ending = Ending::Early(point),
+fn single(output: &Value, further: Vec<(String, String)>, response: ResponsePlan) -> Reply {
+    let mut delivery = response.delivery;
+    match response.injected_error {
+        Some((_, InjectedError::Error { kind, message })) => {
+            return stream_error_reply(kind, message);
+        }
+        Some((point, InjectedError::Garbage)) => delivery.ending = Ending::Early(point),
         None => {}
     }
-    let mut headers = own_headers();
+    let mut headers = service_headers();
     headers.extend(further);
     headers.push(("content-type".into(), "application/json".into()));
     Reply::single(headers, output.to_string().into_bytes(), &delivery)

@@ -10,7 +10,7 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    pub(super) fn of_path(last: &str) -> Option<Self> {
+    pub(super) fn from_path(last: &str) -> Option<Self> {
         Some(match last {
             "converse" => Self::Converse,
             "converse-stream" => Self::ConverseStream,
@@ -47,7 +47,7 @@ impl Operation {
 pub(super) fn target(path: &str) -> Option<(Operation, String)> {
     let (_, rest) = path.split_once("/model/")?;
     let (model_id, last) = rest.rsplit_once('/')?;
-    Some((Operation::of_path(last)?, percent_decoded(model_id)?))
+    Some((Operation::from_path(last)?, percent_decoded(model_id)?))
 }
 
 fn percent_decoded(text: &str) -> Option<String> {

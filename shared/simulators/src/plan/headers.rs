@@ -1,6 +1,6 @@
 //! The headers of a pretended plan's good answers.
 
-use super::refusal::{own_headers, unified};
+use super::errors::{limit_headers, service_headers};
 use crate::delivery::Headers;
 
 /// From this utilization on a window names the threshold that it has passed.
@@ -10,9 +10,9 @@ const THRESHOLD: &str = "0.75";
 /// and of its paid overage (shape seen in the public issues anthropics/claude-code#41506 and
 /// anthropics/claude-code#12829), and what stands before the service adds.
 /// `utilization` is a decimal fraction with two places.
-pub(super) fn of_good_answer(reset_s: u64, utilization: &str, now_ms: u64) -> Headers {
-    let mut headers = own_headers();
-    headers.extend(unified(None, reset_s, utilization, now_ms));
+pub(super) fn for_success(reset_s: u64, utilization: &str, now_ms: u64) -> Headers {
+    let mut headers = service_headers();
+    headers.extend(limit_headers(None, reset_s, utilization, now_ms));
     let mut add = |name: &str, value: String| {
         headers.push((format!("anthropic-ratelimit-unified-{name}"), value));
     };
@@ -46,7 +46,7 @@ pub(super) fn of_good_answer(reset_s: u64, utilization: &str, now_ms: u64) -> He
     headers
 }
 
-pub(super) fn of_event_stream() -> Headers {
+pub(super) fn for_event_stream() -> Headers {
     [
         ("content-type", "text/event-stream; charset=utf-8"),
         ("cache-control", "no-cache"),

@@ -4,8 +4,8 @@
 //! of the real API when they are used up. It checks that a credential is there and takes any: each
 //! credential is a subscription of its own.
 
+mod errors;
 mod headers;
-mod refusal;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,17 +21,19 @@ use tokio::net::TcpListener;
 
 use super::anthropic::{Event, Message, Platform, add_pings, scripted_sse_event, sse, sse_event};
 use super::conversation::Conversation;
-use super::delivery::{Beat, Delivery, Ending, Headers, Reply};
+use super::delivery::{Chunk, Delivery, Ending, Headers, Reply};
 use super::ids;
 use super::json::{at, text};
-use super::performance::{BreakIn, Performance};
 use super::prompt_cache::{Prompt, PromptCache};
+use super::response_plan::{InjectedError, ResponsePlan};
 use super::rules;
 use super::script::{Frame, Point, Step, StepQueue, Window};
 use super::server::{self, Simulator};
 use super::service::{Request, Service};
 use crate::lock::lock;
-use refusal::{broken, error_event, json_reply, own_headers, refuse, usage_limit};
+use errors::{
+    error_event, error_reply, json_reply, service_headers, stream_error_reply, usage_limit,
+};
 
 /// How many requests a pretended subscription answers in a window by default.
 pub const DEFAULT_PLAN_REQUESTS: u64 = 2;
@@ -106,29 +108,29 @@ impl Service for Plan {
             .into_iter()
             .find(|known| path.ends_with(known));
         let Some(known) = known else {
-            return refuse(404, "not_found_error", "Not found");
+            return error_reply(404, "not_found_error", "Not found");
         };
         let Some(credential) = credential(request) else {
-            return refuse(401, "authentication_error", "x-api-key header is required");
+            return error_reply(401, "authentication_error", "x-api-key header is required");
         };
         if !request.headers.contains_key("anthropic-version") {
-            return refuse(
+            return error_reply(
                 400,
                 "invalid_request_error",
                 "anthropic-version: header is required",
             );
         }
         match (known, &request.method) {
-            ("/v1/models", &Method::GET) => json_reply(200, own_headers(), &models()),
+            ("/v1/models", &Method::GET) => json_reply(200, service_headers(), &models()),
             ("/v1/messages", &Method::POST) => self.message(request, credential, script),
             ("/v1/messages/count_tokens", &Method::POST) => match read(request) {
                 Ok(body) => {
-                    let count = json!({ "input_tokens": Prompt::of_messages(&body).tokens() });
-                    json_reply(200, own_headers(), &count)
+                    let count = json!({ "input_tokens": Prompt::from_messages(&body).tokens() });
+                    json_reply(200, service_headers(), &count)
                 }
                 Err(refusal) => refusal,
             },
-            _ => refuse(405, "invalid_request_error", "Method Not Allowed"),
+            _ => error_reply(405, "invalid_request_error", "Method Not Allowed"),
         }
     }
 
@@ -153,7 +155,7 @@ impl Plan {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
-        let conversation = Conversation::of_messages(&body);
+        let conversation = Conversation::from_messages(&body);
         let marked = if scripted.is_none() {
             conversation.step("plan")
         } else {
@@ -161,93 +163,93 @@ impl Plan {
         };
         let step = match (scripted, marked) {
             (Some(step), _) | (None, Some(Ok(step))) => step,
-            (None, Some(Err(reason))) => return refuse(400, "invalid_request_error", &reason),
+            (None, Some(Err(reason))) => return error_reply(400, "invalid_request_error", &reason),
             (None, None) => Step::Normal,
         };
         // A body that the API would refuse is refused before anything is counted.
         if let Err(refused) = rules::messages::check(&body) {
-            return refuse(400, "invalid_request_error", &refused.0);
+            return error_reply(400, "invalid_request_error", &refused.0);
         }
-        let (step, headers) = step.and_headers();
-        let reply = match step.performance() {
-            Ok(performance) => match self.admit(credential, request.now_ms) {
-                Ok(headers) => self.perform(performance, headers, &body, &conversation),
+        let (step, headers) = step.split_headers();
+        let reply = match step.response_plan() {
+            Ok(response) => match self.admit(credential, request.now_ms) {
+                Ok(headers) => self.run(response, headers, &body, &conversation),
                 Err(reply) => reply,
             },
             Err(Step::Frames { events }) => match self.admit(credential, request.now_ms) {
                 Ok(headers) => self.frames(&body, headers, &events),
                 Err(reply) => reply,
             },
-            Err(step) => refusal::of_step(step, request.now_ms),
+            Err(step) => errors::from_step(step, request.now_ms),
         };
         reply.with_headers(headers)
     }
 
-    fn perform(
+    fn run(
         &self,
-        mut performance: Performance,
+        mut response: ResponsePlan,
         headers: Headers,
         body: &Value,
         conversation: &Conversation,
     ) -> Reply {
-        let content = performance.content_or(|| conversation.answer(NAME));
+        let content = response.content_or(|| conversation.answer(NAME));
         let model = text(body, "/model").unwrap_or_default();
-        let prompt = Prompt::of_messages(body);
+        let prompt = Prompt::from_messages(body);
         let charged = self.cache.charge(model, &prompt, &content);
         let message = Message {
             platform: Platform::Anthropic,
             id: ids::message(),
             model: model.to_owned(),
-            stop_reason: performance.stop_reason_for(&content),
-            stop_sequence: performance.stop_sequence_of(at(body, "/stop_sequences")),
-            usage: performance.usage.unwrap_or(charged),
+            stop_reason: response.stop_reason_for(&content),
+            stop_sequence: response.matched_stop_sequence(at(body, "/stop_sequences")),
+            usage: response.usage.unwrap_or(charged),
             content,
         };
         if at(body, "/stream") == true {
-            self.stream(message.events(), headers, performance)
+            self.stream(message.events(), headers, response)
         } else {
-            single(&message.whole(), headers, performance)
+            single(&message.full_body(), headers, response)
         }
     }
 
     fn frames(&self, body: &Value, mut headers: Headers, events: &[Frame]) -> Reply {
         if at(body, "/stream") != true {
             let message = "The simulator sends frames in a stream only.";
-            return refuse(400, "invalid_request_error", message);
+            return error_reply(400, "invalid_request_error", message);
         }
-        let beats = events.iter().map(|event| Beat {
+        let chunks = events.iter().map(|event| Chunk {
             reaches: None,
             bytes: scripted_sse_event(event),
         });
         let delivery = Delivery {
-            between_beats: Some(self.options.pace),
+            between_chunks: Some(self.options.pace),
             ..Delivery::default()
         };
-        headers.extend(headers::of_event_stream());
-        Reply::streamed(headers, beats.collect(), delivery)
+        headers.extend(headers::for_event_stream());
+        Reply::streamed(headers, chunks.collect(), delivery)
     }
 
-    fn stream(&self, events: Vec<Event>, mut headers: Headers, performance: Performance) -> Reply {
-        let mut beats = sse(events);
-        add_pings(&mut beats, performance.pings);
-        let mut delivery = performance.delivery;
-        delivery.between_beats.get_or_insert(self.options.pace);
-        match performance.break_in {
-            Some((Point::Connect, BreakIn::Error { kind, message })) => {
-                return broken(kind.as_deref(), message.as_deref());
+    fn stream(&self, events: Vec<Event>, mut headers: Headers, response: ResponsePlan) -> Reply {
+        let mut chunks = sse(events);
+        add_pings(&mut chunks, response.pings);
+        let mut delivery = response.delivery;
+        delivery.between_chunks.get_or_insert(self.options.pace);
+        match response.injected_error {
+            Some((Point::Connect, InjectedError::Error { kind, message })) => {
+                return stream_error_reply(kind.as_deref(), message.as_deref());
             }
-            Some((point, BreakIn::Error { kind, message })) => {
+            Some((point, InjectedError::Error { kind, message })) => {
                 let event = error_event(kind.as_deref(), message.as_deref());
                 delivery.ending = Ending::Instead(point, sse_event(&event));
             }
-            Some((point, BreakIn::Garbage)) => {
+            Some((point, InjectedError::Garbage)) => {
                 let garbage = "event: content_block_delta\ndata: {\"type\":\"content_bl\n\n";
                 delivery.ending = Ending::Instead(point, garbage.into());
             }
             None => {}
         }
-        headers.extend(headers::of_event_stream());
-        Reply::streamed(headers, beats, delivery)
+        headers.extend(headers::for_event_stream());
+        Reply::streamed(headers, chunks, delivery)
     }
 
     /// Counts a request, and gives the headers of a good answer or the refusal of a window that is
@@ -276,17 +278,17 @@ impl Plan {
             None => "0.01".to_owned(),
         };
         let reset_s = window.ends_ms / 1000;
-        Ok(headers::of_good_answer(reset_s, &utilization, now_ms))
+        Ok(headers::for_success(reset_s, &utilization, now_ms))
     }
 }
 
-fn single(message: &Value, mut headers: Headers, performance: Performance) -> Reply {
-    let mut delivery = performance.delivery;
-    match performance.break_in {
-        Some((_, BreakIn::Error { kind, message })) => {
-            return broken(kind.as_deref(), message.as_deref());
+fn single(message: &Value, mut headers: Headers, response: ResponsePlan) -> Reply {
+    let mut delivery = response.delivery;
+    match response.injected_error {
+        Some((_, InjectedError::Error { kind, message })) => {
+            return stream_error_reply(kind.as_deref(), message.as_deref());
         }
-        Some((point, BreakIn::Garbage)) => delivery.ending = Ending::Early(point),
+        Some((point, InjectedError::Garbage)) => delivery.ending = Ending::Early(point),
         None => {}
     }
     headers.push(("content-type".into(), "application/json".into()));
@@ -313,7 +315,7 @@ fn credential(request: &Request) -> Option<[u8; 32]> {
 fn read(request: &Request) -> Result<Value, Reply> {
     let body: Option<Value> = serde_json::from_slice(&request.body).ok();
     body.filter(Value::is_object).ok_or_else(|| {
-        refuse(
+        error_reply(
             400,
             "invalid_request_error",
             "The request body is not valid JSON.",

@@ -2,10 +2,10 @@
 
 /// A broken rule: the message for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused(pub(crate) String);
+pub(crate) struct RuleViolation(pub(crate) String);
 
-impl Refused {
-    pub(super) fn because<T>(message: impl Into<String>) -> Result<T, Self> {
+impl RuleViolation {
+    pub(super) fn by_service<T>(message: impl Into<String>) -> Result<T, Self> {
         Err(Self(message.into()))
     }
 

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::content::{BILLING_HEADER, Refused, is_name, without_result};
+use super::content::{BILLING_HEADER, RuleViolation, is_name, without_result};
 use super::model::{Capabilities, Parameters};
 use crate::json::{at, elements, text};
 
@@ -44,25 +44,28 @@ const REFUSED_BETAS: [&str; 12] = [
 ];
 
 /// Checks a body for Anthropic's API.
-pub(crate) fn check(body: &Value) -> Result<(), Refused> {
+pub(crate) fn check(body: &Value) -> Result<(), RuleViolation> {
     for required in ["model", "max_tokens", "messages"] {
         if body.get(required).is_none() {
-            return Refused::because(format!("{required}: Field required"));
+            return RuleViolation::by_service(format!("{required}: Field required"));
         }
     }
     if at(body, "/max_tokens")
         .as_u64()
         .is_none_or(|tokens| tokens == 0)
     {
-        return Refused::because("max_tokens: Input should be greater than or equal to 1");
+        return RuleViolation::by_service("max_tokens: Input should be greater than or equal to 1");
     }
     check_messages(body)
 }
 
 /// Checks a body for `InvokeModel`.
-pub(crate) fn check_invoke(body: &Value, model: Option<&Capabilities>) -> Result<(), Refused> {
+pub(crate) fn check_invoke(
+    body: &Value,
+    model: Option<&Capabilities>,
+) -> Result<(), RuleViolation> {
     let Some(members) = body.as_object() else {
-        return Refused::because(
+        return RuleViolation::by_service(
             "Malformed input request, please reformat your input and try again.",
         );
     };
@@ -70,16 +73,16 @@ pub(crate) fn check_invoke(body: &Value, model: Option<&Capabilities>) -> Result
         .keys()
         .find(|name| !INVOKE_FIELDS.contains(&name.as_str()))
     {
-        return Refused::because(format!("{unknown}: Extra inputs are not permitted"));
+        return RuleViolation::by_service(format!("{unknown}: Extra inputs are not permitted"));
     }
     if at(body, "/anthropic_version") != "bedrock-2023-05-31" {
-        return Refused::because(
+        return RuleViolation::by_service(
             "Invalid API version: anthropic_version must be bedrock-2023-05-31",
         );
     }
     for required in ["max_tokens", "messages"] {
         if body.get(required).is_none() {
-            return Refused::because(format!("{required}: Field required"));
+            return RuleViolation::by_service(format!("{required}: Field required"));
         }
     }
     let betas = elements(at(body, "/anthropic_beta"));
@@ -87,7 +90,7 @@ pub(crate) fn check_invoke(body: &Value, model: Option<&Capabilities>) -> Result
         beta.as_str()
             .is_none_or(|beta| REFUSED_BETAS.contains(&beta))
     }) {
-        return Refused::because("invalid beta flag");
+        return RuleViolation::by_service("invalid beta flag");
     }
     let system = elements(at(body, "/system"))
         .iter()
@@ -96,7 +99,7 @@ pub(crate) fn check_invoke(body: &Value, model: Option<&Capabilities>) -> Result
         .chain(text(body, "/system"))
         .any(|text| text.starts_with(BILLING_HEADER))
     {
-        return Refused::because(format!(
+        return RuleViolation::by_service(format!(
             "{BILLING_HEADER} is a reserved keyword and may not be used in the system prompt."
         ));
     }
@@ -120,7 +123,7 @@ pub(crate) fn check_invoke(body: &Value, model: Option<&Capabilities>) -> Result
     if model.is_some_and(|model| !model.system_role) {
         let system = |message: &Value| at(message, "/role") == "system";
         if let Some(number) = elements(at(body, "/messages")).iter().position(system) {
-            return Refused::because(format!(
+            return RuleViolation::by_service(format!(
                 "messages.{number}.role: Input should be 'user' or 'assistant'"
             ));
         }
@@ -128,13 +131,13 @@ pub(crate) fn check_invoke(body: &Value, model: Option<&Capabilities>) -> Result
     check_messages(body)
 }
 
-fn check_messages(body: &Value) -> Result<(), Refused> {
+fn check_messages(body: &Value) -> Result<(), RuleViolation> {
     let messages = elements(at(body, "/messages"));
     if messages
         .first()
         .is_none_or(|message| at(message, "/role") != "user")
     {
-        return Refused::because(if messages.is_empty() {
+        return RuleViolation::by_service(if messages.is_empty() {
             "messages: at least one message is required"
         } else {
             "messages: first message must use the \"user\" role"
@@ -144,12 +147,12 @@ fn check_messages(body: &Value) -> Result<(), Refused> {
     for (number, message) in messages.iter().enumerate() {
         let role = text(message, "/role").unwrap_or_default();
         if !["user", "assistant", "system"].contains(&role) {
-            return Refused::because(format!(
+            return RuleViolation::by_service(format!(
                 "messages.{number}.role: Input should be 'user' or 'assistant'"
             ));
         }
         if text(message, "/content").is_some_and(|text| text.trim().is_empty()) {
-            return Refused::because(format!(
+            return RuleViolation::by_service(format!(
                 "messages.{number}: text content blocks must contain non-whitespace text"
             ));
         }
@@ -168,7 +171,7 @@ fn check_messages(body: &Value) -> Result<(), Refused> {
         }
         let answered: Vec<_> = ids(blocks, "tool_result", "tool_use_id");
         if let Some(missing) = without_result(&open, &answered) {
-            return Refused::because(format!(
+            return RuleViolation::by_service(format!(
                 "messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately \
                  after: {}. Each `tool_use` block must have a corresponding `tool_result` block in \
                  the next message.",
@@ -180,21 +183,21 @@ fn check_messages(body: &Value) -> Result<(), Refused> {
     Ok(())
 }
 
-fn check_block(block: &Value, role: &str, place: &str, open: &[&str]) -> Result<(), Refused> {
+fn check_block(block: &Value, role: &str, place: &str, open: &[&str]) -> Result<(), RuleViolation> {
     match text(block, "/type") {
         Some("text") if text(block, "/text").is_none_or(|text| text.trim().is_empty()) => {
-            Refused::because(format!(
+            RuleViolation::by_service(format!(
                 "{place}: text content blocks must contain non-whitespace text"
             ))
         }
         Some("tool_use") => {
             if !text(block, "/id").is_some_and(|id| is_name(id, "")) {
-                return Refused::because(format!(
+                return RuleViolation::by_service(format!(
                     "{place}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
                 ));
             }
             if !at(block, "/input").is_object() {
-                return Refused::because(format!(
+                return RuleViolation::by_service(format!(
                     "{place}.tool_use.input: Input should be a valid dictionary"
                 ));
             }
@@ -205,7 +208,7 @@ fn check_block(block: &Value, role: &str, place: &str, open: &[&str]) -> Result<
             if role == "user" && open.contains(&id) {
                 return Ok(());
             }
-            Refused::because(format!(
+            RuleViolation::by_service(format!(
                 "{place}: unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each \
                  `tool_result` block must have a corresponding `tool_use` block in the previous \
                  message."
@@ -215,10 +218,10 @@ fn check_block(block: &Value, role: &str, place: &str, open: &[&str]) -> Result<
             if text(block, "/signature").is_some_and(|signature| !signature.is_empty()) {
                 return Ok(());
             }
-            Refused::because(format!("{place}.thinking.signature: Field required"))
+            RuleViolation::by_service(format!("{place}.thinking.signature: Field required"))
         }
         Some(_) => Ok(()),
-        None => Refused::because(format!("{place}.type: Field required")),
+        None => RuleViolation::by_service(format!("{place}.type: Field required")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the services refuse, beyond the shape of their JSON. A rule answers with the message the
+//! What the services error_reply, beyond the shape of their JSON. A rule answers with the message the
 //! service would give; the first one that is broken speaks.
 
 mod content;
@@ -6,4 +6,4 @@ pub(super) mod converse;
 pub(super) mod messages;
 pub(super) mod model;
 
-pub(super) use content::Refused;
+pub(super) use content::RuleViolation;

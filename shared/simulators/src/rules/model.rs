@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::content::Refused;
+use super::content::RuleViolation;
 use crate::json::{at, text};
 
 /// Prefixes of inference profiles.
@@ -29,7 +29,7 @@ pub(crate) struct Capabilities {
 
 /// Checks that an id can be called, and says what is behind it. `None` stands for a model that
 /// only its owner knows (an application inference profile) or that has no row here.
-pub(crate) fn resolve(model_id: &str) -> Result<Option<Capabilities>, Refused> {
+pub(crate) fn resolve(model_id: &str) -> Result<Option<Capabilities>, RuleViolation> {
     if let Some(arn) = model_id.strip_prefix("arn:") {
         let mut parts = arn.splitn(5, ':');
         let (service, resource) = (parts.nth(1), parts.nth(2));
@@ -40,21 +40,21 @@ pub(crate) fn resolve(model_id: &str) -> Result<Option<Capabilities>, Refused> {
                 Some(("application-inference-profile" | "provisioned-model", id)),
             ) if !id.is_empty() => Ok(None),
             (Some("bedrock"), Some(("inference-profile" | "foundation-model", id))) => resolve(id),
-            _ => Refused::because("The provided model identifier is invalid."),
+            _ => RuleViolation::by_service("The provided model identifier is invalid."),
         };
     }
     let (profile, foundation) = match model_id.split_once("anthropic.") {
         Some(("", foundation)) => (None, foundation),
         Some((profile, foundation)) => (Some(profile.trim_end_matches('.')), foundation),
-        None => return Refused::because("The provided model identifier is invalid."),
+        None => return RuleViolation::by_service("The provided model identifier is invalid."),
     };
     let known = profile.is_none_or(|profile| PROFILES.contains(&profile));
     if !known || !foundation.starts_with("claude-") {
-        return Refused::because("The provided model identifier is invalid.");
+        return RuleViolation::by_service("The provided model identifier is invalid.");
     }
     let version = version(foundation);
     if profile.is_none() && version.is_some() {
-        return Refused::because(format!(
+        return RuleViolation::by_service(format!(
             "Invocation of model ID {model_id} with on-demand throughput isn’t supported. Retry \
              your request with the ID or ARN of an inference profile that contains this model."
         ));
@@ -158,14 +158,14 @@ pub(super) struct Parameters<'a> {
 
 impl Parameters<'_> {
     /// Checks them against each other, and against the model where it is known.
-    pub(super) fn check(&self, model: Option<&Capabilities>) -> Result<(), Refused> {
+    pub(super) fn check(&self, model: Option<&Capabilities>) -> Result<(), RuleViolation> {
         let kind = self
             .thinking
             .map(|thinking| text(thinking, "/type").unwrap_or_default());
         if let (Some(model), Some(kind)) = (model, kind)
             && !model.thinking.contains(&kind)
         {
-            return Refused::by_model(match kind {
+            return RuleViolation::by_model(match kind {
                 "adaptive" => "adaptive thinking is not supported on this model".to_owned(),
                 _ => format!("thinking.type.{kind}: this type is not supported by this model"),
             });
@@ -175,7 +175,7 @@ impl Parameters<'_> {
         }
         if matches!(kind, Some("enabled" | "adaptive")) {
             if self.forced_tool {
-                return Refused::by_model(
+                return RuleViolation::by_model(
                     "Thinking may not be enabled when tool_choice forces tool use.",
                 );
             }
@@ -184,7 +184,7 @@ impl Parameters<'_> {
                 .is_some_and(|temperature| temperature < 1.0)
                 || self.top_k.is_some()
             {
-                return Refused::by_model(
+                return RuleViolation::by_model(
                     "`temperature` may only be set to 1 and `top_k` must be unset when thinking is \
                      enabled.",
                 );
@@ -197,10 +197,10 @@ impl Parameters<'_> {
     }
 
     /// Checks them against the limits of a model.
-    fn check_limits(&self, model: &Capabilities, kind: Option<&str>) -> Result<(), Refused> {
+    fn check_limits(&self, model: &Capabilities, kind: Option<&str>) -> Result<(), RuleViolation> {
         if let Some(max_tokens) = self.max_tokens.filter(|tokens| *tokens > model.output) {
             let limit = model.output;
-            return Refused::because(format!(
+            return RuleViolation::by_service(format!(
                 "The maximum tokens you requested ({max_tokens}) exceeds the model limit of \
                  {limit}. Try again with a maximum tokens value that is lower than {limit}."
             ));
@@ -208,18 +208,18 @@ impl Parameters<'_> {
         self.check_effort(model, kind)?;
         let sampled = self.temperature.is_some() || self.top_p.is_some() || self.top_k.is_some();
         if sampled && !model.sampling {
-            return Refused::by_model(
+            return RuleViolation::by_model(
                 "`temperature`, `top_p` and `top_k` are not supported on this model.",
             );
         }
         if self.temperature.is_some() && self.top_p.is_some() {
-            return Refused::by_model(
+            return RuleViolation::by_model(
                 "`temperature` and `top_p` cannot both be specified for this model. Please use \
                  only one.",
             );
         }
         if self.prefilled && !model.prefill {
-            return Refused::by_model(
+            return RuleViolation::by_model(
                 "This model does not support assistant message prefill. The conversation must end \
                  with a user message.",
             );
@@ -227,18 +227,22 @@ impl Parameters<'_> {
         Ok(())
     }
 
-    fn check_effort(&self, model: &Capabilities, thinking: Option<&str>) -> Result<(), Refused> {
+    fn check_effort(
+        &self,
+        model: &Capabilities,
+        thinking: Option<&str>,
+    ) -> Result<(), RuleViolation> {
         let Some(effort) = self.effort else {
             return Ok(());
         };
         if model.effort.is_empty() {
-            return Refused::by_model("This model does not support the effort parameter.");
+            return RuleViolation::by_model("This model does not support the effort parameter.");
         }
         if !effort
             .as_str()
             .is_some_and(|effort| model.effort.contains(&effort))
         {
-            return Refused::by_model(format!(
+            return RuleViolation::by_model(format!(
                 "output_config.effort: Input should be one of {:?}",
                 model.effort
             ));
@@ -248,7 +252,7 @@ impl Parameters<'_> {
                 .as_str()
                 .is_some_and(|effort| model.effort_without_thinking.contains(&effort))
         {
-            return Refused::by_model(format!(
+            return RuleViolation::by_model(format!(
                 "output_config.effort: with thinking.type {} this model supports {:?}",
                 thinking.unwrap_or_default(),
                 model.effort_without_thinking
@@ -257,20 +261,22 @@ impl Parameters<'_> {
         Ok(())
     }
 
-    fn check_budget(&self) -> Result<(), Refused> {
+    fn check_budget(&self) -> Result<(), RuleViolation> {
         let budget = self
             .thinking
             .and_then(|thinking| at(thinking, "/budget_tokens").as_u64());
         match budget {
-            None => Refused::by_model("thinking.enabled.budget_tokens: Field required"),
-            Some(..1024) => Refused::by_model(
+            None => RuleViolation::by_model("thinking.enabled.budget_tokens: Field required"),
+            Some(..1024) => RuleViolation::by_model(
                 "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
             ),
             // Interleaved thinking spends over a whole turn, not over one answer.
             Some(budget)
                 if !self.interleaved && self.max_tokens.is_some_and(|max| budget >= max) =>
             {
-                Refused::by_model("`max_tokens` must be greater than `thinking.budget_tokens`.")
+                RuleViolation::by_model(
+                    "`max_tokens` must be greater than `thinking.budget_tokens`.",
+                )
             }
             Some(_) => Ok(()),
         }

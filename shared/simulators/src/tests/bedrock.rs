@@ -80,9 +80,9 @@ fn prompt(text: &str) -> Value {
 }
 
 /// A stream in one line, and how it ended.
-async fn told(output: ConverseStreamOutput) -> (String, Result<(), String>) {
+async fn summary(output: ConverseStreamOutput) -> (String, Result<(), String>) {
     let mut stream = output.stream;
-    let mut told: Vec<String> = Vec::new();
+    let mut summary: Vec<String> = Vec::new();
     let mut delta = String::new();
     let ended = loop {
         let event = match stream.recv().await {
@@ -114,9 +114,9 @@ async fn told(output: ConverseStreamOutput) -> (String, Result<(), String>) {
             continue;
         }
         if !delta.is_empty() {
-            told.push(std::mem::take(&mut delta));
+            summary.push(std::mem::take(&mut delta));
         }
-        told.push(match event {
+        summary.push(match event {
             Event::MessageStart(_) => "start".into(),
             Event::ContentBlockStart(start) => match start.start.unwrap() {
                 ContentBlockStart::ToolUse(call) => format!("call {}", call.name),
@@ -132,9 +132,9 @@ async fn told(output: ConverseStreamOutput) -> (String, Result<(), String>) {
         });
     };
     if !delta.is_empty() {
-        told.push(delta);
+        summary.push(delta);
     }
-    (told.join(" | "), ended)
+    (summary.join(" | "), ended)
 }
 
 const ANSWER: &str = "Simulated Amazon Bedrock: you said “say hello”. No model has read it; this \
@@ -163,9 +163,9 @@ async fn converse_stream_answers_in_frames_that_the_sdk_decodes() {
         .await
         .unwrap();
     assert_eq!(output.request_id().unwrap().len(), 36);
-    let (told, ended) = told(output).await;
+    let (summary, ended) = summary(output).await;
     assert_eq!(
-        told,
+        summary,
         format!("start | {ANSWER} | stop | end_turn | metadata")
     );
     assert_eq!(ended, Ok(()));
@@ -308,7 +308,7 @@ async fn a_tool_loop_goes_round() {
     let mut body = prompt("go [[tool:Bash {\"command\":\"ls\"}]] [[tool:Now]]");
     let spec = |name: &str| json!({ "toolSpec": { "name": name, "inputSchema": { "json": { "type": "object" } } } });
     body["toolConfig"] = json!({ "tools": [spec("Bash"), spec("Now")] });
-    let (first, _) = told(converse_stream(&sdk(&bedrock), &body).await.unwrap()).await;
+    let (first, _) = summary(converse_stream(&sdk(&bedrock), &body).await.unwrap()).await;
     assert_eq!(
         first,
         "start | Simulated Amazon Bedrock: calling Bash, Now. | stop | call Bash | \
@@ -334,7 +334,7 @@ async fn thinking_comes_as_reasoning() {
     body["inferenceConfig"] = json!({ "maxTokens": 4096 });
     body["additionalModelRequestFields"] =
         json!({ "thinking": { "type": "enabled", "budget_tokens": 2048 } });
-    let (streamed, _) = told(converse_stream(&sdk(&bedrock), &body).await.unwrap()).await;
+    let (streamed, _) = summary(converse_stream(&sdk(&bedrock), &body).await.unwrap()).await;
     assert!(
         streamed.contains(")(signed) | stop | Simulated Amazon"),
         "{streamed}"
@@ -506,7 +506,7 @@ async fn a_stream_can_be_broken_at_every_point() {
         ] {
             bedrock.simulator.script([step.clone()]);
             let broken = match converse_stream(&client, &prompt("x")).await {
-                Ok(output) => told(output).await,
+                Ok(output) => summary(output).await,
                 // The SDK reads the first frame before it hands the stream out.
                 Err(error) => {
                     assert_eq!(after, Point::Headers, "{step:?}: {error:?}");
@@ -601,7 +601,7 @@ async fn invoke_model_streams_anthropic_events_in_chunks() {
         events.push(serde_json::from_slice(chunk.bytes.unwrap().as_ref()).unwrap());
     }
     assert_eq!(
-        super::told(&events),
+        super::summary(&events),
         format!(
             "message_start | start text | {ANSWER} | stop | message_delta end_turn | message_stop"
         )
@@ -820,9 +820,9 @@ async fn scripted_frames_are_the_stream() {
     ];
     bedrock.simulator.script([Step::Frames { events }]);
     let output = converse_stream(&sdk(&bedrock), &prompt("x")).await.unwrap();
-    let (told, ended) = told(output).await;
+    let (summary, ended) = summary(output).await;
     assert_eq!(
-        (told.as_str(), ended),
+        (summary.as_str(), ended),
         ("start | hi", Err("throttling".into()))
     );
 

@@ -130,8 +130,8 @@ async fn read(mut response: Response) -> (String, bool) {
 }
 
 /// A stream in one line: event types, with texts and JSON put together.
-fn told(events: &[Value]) -> String {
-    let mut told: Vec<String> = Vec::new();
+fn summary(events: &[Value]) -> String {
+    let mut summary: Vec<String> = Vec::new();
     let mut delta = String::new();
     for event in events {
         let kind = event["type"].as_str().unwrap();
@@ -146,9 +146,9 @@ fn told(events: &[Value]) -> String {
             continue;
         }
         if !delta.is_empty() {
-            told.push(std::mem::take(&mut delta));
+            summary.push(std::mem::take(&mut delta));
         }
-        told.push(match kind {
+        summary.push(match kind {
             "content_block_start" => {
                 format!("start {}", event["content_block"]["type"].as_str().unwrap())
             }
@@ -162,13 +162,13 @@ fn told(events: &[Value]) -> String {
         });
     }
     if !delta.is_empty() {
-        told.push(delta);
+        summary.push(delta);
     }
-    told.join(" | ")
+    summary.join(" | ")
 }
 
 /// Asks a plan for a step by its name or its JSON: the status, the headers, and the body.
-async fn ask(plan: &Running, name: &str) -> (u16, HeaderMap, String) {
+async fn send_marker(plan: &Running, name: &str) -> (u16, HeaderMap, String) {
     let body = streamed(prompt(&format!("[[plan:{name}]]")));
     let response = plan.messages(&body).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());

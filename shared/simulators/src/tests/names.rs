@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ask, events, plan, prompt, read, streamed, told};
+use super::{events, plan, prompt, read, send_marker, streamed, summary};
 
 #[tokio::test]
 async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
@@ -45,12 +45,15 @@ async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
         ("404", 404, "not_found_error", "model:"),
         ("413", 413, "request_too_large", "maximum size"),
     ] {
-        let (answered, headers, body) = ask(&plan, name).await;
+        let (answered, headers, body) = send_marker(&plan, name).await;
         assert_eq!((name, answered), (name, status));
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["error"]["type"], kind, "{name}");
-        let told = body["error"]["message"].as_str().unwrap();
-        assert!(told.contains(message) && !told.is_empty(), "{name}: {told}");
+        let summary = body["error"]["message"].as_str().unwrap();
+        assert!(
+            summary.contains(message) && !summary.is_empty(),
+            "{name}: {summary}"
+        );
         assert_eq!(
             body["request_id"],
             headers["request-id"].to_str().unwrap(),
@@ -63,7 +66,7 @@ async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
 async fn what_stands_before_the_api_answers_with_a_page_and_without_a_request_id() {
     let plan = plan().await;
     for (name, status, title) in [("502", 502, "502 Bad Gateway"), ("html", 200, "Sign in")] {
-        let (answered, headers, body) = ask(&plan, name).await;
+        let (answered, headers, body) = send_marker(&plan, name).await;
         assert_eq!((name, answered), (name, status));
         assert!(
             headers["content-type"]
@@ -93,15 +96,15 @@ async fn a_429_says_as_much_about_its_limit_as_it_should() {
         ("entitlement", vec![]),
         ("spend_limit", vec![]),
     ] {
-        let (_, headers, _) = ask(&plan, name).await;
-        let told: Vec<_> = ["retry-after", unified, minute]
+        let (_, headers, _) = send_marker(&plan, name).await;
+        let summary: Vec<_> = ["retry-after", unified, minute]
             .into_iter()
-            .filter(|told| headers.contains_key(*told))
+            .filter(|summary| headers.contains_key(*summary))
             .collect();
-        assert_eq!(told, expected, "{name}");
+        assert_eq!(summary, expected, "{name}");
         let limits = headers
             .keys()
-            .filter(|told| told.as_str().contains("ratelimit"))
+            .filter(|summary| summary.as_str().contains("ratelimit"))
             .count();
         assert_eq!(
             limits > 0,
@@ -131,7 +134,7 @@ async fn what_comes_before_the_first_content_has_names() {
         assert_eq!(response.status(), 200, "{name}");
         let (text, ended) = read(response).await;
         assert_eq!(
-            (told(&events(&text)).as_str(), ended),
+            (summary(&events(&text)).as_str(), ended),
             (expected, well),
             "{name}"
         );
@@ -157,7 +160,7 @@ async fn what_comes_before_the_first_content_has_names() {
             "{name}"
         );
         let arrived = String::from_utf8(arrived).unwrap();
-        assert_eq!(told(&events(&arrived)), expected, "{name}");
+        assert_eq!(summary(&events(&arrived)), expected, "{name}");
     }
     let close = streamed(prompt("[[plan:close]]"));
     assert!(plan.messages(&close).await.is_err());

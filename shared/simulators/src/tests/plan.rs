@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::plan::PlanOptions;
 use super::super::{Content, Point, Step, ToolCall, Usage, Window};
-use super::{events, plan, prompt, read, start_plan, streamed, told};
+use super::{events, plan, prompt, read, start_plan, streamed, summary};
 
 const ANSWER: &str = "Simulated Claude plan: you said “say hello”. No model has read it; this \
                       answer is made on your own machine.";
@@ -49,7 +49,7 @@ async fn a_message_comes_in_events() {
     assert!(ended);
     let events = events(&text);
     assert_eq!(
-        told(&events),
+        summary(&events),
         format!(
             "message_start | start text | ping | {ANSWER} | stop | message_delta end_turn | \
              message_stop"
@@ -77,7 +77,7 @@ async fn thinking_that_is_asked_for_comes_signed() {
     let mut body = streamed(prompt("say hello"));
     body["thinking"] = json!({ "type": "adaptive" });
     let (text, _) = read(plan.messages(&body).await.unwrap()).await;
-    let shown = told(&events(&text));
+    let shown = summary(&events(&text));
     assert!(shown.contains("start thinking"), "{shown}");
     assert!(
         shown.contains("A simulator has nothing to think about.(signed) | stop"),
@@ -86,7 +86,9 @@ async fn thinking_that_is_asked_for_comes_signed() {
 
     body["thinking"]["display"] = json!("omitted");
     let (text, _) = read(plan.messages(&body).await.unwrap()).await;
-    assert!(told(&events(&text)).contains("start thinking | ping | (signed) | stop | start text"));
+    assert!(
+        summary(&events(&text)).contains("start thinking | ping | (signed) | stop | start text")
+    );
 }
 
 #[tokio::test]
@@ -158,7 +160,7 @@ async fn every_credential_is_a_plan_of_its_own() {
         ..PlanOptions::default()
     })
     .await;
-    let ask = |name: &'static str, value: &'static str| {
+    let send_marker = |name: &'static str, value: &'static str| {
         let url = format!("{}/v1/messages", plan.simulator.url());
         let call = plan
             .client
@@ -167,18 +169,24 @@ async fn every_credential_is_a_plan_of_its_own() {
             .header("anthropic-version", "x");
         call.body(prompt("hi").to_string()).send()
     };
-    assert_eq!(ask("x-api-key", "one").await.unwrap().status(), 200);
-    assert_eq!(ask("x-api-key", "one").await.unwrap().status(), 429);
+    assert_eq!(send_marker("x-api-key", "one").await.unwrap().status(), 200);
+    assert_eq!(send_marker("x-api-key", "one").await.unwrap().status(), 429);
     assert_eq!(
-        ask("authorization", "Bearer two").await.unwrap().status(),
+        send_marker("authorization", "Bearer two")
+            .await
+            .unwrap()
+            .status(),
         200
     );
     assert_eq!(
-        ask("authorization", "Bearer two").await.unwrap().status(),
+        send_marker("authorization", "Bearer two")
+            .await
+            .unwrap()
+            .status(),
         429
     );
     plan.simulator.reset();
-    assert_eq!(ask("x-api-key", "one").await.unwrap().status(), 200);
+    assert_eq!(send_marker("x-api-key", "one").await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -283,7 +291,7 @@ async fn a_marked_tool_is_called_and_its_result_comes_back_in_text() {
     let (text, _) = read(plan.messages(&body).await.unwrap()).await;
     let events = events(&text);
     assert_eq!(
-        told(&events),
+        summary(&events),
         "message_start | start text | ping | Simulated Claude plan: calling Bash. | stop | start \
          tool_use | {\"command\":\"echo \\\"hi\\\"\"} | stop | message_delta tool_use | message_stop"
     );
@@ -302,7 +310,7 @@ async fn a_marked_tool_is_called_and_its_result_comes_back_in_text() {
     ]}));
     let (text, _) = read(plan.messages(&body).await.unwrap()).await;
     assert!(
-        told(&super::events(&text)).contains("the tool answered: hi"),
+        summary(&super::events(&text)).contains("the tool answered: hi"),
         "{text}"
     );
 }
@@ -373,7 +381,7 @@ async fn scripted_refusals_have_the_status_and_type_of_the_api() {
 #[tokio::test]
 async fn limits_of_a_window_a_model_and_a_minute_can_be_told_apart() {
     let plan = plan().await;
-    let unified = |name: &str| format!("anthropic-ratelimit-unified-{name}");
+    let limit_header = |name: &str| format!("anthropic-ratelimit-unified-{name}");
     for (window, claim, rejected) in [
         (Window::FiveHour, "five_hour", "5h"),
         (Window::SevenDay, "seven_day", "7d"),
@@ -390,12 +398,12 @@ async fn limits_of_a_window_a_model_and_a_minute_can_be_told_apart() {
         }]);
         let response = plan.messages(&prompt("x")).await.unwrap();
         assert_eq!(
-            header(&response, &unified("representative-claim")),
+            header(&response, &limit_header("representative-claim")),
             Some(claim)
         );
         assert_eq!(header(&response, "retry-after"), Some("90"));
         for name in ["5h", "7d", "7d_opus", "7d_oi"] {
-            let status = header(&response, &unified(&format!("{name}-status")));
+            let status = header(&response, &limit_header(&format!("{name}-status")));
             let expected = match name {
                 _ if name == rejected => Some("rejected"),
                 "5h" | "7d" => Some("allowed"),
@@ -411,7 +419,7 @@ async fn limits_of_a_window_a_model_and_a_minute_can_be_told_apart() {
         Step::SpendLimit,
     ]);
     let minute = plan.messages(&prompt("x")).await.unwrap();
-    assert_eq!(header(&minute, &unified("status")), None);
+    assert_eq!(header(&minute, &limit_header("status")), None);
     assert_eq!(header(&minute, "retry-after"), Some("20"));
     assert!(
         header(&minute, "anthropic-ratelimit-requests-reset")
@@ -477,7 +485,7 @@ async fn scripted_answers_say_what_they_were_told() {
         plan.simulator.script([step]);
         let (text, _) = read(plan.messages(&streamed(prompt("x"))).await.unwrap()).await;
         assert_eq!(
-            told(&events(&text)),
+            summary(&events(&text)),
             format!("message_start | {expected} | message_stop")
         );
     }
@@ -553,7 +561,11 @@ async fn a_stream_can_be_broken_at_every_point() {
             let response = plan.messages(&streamed(prompt("x"))).await.unwrap();
             assert_eq!(response.status(), 200, "{step:?}");
             let (text, ended) = read(response).await;
-            assert_eq!((told(&events(&text)), ended), (expected, well), "{step:?}");
+            assert_eq!(
+                (summary(&events(&text)), ended),
+                (expected, well),
+                "{step:?}"
+            );
         }
     }
 }
@@ -676,7 +688,7 @@ async fn a_mark_in_the_prompt_is_a_step_and_a_wrong_mark_is_told() {
 #[tokio::test]
 async fn good_answers_carry_the_headers_and_members_of_a_subscription() {
     let plan = plan().await;
-    let (status, headers, text) = super::ask(&plan, r#"{"step":"normal"}"#).await;
+    let (status, headers, text) = super::send_marker(&plan, r#"{"step":"normal"}"#).await;
     assert_eq!(status, 200);
     for (name, value) in [
         ("status", "allowed"),
@@ -728,7 +740,7 @@ async fn documents_with_citations_are_cited() {
     ]);
     let (text, _) = read(plan.messages(&streamed(body)).await.unwrap()).await;
     let events = events(&text);
-    let shown = told(&events);
+    let shown = summary(&events);
     assert!(
         shown.contains("| start text | One. | stop | start text |   | stop | start text | Two. |"),
         "{shown}"

@@ -153,7 +153,10 @@ async fn two_clients_at_once_get_their_own_answers() {
         .enumerate()
     {
         let (text, _) = super::read(response.unwrap()).await;
-        let told = super::told(&super::events(&text));
-        assert!(told.contains(&format!("“number {number}.”")), "{told}");
+        let summary = super::summary(&super::events(&text));
+        assert!(
+            summary.contains(&format!("“number {number}.”")),
+            "{summary}"
+        );
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::bedrock::DEMO_BEDROCK_API_KEY;
 use super::super::{Content, Point, Step};
-use super::{ask, bedrock, events, plan, prompt, read, streamed, told};
+use super::{bedrock, events, plan, prompt, read, send_marker, streamed, summary};
 
 /// The number of events before the first block.
 fn before_content(text: &str) -> usize {
@@ -23,14 +23,14 @@ async fn pings_come_between_the_start_and_the_content_of_a_good_answer() {
             2,
         ),
     ] {
-        let (status, _, text) = ask(&plan, name).await;
+        let (status, _, text) = send_marker(&plan, name).await;
         assert_eq!(status, 200, "{name}");
         assert_eq!(before_content(&text), 1 + pings, "{name}");
-        let told = told(&events(&text));
-        assert!(told.starts_with("message_start | "), "{name}");
+        let summary = summary(&events(&text));
+        assert!(summary.starts_with("message_start | "), "{name}");
         assert!(
-            told.ends_with("message_delta end_turn | message_stop"),
-            "{name}: {told}"
+            summary.ends_with("message_delta end_turn | message_stop"),
+            "{name}: {summary}"
         );
     }
 }
@@ -90,7 +90,11 @@ async fn an_answer_can_break_after_its_pings() {
     ] {
         plan.simulator.script([pings(then.clone())]);
         let (text, ended) = read(plan.messages(&streamed(prompt("x"))).await.unwrap()).await;
-        assert_eq!((told(&events(&text)), ended), (expected, well), "{then:?}");
+        assert_eq!(
+            (summary(&events(&text)), ended),
+            (expected, well),
+            "{then:?}"
+        );
     }
     // What is no stream has no pings.
     plan.simulator
@@ -131,7 +135,7 @@ async fn headers_can_be_replaced_added_and_taken_away() {
     let limited = r#"{"step":"headers","headers":{"Retry-After":"-1","x-more":"1","content-type":"",
         "anthropic-ratelimit-unified-reset":"ÿ"},"then":{"step":"headers","headers":{"x-more":"2",
         "x-inner":"3"},"then":{"step":"usage_limit","window":"five_hour"}}}"#;
-    let (status, headers, _) = ask(&plan, limited).await;
+    let (status, headers, _) = send_marker(&plan, limited).await;
     assert_eq!(status, 429);
     let all = |name: &str| {
         headers
@@ -150,7 +154,7 @@ async fn headers_can_be_replaced_added_and_taken_away() {
     assert!(all("content-type").is_empty());
 
     let pinged = r#"{"step":"pings","count":5,"then":{"step":"headers","headers":{"x-more":"1"}}}"#;
-    let (status, headers, text) = ask(&plan, pinged).await;
+    let (status, headers, text) = send_marker(&plan, pinged).await;
     assert_eq!((status, &headers["x-more"]), (200, &"1".parse().unwrap()));
     assert_eq!(before_content(&text), 6);
 }
@@ -199,14 +203,14 @@ async fn bedrock_says_the_new_steps_in_its_own_words() {
             .body(converse.to_string());
         let response = call.send().await.unwrap();
         assert_eq!(response.status(), answered, "{step:?}");
-        let told = response
+        let summary = response
             .headers()
             .get("x-amzn-errortype")
             .map(|kind| kind.to_str().unwrap());
         assert!(
-            told.unwrap_or_default().starts_with(kind),
-            "{step:?} {told:?}"
+            summary.unwrap_or_default().starts_with(kind),
+            "{step:?} {summary:?}"
         );
-        assert_eq!(told.is_none(), kind.is_empty(), "{step:?}");
+        assert_eq!(summary.is_none(), kind.is_empty(), "{step:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The cache points of a Converse body.
 
 use super::shape::{Block, Body, SystemBlock, TimeToLive, Tool};
-use crate::rules::content::Refused;
+use crate::rules::content::RuleViolation;
 
 const CACHE_POINTS: usize = 4;
 
@@ -14,7 +14,7 @@ enum Item {
 
 impl Body {
     /// At most four; an hour never after five minutes; each right after something to cache.
-    pub(super) fn check_cache_points(&self) -> Result<(), Refused> {
+    pub(super) fn check_cache_points(&self) -> Result<(), RuleViolation> {
         let tools = self.tool_config.iter().map(|config| {
             config
                 .tools
@@ -47,7 +47,7 @@ impl Body {
             for item in list {
                 if let Item::CachePoint(ttl) = item {
                     if before != Item::Cacheable {
-                        return Refused::because(
+                        return RuleViolation::by_service(
                             "A cachePoint must come directly after a block that can be cached.",
                         );
                     }
@@ -57,7 +57,7 @@ impl Body {
             }
         }
         if points.len() > CACHE_POINTS {
-            return Refused::by_model(format!(
+            return RuleViolation::by_model(format!(
                 "A maximum of {CACHE_POINTS} blocks with cache_control may be provided. Found {}.",
                 points.len()
             ));
@@ -66,7 +66,7 @@ impl Body {
             .windows(2)
             .any(|pair| pair == [TimeToLive::FiveMinutes, TimeToLive::Hour]);
         if late_hour {
-            return Refused::by_model(
+            return RuleViolation::by_model(
                 "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. \
                  Note that blocks are processed in the following order: `tools`, `system`, \
                  `messages`.",

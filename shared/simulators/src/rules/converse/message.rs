@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::shape::{Block, Document, Message, Reasoning, ResultBlock, Role, ToolResult, ToolUse};
-use crate::rules::content::{Refused, is_name};
+use crate::rules::content::{RuleViolation, is_name};
 
 pub(super) enum Attachment<'a> {
     Picture,
@@ -11,13 +11,13 @@ pub(super) enum Attachment<'a> {
 }
 
 impl Message {
-    pub(super) fn check(&self, at: usize) -> Result<(), Refused> {
+    pub(super) fn check(&self, at: usize) -> Result<(), RuleViolation> {
         if !self
             .content
             .iter()
             .any(|block| !matches!(block, Block::CachePoint(_)))
         {
-            return Refused::because(format!(
+            return RuleViolation::by_service(format!(
                 "The content field in the Message object at messages.{at} is empty. Add a \
                  ContentBlock object to the content field and try again."
             ));
@@ -26,7 +26,7 @@ impl Message {
             let place = format!("messages.{at}.content.{number}");
             match block {
                 Block::Text(text) if text.trim().is_empty() => {
-                    return Refused::because(format!(
+                    return RuleViolation::by_service(format!(
                         "The text field in the ContentBlock object at {place} is blank. Add text to \
                          the text field, and try again."
                     ));
@@ -49,16 +49,16 @@ impl Message {
         self.check_end()
     }
 
-    fn expect(&self, role: Role, block: &str, place: &str) -> Result<(), Refused> {
+    fn expect(&self, role: Role, block: &str, place: &str) -> Result<(), RuleViolation> {
         if self.role == role {
             return Ok(());
         }
-        Refused::because(format!(
+        RuleViolation::by_service(format!(
             "{place}: {block} blocks are not allowed in this role's messages."
         ))
     }
 
-    fn check_end(&self) -> Result<(), Refused> {
+    fn check_end(&self) -> Result<(), RuleViolation> {
         let mut ids = HashSet::new();
         if self
             .calls()
@@ -66,7 +66,7 @@ impl Message {
             .chain(self.results())
             .any(|id| !ids.insert(id))
         {
-            return Refused::by_model("messages: `tool_use` ids must be unique");
+            return RuleViolation::by_model("messages: `tool_use` ids must be unique");
         }
         Ok(())
     }
@@ -138,9 +138,9 @@ impl Message {
 }
 
 impl ToolUse {
-    pub(super) fn check(&self, place: &str) -> Result<(), Refused> {
+    pub(super) fn check(&self, place: &str) -> Result<(), RuleViolation> {
         if !is_name(&self.name, "") || !is_name(&self.tool_use_id, ".:") {
-            return Refused::because(format!(
+            return RuleViolation::by_service(format!(
                 "1 validation error detected: Value at '{place}.toolUse' failed to satisfy \
                  constraint: name and toolUseId must have at most 64 of the characters \
                  [a-zA-Z0-9_-]"
@@ -151,9 +151,9 @@ impl ToolUse {
 }
 
 impl ToolResult {
-    pub(super) fn check(&self, place: &str) -> Result<(), Refused> {
+    pub(super) fn check(&self, place: &str) -> Result<(), RuleViolation> {
         if !is_name(&self.tool_use_id, ".:") {
-            return Refused::because(format!(
+            return RuleViolation::by_service(format!(
                 "1 validation error detected: Value at '{place}.toolResult.toolUseId' failed to \
                  satisfy constraint: Member must satisfy regular expression pattern: \
                  [a-zA-Z0-9_.:-]+"
@@ -161,7 +161,7 @@ impl ToolResult {
         }
         for (at, block) in self.content.iter().enumerate() {
             if matches!(block, ResultBlock::Text(text) if text.trim().is_empty()) {
-                return Refused::because(format!(
+                return RuleViolation::by_service(format!(
                     "The text field in the ToolResultContentBlock object at {place}.toolResult.\
                      content.{at} is blank. Add text to the text field, and try again."
                 ));
@@ -172,10 +172,10 @@ impl ToolResult {
 }
 
 impl Reasoning {
-    pub(super) fn check(&self, place: &str) -> Result<(), Refused> {
+    pub(super) fn check(&self, place: &str) -> Result<(), RuleViolation> {
         match self {
             Self::ReasoningText(text) if text.signature.as_ref().is_none_or(String::is_empty) => {
-                Refused::by_model(format!("{place}.thinking.signature: Field required"))
+                RuleViolation::by_model(format!("{place}.thinking.signature: Field required"))
             }
             Self::ReasoningText(_) | Self::RedactedContent(_) => Ok(()),
         }
@@ -183,7 +183,7 @@ impl Reasoning {
 }
 
 impl Document {
-    pub(super) fn check_name(&self) -> Result<(), Refused> {
+    pub(super) fn check_name(&self) -> Result<(), RuleViolation> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || " -()[]".contains(c);
         let good = (1..=200).contains(&self.name.len())
             && self.name.chars().all(allowed)
@@ -191,7 +191,7 @@ impl Document {
         if good {
             return Ok(());
         }
-        Refused::because(
+        RuleViolation::by_service(
             "The document file name can only contain alphanumeric characters, whitespace \
              characters, hyphens, parentheses, and square brackets. The name can't contain more \
              than one consecutive whitespace character.",

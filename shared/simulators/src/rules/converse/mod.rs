@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use shape::{Body, InferenceConfig, Role, SystemBlock, ToolChoice};
 
-use super::content::{BILLING_HEADER, Refused};
+use super::content::{BILLING_HEADER, RuleViolation};
 use super::model::{Capabilities, Parameters};
 
 /// What Converse passes to Claude by `additionalModelRequestFields`.
@@ -55,14 +55,14 @@ const BETAS: [&str; 17] = [
 ];
 
 /// Reads a body and checks it as the service does.
-pub(crate) fn check(body: &Value, model: Option<&Capabilities>) -> Result<(), Refused> {
+pub(crate) fn check(body: &Value, model: Option<&Capabilities>) -> Result<(), RuleViolation> {
     let body: Body = Body::deserialize(body)
-        .map_err(|error| Refused(format!("1 validation error detected: {error}")))?;
+        .map_err(|error| RuleViolation(format!("1 validation error detected: {error}")))?;
     body.check(model)
 }
 
 impl Body {
-    fn check(&self, model: Option<&Capabilities>) -> Result<(), Refused> {
+    fn check(&self, model: Option<&Capabilities>) -> Result<(), RuleViolation> {
         self.check_roles()?;
         self.check_system()?;
         self.check_inference()?;
@@ -80,13 +80,13 @@ impl Body {
         self.check_thinking_in_tool_loop()
     }
 
-    fn check_roles(&self) -> Result<(), Refused> {
+    fn check_roles(&self) -> Result<(), RuleViolation> {
         if self
             .messages
             .first()
             .is_none_or(|message| message.role != Role::User)
         {
-            return Refused::because(
+            return RuleViolation::by_service(
                 "A conversation must start with a user message. Try again with a conversation that \
                  starts with a user message.",
             );
@@ -95,12 +95,12 @@ impl Body {
             let [one, other] = pair else { continue };
             if other.role == Role::System {
                 let at = at + 1;
-                return Refused::by_model(format!(
+                return RuleViolation::by_model(format!(
                     "messages.{at}.role: Input should be 'user' or 'assistant'"
                 ));
             }
             if one.role == other.role {
-                return Refused::because(
+                return RuleViolation::by_service(
                     "A conversation must alternate between user and assistant roles. Make sure the \
                      conversation alternates between user and assistant roles and try again.",
                 );
@@ -109,19 +109,19 @@ impl Body {
         Ok(())
     }
 
-    fn check_system(&self) -> Result<(), Refused> {
+    fn check_system(&self) -> Result<(), RuleViolation> {
         for (at, block) in self.system.iter().enumerate() {
             let SystemBlock::Text(text) = block else {
                 continue;
             };
             if text.trim().is_empty() {
-                return Refused::because(format!(
+                return RuleViolation::by_service(format!(
                     "The text field in the SystemContentBlock object at system.{at} is blank. Add \
                      text to the text field, and try again."
                 ));
             }
             if text.trim_start().starts_with(BILLING_HEADER) {
-                return Refused::by_model(format!(
+                return RuleViolation::by_model(format!(
                     "{BILLING_HEADER} is a reserved keyword and may not be used in the system \
                      prompt."
                 ));
@@ -130,7 +130,7 @@ impl Body {
         Ok(())
     }
 
-    fn check_inference(&self) -> Result<(), Refused> {
+    fn check_inference(&self) -> Result<(), RuleViolation> {
         let InferenceConfig {
             max_tokens,
             temperature,
@@ -138,26 +138,26 @@ impl Body {
             stop_sequences,
         } = &self.inference_config;
         if *max_tokens == Some(0) {
-            return Refused::because(
+            return RuleViolation::by_service(
                 "1 validation error detected: Value at 'inferenceConfig.maxTokens' failed to \
                  satisfy constraint: Member must have value greater than or equal to 1",
             );
         }
         for (name, value) in [("temperature", temperature), ("topP", top_p)] {
             if value.is_some_and(|value| !(0.0..=1.0).contains(&value)) {
-                return Refused::because(format!(
+                return RuleViolation::by_service(format!(
                     "1 validation error detected: Value at 'inferenceConfig.{name}' failed to \
                      satisfy constraint: Member must have value between 0 and 1"
                 ));
             }
         }
         if stop_sequences.len() > 2500 || stop_sequences.iter().any(|stop| stop.trim().is_empty()) {
-            return Refused::by_model(
+            return RuleViolation::by_model(
                 "stop_sequences: each stop sequence must contain non-whitespace",
             );
         }
         if self.additional_model_response_field_paths.len() > 10 {
-            return Refused::because(
+            return RuleViolation::by_service(
                 "1 validation error detected: Value at 'additionalModelResponseFieldPaths' failed \
                  to satisfy constraint: Member must have length less than or equal to 10",
             );
@@ -165,7 +165,7 @@ impl Body {
         Ok(())
     }
 
-    fn check_metadata(&self) -> Result<(), Refused> {
+    fn check_metadata(&self) -> Result<(), RuleViolation> {
         let allowed = |c: char| {
             c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || ":_@$#=/+,-.".contains(c)
         };
@@ -178,7 +178,7 @@ impl Body {
         if good {
             Ok(())
         } else {
-            Refused::because(
+            RuleViolation::by_service(
                 "1 validation error detected: Value at 'requestMetadata' failed to satisfy \
                  constraint: Map must have at most 16 pairs of up to 256 characters that match \
                  [a-zA-Z0-9\\s:_@$#=/+,-.]*",
@@ -186,7 +186,7 @@ impl Body {
         }
     }
 
-    fn check_output(&self) -> Result<(), Refused> {
+    fn check_output(&self) -> Result<(), RuleViolation> {
         let Some(format) = self
             .output_config
             .as_ref()
@@ -198,25 +198,25 @@ impl Body {
         if format.r#type != "json_schema"
             || !serde_json::from_str::<Value>(schema).is_ok_and(|schema| schema.is_object())
         {
-            return Refused::because(
+            return RuleViolation::by_service(
                 "outputConfig.textFormat must hold a JSON schema as a string.",
             );
         }
         Ok(())
     }
 
-    fn check_model_fields(&self) -> Result<(), Refused> {
+    fn check_model_fields(&self) -> Result<(), RuleViolation> {
         let fields = &self.additional_model_request_fields;
         if let Some(unknown) = fields
             .keys()
             .find(|field| !MODEL_FIELDS.contains(&field.as_str()))
         {
-            return Refused::by_model(format!("{unknown}: Extra inputs are not permitted"));
+            return RuleViolation::by_model(format!("{unknown}: Extra inputs are not permitted"));
         }
         let betas = fields.get("anthropic_beta").and_then(Value::as_array);
         let known = |beta: &Value| beta.as_str().is_some_and(|beta| BETAS.contains(&beta));
         if betas.is_some_and(|betas| !betas.iter().all(known)) {
-            return Refused::by_model("invalid beta flag");
+            return RuleViolation::by_model("invalid beta flag");
         }
         let chosen = self
             .tool_config
@@ -227,7 +227,7 @@ impl Body {
                 .get("tool_choice")
                 .is_some_and(|choice| choice.get("type").is_some())
         {
-            return Refused::by_model(
+            return RuleViolation::by_model(
                 "tool_choice.type: given in both toolConfig.toolChoice and \
                  additionalModelRequestFields",
             );

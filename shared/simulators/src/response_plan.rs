@@ -14,7 +14,7 @@ const PINGS: usize = 1 << 16;
 
 /// A good answer, as far as a step shapes it.
 #[derive(Debug, Default)]
-pub(super) struct Performance {
+pub(super) struct ResponsePlan {
     /// Empty: what the pretended model says by itself.
     pub(super) content: Vec<Content>,
     pub(super) stop_reason: Option<String>,
@@ -23,11 +23,11 @@ pub(super) struct Performance {
     pub(super) pings: usize,
     pub(super) delivery: Delivery,
     /// What breaks in, in the words of the service.
-    pub(super) break_in: Option<(Point, BreakIn)>,
+    pub(super) injected_error: Option<(Point, InjectedError)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum BreakIn {
+pub(super) enum InjectedError {
     /// An error event, or an exception frame.
     Error {
         kind: Option<String>,
@@ -39,41 +39,41 @@ pub(super) enum BreakIn {
 
 impl Step {
     /// The good answer that this step asks for. A step that is no good answer is given back.
-    pub(super) fn performance(self) -> Result<Performance, Self> {
-        let with = |content, ending| Performance {
+    pub(super) fn response_plan(self) -> Result<ResponsePlan, Self> {
+        let with = |content, ending| ResponsePlan {
             content,
             delivery: Delivery {
                 ending,
                 ..Delivery::default()
             },
-            ..Performance::default()
+            ..ResponsePlan::default()
         };
         Ok(match self {
-            Self::Normal => Performance::default(),
+            Self::Normal => ResponsePlan::default(),
             Self::Tools { calls } => with(
                 calls.into_iter().map(Content::Tool).collect(),
-                Ending::Whole,
+                Ending::Complete,
             ),
             Self::Answer {
                 content,
                 stop_reason,
                 usage,
-            } => Performance {
+            } => ResponsePlan {
                 content,
                 stop_reason,
                 usage,
-                ..Performance::default()
+                ..ResponsePlan::default()
             },
             Self::Slow {
                 headers_ms,
                 events_ms,
-            } => Performance {
+            } => ResponsePlan {
                 delivery: Delivery {
                     before_headers: Duration::from_millis(headers_ms),
-                    between_beats: Some(Duration::from_millis(events_ms)),
-                    ending: Ending::Whole,
+                    between_chunks: Some(Duration::from_millis(events_ms)),
+                    ending: Ending::Complete,
                 },
-                ..Performance::default()
+                ..ResponsePlan::default()
             },
             Self::Hang { after, content } => with(content, Ending::Hang(after)),
             Self::Cut { after, content } => with(content, Ending::Cut(after)),
@@ -83,19 +83,19 @@ impl Step {
                 kind,
                 message,
                 content,
-            } => Performance {
+            } => ResponsePlan {
                 content,
-                break_in: Some((after, BreakIn::Error { kind, message })),
-                ..Performance::default()
+                injected_error: Some((after, InjectedError::Error { kind, message })),
+                ..ResponsePlan::default()
             },
-            Self::Garbage { after, content } => Performance {
+            Self::Garbage { after, content } => ResponsePlan {
                 content,
-                break_in: Some((after, BreakIn::Garbage)),
-                ..Performance::default()
+                injected_error: Some((after, InjectedError::Garbage)),
+                ..ResponsePlan::default()
             },
-            Self::Pings { count, then } => Performance {
+            Self::Pings { count, then } => ResponsePlan {
                 pings: usize::try_from(count).map_or(PINGS, |count| count.min(PINGS)),
-                ..then.performance()?
+                ..then.response_plan()?
             },
             other => return Err(other),
         })
@@ -103,16 +103,16 @@ impl Step {
 
     /// The step without what [`Step::Headers`] put around it, and those headers, by their names in
     /// lower case. The outermost win.
-    pub(super) fn and_headers(self) -> (Self, BTreeMap<String, String>) {
+    pub(super) fn split_headers(self) -> (Self, BTreeMap<String, String>) {
         match self {
             Self::Headers { headers, then } => {
-                let (step, mut all) = then.and_headers();
+                let (step, mut all) = then.split_headers();
                 let named = |(name, value): (String, _)| (name.to_ascii_lowercase(), value);
                 all.extend(headers.into_iter().map(named));
                 (step, all)
             }
             Self::Pings { count, then } => {
-                let (then, headers) = then.and_headers();
+                let (then, headers) = then.split_headers();
                 let then = Box::new(then);
                 (Self::Pings { count, then }, headers)
             }
@@ -121,7 +121,7 @@ impl Step {
     }
 }
 
-impl Performance {
+impl ResponsePlan {
     /// Fills in what the step left open.
     pub(super) fn content_or(&mut self, normal: impl FnOnce() -> Vec<Content>) -> Vec<Content> {
         let content = std::mem::take(&mut self.content);
@@ -134,7 +134,7 @@ impl Performance {
 
     /// The stop sequence that was met, of those that the request names: the first, if the answer
     /// stops for one.
-    pub(super) fn stop_sequence_of(&self, named: &Value) -> Option<String> {
+    pub(super) fn matched_stop_sequence(&self, named: &Value) -> Option<String> {
         let stops = self.stop_reason.as_deref() == Some("stop_sequence");
         let first = elements(named).first().filter(|_| stops)?;
         first.as_str().map(str::to_owned)

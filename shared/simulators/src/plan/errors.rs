@@ -14,8 +14,8 @@ const LIMIT_MESSAGE: &str =
 const ORGANIZATION: &str = "00000000-0000-4000-8000-000000000000";
 
 /// The answers that are no good ones.
-pub(super) fn of_step(step: Step, now_ms: u64) -> Reply {
-    let step = match Reply::from_written_out(step, refuse) {
+pub(super) fn from_step(step: Step, now_ms: u64) -> Reply {
+    let step = match Reply::from_written_out(step, error_reply) {
         Ok(reply) => return reply,
         Err(step) => step,
     };
@@ -31,46 +31,46 @@ pub(super) fn of_step(step: Step, now_ms: u64) -> Reply {
         Step::RateLimit { retry_after_s } => rate_limit(retry_after_s, now_ms),
         Step::SpendLimit => spend_limit(),
         Step::SelfSetLimit => self_set_limit(now_ms),
-        Step::OutOfCredit => refuse(
+        Step::OutOfCredit => error_reply(
             400,
             "invalid_request_error",
             "Your credit balance is too low to access the Anthropic API. Please go to Plans & \
              Billing to upgrade or purchase credits.",
         ),
-        Step::Entitlement => refuse(
+        Step::Entitlement => error_reply(
             429,
             "rate_limit_error",
             "Extra usage is required for long context requests.",
         ),
-        Step::Unauthorized => refuse(401, "authentication_error", "invalid x-api-key"),
-        Step::Forbidden => refuse(
+        Step::Unauthorized => error_reply(401, "authentication_error", "invalid x-api-key"),
+        Step::Forbidden => error_reply(
             403,
             "permission_error",
             "Your account does not have permission to use this model.",
         ),
-        Step::ServerError => refuse(500, "api_error", "Internal server error"),
-        Step::Overloaded => refuse(529, "overloaded_error", "Overloaded"),
-        Step::NotReady => refuse(503, "api_error", "Service temporarily unavailable"),
-        Step::TooLong => refuse(
+        Step::ServerError => error_reply(500, "api_error", "Internal server error"),
+        Step::Overloaded => error_reply(529, "overloaded_error", "Overloaded"),
+        Step::NotReady => error_reply(503, "api_error", "Service temporarily unavailable"),
+        Step::TooLong => error_reply(
             400,
             "invalid_request_error",
             "prompt is too long: 207312 tokens > 200000 maximum",
         ),
-        Step::Status { status } => of_status(status, now_ms),
-        // The rest are good answers, which `performance` has taken.
-        _ => refuse(500, "api_error", "the simulator has no such answer"),
+        Step::Status { status } => from_status(status, now_ms),
+        // The rest are good answers, which `response_plan` has taken.
+        _ => error_reply(500, "api_error", "the simulator has no such answer"),
     }
 }
 
 /// What the API says with a status (<https://platform.claude.com/docs/en/api/errors>), or what
 /// Cloudflare says in its place (anthropics/claude-code#1101, #3197).
-fn of_status(status: u16, now_ms: u64) -> Reply {
+fn from_status(status: u16, now_ms: u64) -> Reply {
     let (kind, message) = match status {
-        401 => return of_step(Step::Unauthorized, now_ms),
-        403 => return of_step(Step::Forbidden, now_ms),
-        500 => return of_step(Step::ServerError, now_ms),
-        503 => return of_step(Step::NotReady, now_ms),
-        529 => return of_step(Step::Overloaded, now_ms),
+        401 => return from_step(Step::Unauthorized, now_ms),
+        403 => return from_step(Step::Forbidden, now_ms),
+        500 => return from_step(Step::ServerError, now_ms),
+        503 => return from_step(Step::NotReady, now_ms),
+        529 => return from_step(Step::Overloaded, now_ms),
         502 => return cloudflare(status, "Bad Gateway"),
         400 => (
             "invalid_request_error",
@@ -87,7 +87,7 @@ fn of_status(status: u16, now_ms: u64) -> Reply {
         // Also of the statuses that it has no type for.
         _ => ("invalid_request_error", "The request could not be served."),
     };
-    refuse(status, kind, message)
+    error_reply(status, kind, message)
 }
 
 fn cloudflare(status: u16, reason: &str) -> Reply {
@@ -98,7 +98,7 @@ fn cloudflare(status: u16, reason: &str) -> Reply {
          <center><h1>{status} {reason}</h1></center>\r\n\
          <hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"
     );
-    Reply::whole(status, headers.into(), page)
+    Reply::full(status, headers.into(), page)
 }
 
 /// The limit that an organization set for itself, which ends with the month
@@ -114,10 +114,10 @@ fn self_set_limit(now_ms: u64) -> Reply {
         "You have reached your specified API usage limits. You will regain access on {next_month} \
          at 00:00 UTC."
     );
-    refuse(400, "invalid_request_error", &message)
+    error_reply(400, "invalid_request_error", &message)
 }
 
-pub(super) fn own_headers() -> Headers {
+pub(super) fn service_headers() -> Headers {
     vec![
         ("request-id".into(), ids::request()),
         ("anthropic-organization-id".into(), ORGANIZATION.into()),
@@ -126,15 +126,15 @@ pub(super) fn own_headers() -> Headers {
 
 pub(super) fn json_reply(status: u16, mut headers: Headers, body: &Value) -> Reply {
     headers.push(("content-type".into(), "application/json".into()));
-    Reply::whole(status, headers, body.to_string())
+    Reply::full(status, headers, body.to_string())
 }
 
-pub(super) fn refuse(status: u16, kind: &str, message: &str) -> Reply {
-    refuse_with(status, kind, message, Vec::new())
+pub(super) fn error_reply(status: u16, kind: &str, message: &str) -> Reply {
+    error_reply_with(status, kind, message, Vec::new())
 }
 
-fn refuse_with(status: u16, kind: &str, message: &str, further: Headers) -> Reply {
-    let mut headers = own_headers();
+fn error_reply_with(status: u16, kind: &str, message: &str, further: Headers) -> Reply {
+    let mut headers = service_headers();
     let body = error(kind, message, &headers_request_id(&headers));
     headers.extend(further);
     json_reply(status, headers, &body)
@@ -148,7 +148,7 @@ fn headers_request_id(headers: &Headers) -> String {
 }
 
 /// A stream's error, said before the stream began.
-pub(super) fn broken(kind: Option<&str>, message: Option<&str>) -> Reply {
+pub(super) fn stream_error_reply(kind: Option<&str>, message: Option<&str>) -> Reply {
     let kind = kind.unwrap_or("overloaded_error");
     let status = match kind {
         "invalid_request_error" => 400,
@@ -159,7 +159,7 @@ pub(super) fn broken(kind: Option<&str>, message: Option<&str>) -> Reply {
         "overloaded_error" => 529,
         _ => 500,
     };
-    refuse(status, kind, message.unwrap_or("Overloaded"))
+    error_reply(status, kind, message.unwrap_or("Overloaded"))
 }
 
 pub(super) fn error_event(kind: Option<&str>, message: Option<&str>) -> Value {
@@ -168,16 +168,16 @@ pub(super) fn error_event(kind: Option<&str>, message: Option<&str>) -> Value {
 }
 
 pub(super) fn usage_limit(window: Window, reset_s: u64, now_ms: u64) -> Reply {
-    let mut headers = unified(Some(window), reset_s, "1.02", now_ms);
+    let mut headers = limit_headers(Some(window), reset_s, "1.02", now_ms);
     let retry_after = reset_s.saturating_sub(now_ms / 1000);
     headers.push(("retry-after".into(), retry_after.to_string()));
-    refuse_with(429, "rate_limit_error", LIMIT_MESSAGE, headers)
+    error_reply_with(429, "rate_limit_error", LIMIT_MESSAGE, headers)
 }
 
 /// The headers about a subscription's windows, as the API sends them on every answer to a
 /// subscription's credential (shape seen in the public issues anthropics/claude-code#12829 and
 /// router-for-me/CLIProxyAPI#5915). `rejected` is the window that is used up.
-pub(super) fn unified(
+pub(super) fn limit_headers(
     rejected: Option<Window>,
     reset_s: u64,
     utilization: &str,
@@ -238,11 +238,11 @@ fn rate_limit(retry_after_s: Option<u64>, now_ms: u64) -> Reply {
     }
     let message = "This request would exceed the rate limit for your organization of 50 requests \
                    per minute.";
-    refuse_with(429, "rate_limit_error", message, headers)
+    error_reply_with(429, "rate_limit_error", message, headers)
 }
 
 fn spend_limit() -> Reply {
-    let headers = own_headers();
+    let headers = service_headers();
     let body = json!({
         "type": "error",
         "error": {

@@ -7,19 +7,19 @@ use crate::ids;
 use crate::script::Step;
 
 /// The answers that are no good ones.
-pub(super) fn of_step(step: Step) -> Reply {
-    let step = match Reply::from_written_out(step, refuse) {
+pub(super) fn from_step(step: Step) -> Reply {
+    let step = match Reply::from_written_out(step, error_reply) {
         Ok(reply) => return reply,
         Err(step) => step,
     };
     match step {
-        Step::UsageLimit { .. } => refuse(
+        Step::UsageLimit { .. } => error_reply(
             429,
             "ThrottlingException",
             "Too many tokens per day, please wait before trying again.",
         ),
         Step::RateLimit { retry_after_s } => {
-            let mut reply = refuse(
+            let mut reply = error_reply(
                 429,
                 "ThrottlingException",
                 "Too many requests, please wait before trying again.",
@@ -28,49 +28,49 @@ pub(super) fn of_step(step: Step) -> Reply {
             reply.headers.extend(retry_after);
             reply
         }
-        Step::SpendLimit | Step::SelfSetLimit => refuse(
+        Step::SpendLimit | Step::SelfSetLimit => error_reply(
             400,
             "ServiceQuotaExceededException",
             "Your request exceeds the service quota for your account.",
         ),
-        Step::OutOfCredit => refuse(
+        Step::OutOfCredit => error_reply(
             403,
             "AccessDeniedException",
             "Model access is denied due to INVALID_PAYMENT_INSTRUMENT:A valid payment instrument \
              must be provided.",
         ),
-        Step::Entitlement => refuse(
+        Step::Entitlement => error_reply(
             403,
             "AccessDeniedException",
             "You don't have access to the model with the specified model ID.",
         ),
-        Step::Unauthorized => bad_key(),
-        Step::Forbidden => refuse(
+        Step::Unauthorized => invalid_key_reply(),
+        Step::Forbidden => error_reply(
             403,
             "AccessDeniedException",
             "User: arn:aws:iam::000000000000:user/BedrockAPIKey-demo is not authorized to perform: \
              bedrock:InvokeModelWithResponseStream on resource: arn:aws:bedrock:us-east-1::\
              foundation-model/anthropic.claude because no identity-based policy allows the action",
         ),
-        Step::ServerError => refuse(
+        Step::ServerError => error_reply(
             500,
             "InternalServerException",
             "The system encountered an unexpected error during processing. Try your request again.",
         ),
-        Step::Overloaded => refuse(
+        Step::Overloaded => error_reply(
             503,
             "ServiceUnavailableException",
             "Bedrock is unable to process your request.",
         ),
-        Step::NotReady => refuse(
+        Step::NotReady => error_reply(
             429,
             "ModelNotReadyException",
             "The model is not ready for inference. Wait and try your request again.",
         ),
-        Step::TooLong => invalid("Input is too long for requested model."),
-        Step::Status { status } => of_status(status),
-        // The rest are good answers, which `performance` has taken.
-        _ => refuse(
+        Step::TooLong => validation_error("Input is too long for requested model."),
+        Step::Status { status } => from_status(status),
+        // The rest are good answers, which `response_plan` has taken.
+        _ => error_reply(
             500,
             "InternalServerException",
             "the simulator has no such answer",
@@ -81,35 +81,35 @@ pub(super) fn of_step(step: Step) -> Reply {
 /// What the service says with a status
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors>);
 /// the others come from what stands before it.
-fn of_status(status: u16) -> Reply {
+fn from_status(status: u16) -> Reply {
     match status {
-        400 => invalid("The provided request is not valid."),
-        401 | 403 => of_step(Step::Forbidden),
-        404 => refuse(
+        400 => validation_error("The provided request is not valid."),
+        401 | 403 => from_step(Step::Forbidden),
+        404 => error_reply(
             404,
             "ResourceNotFoundException",
             "Could not resolve the foundation model from the provided model identifier.",
         ),
-        429 => of_step(Step::RateLimit {
+        429 => from_step(Step::RateLimit {
             retry_after_s: None,
         }),
-        500 => of_step(Step::ServerError),
-        503 => of_step(Step::Overloaded),
-        _ => refuse_untyped(status, "The request could not be processed."),
+        500 => from_step(Step::ServerError),
+        503 => from_step(Step::Overloaded),
+        _ => untyped_error_reply(status, "The request could not be processed."),
     }
 }
 
-pub(super) fn own_headers() -> Vec<(String, String)> {
+pub(super) fn service_headers() -> Vec<(String, String)> {
     vec![("x-amzn-requestid".into(), ids::uuid())]
 }
 
 pub(super) fn json_reply(status: u16, mut headers: Vec<(String, String)>, body: &Value) -> Reply {
     headers.push(("content-type".into(), "application/json".into()));
-    Reply::whole(status, headers, body.to_string())
+    Reply::full(status, headers, body.to_string())
 }
 
-pub(super) fn refuse(status: u16, name: &str, message: &str) -> Reply {
-    let mut headers = own_headers();
+pub(super) fn error_reply(status: u16, name: &str, message: &str) -> Reply {
+    let mut headers = service_headers();
     // What checks credentials stands before the service and has a name of its own.
     let of = match name {
         "UnrecognizedClientException"
@@ -124,20 +124,20 @@ pub(super) fn refuse(status: u16, name: &str, message: &str) -> Reply {
 }
 
 /// A refusal by what stands before the service: it names no exception and says `Message`.
-pub(super) fn refuse_untyped(status: u16, message: &str) -> Reply {
-    json_reply(status, own_headers(), &json!({ "Message": message }))
+pub(super) fn untyped_error_reply(status: u16, message: &str) -> Reply {
+    json_reply(status, service_headers(), &json!({ "Message": message }))
 }
 
 /// What a key that nobody knows and a key of another region get alike.
-pub(super) fn bad_key() -> Reply {
-    refuse_untyped(
+pub(super) fn invalid_key_reply() -> Reply {
+    untyped_error_reply(
         403,
         "Authentication failed: Please make sure your API Key is valid.",
     )
 }
 
-pub(super) fn invalid(message: &str) -> Reply {
-    refuse(400, "ValidationException", message)
+pub(super) fn validation_error(message: &str) -> Reply {
+    error_reply(400, "ValidationException", message)
 }
 
 pub(super) fn exception(kind: Option<String>, message: Option<String>) -> (String, String) {
@@ -151,7 +151,7 @@ pub(super) fn exception(kind: Option<String>, message: Option<String>) -> (Strin
 }
 
 /// A stream's exception, said before the stream began.
-pub(super) fn broken(kind: Option<String>, message: Option<String>) -> Reply {
+pub(super) fn stream_error_reply(kind: Option<String>, message: Option<String>) -> Reply {
     let (kind, message) = exception(kind, message);
     let status = match kind.as_str() {
         "throttlingException" => 429,
@@ -164,5 +164,5 @@ pub(super) fn broken(kind: Option<String>, message: Option<String>) -> Reply {
     let mut characters = kind.chars();
     let first = characters.next().map(|c| c.to_ascii_uppercase());
     let name: String = first.into_iter().chain(characters).collect();
-    refuse(status, &name, &message)
+    error_reply(status, &name, &message)
 }
