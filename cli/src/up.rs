@@ -28,7 +28,7 @@ use crate::{control, environment, first_key, log, serve, show};
 /// A read of the embedded table costs a fraction of a millisecond, so a revoked key need not live
 /// longer than this.
 const LOCAL_REVOCATION: Duration = Duration::from_secs(1);
-const HOUSEKEEPING: Duration = Duration::from_mins(1);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     log::start(args.log_format, args.log_level);
@@ -103,7 +103,7 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     }
     let aws = stack.aws().clone();
     background.spawn(async move {
-        aws.keep_house(HOUSEKEEPING, move || {
+        aws.run_maintenance(MAINTENANCE_INTERVAL, move || {
             u64::try_from(clock.now().as_millis()).unwrap_or(0)
         })
         .await;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use crate::aws::files::lock;
-use crate::aws::protocol::{Answer, Refusal};
+use crate::aws::protocol::{AwsError, AwsResponse};
 
 /// How a call fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +43,11 @@ pub enum Fault {
 }
 
 /// What a call is to do.
-pub(crate) enum Course {
+pub(crate) enum FaultAction {
     /// Go to the service.
     Normal,
-    /// Answer this without the service.
-    Instead(Answer),
+    /// AwsResponse this without the service.
+    Respond(AwsResponse),
     /// Time out.
     Timeout,
     /// Never answer.
@@ -81,46 +81,46 @@ impl Faults {
         lock(&self.planned).values().map(VecDeque::len).sum()
     }
 
-    pub(crate) fn next(&self, operation: &str) -> Course {
+    pub(crate) fn next(&self, operation: &str) -> FaultAction {
         let fault = lock(&self.planned)
             .get_mut(operation)
             .and_then(VecDeque::pop_front);
         let Some(fault) = fault else {
-            return Course::Normal;
+            return FaultAction::Normal;
         };
-        let refusal = match fault {
-            Fault::Throttling => Refusal::new("ThrottlingException", "Rate exceeded"),
-            Fault::ProvisionedThroughputExceeded => Refusal::new(
+        let error = match fault {
+            Fault::Throttling => AwsError::new("ThrottlingException", "Rate exceeded"),
+            Fault::ProvisionedThroughputExceeded => AwsError::new(
                 "ProvisionedThroughputExceededException",
                 "The level of configured provisioned throughput for the table was exceeded.",
             ),
             Fault::TransactionConflict { actions } => {
-                return Course::Instead(transaction_conflict(actions));
+                return FaultAction::Respond(transaction_conflict(actions));
             }
             Fault::InternalServerError => {
-                Refusal::internal("InternalServerError", "Internal server error")
+                AwsError::internal("InternalServerError", "Internal server error")
             }
             Fault::Error {
                 status,
                 name,
                 message,
-            } => Refusal {
+            } => AwsError {
                 status,
                 name,
                 message,
             },
-            Fault::Timeout => return Course::Timeout,
-            Fault::Hang => return Course::Hang,
-            Fault::ResponseLost => return Course::LoseResponse,
+            Fault::Timeout => return FaultAction::Timeout,
+            Fault::Hang => return FaultAction::Hang,
+            Fault::ResponseLost => return FaultAction::LoseResponse,
         };
-        Course::Instead(refusal.into())
+        FaultAction::Respond(error.into())
     }
 }
 
 /// The shape of DynamoDB's answer
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>):
 /// one reason per action, in the actions' order.
-fn transaction_conflict(actions: usize) -> Answer {
+fn transaction_conflict(actions: usize) -> AwsResponse {
     let reasons: Vec<_> = (0..actions.max(1))
         .map(|action| match action {
             0 => json!({
@@ -147,7 +147,7 @@ fn transaction_conflict(actions: usize) -> Answer {
         ),
         "CancellationReasons": reasons,
     });
-    Answer {
+    AwsResponse {
         status: 400,
         error: Some("TransactionCanceledException".into()),
         body: body.to_string(),

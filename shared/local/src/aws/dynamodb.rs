@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::LocalError;
 use super::files;
-use super::protocol::{Answer, Refusal};
+use super::protocol::{AwsError, AwsResponse};
 
 /// How long the second connection waits for a write of the first one.
 const BUSY: Duration = Duration::from_secs(5);
@@ -110,7 +110,7 @@ impl DynamoDb {
     }
 
     /// Runs one operation to its end. Blocks: every operation takes the database's one lock.
-    pub(super) fn call(&self, operation: &str, body: &[u8]) -> Answer {
+    pub(super) fn call(&self, operation: &str, body: &[u8]) -> AwsResponse {
         let db = &self.database;
         match operation {
             "CreateTable" => run(body, |input| db.create_table(input)),
@@ -137,7 +137,7 @@ impl DynamoDb {
             "DescribeStream" => run(body, |input| db.describe_stream(input)),
             "GetShardIterator" => run(body, |input| db.get_shard_iterator(input)),
             "GetRecords" => run(body, |input| db.get_records(input)),
-            _ => Answer::unknown_operation(),
+            _ => AwsResponse::unknown_operation(),
         }
     }
 }
@@ -145,14 +145,14 @@ impl DynamoDb {
 fn run<I: DeserializeOwned, O: Serialize>(
     body: &[u8],
     operation: impl FnOnce(I) -> Result<O, DynoxideError>,
-) -> Answer {
+) -> AwsResponse {
     let input = match serde_json::from_slice(body) {
         Ok(input) => input,
         Err(error) => return unreadable(&error.to_string()).into(),
     };
     match operation(input) {
-        Ok(output) => Answer::ok(&output),
-        Err(error) => Answer {
+        Ok(output) => AwsResponse::ok(&output),
+        Err(error) => AwsResponse {
             status: error.status_code(),
             error: error.error_type().rsplit('#').next().map(str::to_owned),
             body: error.to_json(),
@@ -161,7 +161,7 @@ fn run<I: DeserializeOwned, O: Serialize>(
 }
 
 /// dynoxide's readers mark in the message which of DynamoDB's two errors they mean.
-fn unreadable(message: &str) -> Refusal {
+fn unreadable(message: &str) -> AwsError {
     let (name, rest) = match message.split_once(':') {
         Some(("VALIDATION" | "VALIDATION_REQUEST" | "VALIDATION_AS_READ", rest)) => {
             ("ValidationException", rest)
@@ -180,5 +180,5 @@ fn unreadable(message: &str) -> Refusal {
         .rfind(" at line ")
         .and_then(|at| rest.get(..at))
         .unwrap_or(rest);
-    Refusal::new(name, message)
+    AwsError::new(name, message)
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::files::PrivateFile;
-use super::protocol::{Answer, Blob, Refusal, input};
+use super::protocol::{AwsError, AwsResponse, Blob, input};
 use super::{KEY_ALIAS, LocalError, arn, epoch_seconds, now_ms};
 
 /// The layout of a ciphertext; its first byte.
@@ -133,23 +133,23 @@ impl Kms {
         &self.key_id
     }
 
-    pub(super) fn call(&self, operation: &str, body: &[u8]) -> Answer {
+    pub(super) fn call(&self, operation: &str, body: &[u8]) -> AwsResponse {
         let answer = match operation {
             "Encrypt" => self.encrypt(body),
             "Decrypt" => self.decrypt(body),
             "GenerateDataKey" => self.generate_data_key(body),
             "DescribeKey" => self.describe_key(body),
-            _ => return Answer::unknown_operation(),
+            _ => return AwsResponse::unknown_operation(),
         };
-        answer.unwrap_or_else(Answer::from)
+        answer.unwrap_or_else(AwsResponse::from)
     }
 
-    fn encrypt(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn encrypt(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: EncryptInput = input(body)?;
         self.expect_key(&input.key_id)?;
         let length = input.plaintext.0.len();
         if length == 0 || length > PLAINTEXT_LIMIT {
-            return Err(Refusal::new(
+            return Err(AwsError::new(
                 "ValidationException",
                 format!(
                     "1 validation error detected: Value at 'plaintext' failed to satisfy \
@@ -157,26 +157,26 @@ impl Kms {
                 ),
             ));
         }
-        Ok(Answer::ok(&json!({
+        Ok(AwsResponse::ok(&json!({
             "CiphertextBlob": self.seal(&input.plaintext.0, &input.encryption_context)?,
             "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
             "KeyId": self.key_arn(),
         })))
     }
 
-    fn decrypt(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn decrypt(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: DecryptInput = input(body)?;
         if let Some(key_id) = &input.key_id {
             self.expect_key(key_id)?;
         }
-        Ok(Answer::ok(&json!({
+        Ok(AwsResponse::ok(&json!({
             "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
             "KeyId": self.key_arn(),
             "Plaintext": self.unseal(&input.ciphertext_blob.0, &input.encryption_context)?,
         })))
     }
 
-    fn generate_data_key(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn generate_data_key(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: GenerateDataKeyInput = input(body)?;
         self.expect_key(&input.key_id)?;
         let length = match (input.key_spec.as_deref(), input.number_of_bytes) {
@@ -184,25 +184,25 @@ impl Kms {
             (Some("AES_128"), None) => 16,
             (None, Some(length @ 1..=1024)) => length,
             _ => {
-                return Err(Refusal::new(
+                return Err(AwsError::new(
                     "ValidationException",
                     "Please specify either number of bytes or key spec.",
                 ));
             }
         };
         let plaintext = draw(&self.random, length)
-            .ok_or_else(|| Refusal::internal("KMSInternalException", CANNOT_DRAW))?;
-        Ok(Answer::ok(&json!({
+            .ok_or_else(|| AwsError::internal("KMSInternalException", CANNOT_DRAW))?;
+        Ok(AwsResponse::ok(&json!({
             "CiphertextBlob": self.seal(&plaintext, &input.encryption_context)?,
             "KeyId": self.key_arn(),
             "Plaintext": Blob(plaintext),
         })))
     }
 
-    fn describe_key(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn describe_key(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: DescribeKeyInput = input(body)?;
         self.expect_key(&input.key_id)?;
-        Ok(Answer::ok(&json!({ "KeyMetadata": {
+        Ok(AwsResponse::ok(&json!({ "KeyMetadata": {
             "AWSAccountId": super::ACCOUNT,
             "Arn": self.key_arn(),
             "CreationDate": epoch_seconds(self.created_ms),
@@ -225,7 +225,7 @@ impl Kms {
     }
 
     /// A key may be named by its id, its alias, or the ARN of either.
-    fn expect_key(&self, named: &str) -> Result<(), Refusal> {
+    fn expect_key(&self, named: &str) -> Result<(), AwsError> {
         let known = named == self.key_id
             || named == KEY_ALIAS
             || named == self.key_arn()
@@ -233,15 +233,15 @@ impl Kms {
         if known {
             Ok(())
         } else {
-            Err(Refusal::new(
+            Err(AwsError::new(
                 "NotFoundException",
                 format!("Key '{named}' does not exist"),
             ))
         }
     }
 
-    fn seal(&self, plaintext: &[u8], context: &EncryptionContext) -> Result<Blob, Refusal> {
-        let fail = || Refusal::internal("KMSInternalException", "the key could not be used");
+    fn seal(&self, plaintext: &[u8], context: &EncryptionContext) -> Result<Blob, AwsError> {
+        let fail = || AwsError::internal("KMSInternalException", "the key could not be used");
         let (version, key) = self.versions.last_key_value().ok_or_else(fail)?;
         let nonce: [u8; NONCE_LEN] = ring::rand::generate(&self.random)
             .map_err(|_| fail())?
@@ -257,8 +257,8 @@ impl Kms {
     }
 
     /// KMS says the same whatever was wrong with a ciphertext or its context.
-    fn unseal(&self, blob: &[u8], context: &EncryptionContext) -> Result<Blob, Refusal> {
-        let invalid = || Refusal::new("InvalidCiphertextException", "");
+    fn unseal(&self, blob: &[u8], context: &EncryptionContext) -> Result<Blob, AwsError> {
+        let invalid = || AwsError::new("InvalidCiphertextException", "");
         let (version, key, rest) = self
             .versions
             .iter()

@@ -8,9 +8,9 @@ mod connector;
 mod dynamodb;
 pub(crate) mod files;
 mod kms;
+mod maintenance;
 pub(crate) mod protocol;
 mod secrets_manager;
-mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,7 +28,7 @@ use files::{FolderLock, PrivateFile};
 use kms::Kms;
 use secrets_manager::SecretsManager;
 
-pub use upkeep::Swept;
+pub use maintenance::MaintenanceStats;
 
 /// The region the clients and the ARNs name. A valid host label, and no region of AWS.
 pub const REGION: &str = "local-1";
@@ -257,27 +257,27 @@ impl LocalAws {
     /// # Errors
     ///
     /// [`LocalError::Database`] when `SQLite` refuses; the next round may succeed.
-    pub async fn sweep(&self, now_ms: u64) -> Result<Swept, LocalError> {
-        upkeep::sweep(self.connector.services_arc(), now_ms).await
+    pub async fn maintain(&self, now_ms: u64) -> Result<MaintenanceStats, LocalError> {
+        maintenance::run_round(self.connector.services_arc(), now_ms).await
     }
 
-    /// Keeps the house in order for ever: a round of [`sweep`](Self::sweep) now and then one after
+    /// Runs maintenance without end: a round of [`maintain`](Self::maintain) now and then one after
     /// each `every`, with `now` telling the milliseconds since the Unix epoch. A round that fails
     /// is logged and tried again at the next.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stops it between two rounds; a round under way ends on its own thread.
-    pub async fn keep_house(&self, every: Duration, now: impl Fn() -> u64) {
+    pub async fn run_maintenance(&self, every: Duration, now: impl Fn() -> u64) {
         loop {
-            match self.sweep(now()).await {
-                Ok(swept) if swept.is_empty() => {}
-                Ok(swept) => tracing::debug!(
-                    stream_records = swept.stream_records,
-                    expired_items = swept.expired_items,
-                    "swept the embedded database"
+            match self.maintain(now()).await {
+                Ok(stats) if stats.is_empty() => {}
+                Ok(stats) => tracing::debug!(
+                    stream_records = stats.stream_records,
+                    expired_items = stats.expired_items,
+                    "removed outdated rows from the embedded database"
                 ),
-                Err(error) => tracing::warn!(%error, "could not sweep the embedded database"),
+                Err(error) => tracing::warn!(%error, "maintenance of the embedded database failed"),
             }
             tokio::time::sleep(every).await;
         }

@@ -13,23 +13,23 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a service answers: a status and a JSON body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct AwsResponse {
     pub(crate) status: u16,
     /// The error's name, on an error.
     pub(crate) error: Option<String>,
     pub(crate) body: String,
 }
 
-/// A refusal with the name the SDKs map to a typed error.
+/// An error with the name the SDKs map to a typed error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct AwsError {
     pub(crate) status: u16,
     pub(crate) name: &'static str,
     pub(crate) message: String,
 }
 
-impl Refusal {
-    /// A refusal with status 400, which is what nearly all of them have.
+impl AwsError {
+    /// An error with status 400, which is what nearly all of them have.
     pub(crate) fn new(name: &'static str, message: impl Into<String>) -> Self {
         Self {
             status: 400,
@@ -48,18 +48,18 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Self {
-        let body = serde_json::json!({ "__type": refusal.name, "message": refusal.message });
+impl From<AwsError> for AwsResponse {
+    fn from(error: AwsError) -> Self {
+        let body = serde_json::json!({ "__type": error.name, "message": error.message });
         Self {
-            status: refusal.status,
-            error: Some(refusal.name.into()),
+            status: error.status,
+            error: Some(error.name.into()),
             body: body.to_string(),
         }
     }
 }
 
-impl Answer {
+impl AwsResponse {
     /// Status 200 with `body` as JSON.
     pub(crate) fn ok(body: &impl Serialize) -> Self {
         match serde_json::to_string(body) {
@@ -68,13 +68,13 @@ impl Answer {
                 error: None,
                 body,
             },
-            Err(_) => Refusal::internal("InternalFailure", "the answer cannot be written").into(),
+            Err(_) => AwsError::internal("InternalFailure", "the answer cannot be written").into(),
         }
     }
 
     /// An operation that the local service does not have.
     pub(crate) fn unknown_operation() -> Self {
-        Refusal::new(
+        AwsError::new(
             "UnknownOperationException",
             "this operation is not available locally",
         )
@@ -94,9 +94,9 @@ impl Answer {
 }
 
 /// Reads an operation's input.
-pub(crate) fn input<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn input<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, AwsError> {
     serde_json::from_slice(body)
-        .map_err(|error| Refusal::new("SerializationException", error.to_string()))
+        .map_err(|error| AwsError::new("SerializationException", error.to_string()))
 }
 
 /// Bytes that travel as base64.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::insert;
-use crate::aws::protocol::{Blob, Refusal};
+use crate::aws::protocol::{AwsError, Blob};
 use crate::aws::{epoch_seconds, now_ms};
 
 pub(super) const CURRENT: &str = "AWSCURRENT";
@@ -49,14 +49,14 @@ pub(super) enum SecretValue {
 }
 
 impl Vault {
-    pub(super) fn find(&self, id: &str) -> Result<(&String, &Secret), Refusal> {
+    pub(super) fn find(&self, id: &str) -> Result<(&String, &Secret), AwsError> {
         self.secrets
             .iter()
             .find(|(name, secret)| secret.is_named(name, id))
             .ok_or_else(no_such_secret)
     }
 
-    pub(super) fn find_mut(&mut self, id: &str) -> Result<(&String, &mut Secret), Refusal> {
+    pub(super) fn find_mut(&mut self, id: &str) -> Result<(&String, &mut Secret), AwsError> {
         self.secrets
             .iter_mut()
             .find(|(name, secret)| secret.is_named(name, id))
@@ -64,8 +64,8 @@ impl Vault {
     }
 }
 
-fn no_such_secret() -> Refusal {
-    Refusal::new(
+fn no_such_secret() -> AwsError {
+    AwsError::new(
         "ResourceNotFoundException",
         "Secrets Manager can't find the specified secret.",
     )

@@ -312,11 +312,11 @@ async fn stream_records_live_for_a_day_and_their_numbers_go_on() {
         put(&aws, "items", "a", "1").await.unwrap();
         let first = stream_records(&aws).await[0]["dynamodb"]["SequenceNumber"].clone();
 
-        let swept = aws.sweep(now_ms() + 23 * HOUR_MS).await.unwrap();
-        assert_eq!(swept.stream_records, 0);
-        let swept = aws.sweep(now_ms() + 25 * HOUR_MS).await.unwrap();
-        assert_eq!(swept.stream_records, 1);
-        assert!(swept.log_folded);
+        let stats = aws.maintain(now_ms() + 23 * HOUR_MS).await.unwrap();
+        assert_eq!(stats.stream_records, 0);
+        let stats = aws.maintain(now_ms() + 25 * HOUR_MS).await.unwrap();
+        assert_eq!(stats.stream_records, 1);
+        assert!(stats.is_log_checkpointed);
         assert!(stream_records(&aws).await.is_empty());
 
         put(&aws, "items", "a", "2").await.unwrap();
@@ -355,7 +355,7 @@ async fn what_has_outlived_its_time_is_deleted() {
             .await
             .unwrap();
     }
-    assert_eq!(aws.sweep(now_ms()).await.unwrap().expired_items, 1);
+    assert_eq!(aws.maintain(now_ms()).await.unwrap().expired_items, 1);
     assert_eq!(get(&aws, "items", "old").await, None);
     assert_eq!(get(&aws, "items", "young").await.as_deref(), Some("1"));
 }
@@ -369,7 +369,7 @@ async fn the_house_is_kept_again_and_again() {
         rounds.set(rounds.get() + 1);
         now_ms() + 48 * HOUR_MS
     };
-    let keeper = aws.keep_house(Duration::from_mins(1), now);
+    let keeper = aws.run_maintenance(Duration::from_mins(1), now);
     let work = async {
         for number in 1..=3 {
             put(&aws, "items", "a", &number.to_string()).await.unwrap();
