@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use crate::args::{Drill, Output};
-use crate::drill::{self, Played};
+use crate::drill::{self, DrillResult};
 use crate::show;
 
 pub(crate) async fn run(args: Drill) -> anyhow::Result<()> {
@@ -11,19 +11,19 @@ pub(crate) async fn run(args: Drill) -> anyhow::Result<()> {
     scenarios.retain(|scenario| {
         args.names.is_empty() || args.names.iter().any(|name| name == scenario.name)
     });
-    let played = drill::play_all(scenarios).await?;
+    let results = drill::run_all(scenarios).await?;
     match args.output {
-        Output::Json => played.iter().try_for_each(show::json)?,
-        Output::Table => show::text(&drill::table(&played))?,
+        Output::Json => results.iter().try_for_each(show::json)?,
+        Output::Table => show::text(&drill::table(&results))?,
     }
-    all_as_expected(&played)
+    all_as_expected(&results)
 }
 
-fn all_as_expected(played: &[Played]) -> anyhow::Result<()> {
-    let wrong = played.iter().filter(|played| !played.as_expected).count();
+fn all_as_expected(results: &[DrillResult]) -> anyhow::Result<()> {
+    let wrong = results.iter().filter(|result| !result.as_expected).count();
     match wrong {
         0 => Ok(()),
-        wrong => bail!("{wrong} of {} drills did not go as expected", played.len()),
+        wrong => bail!("{wrong} of {} drills did not go as expected", results.len()),
     }
 }
 
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn one_drill_that_went_otherwise_fails_the_command() {
-        let played = |as_expected| Played {
+        let results = |as_expected| DrillResult {
             name: "name",
             about: "about",
             row: None,
@@ -41,8 +41,8 @@ mod tests {
             error: None,
             requests: vec![],
         };
-        assert!(all_as_expected(&[played(true), played(true)]).is_ok());
-        let error = all_as_expected(&[played(true), played(false)]).unwrap_err();
+        assert!(all_as_expected(&[results(true), results(true)]).is_ok());
+        let error = all_as_expected(&[results(true), results(false)]).unwrap_err();
         assert_eq!(error.to_string(), "1 of 2 drills did not go as expected");
     }
 }

@@ -1,4 +1,4 @@
-//! What happens around the breaker: half-open, counting, and a store that fails.
+//! Drills of the breaker: half-open, counting, and a store that fails.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use domain::policy::{BreakerScope, PolicyChange};
 use simulators::{Point, Step, Window};
 
 use super::scenario::{
-    A_MINUTE, Caller, HALF_AN_HOUR, Scenario, Setup, Store, ask, is_limited, limit, pass,
-    plan_says, plan_skipped,
+    A_MINUTE, Caller, HALF_AN_HOUR, Scenario, Setup, StoreState, advance, limit, opens_breaker,
+    plan_answers, plan_skipped, request,
 };
 
-/// Longer than a breaker that is not open is believed without a look at the table.
+/// Longer than the cache period of a breaker that is not open.
 const A_WHILE: Duration = Duration::from_secs(6);
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -25,23 +25,23 @@ fn half_open() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "half-open-recovers",
-            "When the limit is over, one request asks Plan and closes the breaker",
+            "After the limit's end, one request probes Plan and closes the breaker",
             vec![
-                is_limited().into(),
-                pass(HALF_AN_HOUR + A_MINUTE),
-                ask().probes().breaker("probe due", "closed").into(),
-                ask().into(),
+                opens_breaker().into(),
+                advance(HALF_AN_HOUR + A_MINUTE),
+                request().probes().breaker("probe due", "closed").into(),
+                request().into(),
             ],
         ),
         Scenario::new(
             "half-open-reopens",
-            "The request that asks Plan meets the next limit, and goes to Bedrock itself",
+            "The probe gets the next limit, opens the breaker, and falls back to Bedrock",
             vec![
-                is_limited().into(),
-                pass(HALF_AN_HOUR + A_MINUTE),
-                // By the simulator's clock, half an hour from then.
-                plan_says(limit(Window::FiveHour, 61 * 60))
-                    .spills("usage_limit")
+                opens_breaker().into(),
+                advance(HALF_AN_HOUR + A_MINUTE),
+                // The simulator's clock is half an hour behind the sandbox's.
+                plan_answers(limit(Window::FiveHour, 61 * 60))
+                    .falls_back("usage_limit")
                     .breaker("probe due", "open 30m")
                     .into(),
                 plan_skipped("usage_limit", "30m").into(),
@@ -49,11 +49,11 @@ fn half_open() -> Vec<Scenario> {
         ),
         Scenario::new(
             "half-open-login",
-            "Plan answers, if only about the login: it is back",
+            "The probe gets a 401: Plan responds, so the breaker closes",
             vec![
-                is_limited().into(),
-                pass(HALF_AN_HOUR + A_MINUTE),
-                plan_says(Step::Unauthorized)
+                opens_breaker().into(),
+                advance(HALF_AN_HOUR + A_MINUTE),
+                plan_answers(Step::Unauthorized)
                     .delivers(401, "authentication_error", "login")
                     .probes()
                     .breaker("probe due", "closed")
@@ -62,19 +62,19 @@ fn half_open() -> Vec<Scenario> {
         ),
         Scenario::new(
             "half-open-one-probe",
-            "While one request asks Plan, no other does; when its time is over, the next one may",
+            "One request at a time probes Plan; after the end of its lease, the next one may",
             vec![
-                is_limited().into(),
-                pass(HALF_AN_HOUR + A_MINUTE),
-                plan_says(silence)
+                opens_breaker().into(),
+                advance(HALF_AN_HOUR + A_MINUTE),
+                plan_answers(silence)
                     .breaker("probe due", "half-open")
                     .abandoned_after(vec![
-                        ask()
+                        request()
                             .skips_plan("usage_limit", "1m")
                             .breaker_stays("half-open")
                             .into(),
-                        pass(A_MINUTE),
-                        ask().probes().breaker("half-open", "closed").into(),
+                        advance(A_MINUTE),
+                        request().probes().breaker("half-open", "closed").into(),
                     ]),
             ],
         ),
@@ -83,8 +83,8 @@ fn half_open() -> Vec<Scenario> {
 
 fn counting() -> Vec<Scenario> {
     let overloaded = |before: &str, after: &str| {
-        plan_says(Step::Overloaded)
-            .spills("overloaded")
+        plan_answers(Step::Overloaded)
+            .falls_back("overloaded")
             .breaker(before, after)
     };
     vec![
@@ -93,21 +93,21 @@ fn counting() -> Vec<Scenario> {
             "Failures that are more than a minute apart never open the breaker",
             vec![
                 overloaded("closed", "closed 1/3").into(),
-                pass(A_MINUTE + A_WHILE),
+                advance(A_MINUTE + A_WHILE),
                 overloaded("closed 1/3", "closed 1/3").into(),
-                pass(A_MINUTE + A_WHILE),
+                advance(A_MINUTE + A_WHILE),
                 overloaded("closed 1/3", "closed 1/3").into(),
             ],
         ),
         Scenario::new(
             "deployment-scope",
-            "With breaker_scope `deployment`, all developers learn of an overload from one",
+            "With breaker_scope `deployment`, an overload of one developer opens the breaker for all",
             vec![
                 overloaded("closed", "all closed 1/3").into(),
                 overloaded("all closed 1/3", "all closed 2/3").into(),
                 overloaded("all closed 2/3", "all open 30m").into(),
-                ask()
-                    .by(Caller::Colleague)
+                request()
+                    .from_caller(Caller::Colleague)
                     .skips_plan("overloaded", "30m")
                     .breaker_stays("all open 30m")
                     .into(),
@@ -121,24 +121,24 @@ fn counting() -> Vec<Scenario> {
         }),
         Scenario::new(
             "session-stays",
-            "With session_stickiness_s, a conversation keeps Bedrock's prompt cache; others go back",
+            "With session_stickiness_s, a conversation stays on Bedrock; others return to Plan",
             vec![
-                is_limited().session("one").into(),
-                pass(29 * A_MINUTE),
-                ask()
+                opens_breaker().session("one").into(),
+                advance(29 * A_MINUTE),
+                request()
                     .session("one")
                     .skips_plan("usage_limit", "1m")
                     .breaker_stays("open 1m")
                     .into(),
-                pass(2 * A_MINUTE),
-                ask()
+                advance(2 * A_MINUTE),
+                request()
                     .session("other")
                     .probes()
                     .breaker("probe due", "closed")
                     .into(),
-                ask().session("one").stays().into(),
-                pass(5 * A_MINUTE),
-                ask().session("one").into(),
+                request().session("one").stays_on_bedrock().into(),
+                advance(5 * A_MINUTE),
+                request().session("one").into(),
             ],
         )
         .setup(|setup| {
@@ -151,22 +151,22 @@ fn counting() -> Vec<Scenario> {
 }
 
 fn store() -> Vec<Scenario> {
-    let overloaded = || plan_says(Step::Overloaded).spills("overloaded");
+    let overloaded = || plan_answers(Step::Overloaded).falls_back("overloaded");
     let impatient = |setup: &mut Setup| setup.store = Some(Duration::from_millis(100));
     vec![
         Scenario::new(
             "store-down",
-            "Breakers that cannot be read block nothing; one that is known to be open stays so",
+            "Breakers that cannot be read block nothing; a cached open breaker stays open",
             vec![
-                ask().into(),
-                pass(A_WHILE),
-                ask().while_store_is(Store::Unreadable).into(),
-                overloaded().while_store_is(Store::Unreadable).into(),
-                pass(A_WHILE),
-                is_limited().into(),
-                pass(A_WHILE),
-                ask()
-                    .while_store_is(Store::Unreadable)
+                request().into(),
+                advance(A_WHILE),
+                request().while_store_is(StoreState::Unreadable).into(),
+                overloaded().while_store_is(StoreState::Unreadable).into(),
+                advance(A_WHILE),
+                opens_breaker().into(),
+                advance(A_WHILE),
+                request()
+                    .while_store_is(StoreState::Unreadable)
                     .skips_plan("usage_limit", "30m")
                     .breaker_stays("open 30m")
                     .into(),
@@ -176,20 +176,20 @@ fn store() -> Vec<Scenario> {
             "store-read-only",
             "Breakers that cannot be written block nothing, and do not open",
             vec![
-                overloaded().while_store_is(Store::Unwritable).into(),
-                overloaded().while_store_is(Store::Unwritable).into(),
-                overloaded().while_store_is(Store::Unwritable).into(),
-                ask().into(),
+                overloaded().while_store_is(StoreState::Unwritable).into(),
+                overloaded().while_store_is(StoreState::Unwritable).into(),
+                overloaded().while_store_is(StoreState::Unwritable).into(),
+                request().into(),
             ],
         ),
         Scenario::new(
             "store-silent",
             "Breakers that are not read in time block nothing",
             vec![
-                ask().into(),
-                pass(A_WHILE),
-                ask().while_store_is(Store::Silent).into(),
-                overloaded().while_store_is(Store::Silent).into(),
+                request().into(),
+                advance(A_WHILE),
+                request().while_store_is(StoreState::Silent).into(),
+                overloaded().while_store_is(StoreState::Silent).into(),
             ],
         )
         .setup(impatient),

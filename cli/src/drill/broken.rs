@@ -1,11 +1,11 @@
-//! Row 8 of the failure taxonomy: Plan fails, or does not answer.
+//! Row 8 of the failure taxonomy: Plan fails, or does not respond.
 
 use std::time::Duration;
 
 use domain::policy::{FallbackClass, PolicyChange};
 use simulators::{Point, Step};
 
-use super::scenario::{Scenario, plan_says, plan_skipped};
+use super::scenario::{Scenario, plan_answers, plan_skipped};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut all = vec![five_hundreds(), broken_falls_back()];
@@ -15,7 +15,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     all
 }
 
-/// Plan's answer is delivered, and counted as broken.
+/// Plan's response is delivered, and counted as broken.
 fn broken_once(
     name: &'static str,
     about: &'static str,
@@ -23,39 +23,39 @@ fn broken_once(
     status: u16,
     body: &str,
 ) -> Scenario {
-    let request = plan_says(step)
+    let request = plan_answers(step)
         .delivers(status, body, "broken")
         .breaker("closed", "closed 1/3");
     Scenario::new(name, about, vec![request.into()])
 }
 
-/// Plan does not answer, or not with Plan's own words.
+/// Plan does not respond, or a gateway responds for it.
 fn no_answer() -> [Scenario; 3] {
     let unreachable = |name, about, step: Step, status, body: &str| {
-        let request = plan_says(step)
+        let request = plan_answers(step)
             .delivers(status, body, "broken")
-            .class("plan_unreachable")
+            .error_class("plan_unreachable")
             .breaker("closed", "closed 1/3");
         Scenario::new(name, about, vec![request.into()])
     };
     [
         broken_once(
             "bad-gateway",
-            "502, a web page of what stands before Plan",
+            "502, a web page of the gateway before Plan",
             Step::Status { status: 502 },
             502,
             "text/html",
         ),
         unreachable(
             "connection-cut",
-            "The connection breaks before any answer",
+            "The connection breaks before any response",
             cut(Point::Connect),
             502,
             "api_error",
         ),
         unreachable(
             "no-first-byte",
-            "No answer in the time allowed",
+            "No response before the deadline",
             hang(Point::Connect),
             504,
             "timeout_error",
@@ -64,7 +64,7 @@ fn no_answer() -> [Scenario; 3] {
     ]
 }
 
-/// Plan's answer has status 200 and no content.
+/// Plan's response has status 200 and no content.
 fn no_content() -> [Scenario; 4] {
     let empty = Step::End {
         after: Point::Headers,
@@ -87,12 +87,12 @@ fn no_content() -> [Scenario; 4] {
         ),
         broken_once(
             "silence-before-content",
-            "200 and message_start, then nothing in the time allowed",
+            "200 and message_start, then nothing before the deadline",
             hang(Point::MessageStart),
             200,
             "api_error",
         )
-        // The headers must come in time, also on a busy machine.
+        // Long enough for the headers on a busy machine.
         .setup(|setup| setup.first_byte = Some(Duration::from_secs(6))),
         broken_once(
             "web-page",
@@ -118,30 +118,30 @@ fn hang(after: Point) -> Step {
     }
 }
 
-/// What stands before Plan refuses the request: no matter of the developer's login.
+/// A gateway before Plan rejects the request, which does not count as a login error.
 fn refused_in_front() -> [Scenario; 2] {
-    let refused = |name, about, content_type: &str, body: &str, seen: &str| {
+    let refused = |name, about, content_type: &str, body: &str, observed: &str| {
         let step = Step::Raw {
             status: 403,
             headers: [("content-type".to_owned(), content_type.to_owned())].into(),
             body: body.to_owned(),
         };
-        let request = plan_says(step)
-            .delivers(403, seen, "broken")
+        let request = plan_answers(step)
+            .delivers(403, observed, "broken")
             .breaker("closed", "closed 1/3");
         Scenario::new(name, about, vec![request.into()])
     };
     [
         refused(
             "challenge-page",
-            "403, a challenge page of what stands before Plan: no matter of the developer's login",
+            "403, a challenge page of the gateway before Plan, which is not about the login",
             "text/html",
             "<html><head><title>Just a moment...</title></head></html>",
             "text/html",
         ),
         refused(
             "forbidden-place",
-            "403 `forbidden`, which is about an address or a country and not about the login",
+            "403 `forbidden`, which is about an address or a country, not about the login",
             "application/json",
             r#"{"error":{"type":"forbidden","message":"Request not allowed"}}"#,
             "no known shape",
@@ -151,14 +151,14 @@ fn refused_in_front() -> [Scenario; 2] {
 
 fn five_hundreds() -> Scenario {
     let failed = |step, status, before: &str, after: &str| {
-        plan_says(step)
+        plan_answers(step)
             .delivers(status, "api_error", "broken")
             .breaker(before, after)
             .into()
     };
     Scenario::new(
         "broken",
-        "500 and 503 are delivered, until they have opened the breaker",
+        "500 and 503 are delivered until they open the breaker",
         vec![
             failed(Step::ServerError, 500, "closed", "closed 1/3"),
             failed(Step::NotReady, 503, "closed 1/3", "closed 2/3"),
@@ -169,9 +169,9 @@ fn five_hundreds() -> Scenario {
 }
 
 fn broken_falls_back() -> Scenario {
-    let spilled = |step, before: &str, after: &str| {
-        plan_says(step)
-            .spills("broken")
+    let fell_back = |step, before: &str, after: &str| {
+        plan_answers(step)
+            .falls_back("broken")
             .breaker(before, after)
             .into()
     };
@@ -181,11 +181,11 @@ fn broken_falls_back() -> Scenario {
     };
     Scenario::new(
         "broken-falls-back",
-        "With `broken` in fallback_on, the same goes to Bedrock",
+        "With `broken` in fallback_on, the same failures fall back to Bedrock",
         vec![
-            spilled(Step::ServerError, "closed", "closed 1/3"),
-            spilled(empty, "closed 1/3", "closed 2/3"),
-            spilled(cut(Point::MessageStart), "closed 2/3", "open 30m"),
+            fell_back(Step::ServerError, "closed", "closed 1/3"),
+            fell_back(empty, "closed 1/3", "closed 2/3"),
+            fell_back(cut(Point::MessageStart), "closed 2/3", "open 30m"),
         ],
     )
     .setup(|setup| {

@@ -1,16 +1,16 @@
-//! What happens when Bedrock fails too, and when a stream breaks.
+//! Drills of failures of Bedrock, and of streams that break.
 
 use domain::policy::{FallbackClass, PolicyChange};
 use simulators::{Point, Step};
 
-use super::scenario::{Request, Scenario, ask, is_limited, plan_is_used_up, plan_says};
+use super::scenario::{Request, Scenario, opens_breaker, plan_answers, plan_limit, request};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     [bedrock(), streams()].concat()
 }
 
-/// Both legs fail, first with Plan's answer and then without, because the breaker is open. `answer` is what
-/// the client gets in the first case: Plan's answer, or what Bedrock's passing failure becomes.
+/// Both upstreams fail; the second time Plan is not called, because the breaker is open. `answer` is the
+/// response that the client gets the first time.
 fn both_fail(
     name: &'static str,
     about: &'static str,
@@ -20,44 +20,44 @@ fn both_fail(
     alone: (u16, &str),
 ) -> Scenario {
     let (status, kind) = alone;
-    let first = plan_is_used_up()
-        .bedrock_says(step.clone())
+    let first = plan_limit()
+        .bedrock_answers(step.clone())
         .bedrock_fails(class)
         .breaker("closed", "open 30m");
     let first = match answer {
         BothFail::PlansAnswer => first.delivers(429, "rate_limit_error", "usage_limit"),
-        BothFail::BedrocksError => first.spills("usage_limit").tells(status, kind),
+        BothFail::BedrocksError => first.falls_back("usage_limit").returns_error(status, kind),
     };
-    let acts = vec![
+    let steps = vec![
         first.into(),
-        ask()
-            .bedrock_says(step)
+        request()
+            .bedrock_answers(step)
             .skips_plan("usage_limit", "30m")
-            .tells(status, kind)
-            .class(class)
+            .returns_error(status, kind)
+            .error_class(class)
             .breaker_stays("open 30m")
             .into(),
     ];
-    Scenario::new(name, about, acts)
+    Scenario::new(name, about, steps)
 }
 
-/// What the client gets when Plan's limit and a failure of Bedrock meet.
+/// The response that the client gets when Plan is limited and Bedrock fails.
 #[derive(Clone, Copy)]
 enum BothFail {
     PlansAnswer,
-    /// The failure passes, so that the client is to try again.
+    /// For temporary failures, which the client retries.
     BedrocksError,
 }
 
 fn bedrock() -> Vec<Scenario> {
-    let both_broken = plan_says(Step::End {
+    let both_broken = plan_answers(Step::End {
         after: Point::Headers,
         content: vec![],
     })
-    .bedrock_says(Step::Overloaded)
-    .spills("broken")
-    .tells(503, "api_error")
-    .class("bedrock_unavailable")
+    .bedrock_answers(Step::Overloaded)
+    .falls_back("broken")
+    .returns_error(503, "api_error")
+    .error_class("bedrock_unavailable")
     .breaker("closed", "closed 1/3");
     vec![
         both_fail(
@@ -80,7 +80,7 @@ fn bedrock() -> Vec<Scenario> {
         ),
         both_fail(
             "bedrock-key-refused",
-            "The plan is used up, and Bedrock does not take the key; never a 401",
+            "The plan is used up, and Bedrock rejects the key: the client never gets a 401",
             Step::Unauthorized,
             "bedrock_auth_error",
             BothFail::PlansAnswer,
@@ -88,7 +88,7 @@ fn bedrock() -> Vec<Scenario> {
         ),
         both_fail(
             "bedrock-rejects",
-            "The plan is used up, and Bedrock refuses the request without saying what is wrong with it",
+            "The plan is used up, and Bedrock rejects the request without a reason",
             Step::Status { status: 400 },
             "bedrock_rejected",
             BothFail::PlansAnswer,
@@ -96,13 +96,13 @@ fn bedrock() -> Vec<Scenario> {
         ),
         Scenario::new(
             "bedrock-prompt-too-long",
-            "The prompt is too long for Bedrock: told in the words that Claude Code recovers from",
+            "The prompt is too long for Bedrock: the error has the wording that Claude Code handles",
             vec![
-                plan_is_used_up()
-                    .bedrock_says(Step::TooLong)
-                    .spills("usage_limit")
-                    .tells(400, "invalid_request_error")
-                    .class("bedrock_rejected")
+                plan_limit()
+                    .bedrock_answers(Step::TooLong)
+                    .falls_back("usage_limit")
+                    .returns_error(400, "invalid_request_error")
+                    .error_class("bedrock_rejected")
                     .breaker("closed", "open 30m")
                     .into(),
             ],
@@ -111,7 +111,7 @@ fn bedrock() -> Vec<Scenario> {
         no_bedrock_key(),
         Scenario::new(
             "both-broken",
-            "Plan's stream is empty and Bedrock is down: there is no answer that could win",
+            "Plan's stream is empty and Bedrock is down: neither response can be delivered",
             vec![both_broken.into()],
         )
         .setup(|setup| {
@@ -125,27 +125,27 @@ fn bedrock() -> Vec<Scenario> {
 
 fn bedrock_key_overload() -> Scenario {
     let overloaded = |before: &str, after: &str| {
-        plan_says(Step::Overloaded)
-            .spills("overloaded")
+        plan_answers(Step::Overloaded)
+            .falls_back("overloaded")
             .breaker(before, after)
             .into()
     };
     let refused = |request: Request| {
         request
-            .bedrock_says(Step::Unauthorized)
-            .asks_bedrock_first()
+            .bedrock_answers(Step::Unauthorized)
+            .tries_bedrock_first()
             .breaker_stays("open 30m")
     };
     Scenario::new(
         "bedrock-key-overload",
-        "An overload opened the breaker, and Bedrock does not take the key: Plan is asked after all",
+        "An overload opened the breaker, and Bedrock rejects the key: Plan is called after all",
         vec![
             overloaded("closed", "closed 1/3"),
             overloaded("closed 1/3", "closed 2/3"),
             overloaded("closed 2/3", "open 30m"),
-            refused(ask()).into(),
-            refused(plan_says(Step::Overloaded).delivers(529, "overloaded_error", "overloaded"))
-                .class("bedrock_auth_error")
+            refused(request()).into(),
+            refused(plan_answers(Step::Overloaded).delivers(529, "overloaded_error", "overloaded"))
+                .error_class("bedrock_auth_error")
                 .into(),
         ],
     )
@@ -155,30 +155,30 @@ fn no_bedrock_key() -> Scenario {
     let refused = |request: Request, verdict: &str| {
         request
             .delivers(503, "api_error", verdict)
-            .class("no_bedrock_key")
+            .error_class("no_bedrock_key")
     };
     Scenario::new(
         "no-bedrock-key",
-        "Without a Bedrock key a limit is a 503 that says so, and Plan is asked all the same",
+        "Without a Bedrock key a limit becomes a 503, and Plan is called behind an open breaker",
         vec![
-            refused(plan_is_used_up(), "usage_limit")
+            refused(plan_limit(), "usage_limit")
                 .breaker("closed", "open 30m")
                 .into(),
-            refused(plan_is_used_up(), "usage_limit")
+            refused(plan_limit(), "usage_limit")
                 .breaker_stays("open 30m")
                 .into(),
-            ask().breaker_stays("open 30m").into(),
+            request().breaker_stays("open 30m").into(),
             refused(
-                plan_says(Step::RateLimit {
+                plan_answers(Step::RateLimit {
                     retry_after_s: Some(20),
                 }),
                 "rate_limited",
             )
             .breaker_stays("open 30m")
             .into(),
-            plan_says(Step::Overloaded)
+            plan_answers(Step::Overloaded)
                 .delivers(529, "overloaded_error", "overloaded")
-                .class("no_bedrock_key")
+                .error_class("no_bedrock_key")
                 .breaker_stays("open 30m")
                 .into(),
         ],
@@ -194,16 +194,16 @@ fn streams() -> Vec<Scenario> {
     vec![
         Scenario::new(
             "plan-cut-mid-stream",
-            "Plan's stream breaks after its first content: an error event, and Plan stays",
-            vec![plan_says(cut()).ends_in("overloaded_error").into()],
+            "Plan's stream breaks after its first content: an error event, without a switch to Bedrock",
+            vec![plan_answers(cut()).breaks_with("overloaded_error").into()],
         ),
         Scenario::new(
             "bedrock-cut-mid-stream",
-            "Bedrock's stream breaks after its first content: an error event, and Bedrock stays",
+            "Bedrock's stream breaks after its first content: an error event, without a switch to Plan",
             vec![
-                is_limited()
-                    .bedrock_says(cut())
-                    .ends_in("overloaded_error")
+                opens_breaker()
+                    .bedrock_answers(cut())
+                    .breaks_with("overloaded_error")
                     .into(),
             ],
         ),

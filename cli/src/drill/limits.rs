@@ -4,8 +4,8 @@
 use simulators::{Step, Window};
 
 use super::scenario::{
-    A_MINUTE, Caller, HALF_AN_HOUR, OPUS, SONNET, Scenario, ask, burst, limit, pass, plan_error,
-    plan_says, plan_skipped,
+    A_MINUTE, Caller, HALF_AN_HOUR, OPUS, SONNET, Scenario, advance, burst, limit, plan_answers,
+    plan_error, plan_skipped, request,
 };
 
 const DAY_S: u64 = 24 * 60 * 60;
@@ -16,30 +16,30 @@ pub(super) fn plan_limits() -> Vec<Scenario> {
             "plan-limit",
             "The plan's five-hour window is used up for half an hour; a colleague's is not",
             vec![
-                plan_says(limit(Window::FiveHour, 1800))
-                    .spills("usage_limit")
+                plan_answers(limit(Window::FiveHour, 1800))
+                    .falls_back("usage_limit")
                     .breaker("closed", "open 30m")
                     .into(),
                 plan_skipped("usage_limit", "30m").into(),
-                ask().by(Caller::Colleague).into(),
-                pass(HALF_AN_HOUR + A_MINUTE),
-                ask().probes().breaker("probe due", "closed").into(),
-                ask().into(),
+                request().from_caller(Caller::Colleague).into(),
+                advance(HALF_AN_HOUR + A_MINUTE),
+                request().probes().breaker("probe due", "closed").into(),
+                request().into(),
             ],
         ),
         Scenario::new(
             "weekly-limit",
-            "The week is used up for days; Plan is still asked once an hour",
+            "The week is used up for days; Plan is still probed once an hour",
             vec![
-                plan_says(limit(Window::SevenDay, 3 * DAY_S))
-                    .spills("usage_limit")
+                plan_answers(limit(Window::SevenDay, 3 * DAY_S))
+                    .falls_back("usage_limit")
                     .breaker("closed", "open 60m")
                     .into(),
-                pass(HALF_AN_HOUR),
+                advance(HALF_AN_HOUR),
                 plan_skipped("usage_limit", "30m").into(),
-                pass(HALF_AN_HOUR),
-                plan_says(limit(Window::SevenDay, 3 * DAY_S))
-                    .spills("usage_limit")
+                advance(HALF_AN_HOUR),
+                plan_answers(limit(Window::SevenDay, 3 * DAY_S))
+                    .falls_back("usage_limit")
                     .breaker("probe due", "open 60m")
                     .into(),
             ],
@@ -50,26 +50,26 @@ pub(super) fn plan_limits() -> Vec<Scenario> {
 pub(super) fn family_limits() -> Vec<Scenario> {
     let scenario =
         |name, about, window, limited: &'static str, state: &str, other: &'static str| {
-            let acts = vec![
-                plan_says(limit(window, 1800))
+            let steps = vec![
+                plan_answers(limit(window, 1800))
                     .model(limited)
-                    .spills("usage_limit")
+                    .falls_back("usage_limit")
                     .breaker("closed", state)
                     .into(),
-                ask()
+                request()
                     .model(limited)
                     .skips_plan("usage_limit", "30m")
                     .breaker_stays(state)
                     .into(),
-                ask().model(other).breaker_stays(state).into(),
-                pass(HALF_AN_HOUR + A_MINUTE),
-                ask()
+                request().model(other).breaker_stays(state).into(),
+                advance(HALF_AN_HOUR + A_MINUTE),
+                request()
                     .model(limited)
                     .probes()
                     .breaker(&state.replace("open 30m", "probe due"), "closed")
                     .into(),
             ];
-            Scenario::new(name, about, acts)
+            Scenario::new(name, about, steps)
         };
     vec![
         scenario(
@@ -82,7 +82,7 @@ pub(super) fn family_limits() -> Vec<Scenario> {
         ),
         scenario(
             "family-limit-unnamed",
-            "A family that the headers do not name is the requested model's",
+            "The limit of a family without a name in the headers applies to the requested model's",
             Window::SevenDayOverageIncluded,
             SONNET,
             "sonnet open 30m",
@@ -92,7 +92,11 @@ pub(super) fn family_limits() -> Vec<Scenario> {
 }
 
 pub(super) fn entitlement() -> Vec<Scenario> {
-    let refused = || plan_says(Step::Entitlement).spills("entitlement").into();
+    let refused = || {
+        plan_answers(Step::Entitlement)
+            .falls_back("entitlement")
+            .into()
+    };
     let out_of_extra_usage = plan_error(
         400,
         "invalid_request_error",
@@ -110,43 +114,45 @@ pub(super) fn entitlement() -> Vec<Scenario> {
         Scenario::new(
             "entitlement",
             "The plan does not include long context: this request goes to Bedrock, the next to Plan",
-            vec![refused(), refused(), refused(), ask().into()],
+            vec![refused(), refused(), refused(), request().into()],
         ),
         Scenario::new(
             "out-of-extra-usage",
-            "400: extra usage is used up; Plan's own answer is delivered when Bedrock fails too",
+            "400: extra usage is used up; Plan's response is delivered when Bedrock fails too",
             vec![
-                plan_says(out_of_extra_usage.clone())
-                    .spills("entitlement")
+                plan_answers(out_of_extra_usage.clone())
+                    .falls_back("entitlement")
                     .into(),
-                plan_says(out_of_extra_usage)
-                    .bedrock_says(Step::Unauthorized)
+                plan_answers(out_of_extra_usage)
+                    .bedrock_answers(Step::Unauthorized)
                     .delivers(400, "invalid_request_error", "entitlement")
                     .bedrock_fails("bedrock_auth_error")
                     .into(),
-                ask().into(),
+                request().into(),
             ],
         ),
         Scenario::new(
             "overage-off",
-            "429 whose only header about limits is why extra usage is off: nothing is counted",
+            "429 with only the header that names why extra usage is off: nothing is counted",
             vec![
-                plan_says(overage_is_off.clone())
-                    .spills("entitlement")
+                plan_answers(overage_is_off.clone())
+                    .falls_back("entitlement")
                     .into(),
-                plan_says(overage_is_off).spills("entitlement").into(),
-                ask().into(),
+                plan_answers(overage_is_off)
+                    .falls_back("entitlement")
+                    .into(),
+                request().into(),
             ],
         ),
     ]
 }
 
 pub(super) fn spend_limits() -> Vec<Scenario> {
-    let spent = |step| plan_says(step).spills("usage_limit");
+    let spent = |step| plan_answers(step).falls_back("usage_limit");
     vec![
         Scenario::new(
             "spend-limit",
-            "A limit of money, whose end nobody knows, in its three wordings",
+            "A spend limit, which has no known end, in its three wordings",
             vec![
                 spent(Step::SpendLimit)
                     .breaker("closed", "closed 1/3")
@@ -162,7 +168,7 @@ pub(super) fn spend_limits() -> Vec<Scenario> {
         ),
         Scenario::new(
             "payment-due",
-            "402, which counts like any limit whose end nobody knows",
+            "402, which counts like any limit without a known end",
             vec![
                 spent(Step::Status { status: 402 })
                     .breaker("closed", "closed 1/3")

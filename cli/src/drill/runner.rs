@@ -15,19 +15,19 @@ use simulators::bedrock::DEMO_BEDROCK_API_KEY;
 use simulators::{Point, Simulator, Step};
 use tokio::time::timeout;
 
-use super::Line;
-use super::scenario::{Act, Caller, Form, Request, Scenario, Setup, Store};
-use super::seen::{self, Ending, Seen, Upstream};
+use super::RequestResult;
+use super::observation::{self, Ending, Observation, Upstream};
+use super::scenario::{Caller, DrillStep, Request, ResponseMode, Scenario, Setup, StoreState};
 use crate::sandbox::{Sandbox, SandboxOptions};
 
 /// Maximum time until a request reaches Plan, and until the store answers where no step says otherwise.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two events of a simulator: each leaves by itself, as a model's do.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The time between two events of a simulator, so that each is sent by itself.
 const PACE: Duration = Duration::from_millis(1);
-/// Between two looks whether a request has reached Plan.
-const LOOK: Duration = Duration::from_millis(2);
-/// So many calls fail while the store is down: more than one request makes.
-const CALLS: usize = 100;
+/// The time between two checks whether a request has reached Plan.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// The number of calls that fail while the store is down: more than one request makes.
+const FAILING_CALLS: usize = 100;
 
 pub(super) struct Runner {
     name: &'static str,
@@ -35,19 +35,19 @@ pub(super) struct Runner {
     developer: IssuedKey,
     colleague: IssuedKey,
     failures_to_open: u32,
-    asked: usize,
+    sent: usize,
 }
 
-/// The breakers of a caller, as a person would tell them.
+/// The breakers of a caller as a text for people.
 struct Breakers {
-    words: String,
-    /// The moments of which they tell, as the proxy writes them, and how far off those are.
+    text: String,
+    /// The ends of open periods and leases, as the proxy writes them, each with the time until then.
     moments: Vec<(String, String)>,
 }
 
 impl Runner {
     pub(super) async fn new(scenario: &Scenario) -> anyhow::Result<Self> {
-        // The simulator names resets by the system's clock, so the sandbox's starts there too.
+        // The simulators compute resets with the system's clock, so the sandbox starts at its time.
         let options = SandboxOptions {
             pace: PACE,
             ..SandboxOptions::default()
@@ -69,48 +69,55 @@ impl Runner {
             colleague: sandbox.issue_key(user("colleague"), bedrock_key).await?,
             sandbox,
             failures_to_open,
-            asked: 0,
+            sent: 0,
         })
     }
 
-    pub(super) async fn play(&mut self, acts: &[Act], lines: &mut Vec<Line>) -> anyhow::Result<()> {
-        for act in acts {
-            match act {
-                Act::Pass(duration) => {
+    pub(super) async fn run(
+        &mut self,
+        steps: &[DrillStep],
+        results: &mut Vec<RequestResult>,
+    ) -> anyhow::Result<()> {
+        for step in steps {
+            match step {
+                DrillStep::Advance(duration) => {
                     self.sandbox.advance(*duration);
                 }
-                Act::Ask(request) => lines.push(self.ask(request).await?),
-                Act::Abandon(request, acts) => Box::pin(self.abandon(request, acts, lines)).await?,
+                DrillStep::Send(request) => results.push(self.send(request).await?),
+                DrillStep::Abandon(request, steps) => {
+                    Box::pin(self.abandon(request, steps, results)).await?
+                }
             }
         }
         Ok(())
     }
 
-    async fn ask(&mut self, request: &Request) -> anyhow::Result<Line> {
+    async fn send(&mut self, request: &Request) -> anyhow::Result<RequestResult> {
         let tag = self.next_tag();
         let before = self.breakers(request.caller).await?;
         self.fail_store(request.store);
         let answer = self.request(request, &tag)?.send().await;
         // The URL holds the access key.
         let answer = answer.map_err(reqwest::Error::without_url);
-        let answer = answer.context("Spillway does not answer")?;
+        let answer = answer.context("no response from Spillway")?;
         let status = answer.status().as_u16();
         let headers = answer.headers().clone();
         let (bytes, ending) = read(answer).await;
         self.sandbox.stack.aws().faults().clear();
 
-        let upstream = Upstream::read(word(&headers, "x-spillway-upstream")?)?;
-        let until = upstream.until.map(|told| {
+        let upstream = Upstream::read(header_text(&headers, "x-spillway-upstream")?)?;
+        let until = upstream.until.map(|until| {
             let mut moments = before.moments.iter();
-            let known = moments.find(|(moment, _)| *moment == told);
-            known.map_or(format!("{told}, which no breaker says"), |(_, off)| {
-                off.clone()
-            })
+            let known = moments.find(|(moment, _)| *moment == until);
+            known.map_or(
+                format!("{until}, which is the time of no breaker"),
+                |(_, off)| off.clone(),
+            )
         });
-        let error = word(&headers, "x-spillway-error")?;
-        let content_type = word(&headers, CONTENT_TYPE.as_str())?;
-        let (body, begun) = seen::body(content_type, &bytes, ending);
-        let seen = Seen {
+        let error = header_text(&headers, "x-spillway-error")?;
+        let content_type = header_text(&headers, CONTENT_TYPE.as_str())?;
+        let (body, begun) = observation::body(content_type, &bytes, ending);
+        let observed = Observation {
             status: Some(status),
             body,
             begun,
@@ -120,38 +127,38 @@ impl Runner {
             because: upstream.because,
             until,
             error: Some(error.to_owned()).filter(|error| !error.is_empty()),
-            breaker_before: before.words,
-            breaker_after: self.breakers(request.caller).await?.words,
+            breaker_before: before.text,
+            breaker_after: self.breakers(request.caller).await?.text,
             plan_calls: calls(&self.sandbox.plan, &tag),
             bedrock_calls: calls(&self.sandbox.bedrock, &tag),
         };
-        Ok(Line::new(seen, &request.expected))
+        Ok(RequestResult::new(observed, &request.expected))
     }
 
     async fn abandon(
         &mut self,
         request: &Request,
-        meanwhile: &[Act],
-        lines: &mut Vec<Line>,
+        steps: &[DrillStep],
+        results: &mut Vec<RequestResult>,
     ) -> anyhow::Result<()> {
         // Checked on the step, because an answer may arrive at any moment after the request did.
         if !matches!(request.plan, Step::Hang { after, .. } if after <= Point::Headers) {
-            bail!("a request that Plan answers cannot be abandoned");
+            bail!("a request cannot be abandoned when Plan responds to it");
         }
         let tag = self.next_tag();
         let before = self.breakers(request.caller).await?;
         let mut waiting = pin!(self.request(request, &tag)?.send());
         let plan = self.sandbox.plan.clone();
-        let until_there = async {
+        let until_received = async {
             while calls(&plan, &tag) == 0 {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         tokio::select! {
-            _ = waiting.as_mut() => bail!("a request that Plan does not answer was answered"),
-            arrived = timeout(PATIENCE, until_there) => arrived.context("Plan was not asked")?,
+            _ = waiting.as_mut() => bail!("a request was answered without a response from Plan"),
+            arrived = timeout(LONGEST_WAIT, until_received) => arrived.context("the request did not reach Plan")?,
         }
-        let seen = Seen {
+        let observed = Observation {
             status: None,
             body: "left".to_owned(),
             begun: false,
@@ -161,26 +168,26 @@ impl Runner {
             because: None,
             until: None,
             error: None,
-            breaker_before: before.words,
-            breaker_after: self.breakers(request.caller).await?.words,
+            breaker_before: before.text,
+            breaker_after: self.breakers(request.caller).await?.text,
             plan_calls: calls(&self.sandbox.plan, &tag),
             bedrock_calls: calls(&self.sandbox.bedrock, &tag),
         };
-        lines.push(Line::new(seen, &request.expected));
-        self.play(meanwhile, lines).await
+        results.push(RequestResult::new(observed, &request.expected));
+        self.run(steps, results).await
     }
 
-    /// By which the simulators' journals tell the requests apart.
+    /// A text that identifies the next request in the simulators' journals.
     fn next_tag(&mut self) -> String {
-        self.asked += 1;
-        format!("Drill {}, request {}.", self.name, self.asked)
+        self.sent += 1;
+        format!("Drill {}, request {}.", self.name, self.sent)
     }
 
-    /// What the simulators are to answer is in the prompt, so that it concerns this request only.
+    /// The HTTP request. Its prompt holds the steps of the simulators, which thus apply to this request only.
     fn request(&self, request: &Request, tag: &str) -> anyhow::Result<reqwest::RequestBuilder> {
-        let marker = |who, step| match step {
+        let marker = |simulator, step| match step {
             &Step::Normal => Ok(String::new()),
-            step => serde_json::to_string(step).map(|step| format!(" [[{who}:{step}]]")),
+            step => serde_json::to_string(step).map(|step| format!(" [[{simulator}:{step}]]")),
         };
         let to_plan = marker("plan", &request.plan)?;
         let to_bedrock = marker("bedrock", &request.bedrock)?;
@@ -188,7 +195,7 @@ impl Runner {
         let body = json!({
             "model": request.model,
             "max_tokens": 1024,
-            "stream": request.form == Form::Stream,
+            "stream": request.mode == ResponseMode::Stream,
             "messages": [{"role": "user", "content": prompt}],
         });
         let key = &self.key(request.caller).access_key;
@@ -209,34 +216,37 @@ impl Runner {
         }
     }
 
-    fn fail_store(&self, store: Store) {
-        let refusal = Fault::Error {
+    fn fail_store(&self, store: StoreState) {
+        let denied = Fault::Error {
             status: 400,
             name: "AccessDeniedException",
-            message: "The drill has taken the table away.".to_owned(),
+            message: "The drill denies access to the table.".to_owned(),
         };
         let (operations, fault) = match store {
-            Store::Up => return,
-            Store::Unreadable => (["Query", "GetItem"], refusal),
-            Store::Unwritable => (["PutItem", "UpdateItem"], refusal),
-            Store::Silent => (["Query", "GetItem"], Fault::Hang),
+            StoreState::Up => return,
+            StoreState::Unreadable => (["Query", "GetItem"], denied),
+            StoreState::Unwritable => (["PutItem", "UpdateItem"], denied),
+            StoreState::Silent => (["Query", "GetItem"], Fault::Hang),
         };
         for operation in operations {
             let faults = self.sandbox.stack.aws().faults();
-            faults.fail_next(operation, CALLS, fault.clone());
+            faults.fail_next(operation, FAILING_CALLS, fault.clone());
         }
     }
 
     async fn breakers(&self, caller: Caller) -> anyhow::Result<Breakers> {
         let all = Command::ShowBreakers { key_id: None };
         let Outcome::Breakers { breakers, as_of } = self.sandbox.command(all, None).await? else {
-            bail!("the breakers were not shown");
+            bail!("the command returned no breakers");
         };
         let key_id = &self.key(caller).key_id;
-        let is_theirs = |of: &Option<KeyId>| of.as_ref().is_none_or(|of| of == key_id);
+        let is_of_caller = |of: &Option<KeyId>| of.as_ref().is_none_or(|of| of == key_id);
         let mut words = Vec::new();
         let mut moments = Vec::new();
-        for breaker in breakers.iter().filter(|breaker| is_theirs(&breaker.key_id)) {
+        for breaker in breakers
+            .iter()
+            .filter(|breaker| is_of_caller(&breaker.key_id))
+        {
             let state = match &breaker.state {
                 BreakerState::Closed { failures } if failures.is_empty() => continue,
                 BreakerState::Closed { failures } => {
@@ -264,28 +274,28 @@ impl Runner {
             words.push("closed".to_owned());
         }
         Ok(Breakers {
-            words: words.join(", "),
+            text: words.join(", "),
             moments,
         })
     }
 }
 
-/// To the nearest minute: what the simulators say is by a clock that runs.
+/// A duration to the nearest minute: the simulators' clock runs during a drill.
 fn minutes(duration: Duration) -> String {
     format!("{}m", (duration.as_secs() + 30) / 60)
 }
 
 fn change_settings(settings: &mut proxy::config::Settings, setup: &Setup) {
-    // So that the same drill always says the same.
+    // Without jitter, a drill always has the same result.
     settings.policy.breaker.jitter = Duration::ZERO;
     settings.policy = settings.policy.with(&setup.policy);
     let deadlines = &mut settings.deadlines;
-    // A busy machine is not a store that is down.
-    deadlines.store = setup.store.unwrap_or(PATIENCE);
+    // A slow store is no failure, unless the drill is about that.
+    deadlines.store = setup.store.unwrap_or(LONGEST_WAIT);
     deadlines.first_byte = setup.first_byte.unwrap_or(deadlines.first_byte);
 }
 
-/// How often a simulator was asked for an answer to the request with this tag.
+/// The number of calls of a simulator for the request with this tag.
 fn calls(simulator: &Simulator, tag: &str) -> usize {
     let requests = simulator.requests();
     let with_tag = requests.iter();
@@ -305,10 +315,10 @@ async fn read(mut answer: reqwest::Response) -> (Vec<u8>, Ending) {
     }
 }
 
-/// A header, empty when absent.
-fn word<'h>(headers: &'h HeaderMap, name: &str) -> anyhow::Result<&'h str> {
+/// The text of a header; empty when it is absent.
+fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> anyhow::Result<&'h str> {
     let value = headers.get(name).map(|value| value.to_str());
     value
         .unwrap_or(Ok(""))
-        .with_context(|| format!("{name} is no text"))
+        .with_context(|| format!("{name} is not text"))
 }

@@ -1,11 +1,11 @@
-//! The rows of the failure taxonomy: what Plan answers, and what follows from it.
+//! Drills of the rows of the failure taxonomy: Plan's responses and their consequences.
 
 use std::time::Duration;
 
 use simulators::{Point, Step};
 
 use super::scenario::{
-    A_MINUTE, Request, Scenario, ask, burst, pass, plan_error, plan_says, plan_skipped,
+    A_MINUTE, Request, Scenario, advance, burst, plan_answers, plan_error, plan_skipped, request,
 };
 use super::{broken, limits};
 
@@ -46,26 +46,29 @@ fn good() -> Vec<Scenario> {
     let all = [
         Scenario::new(
             "healthy",
-            "Plan answers, as a stream and in one piece",
-            vec![ask().into(), ask().whole().into()],
+            "Plan answers, as a stream and as JSON",
+            vec![request().into(), request().as_json().into()],
         ),
         Scenario::new(
             "late-content",
-            "Plan's stream has many pings before its content, also more than are held back",
-            vec![plan_says(pings(20)).into(), plan_says(pings(100)).into()],
+            "Plan's stream has many pings before its content, also more than are buffered",
+            vec![
+                plan_answers(pings(20)).into(),
+                plan_answers(pings(100)).into(),
+            ],
         ),
         Scenario::new(
             "extra-usage",
             "Plan answers although its window is used up: the developer pays for extra usage",
-            vec![plan_says(paid.clone()).into(), plan_says(paid).into()],
+            vec![plan_answers(paid.clone()).into(), plan_answers(paid).into()],
         ),
         Scenario::new(
             "count-anew",
-            "A good answer between failures starts the count anew",
+            "A success between failures resets the count",
             vec![
                 overloaded("closed", "closed 1/3").into(),
                 overloaded("closed 1/3", "closed 2/3").into(),
-                ask().breaker("closed 2/3", "closed").into(),
+                request().breaker("closed 2/3", "closed").into(),
                 overloaded("closed", "closed 1/3").into(),
             ],
         ),
@@ -74,31 +77,31 @@ fn good() -> Vec<Scenario> {
 }
 
 fn overloaded(before: &str, after: &str) -> Request {
-    plan_says(Step::Overloaded)
-        .spills("overloaded")
+    plan_answers(Step::Overloaded)
+        .falls_back("overloaded")
         .breaker(before, after)
 }
 
 fn bursts() -> Vec<Scenario> {
     let refused = |before: &str, after: &str| {
-        plan_says(burst())
-            .spills("rate_limited")
+        plan_answers(burst())
+            .falls_back("rate_limited")
             .breaker(before, after)
     };
     let mut six_at_once = vec![refused("closed", "closed 1/3").into()];
     six_at_once.extend((0..5).map(|_| refused("closed 1/3", "closed 1/3").into()));
     six_at_once.extend([
-        pass(Duration::from_secs(8)),
-        ask().breaker("closed 1/3", "closed").into(),
-        pass(A_MINUTE),
-        ask().into(),
+        advance(Duration::from_secs(8)),
+        request().breaker("closed 1/3", "closed").into(),
+        advance(A_MINUTE),
+        request().into(),
     ]);
-    let apart = || pass(Duration::from_secs(15));
+    let apart = || advance(Duration::from_secs(15));
     let open = |until| plan_skipped("rate_limited", until).into();
     vec![
         Scenario::new(
             "burst",
-            "Six agents at once are refused, and Plan is well 8 s later: the breaker does not open",
+            "Six concurrent requests are rejected, and Plan works 8 s later: the breaker stays closed",
             six_at_once,
         ),
         Scenario::new(
@@ -111,17 +114,17 @@ fn bursts() -> Vec<Scenario> {
                 apart(),
                 refused("closed 2/3", "open 1m").into(),
                 open("1m"),
-                pass(A_MINUTE),
+                advance(A_MINUTE),
                 refused("probe due", "open 2m").into(),
                 open("2m"),
-                pass(2 * A_MINUTE),
-                ask().probes().breaker("probe due", "closed").into(),
+                advance(2 * A_MINUTE),
+                request().probes().breaker("probe due", "closed").into(),
             ],
         ),
     ]
 }
 
-/// The third in a row opens the breaker, and the fourth request does not meet Plan.
+/// The third failure in a row opens the breaker, and the fourth request does not reach Plan.
 fn third_opens(
     name: &'static str,
     about: &'static str,
@@ -130,19 +133,19 @@ fn third_opens(
     open: &str,
 ) -> Scenario {
     let failed = |before: &str, after: &str| {
-        plan_says(step.clone())
-            .spills(verdict)
+        plan_answers(step.clone())
+            .falls_back(verdict)
             .breaker(before, after)
             .into()
     };
     let state = format!("open {open}");
-    let acts = vec![
+    let steps = vec![
         failed("closed", "closed 1/3"),
         failed("closed 1/3", "closed 2/3"),
         failed("closed 2/3", &state),
         plan_skipped(verdict, open).into(),
     ];
-    Scenario::new(name, about, acts)
+    Scenario::new(name, about, steps)
 }
 
 fn rate_limits() -> Vec<Scenario> {
@@ -155,25 +158,25 @@ fn rate_limits() -> Vec<Scenario> {
     vec![
         scenario(
             "rate-limit",
-            "Three throttles in a row, to be tried again after 20 seconds each",
+            "Three rate limits in a row, each with a retry-after of 20 seconds",
             20,
             "30m",
         ),
         scenario(
             "rate-limit-long",
-            "retry-after is later than the breaker's own time, and counts",
+            "retry-after is later than the breaker's own time, and is used",
             40 * 60,
             "40m",
         ),
         scenario(
             "rate-limit-absurd",
-            "retry-after is three years, and is not believed beyond an hour",
+            "retry-after is three years, and is capped at an hour",
             99_999_999,
             "60m",
         ),
         third_opens(
             "rate-limit-without-time",
-            "A throttle that names its limit and no time, as for a request that is too large alone",
+            "A rate limit without a time, as for a single request that is too large",
             &Step::RateLimit {
                 retry_after_s: None,
             },
@@ -199,7 +202,7 @@ fn overload() -> Vec<Scenario> {
         ),
         scenario(
             "overload-as-api-error",
-            "500 whose api_error says Overloaded, three times",
+            "500 with the api_error message Overloaded, three times",
             plan_error(500, "api_error", "Overloaded"),
         ),
         scenario(
@@ -216,35 +219,35 @@ fn overload() -> Vec<Scenario> {
 }
 
 fn login() -> Vec<Scenario> {
-    let refused = |step, status, kind| plan_says(step).delivers(status, kind, "login").into();
+    let refused = |step, status, kind| plan_answers(step).delivers(status, kind, "login").into();
     vec![Scenario::new(
         "login",
-        "A logged-out developer sees Plan's own answer, and is never billed on Bedrock",
+        "A logged-out developer gets Plan's response, and is never billed on Bedrock",
         vec![
             refused(Step::Unauthorized, 401, "authentication_error"),
             refused(Step::Forbidden, 403, "permission_error"),
             refused(Step::Unauthorized, 401, "authentication_error"),
-            ask().into(),
+            request().into(),
         ],
     )]
 }
 
 fn client_fault() -> Vec<Scenario> {
     let refused = |step, status, kind| {
-        plan_says(step)
+        plan_answers(step)
             .delivers(status, kind, "client_fault")
             .into()
     };
     let status = |status, kind| refused(Step::Status { status }, status, kind);
     vec![Scenario::new(
         "client-fault",
-        "What is wrong with the request itself is told as Plan tells it",
+        "Errors of the request itself are delivered as Plan words them",
         vec![
             refused(Step::TooLong, 400, "invalid_request_error"),
             status(404, "not_found_error"),
             status(413, "request_too_large"),
             status(422, "invalid_request_error"),
-            ask().into(),
+            request().into(),
         ],
     )]
 }

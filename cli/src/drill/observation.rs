@@ -1,59 +1,61 @@
-//! What the client, the upstreams and the breaker showed of one request.
+//! What is observed of one request: its response, the calls of both upstreams, and the breakers.
 
 use anyhow::bail;
 use serde::Serialize;
 use serde_json::Value;
 
-/// What was seen of a request, or must be. Breakers and times are in words, so that one reads here
-/// what the table says.
+/// The observation of a request, or the expected one. Breakers and times are texts, as in the table of
+/// results.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Seen {
-    /// The HTTP status; absent when the client left before there was one.
+pub struct Observation {
+    /// The HTTP status; absent when the client closed the connection before.
     pub status: Option<u16>,
-    /// `answer`; or the error's type; or what else it was.
+    /// `answer`, the type of the error, or the kind of any other body.
     pub body: String,
-    /// The error came in a stream that had come to its content before.
+    /// Whether the error came in a stream after its first content.
     pub begun: bool,
-    /// The first word of `x-spillway-upstream`: which leg answered.
+    /// The first word of `x-spillway-upstream`: the upstream that responded.
     pub leg: String,
-    /// Its `reason`: the verdict on Plan's answer, unless Plan was not asked.
+    /// The `reason` in that header: the verdict on Plan's response, if Plan was called.
     pub reason: String,
-    /// The request was the one that asked whether Plan is back, and Plan's answer was delivered.
+    /// Whether the request was a probe whose response from Plan was delivered.
     pub probe: bool,
-    /// Why the breaker is open.
+    /// The reason of an open breaker.
     pub because: Option<String>,
-    /// When Plan is asked again, as the answer says it.
+    /// The time until the next probe of Plan, as in the header.
     pub until: Option<String>,
-    /// `x-spillway-error`.
+    /// The header `x-spillway-error`.
     pub error: Option<String>,
     /// The breakers of the caller before the request.
     pub breaker_before: String,
-    /// And after its answer.
+    /// The breakers of the caller after the response.
     pub breaker_after: String,
-    /// How often Plan was asked.
+    /// The number of calls of Plan.
     pub plan_calls: usize,
-    /// How often Bedrock was asked.
+    /// The number of calls of Bedrock.
     pub bedrock_calls: usize,
 }
 
-impl Seen {
-    /// The verdict on Plan's answer; none when Plan was not asked, or nobody was told.
+impl Observation {
+    /// The verdict on Plan's response; absent when Plan was not called, or no header names it.
     pub fn verdict(&self) -> Option<&str> {
         let is_asked = !matches!(self.reason.as_str(), "" | "breaker_open" | "session");
         is_asked.then_some(&*self.reason)
     }
 
-    /// What differs from `expected`, in words.
+    /// Each difference from `expected` as a sentence.
     pub(super) fn differences(&self, expected: &Self) -> Vec<String> {
-        let (seen, expected) = (self.fields(), expected.fields());
-        let pairs = seen.iter().zip(&expected);
+        let (observed, expected) = (self.fields(), expected.fields());
+        let pairs = observed.iter().zip(&expected);
         pairs
-            .filter(|(seen, expected)| seen != expected)
-            .map(|((name, seen), (_, expected))| format!("{name} is {seen}, expected {expected}"))
+            .filter(|(observed, expected)| observed != expected)
+            .map(|((name, observed), (_, expected))| {
+                format!("{name} is {observed}, expected {expected}")
+            })
             .collect()
     }
 
-    /// Exhaustive, so that no field is left out of a comparison.
+    /// All fields as texts. The pattern is exhaustive, so a new field cannot be left out.
     fn fields(&self) -> [(&'static str, String); 13] {
         let Self {
             status,
@@ -89,7 +91,7 @@ impl Seen {
     }
 }
 
-/// What `x-spillway-upstream` says.
+/// The parts of the header `x-spillway-upstream`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Upstream {
     pub(super) leg: String,
@@ -112,23 +114,23 @@ impl Upstream {
                 Some(("reason", reason)) => reason.clone_into(&mut upstream.reason),
                 Some(("because", because)) => upstream.because = Some(because.to_owned()),
                 Some(("until", until)) => upstream.until = Some(until.to_owned()),
-                _ => bail!("x-spillway-upstream says {header:?}"),
+                _ => bail!("x-spillway-upstream has an unknown part: {header:?}"),
             }
         }
         Ok(upstream)
     }
 }
 
-/// How much of a body there was.
+/// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// All of it.
+    /// At its end.
     Orderly,
-    /// The connection broke.
+    /// With the connection.
     Broken,
 }
 
-/// What a body was, in words; and whether it is an error in a stream that had come to its content.
+/// The kind of a body, and whether it is an error in a stream after its first content.
 pub(super) fn body(content_type: &str, bytes: &[u8], ending: Ending) -> (String, bool) {
     let text = String::from_utf8_lossy(bytes);
     let kind = content_type.split(';').next().unwrap_or_default();
