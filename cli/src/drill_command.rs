@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_drill_that_went_otherwise_fails_the_command() {
+    fn command_fails_when_one_drill_differs() {
         let results = |as_expected| DrillResult {
             name: "name",
             about: "about",

@@ -184,7 +184,7 @@ async fn a_stream_that_breaks_after_content_ends_in_an_error_event() {
 }
 
 #[tokio::test]
-async fn a_silent_bedrock_is_pinged_over_and_given_up_in_time() {
+async fn silent_bedrock_is_bridged_with_pings_until_the_deadline() {
     let quick = |settings: &mut proxy::config::Settings| {
         settings.deadlines.ping = Duration::from_millis(20);
         settings.deadlines.idle = Duration::from_millis(700);
@@ -217,7 +217,7 @@ async fn a_silent_bedrock_is_pinged_over_and_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_bedrock_that_takes_long_to_answer_at_all_is_pinged_over_too() {
+async fn slow_bedrock_response_is_bridged_with_pings() {
     let quick = |settings: &mut proxy::config::Settings| {
         settings.deadlines.ping = Duration::from_millis(20);
     };
@@ -251,7 +251,7 @@ async fn a_bedrock_that_takes_long_to_answer_at_all_is_pinged_over_too() {
 }
 
 #[tokio::test]
-async fn a_bedrock_that_never_answers_is_an_error_that_the_client_retries() {
+async fn bedrock_timeout_is_retryable_for_the_client() {
     let world = World::with(|settings| {
         settings.deadlines.first_byte = Duration::from_millis(700);
         settings.deadlines.whole_answer = Duration::from_secs(5);
@@ -268,7 +268,7 @@ async fn a_bedrock_that_never_answers_is_an_error_that_the_client_retries() {
 }
 
 #[tokio::test]
-async fn what_bedrock_names_is_left_out_once_and_from_then_on() {
+async fn field_that_bedrock_rejects_is_left_out_from_then_on() {
     let world = world().await;
     world.exhaust_plan(3);
     let refusal = Step::Error {
@@ -378,7 +378,7 @@ async fn a_bedrock_key_is_opened_once_and_its_replacement_is_used_at_once() {
 }
 
 #[tokio::test]
-async fn an_opened_bedrock_key_is_forgotten_after_five_minutes() {
+async fn decrypted_bedrock_key_is_dropped_after_five_minutes() {
     let world = world().await;
     world.exhaust_plan(2);
     world.ask(&message("hello", Streaming::No)).await;
@@ -397,7 +397,7 @@ async fn count(model: &str) -> (World, tests::Answer) {
 }
 
 #[tokio::test]
-async fn tokens_are_counted_by_bedrock_while_the_plan_is_exhausted() {
+async fn bedrock_counts_tokens_while_the_plan_is_exhausted() {
     let (world, answer) = count("claude-opus-5-5").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.json()["input_tokens"].is_u64(), "{}", answer.text());
@@ -413,7 +413,7 @@ async fn tokens_are_counted_by_bedrock_while_the_plan_is_exhausted() {
 }
 
 #[tokio::test]
-async fn a_count_that_bedrock_cannot_give_is_a_501_and_never_a_made_up_number() {
+async fn unsupported_token_count_is_a_501() {
     let (world, answer) = count("global.anthropic.claude-opus-5-5").await;
     assert_eq!(answer.status, 501, "{}", answer.text());
     assert_eq!(answer.error().0, "not_supported");
@@ -513,7 +513,7 @@ async fn a_native_stream_that_breaks_ends_in_an_error_event() {
 }
 
 #[tokio::test]
-async fn the_auto_dialect_takes_invoke_only_for_what_converse_cannot_say() {
+async fn auto_dialect_uses_invoke_only_where_converse_cannot_translate() {
     let world = world().await;
     let key = world.key_of(dialect(Dialect::Auto)).await;
     ask_as(&world, &key, &message("hello", Streaming::No)).await;
@@ -535,7 +535,7 @@ async fn the_auto_dialect_takes_invoke_only_for_what_converse_cannot_say() {
 }
 
 #[tokio::test]
-async fn the_users_own_model_serves_and_its_arn_is_not_told() {
+async fn users_own_model_is_used_and_its_arn_is_not_revealed() {
     let arn = "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc123";
     let world = world().await;
     let model = BedrockModel {
@@ -594,7 +594,7 @@ async fn a_model_map_gives_each_request_its_model() {
 }
 
 #[tokio::test]
-async fn a_web_search_is_refused_in_words_that_reach_the_model_that_asked() {
+async fn web_search_is_rejected_in_words_that_reach_the_model() {
     let world = world().await;
     world.exhaust_plan(1);
     let mut body = message("Perform a web search", Streaming::Yes);
@@ -611,7 +611,7 @@ async fn a_web_search_is_refused_in_words_that_reach_the_model_that_asked() {
 }
 
 #[tokio::test]
-async fn safeguards_are_answered_as_unavailable_and_never_with_a_verdict() {
+async fn safeguard_request_is_answered_as_unavailable() {
     let world = world().await;
     let key = world.key_of(dialect(Dialect::Invoke)).await;
     for key in [&world.key, &key] {

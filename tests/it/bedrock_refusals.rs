@@ -91,7 +91,7 @@ async fn a_fault_of_one_user_does_not_change_the_requests_of_another() {
 }
 
 #[tokio::test]
-async fn a_field_that_the_model_lacks_is_left_out_of_all_requests_after_an_accepted_repair() {
+async fn unsupported_field_is_left_out_after_an_accepted_repair() {
     let world = world().await;
     let other = world.key_of(Settings::default()).await;
     let mut body = message("hello", Streaming::Yes);
@@ -198,7 +198,7 @@ async fn anthropics_envelope_in_bedrocks_error_is_read_like_any_error() {
 }
 
 #[tokio::test]
-async fn a_model_name_that_is_no_model_id_is_served_by_the_default_model() {
+async fn unknown_model_name_is_served_by_the_default_model() {
     let world = world().await;
     for model in [
         format!("anthropic.{}", "a".repeat(100_000)),

@@ -160,7 +160,7 @@ fn check_told(answer: &Answer, class: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn plans_answer_wins_with_its_headers_and_bedrocks_is_told_when_plan_said_nothing() {
+async fn plan_response_wins_and_bedrocks_error_replaces_a_missing_one() {
     for plan in plan_cases() {
         for (step, class, status, kind) in bedrock_cases() {
             let what = format!("Plan: {}, Bedrock: {class}", plan.name);
@@ -204,7 +204,7 @@ async fn plans_answer_wins_with_its_headers_and_bedrocks_is_told_when_plan_said_
 }
 
 #[tokio::test]
-async fn behind_an_open_breaker_bedrocks_failure_is_told_in_words_that_claude_code_acts_on() {
+async fn bedrock_error_behind_an_open_breaker_has_a_known_wording() {
     for (step, class, status, kind) in bedrock_cases() {
         let world = on_everything().await;
         world.exhaust_plan(1);
@@ -233,7 +233,7 @@ async fn behind_an_open_breaker_bedrocks_failure_is_told_in_words_that_claude_co
 }
 
 #[tokio::test]
-async fn what_the_client_can_mend_is_told_whatever_plan_said() {
+async fn error_that_the_client_can_fix_wins_over_plans_response() {
     for plan in plan_cases() {
         let world = on_everything().await;
         world.plan.script([plan.step]);
@@ -251,7 +251,7 @@ async fn what_the_client_can_mend_is_told_whatever_plan_said() {
 }
 
 #[tokio::test]
-async fn without_a_bedrock_key_a_limit_says_so_and_all_else_is_plans_own_answer() {
+async fn limit_without_a_bedrock_key_is_named_and_all_else_is_unchanged() {
     for plan in plan_cases() {
         let world = on_everything().await;
         let key = world.key_without_bedrock().await;

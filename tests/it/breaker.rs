@@ -26,7 +26,7 @@ fn limit(window: Window, reset_after_s: u64) -> Step {
 }
 
 #[tokio::test]
-async fn a_usage_limit_opens_the_breaker_until_its_reset_and_one_probe_closes_it() {
+async fn usage_limit_opens_the_breaker_until_reset_and_a_probe_closes_it() {
     let world = world().await;
     let after = 20 * MINUTE;
     let until = world.now().plus(after);
@@ -74,7 +74,7 @@ async fn a_failed_probe_opens_the_breaker_again() {
 }
 
 #[tokio::test]
-async fn one_request_probes_and_the_others_do_not_wait_for_it() {
+async fn one_request_probes_and_the_others_do_not_wait() {
     let world = std::sync::Arc::new(world().await);
     world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
@@ -100,7 +100,7 @@ async fn one_request_probes_and_the_others_do_not_wait_for_it() {
 }
 
 #[tokio::test]
-async fn a_probe_that_never_ends_gives_way_when_its_lease_is_over() {
+async fn probe_that_never_ends_is_replaced_after_its_lease() {
     let world = world().await;
     world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
@@ -185,7 +185,7 @@ async fn broken_answers_pass_through_and_count_all_the_same() {
 }
 
 #[tokio::test]
-async fn the_developers_own_faults_never_open_it() {
+async fn login_and_client_errors_never_open_the_breaker() {
     let world = world().await;
     for step in [
         Step::Unauthorized,
@@ -203,7 +203,7 @@ async fn the_developers_own_faults_never_open_it() {
 }
 
 #[tokio::test]
-async fn a_limit_of_one_family_keeps_the_others_on_plan() {
+async fn limit_of_one_family_leaves_the_others_on_plan() {
     let world = world().await;
     world.plan.script([limit(Window::SevenDayOpus, 3600)]);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
@@ -222,7 +222,7 @@ async fn a_limit_of_one_family_keeps_the_others_on_plan() {
 }
 
 #[tokio::test]
-async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back() {
+async fn request_without_all_leases_returns_those_it_has() {
     let world = world().await;
     world
         .plan
@@ -279,7 +279,7 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
 }
 
 #[tokio::test]
-async fn a_probe_tells_what_came_of_it_though_the_table_has_just_failed_another() {
+async fn probe_result_is_recorded_after_another_store_failure() {
     let world = std::sync::Arc::new(world().await);
     world.plan.script([limit(Window::SevenDayOpus, 3600)]);
     world.upstream().await;
@@ -337,7 +337,7 @@ async fn an_open_breaker_does_not_starve_a_key_without_a_bedrock_key() {
 }
 
 #[tokio::test]
-async fn counting_tokens_asks_plan_though_the_breaker_is_open() {
+async fn token_count_goes_to_plan_while_the_breaker_is_open() {
     let world = world().await;
     world.open_breaker(20 * MINUTE).await;
     let count = world
@@ -364,7 +364,7 @@ fn rejected(header: &str, value: &str) -> Step {
 }
 
 #[tokio::test]
-async fn what_an_answer_names_is_never_trusted_beyond_the_longest_open_time() {
+async fn reset_in_a_response_is_capped_at_the_longest_open_time() {
     let hour = Duration::from_hours(1);
     for (header, value) in [
         ("anthropic-ratelimit-unified-reset", "253402300799"),
@@ -401,7 +401,7 @@ async fn a_limit_whose_end_cannot_be_read_is_counted() {
 }
 
 #[tokio::test]
-async fn an_admins_reset_is_noticed_within_the_revocation_bound() {
+async fn breaker_reset_takes_effect_within_the_revocation_bound() {
     let world = world().await;
     world.open_breaker(50 * MINUTE).await;
     let of = BreakersOf::Key(world.key.key_id.clone());

@@ -57,7 +57,7 @@ fn one_worker(on_line: impl Fn(&str) + Send + Sync + 'static) -> Runtime {
 }
 
 #[test]
-fn a_panic_answers_500_in_anthropics_envelope_and_leaves_a_record() {
+fn panic_is_a_500_in_anthropics_envelope_and_is_logged() {
     let log = Arc::new(Mutex::new(String::new()));
     let seen = Arc::clone(&log);
     let runtime = one_worker(move |line| {

@@ -23,7 +23,7 @@ const VERDICTS: [(&str, &str); 11] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_drill_goes_as_expected_and_shows_the_verdict_of_its_row() {
+async fn every_drill_passes_and_has_the_verdict_of_its_row() {
     let all = run_all(scenarios()).await.unwrap();
     let failures: Vec<_> = all.iter().flat_map(DrillResult::failures).collect();
     assert_eq!(failures, [""; 0]);
@@ -61,13 +61,13 @@ async fn every_drill_goes_as_expected_and_shows_the_verdict_of_its_row() {
 }
 
 #[test]
-fn every_row_of_the_taxonomy_has_a_drill() {
+fn every_taxonomy_row_has_a_drill() {
     let rows: BTreeSet<_> = scenarios().iter().filter_map(|drill| drill.row).collect();
     assert_eq!(rows, VERDICTS.map(|(row, _)| row).into());
 }
 
 #[test]
-fn every_drill_has_a_name_of_its_own_that_one_can_type_and_says_in_a_line_what_it_is_about() {
+fn every_drill_has_a_unique_typeable_name_and_a_one_line_summary() {
     let mut names = BTreeSet::new();
     for Scenario { name, about, .. } in scenarios() {
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
@@ -82,7 +82,7 @@ fn every_drill_has_a_name_of_its_own_that_one_can_type_and_says_in_a_line_what_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_not_as_expected_is_told_with_what_was_expected() {
+async fn difference_is_reported_with_the_expected_value() {
     type Change = fn(&mut Observation);
     let changes: [(Change, &str); 13] = [
         (
@@ -159,7 +159,7 @@ async fn whatever_is_not_as_expected_is_told_with_what_was_expected() {
 }
 
 #[tokio::test]
-async fn a_drill_that_cannot_be_played_to_its_end_is_no_success() {
+async fn drill_that_cannot_finish_is_a_failure() {
     let mut scenario = scenarios().remove(0);
     let Some(DrillStep::Send(answered)) = scenario.steps.pop() else {
         panic!()

@@ -6,7 +6,7 @@ use simulators::{Point, Step, Window};
 use tests::{BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, World, message, read, world};
 
 #[tokio::test]
-async fn every_kind_of_limit_goes_to_bedrock_and_the_reason_is_told() {
+async fn every_limit_falls_back_and_its_reason_is_reported() {
     let cases = [
         (limit(Window::FiveHour), "usage_limit"),
         (limit(Window::SevenDay), "usage_limit"),
@@ -97,7 +97,7 @@ fn limit(window: Window) -> Step {
 }
 
 #[tokio::test]
-async fn bedrock_gets_the_keys_own_bearer_token_and_nothing_of_the_client() {
+async fn bedrock_gets_the_bedrock_key_and_no_client_credential() {
     let world = world().await;
     world.exhaust_plan(1);
     let request = world
@@ -128,7 +128,7 @@ async fn bedrock_gets_the_keys_own_bearer_token_and_nothing_of_the_client() {
 }
 
 #[tokio::test]
-async fn plan_is_asked_once_and_bedrock_is_asked_once() {
+async fn each_upstream_is_called_once() {
     let world = world().await;
     world.exhaust_plan(1);
     world.bedrock.script([Step::Overloaded]);
@@ -138,7 +138,7 @@ async fn plan_is_asked_once_and_bedrock_is_asked_once() {
 }
 
 #[tokio::test]
-async fn without_a_bedrock_key_the_limit_becomes_a_503_that_keeps_what_plan_told() {
+async fn limit_without_a_bedrock_key_is_a_503_with_plans_limit_headers() {
     let world = world().await;
     let key = world.key_without_bedrock().await;
     world.exhaust_plan(1);
@@ -173,7 +173,7 @@ async fn without_a_bedrock_key_the_limit_becomes_a_503_that_keeps_what_plan_told
 }
 
 #[tokio::test]
-async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
+async fn plan_response_wins_with_its_headers_when_both_upstreams_fail() {
     let cases = [
         (Step::SpendLimit, "bedrock_quota_exceeded"),
         (Step::Unauthorized, "bedrock_auth_error"),
@@ -199,7 +199,7 @@ async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
 }
 
 #[tokio::test]
-async fn a_passing_error_of_bedrock_is_one_that_the_client_retries() {
+async fn temporary_bedrock_error_is_retryable_for_the_client() {
     let first_event = |kind: &str| Step::StreamError {
         after: Point::Headers,
         kind: Some(kind.to_owned()),
@@ -256,7 +256,7 @@ async fn a_passing_error_of_bedrock_is_one_that_the_client_retries() {
 }
 
 #[tokio::test]
-async fn a_bedrock_key_that_kms_refuses_to_open_leaves_plans_answer() {
+async fn plan_response_is_delivered_when_kms_rejects_the_bedrock_key() {
     let refused = Fault::Error {
         status: 400,
         name: "InvalidCiphertextException",
@@ -291,7 +291,7 @@ async fn a_body_that_is_not_json_is_a_clear_400_on_the_bedrock_leg() {
 }
 
 #[tokio::test]
-async fn a_prompt_too_long_for_bedrock_is_said_in_words_that_claude_code_recovers_from() {
+async fn prompt_too_long_for_bedrock_has_the_wording_of_anthropic() {
     let world = world().await;
     world.exhaust_plan(1);
     world.bedrock.script([Step::TooLong]);

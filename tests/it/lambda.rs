@@ -69,7 +69,7 @@ async fn repeated_headers_and_the_query_of_an_invocation_reach_plan() {
 }
 
 #[tokio::test]
-async fn the_prelude_is_one_that_api_gateway_accepts_whatever_plan_sends() {
+async fn prelude_is_valid_for_api_gateway_with_any_plan_headers() {
     let bytes = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
                       x-odd: caf\xe9\r\nx-twice: a\r\nx-twice: b\r\nset-cookie: a=1\r\n\
                       set-cookie: b=2\r\n\r\n{}";
@@ -131,7 +131,7 @@ async fn a_request_ends_five_seconds_before_its_invocation() {
 }
 
 #[tokio::test]
-async fn a_download_that_breaks_off_ends_without_foreign_bytes() {
+async fn truncated_download_ends_without_added_bytes() {
     let mebibyte = "z".repeat(1024 * 1024);
     let chunks = format!("100000\r\n{mebibyte}\r\n").repeat(9);
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n\

@@ -9,6 +9,7 @@
 )]
 
 mod abandoned;
+mod authentication;
 mod bedrock_leg;
 mod bedrock_refusals;
 mod both_legs;
@@ -16,7 +17,6 @@ mod breaker;
 mod commit_point;
 mod deadlines;
 mod defects;
-mod doors;
 mod drill;
 mod fallback;
 mod fleet;

@@ -107,7 +107,7 @@ async fn a_json_answer_over_8_mib_that_breaks_off_is_aborted_without_an_event() 
 }
 
 #[tokio::test]
-async fn an_event_stream_with_a_content_length_has_room_for_its_error_event() {
+async fn event_stream_with_a_content_length_can_carry_an_error_event() {
     let content = concat!(
         "event: message_start\n",
         r#"data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","#,
@@ -129,7 +129,7 @@ async fn an_event_stream_with_a_content_length_has_room_for_its_error_event() {
 }
 
 #[tokio::test]
-async fn a_long_download_that_breaks_off_is_aborted_and_not_ended() {
+async fn long_download_that_breaks_is_aborted() {
     // In chunks, so that no length tells the client what is missing.
     let mebibyte = "z".repeat(1024 * 1024);
     let chunks = format!("100000\r\n{mebibyte}\r\n").repeat(9);

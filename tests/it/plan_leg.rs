@@ -69,7 +69,7 @@ async fn a_300_kb_body_and_every_header_value_reach_plan_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn plans_answer_comes_back_as_it_was_sent() {
+async fn plan_response_is_returned_unchanged() {
     let world = world().await;
     let body = "event: message_start\r\ndata: {\"odd\":  1}\r\n\r\n: a comment\n\nevent: x-unknown\n\
                 data: caf\u{e9}\n\nevent: message_stop\ndata: {}\n\n";
@@ -155,7 +155,7 @@ async fn a_body_of_32_mb_passes_and_one_byte_more_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn errors_that_are_no_limit_stay_plans_own() {
+async fn errors_other_than_limits_are_delivered_unchanged() {
     let world = world().await;
     let cases = [
         (400, "invalid_request_error", "client_fault"),
@@ -188,7 +188,7 @@ async fn errors_that_are_no_limit_stay_plans_own() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_json_is_plans_to_judge() {
+async fn body_that_is_not_json_is_sent_to_plan() {
     let world = world().await;
     let answer = read(
         world
@@ -203,7 +203,7 @@ async fn a_body_that_is_not_json_is_plans_to_judge() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_ends_in_an_error_event_and_never_as_if_it_were_whole() {
+async fn stream_that_breaks_ends_in_an_error_event() {
     let points = [
         Point::MessageStart,
         Point::FirstDelta,
@@ -245,7 +245,7 @@ async fn a_stream_that_breaks_off_ends_in_an_error_event_and_never_as_if_it_were
 }
 
 #[tokio::test]
-async fn an_error_event_of_plans_is_passed_on_and_nothing_is_added() {
+async fn plan_error_event_is_passed_on_and_nothing_is_added() {
     let world = world().await;
     world.plan.script([Step::StreamError {
         after: Point::FirstDelta,
@@ -262,7 +262,7 @@ async fn an_error_event_of_plans_is_passed_on_and_nothing_is_added() {
 }
 
 #[tokio::test]
-async fn a_plan_that_says_nothing_is_given_up_with_an_anthropic_error() {
+async fn silent_plan_is_abandoned_with_an_anthropic_error() {
     let short = |settings: &mut proxy::config::Settings| {
         settings.deadlines.first_byte = Duration::from_millis(1400);
         settings.deadlines.whole_answer = Duration::from_millis(700);
@@ -293,7 +293,7 @@ async fn a_plan_that_says_nothing_is_given_up_with_an_anthropic_error() {
 }
 
 #[tokio::test]
-async fn a_plan_that_closes_without_an_answer_or_is_not_there_is_an_anthropic_error() {
+async fn unreachable_plan_is_an_anthropic_error() {
     let world = world().await;
     world.plan.script([Step::Cut {
         after: Point::Connect,
@@ -321,7 +321,7 @@ async fn a_plan_that_closes_without_an_answer_or_is_not_there_is_an_anthropic_er
 }
 
 #[tokio::test]
-async fn half_an_answer_without_streaming_is_an_error_and_not_half_an_answer() {
+async fn truncated_unstreamed_response_is_an_error() {
     let world = world().await;
     world.plan.script([Step::Cut {
         after: Point::FirstDelta,
@@ -335,7 +335,7 @@ async fn half_an_answer_without_streaming_is_an_error_and_not_half_an_answer() {
 }
 
 #[tokio::test]
-async fn a_web_page_instead_of_an_answer_is_passed_on_for_the_client_to_name() {
+async fn web_page_is_passed_on_unchanged() {
     let world = world().await;
     world.plan.script([Step::Html]);
     let answer = world.ask(&message("hello", Streaming::Yes)).await;
@@ -345,7 +345,7 @@ async fn a_web_page_instead_of_an_answer_is_passed_on_for_the_client_to_name() {
 }
 
 #[tokio::test]
-async fn a_redirect_of_plans_is_neither_followed_nor_passed_on() {
+async fn plan_redirect_is_neither_followed_nor_returned() {
     let world = world().await;
     let elsewhere = ("location".to_owned(), world.bedrock.url());
     world.plan.script([Step::Raw {
@@ -363,7 +363,7 @@ async fn a_redirect_of_plans_is_neither_followed_nor_passed_on() {
 }
 
 #[tokio::test]
-async fn other_calls_of_the_api_go_to_plan_and_answer_from_there() {
+async fn other_api_calls_are_answered_by_plan() {
     let world = world().await;
     let answer = read(world.request(Method::GET, "/v1/models?limit=1000")).await;
     assert_eq!(answer.status, 200);

@@ -81,7 +81,7 @@ async fn users_and_keys_are_listed_in_the_order_of_their_creation() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_named() {
+async fn missing_user_or_key_is_named_in_the_error() {
     let world = world().await;
     let nobody: UserId = "usr_nobody".parse().unwrap();
     let nothing: KeyId = "key_nothing".parse().unwrap();
@@ -137,7 +137,7 @@ async fn what_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_takes_no_bedrock_key() {
+async fn revoked_key_rejects_a_bedrock_key() {
     let world = world().await;
     let key_id = world.key.key_id.clone();
     world
@@ -157,7 +157,7 @@ async fn a_revoked_key_takes_no_bedrock_key() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_collides_is_tried_again() {
+async fn conflicting_transaction_is_retried() {
     let world = world().await;
     let conflict = Fault::TransactionConflict { actions: 1 };
     world
@@ -206,7 +206,7 @@ async fn a_bedrock_key_is_stored_sealed() {
 }
 
 #[tokio::test]
-async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
+async fn sealed_bedrock_key_is_decrypted_for_its_key_and_user_only() {
     let aws = LocalAws::memory().unwrap();
     let ids = |key: &str, user: &str| -> (KeyId, UserId) {
         (key.parse().unwrap(), user.parse().unwrap())
@@ -437,7 +437,7 @@ async fn set(world: &World, sk: &str, expression: &str, value: AttributeValue) {
 }
 
 #[tokio::test]
-async fn a_damaged_bedrock_key_keeps_nobody_from_plan() {
+async fn damaged_bedrock_key_does_not_block_plan() {
     let world = world().await;
     let damaged = AttributeValue::S("damaged".to_owned());
     set(&world, "bedrock_key", "SET sealed = :value", damaged).await;
@@ -460,7 +460,7 @@ async fn a_damaged_bedrock_key_keeps_nobody_from_plan() {
 }
 
 #[tokio::test]
-async fn a_class_of_a_newer_version_keeps_nobody_from_plan() {
+async fn error_class_of_a_newer_version_does_not_block_plan() {
     let world = world().await;
     let classes =
         ["usage_limit", "a_class_to_come"].map(|class| AttributeValue::S(class.to_owned()));
@@ -477,7 +477,7 @@ async fn a_class_of_a_newer_version_keeps_nobody_from_plan() {
 }
 
 #[tokio::test]
-async fn a_key_behind_a_megabyte_of_breakers_is_found() {
+async fn key_after_a_megabyte_of_breakers_is_found() {
     let world = world().await;
     let pk = partition(&world).await;
     for family in 0..4 {

@@ -124,7 +124,7 @@ async fn recovers(world: &World, fault: &Fault, after: Duration) {
 }
 
 #[tokio::test]
-async fn a_breaker_that_cannot_be_read_is_closed_and_is_not_read_by_every_request() {
+async fn unreadable_breaker_is_closed_and_not_read_by_every_request() {
     for fault in faults() {
         let world = world_for(&fault, |_| {}).await;
         assert_eq!(world.upstream().await, "plan; reason=good");
@@ -154,7 +154,7 @@ async fn a_breaker_that_cannot_be_read_is_closed_and_is_not_read_by_every_reques
 }
 
 #[tokio::test]
-async fn a_probe_whose_lease_cannot_be_written_asks_plan_as_if_the_breaker_were_closed() {
+async fn probe_without_a_written_lease_is_sent_to_plan() {
     for fault in faults() {
         let world = world_for(&fault, |_| {}).await;
         world.exhaust_plan(1);
@@ -190,7 +190,7 @@ async fn a_probe_whose_lease_cannot_be_written_asks_plan_as_if_the_breaker_were_
 }
 
 #[tokio::test]
-async fn what_plan_said_is_lost_when_it_cannot_be_written_and_the_answer_is_not() {
+async fn response_is_delivered_when_the_breaker_cannot_be_written() {
     let limit = Step::UsageLimit {
         window: Window::FiveHour,
         reset_after_s: 1800,
@@ -219,7 +219,7 @@ async fn what_plan_said_is_lost_when_it_cannot_be_written_and_the_answer_is_not(
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_read_in_time_is_a_503_and_holds_nobody() {
+async fn key_read_timeout_is_a_503_and_delays_no_other_request() {
     let short = |settings: &mut Settings| settings.deadlines.key = Duration::from_millis(50);
     let world = world_for(&Fault::Hang, short).await;
     world.upstream().await;
@@ -284,7 +284,7 @@ async fn open_breaker_of_the_deployment_stays_open_when_it_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn a_conversation_that_cannot_be_noted_is_answered_and_stays_where_it_was_noted_last() {
+async fn conversation_is_answered_when_its_session_cannot_be_written() {
     for fault in faults() {
         let world = world_for(&fault, |settings| {
             settings.policy.session_stickiness = Duration::from_mins(5);
@@ -306,7 +306,7 @@ async fn a_conversation_that_cannot_be_noted_is_answered_and_stays_where_it_was_
 
 /// What goes wrong once is tried again by the SDK. A write whose answer was lost finds itself.
 #[tokio::test]
-async fn a_lease_whose_answer_was_lost_is_held_and_probes_once() {
+async fn lease_with_a_lost_write_response_probes_once() {
     for fault in [Fault::ResponseLost, Fault::Timeout, Fault::Throttling] {
         let world = world_for(&fault, |_| {}).await;
         world.exhaust_plan(1);
@@ -326,7 +326,7 @@ async fn a_lease_whose_answer_was_lost_is_held_and_probes_once() {
 }
 
 #[tokio::test]
-async fn a_trip_whose_answer_was_lost_is_known() {
+async fn open_state_is_known_after_a_lost_write_response() {
     for fault in [Fault::ResponseLost, Fault::Timeout, Fault::Throttling] {
         let world = world_for(&fault, |_| {}).await;
         world.exhaust_plan(1);
@@ -344,7 +344,7 @@ async fn a_trip_whose_answer_was_lost_is_known() {
 
 /// Whoever holds that lease does not know, so it is nobody's, and ends.
 #[tokio::test]
-async fn a_lease_that_was_written_without_any_answer_ends_like_any_other() {
+async fn lease_without_a_write_response_expires_as_usual() {
     let world = world_for(&Fault::ResponseLost, |_| {}).await;
     world.exhaust_plan(1);
     world.upstream().await;
@@ -365,7 +365,7 @@ async fn a_lease_that_was_written_without_any_answer_ends_like_any_other() {
 }
 
 #[tokio::test]
-async fn while_the_breaker_is_open_no_request_calls_dynamodb_and_none_notices_that_it_is_down() {
+async fn open_breaker_needs_no_dynamodb_call_during_an_outage() {
     let world = World::with(|_| {}).await;
     world.exhaust_plan(1);
     world.upstream().await;
@@ -416,7 +416,7 @@ async fn success_after_a_long_answer_reads_once_for_the_next_request_too() {
 }
 
 #[tokio::test]
-async fn a_probe_takes_one_query_and_two_writes_be_the_key_warm_or_cold() {
+async fn probe_takes_one_query_and_two_writes_with_a_warm_or_cold_key() {
     for later in [MAX_OPEN, LEASE + MAX_OPEN] {
         let world = world_for(&Fault::Throttling, |_| {}).await;
         world.exhaust_plan(1);
@@ -429,7 +429,7 @@ async fn a_probe_takes_one_query_and_two_writes_be_the_key_warm_or_cold() {
 
 /// Logs and metrics leave by standard output, past the harness: this test runs itself once more, alone.
 #[tokio::test]
-async fn who_cannot_read_or_write_a_breaker_warns_once_counts_it_and_says_why() {
+async fn store_failure_is_logged_once_counted_and_explained() {
     const NAME: &str =
         "store_down::who_cannot_read_or_write_a_breaker_warns_once_counts_it_and_says_why";
     let cases = [

@@ -24,7 +24,7 @@ async fn post(world: &World, path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_query_that_a_url_would_change_is_400_and_counts_for_no_breaker() {
+async fn query_that_a_url_would_change_is_400_and_not_counted() {
     let world = World::with(|settings| {
         settings.policy.breaker.scope = BreakerScope::Deployment;
     })

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_an_answer_only_when_it_is_one_to_its_end() {
+    fn body_is_an_answer_only_when_it_is_complete() {
         const STREAM: &str = "text/event-stream; charset=utf-8";
         const JSON: &str = "application/json";
         let event = |name: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\"}}\n\n");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_the_header_is_read_and_an_unknown_one_is_not_passed_over() {
+    fn upstream_header_is_read_in_full_and_an_unknown_part_is_an_error() {
         let open = "bedrock; reason=breaker_open; because=usage_limit; until=2026-11-18T11:06:40Z";
         let read = Upstream::read(open).unwrap();
         assert_eq!(

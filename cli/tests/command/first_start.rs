@@ -93,7 +93,7 @@ fn another_token_does_not_replace_the_registered_one() {
 }
 
 #[test]
-fn a_token_is_not_registered_unless_one_key_is_active() {
+fn token_is_registered_only_when_one_key_is_active() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let started = up(data, &[], &[]);

@@ -62,7 +62,7 @@ fn the_first_start_makes_a_key_and_later_starts_find_it_again() {
 }
 
 #[test]
-fn the_demo_turns_from_plan_to_bedrock_after_its_requests() {
+fn demo_falls_back_to_bedrock_after_its_plan_requests() {
     let folder = tempfile::tempdir().unwrap();
     let demo = up(folder.path(), &["--demo", "--demo-plan-requests", "1"], &[]);
     let key = demo.word("access_key");
@@ -80,7 +80,7 @@ fn the_demo_turns_from_plan_to_bedrock_after_its_requests() {
 }
 
 #[test]
-fn an_open_breaker_is_shown_and_reset_and_outlives_a_restart() {
+fn open_breaker_is_shown_and_reset_and_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let arguments = [
@@ -173,7 +173,7 @@ fn a_bedrock_key_in_the_environment_is_registered_with_its_region() {
 }
 
 #[test]
-fn the_tools_work_through_the_running_process_and_on_the_folder() {
+fn commands_work_through_the_running_process_and_on_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let running = up(data, &["--demo"], &[]);
@@ -214,7 +214,7 @@ fn the_tools_work_through_the_running_process_and_on_the_folder() {
 }
 
 #[test]
-fn mistakes_are_told_with_what_to_do() {
+fn mistakes_are_reported_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let text = complaint(&verb(&data, &["user", "list"], ""));

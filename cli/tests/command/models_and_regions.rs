@@ -96,7 +96,7 @@ fn a_region_that_contradicts_an_arn_in_force_is_refused() {
 }
 
 #[test]
-fn the_first_start_says_region_and_models_and_how_to_change_them() {
+fn first_start_prints_region_and_models_and_how_to_change_them() {
     let folder = tempfile::tempdir().unwrap();
     let text = |arguments: &[&str], environment: &[(&str, &str)]| {
         let data = tempfile::tempdir_in(folder.path()).unwrap();

@@ -42,7 +42,7 @@ fn a_request_is_one_short_line_for_people() {
 }
 
 #[test]
-fn a_log_that_no_person_reads_is_json() {
+fn log_is_json_when_it_does_not_go_to_a_terminal() {
     for arguments in [&["--demo"][..], &["--demo", "--log-format", "json"]] {
         let folder = tempfile::tempdir().unwrap();
         let running = up(folder.path(), arguments, &[]);

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_prompt_is_repeated_without_the_reminders_around_it() {
+    fn plain_prompt_is_repeated_without_system_reminders() {
         let body = json!({ "messages": [
             { "role": "user", "content": "old [[tool:Bash]]" },
             { "role": "assistant", "content": "old answer" },
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn both_apis_say_the_same_conversation() {
+    fn both_apis_give_the_same_conversation() {
         let messages = json!({
             "tools": [{ "name": "Bash" }],
             "thinking": { "type": "adaptive", "display": "omitted" },
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_a_schema_fits_it() {
+    fn answer_matches_the_requested_schema() {
         let body = json!({
             "output_config": { "format": { "type": "json_schema", "schema": {
                 "type": "object",

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_marker_speaks_to_one_simulator_only() {
+    fn step_marker_applies_to_one_simulator() {
         let text = "[[plan:529]] and [[bedrock:throttle]]";
         assert_eq!(step(text, "plan"), Some(Ok(Step::Overloaded)));
         assert_eq!(

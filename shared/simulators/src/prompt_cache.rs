@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_turn_reads_what_this_one_wrote() {
+    fn next_turn_reads_the_cached_prefix() {
         let cache = PromptCache::default();
         let first = cache.charge(
             "m",
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_beginning_and_another_model_read_nothing() {
+    fn changed_prefix_or_other_model_reads_nothing_from_the_cache() {
         let cache = PromptCache::default();
         cache.charge("m", &Prompt::from_messages(&turn(&["a question"])), &[]);
         let changed = Prompt::from_messages(&turn(&["A question", "answer", "more"]));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_point_marks_the_block_before_it() {
+    fn cache_point_applies_to_the_preceding_block() {
         let body = json!({
             "system": [{ "text": "rules" }, { "cachePoint": { "type": "default", "ttl": "1h" } }],
             "messages": [{ "role": "user", "content": [{ "text": "hello" }] }],

@@ -55,25 +55,25 @@ pub(super) const SONNET: &str = "claude-sonnet-5-5";
 
 /// Plan's door is shut while somebody is to wait there.
 #[derive(Clone, Copy)]
-pub(super) enum Door {
+pub(super) enum GateState {
     Open,
-    Shut,
+    Closed,
 }
 
 /// Lets a request in that waits at Plan's door.
-pub(super) type Held = oneshot::Sender<()>;
+pub(super) type HeldRequest = oneshot::Sender<()>;
 
 /// Counts who comes to Plan. While the door is shut, all wait until they are let in.
-struct Porter {
-    came: AtomicUsize,
-    is_shut: AtomicBool,
-    held: mpsc::UnboundedSender<Held>,
+struct RequestGate {
+    requests: AtomicUsize,
+    is_closed: AtomicBool,
+    held: mpsc::UnboundedSender<HeldRequest>,
 }
 
 pub(super) struct Fleet {
     pub(super) plan: Simulator,
-    porter: Arc<Porter>,
-    held: mpsc::UnboundedReceiver<Held>,
+    gate: Arc<RequestGate>,
+    held: mpsc::UnboundedReceiver<HeldRequest>,
     table: AccessTable,
     key: IssuedKey,
     sandbox: Sandbox,
@@ -87,28 +87,28 @@ impl Fleet {
 
     pub(super) async fn with(change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
         let mut running = JoinSet::new();
-        let (to_held, held) = mpsc::unbounded_channel();
-        let porter = Arc::new(Porter {
-            came: AtomicUsize::new(0),
-            is_shut: AtomicBool::new(false),
-            held: to_held,
+        let (held_sender, held) = mpsc::unbounded_channel();
+        let gate = Arc::new(RequestGate {
+            requests: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
+            held: held_sender,
         });
         let listener = loopback().await;
-        let door_url = format!("http://{}", listener.local_addr().unwrap());
+        let gate_url = format!("http://{}", listener.local_addr().unwrap());
         let options = SandboxOptions {
-            access: table_elsewhere().await,
+            access: external_table().await,
             clock_offsets_ms: (0..WORKERS).map(skew_ms).collect(),
             start: Some(Timestamp::from_millis(START_MS)),
             ..SandboxOptions::default()
         };
         let sandbox = Sandbox::start(options, |settings| {
-            settings.plan_url = door_url;
+            settings.plan_url = gate_url;
             // No story here is about a table that is slow, and the machine may be.
             settings.deadlines.store = PATIENCE;
             change(settings);
         });
         let sandbox = sandbox.await.unwrap();
-        let router = before(&sandbox.plan, &porter);
+        let router = gate_router(&sandbox.plan, &gate);
         running.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let user = NewUser {
             name: "fleet".to_owned(),
@@ -116,7 +116,7 @@ impl Fleet {
         };
         Self {
             plan: sandbox.plan.clone(),
-            porter,
+            gate,
             held,
             table: sandbox.stack.access().clone(),
             key: sandbox.issue_key(user, Some(BEDROCK_KEY)).await.unwrap(),
@@ -143,8 +143,8 @@ impl Fleet {
     }
 
     /// How many requests Plan has seen.
-    pub(super) fn came(&self) -> usize {
-        self.porter.came.load(Ordering::SeqCst)
+    pub(super) fn plan_requests(&self) -> usize {
+        self.gate.requests.load(Ordering::SeqCst)
     }
 
     /// Plan answers the next request that its limit is reached.
@@ -167,23 +167,23 @@ impl Fleet {
         }]);
     }
 
-    pub(super) fn shut_the_door(&self) {
-        self.porter.is_shut.store(true, Ordering::SeqCst);
+    pub(super) fn close_gate(&self) {
+        self.gate.is_closed.store(true, Ordering::SeqCst);
     }
 
-    fn open_the_door(&self) {
-        self.porter.is_shut.store(false, Ordering::SeqCst);
+    fn open_gate(&self) {
+        self.gate.is_closed.store(false, Ordering::SeqCst);
     }
 
     /// One worker meets a limit, and all hear of it.
-    pub(super) async fn trip(&self) {
-        self.all_ask(OPUS).await;
+    pub(super) async fn open_breaker(&self) {
+        self.all_send(OPUS).await;
         self.limit(Window::FiveHour, self.now().plus(HALF_AN_HOUR));
         self.ask(0, OPUS).await;
         self.pass(CACHE_BOUND);
-        let before = self.came();
-        assert!(self.all_ask(OPUS).await.iter().all(is_from_bedrock));
-        assert_eq!(self.came(), before);
+        let before = self.plan_requests();
+        assert!(self.all_send(OPUS).await.iter().all(is_from_bedrock));
+        assert_eq!(self.plan_requests(), before);
     }
 
     pub(super) async fn breakers(&self) -> Vec<StoredBreaker> {
@@ -226,12 +226,12 @@ impl Fleet {
     }
 
     /// All workers are asked at the same moment.
-    pub(super) fn all_start(&self, model: &str) -> JoinSet<Answer> {
-        self.some_start(0..WORKERS, model)
+    pub(super) fn start_all(&self, model: &str) -> JoinSet<Answer> {
+        self.start_some(0..WORKERS, model)
     }
 
     /// These workers are asked at the same moment.
-    pub(super) fn some_start(&self, workers: Range<usize>, model: &str) -> JoinSet<Answer> {
+    pub(super) fn start_some(&self, workers: Range<usize>, model: &str) -> JoinSet<Answer> {
         let together = Arc::new(Barrier::new(workers.len()));
         let mut asking = JoinSet::new();
         for worker in workers {
@@ -244,37 +244,37 @@ impl Fleet {
         asking
     }
 
-    pub(super) async fn all_ask(&self, model: &str) -> Vec<Answer> {
-        finished(&mut self.all_start(model), WORKERS).await
+    pub(super) async fn all_send(&self, model: &str) -> Vec<Answer> {
+        finished(&mut self.start_all(model), WORKERS).await
     }
 
-    /// Like [`Fleet::all_ask`]; if the door is shut, the one who comes there is let in when all others
+    /// Like [`Fleet::all_send`]; if the door is shut, the one who comes there is let in when all others
     /// have their answers.
-    pub(super) async fn all_ask_through(&mut self, door: Door) -> Vec<Answer> {
-        if let Door::Open = door {
-            return self.all_ask(OPUS).await;
+    pub(super) async fn all_send_through(&mut self, gate: GateState) -> Vec<Answer> {
+        if let GateState::Open = gate {
+            return self.all_send(OPUS).await;
         }
-        self.shut_the_door();
-        let mut asking = self.all_start(OPUS);
-        let held = self.next_held().await;
+        self.close_gate();
+        let mut asking = self.start_all(OPUS);
+        let held = self.next_held_request().await;
         let mut answers = finished(&mut asking, WORKERS - 1).await;
-        self.open_the_door();
+        self.open_gate();
         held.send(()).unwrap();
         answers.extend(finished(&mut asking, 1).await);
         answers
     }
 
     /// Every worker's request is with Plan when all of them fail.
-    pub(super) async fn all_fail_at_once(&mut self) -> Vec<Answer> {
-        self.shut_the_door();
+    pub(super) async fn fail_all_at_once(&mut self) -> Vec<Answer> {
+        self.close_gate();
         let failures = std::iter::repeat_n(Step::Overloaded, WORKERS);
         self.plan.script(failures);
-        let mut asking = self.all_start(OPUS);
+        let mut asking = self.start_all(OPUS);
         let mut held = Vec::new();
         for _ in 0..WORKERS {
-            held.push(self.next_held().await);
+            held.push(self.next_held_request().await);
         }
-        self.open_the_door();
+        self.open_gate();
         for held in held {
             held.send(()).unwrap();
         }
@@ -282,17 +282,20 @@ impl Fleet {
     }
 
     /// Each of the first workers has asked Plan, whose door is shut.
-    pub(super) async fn some_wait(&mut self, workers: usize) -> (JoinSet<Answer>, Vec<Held>) {
-        self.shut_the_door();
-        let asking = self.some_start(0..workers, OPUS);
+    pub(super) async fn hold_some(
+        &mut self,
+        workers: usize,
+    ) -> (JoinSet<Answer>, Vec<HeldRequest>) {
+        self.close_gate();
+        let asking = self.start_some(0..workers, OPUS);
         let mut held = Vec::new();
         for _ in 0..workers {
-            held.push(self.next_held().await);
+            held.push(self.next_held_request().await);
         }
         (asking, held)
     }
 
-    pub(super) async fn next_held(&mut self) -> Held {
+    pub(super) async fn next_held_request(&mut self) -> HeldRequest {
         let held = timeout(PATIENCE, self.held.recv()).await;
         held.expect("nobody came to Plan's door").unwrap()
     }
@@ -349,17 +352,17 @@ fn skew_ms(worker: usize) -> i64 {
     2 * most * worker / last - most
 }
 
-/// Plan, with a porter at its door.
-fn before(plan: &Simulator, porter: &Arc<Porter>) -> axum::Router {
-    let (url, http, porter) = (plan.url(), client(), Arc::clone(porter));
+/// Plan, with a gate at its door.
+fn gate_router(plan: &Simulator, gate: &Arc<RequestGate>) -> axum::Router {
+    let (url, http, gate) = (plan.url(), client(), Arc::clone(gate));
     axum::Router::new().fallback(move |request: Request| {
-        let (url, http, porter) = (url.clone(), http.clone(), Arc::clone(&porter));
+        let (url, http, gate) = (url.clone(), http.clone(), Arc::clone(&gate));
         async move {
-            porter.came.fetch_add(1, Ordering::SeqCst);
-            if porter.is_shut.load(Ordering::SeqCst) {
-                let (held, may_go_in) = oneshot::channel();
-                porter.held.send(held).unwrap();
-                may_go_in.await.unwrap();
+            gate.requests.fetch_add(1, Ordering::SeqCst);
+            if gate.is_closed.load(Ordering::SeqCst) {
+                let (held, released) = oneshot::channel();
+                gate.held.send(held).unwrap();
+                released.await.unwrap();
             }
             let (head, body) = request.into_parts();
             let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -379,7 +382,7 @@ fn before(plan: &Simulator, porter: &Arc<Porter>) -> axum::Router {
 }
 
 /// A fresh table in the DynamoDB at `SPILLWAY_TEST_DYNAMODB_URL`, if that is set.
-async fn table_elsewhere() -> Option<AccessTable> {
+async fn external_table() -> Option<AccessTable> {
     #[expect(
         clippy::disallowed_methods,
         reason = "where the table is, is the tests' own setting"

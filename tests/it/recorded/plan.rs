@@ -66,7 +66,7 @@ async fn recorded_answers_of_plan_are_passed_on_or_fall_back() {
 
 /// Several agents that start at once get a 429 each, from a plan with most of its limit left.
 #[tokio::test]
-async fn a_burst_of_429_without_headers_does_not_keep_plan_from_being_asked() {
+async fn burst_of_429_without_headers_does_not_open_the_breaker() {
     let world = World::without_pace(|_| {}).await;
     let cases = cases("plan");
     let burst = cases.iter().find(|case| id(case) == "bare_burst_limit");

@@ -261,7 +261,7 @@ mod tests {
     use crate::delivery::Action;
 
     #[test]
-    fn the_limit_that_somebody_set_for_themselves_ends_with_the_month() {
+    fn self_set_limit_ends_with_the_month() {
         for (now_ms, date) in [
             (0, "1970-02-01"),
             // The last millisecond of a year, and of a February that has 29 days.

@@ -172,7 +172,7 @@ async fn converse_stream_answers_in_frames_that_the_sdk_decodes() {
 }
 
 #[tokio::test]
-async fn the_model_id_is_decoded_whatever_it_is() {
+async fn any_model_id_is_percent_decoded() {
     let bedrock = bedrock().await;
     let profile = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/abc123";
     let call = sdk(&bedrock).converse().model_id(profile).customize();
@@ -214,7 +214,7 @@ async fn the_model_id_is_decoded_whatever_it_is() {
 }
 
 #[tokio::test]
-async fn only_a_bedrock_api_key_opens_it() {
+async fn only_bedrock_api_keys_are_accepted() {
     let known = HashSet::from([DEMO_BEDROCK_API_KEY.to_owned()]);
     let accepts = AcceptedKeys::Only(known);
     let bedrock = start_bedrock(BedrockOptions {
@@ -279,7 +279,7 @@ async fn only_a_bedrock_api_key_opens_it() {
 }
 
 #[tokio::test]
-async fn any_well_formed_key_opens_it_by_default() {
+async fn any_well_formed_key_is_accepted_by_default() {
     let bedrock = bedrock().await;
     let short = "bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29tLz9BY3Rpb249Q2FsbA==";
     converse(&sdk_with_key(&bedrock, short), &prompt("x"))
@@ -303,7 +303,7 @@ async fn any_well_formed_key_opens_it_by_default() {
 }
 
 #[tokio::test]
-async fn a_tool_loop_goes_round() {
+async fn tool_loop_completes() {
     let bedrock = bedrock().await;
     let mut body = prompt("go [[tool:Bash {\"command\":\"ls\"}]] [[tool:Now]]");
     let spec = |name: &str| json!({ "toolSpec": { "name": name, "inputSchema": { "json": { "type": "object" } } } });
@@ -383,7 +383,7 @@ async fn cache_points_show_in_the_usage() {
 }
 
 #[tokio::test]
-async fn refusals_are_the_typed_errors_of_the_sdk() {
+async fn error_replies_are_typed_errors_of_the_sdk() {
     let bedrock = bedrock().await;
     let client = sdk(&bedrock);
     for (step, status, name) in [
@@ -544,7 +544,7 @@ async fn an_exception_before_the_stream_is_an_http_error() {
 }
 
 #[tokio::test]
-async fn scripted_counts_are_the_counts() {
+async fn scripted_usage_is_returned() {
     let bedrock = bedrock().await;
     let usage = Usage {
         input: 1,
@@ -611,7 +611,7 @@ async fn invoke_model_streams_anthropic_events_in_chunks() {
 }
 
 #[tokio::test]
-async fn invoke_model_takes_no_more_than_it_knows() {
+async fn invoke_model_rejects_unknown_members() {
     let bedrock = bedrock().await;
     for (member, value, refused) in [
         (
@@ -745,7 +745,7 @@ async fn every_body_is_written_to_the_dump_folder() {
 }
 
 #[tokio::test]
-async fn what_is_no_operation_is_not_found() {
+async fn unknown_operation_is_not_found() {
     let bedrock = bedrock().await;
     for path in ["/", "/model/x", "/model/x/dance", "/model/%zz/converse"] {
         let url = format!("{}{path}", bedrock.simulator.url());

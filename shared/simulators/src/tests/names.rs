@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{events, plan, prompt, read, send_marker, streamed, summary};
 
 #[tokio::test]
-async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
+async fn every_named_error_has_the_shape_of_the_api() {
     let plan = plan().await;
     let (limit, too_fast) = ("rate_limit_error", "would exceed your account's rate limit");
     let request = "invalid_request_error";
@@ -63,7 +63,7 @@ async fn every_refusal_has_a_name_and_the_shape_of_the_api() {
 }
 
 #[tokio::test]
-async fn what_stands_before_the_api_answers_with_a_page_and_without_a_request_id() {
+async fn gateway_errors_are_pages_without_a_request_id() {
     let plan = plan().await;
     for (name, status, title) in [("502", 502, "502 Bad Gateway"), ("html", 200, "Sign in")] {
         let (answered, headers, body) = send_marker(&plan, name).await;
@@ -81,7 +81,7 @@ async fn what_stands_before_the_api_answers_with_a_page_and_without_a_request_id
 }
 
 #[tokio::test]
-async fn a_429_says_as_much_about_its_limit_as_it_should() {
+async fn each_429_has_the_headers_of_its_kind() {
     let plan = plan().await;
     let unified = "anthropic-ratelimit-unified-status";
     let minute = "anthropic-ratelimit-requests-reset";
@@ -115,7 +115,7 @@ async fn a_429_says_as_much_about_its_limit_as_it_should() {
 }
 
 #[tokio::test]
-async fn what_comes_before_the_first_content_has_names() {
+async fn failures_before_the_first_content_have_names() {
     let plan = plan().await;
     for (name, expected, well) in [
         ("empty", "", true),

@@ -92,7 +92,7 @@ async fn thinking_that_is_asked_for_comes_signed() {
 }
 
 #[tokio::test]
-async fn a_plan_with_two_requests_answers_two_and_then_says_when_it_is_back() {
+async fn plan_with_two_requests_answers_two_and_then_names_its_reset() {
     let plan = start_plan(PlanOptions::default()).await;
     for used in ["0.50", "1.00"] {
         let response = plan.messages(&prompt("say hello")).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_plan_with_two_requests_answers_two_and_then_says_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn every_credential_is_a_plan_of_its_own() {
+async fn each_credential_has_its_own_usage_window() {
     let plan = start_plan(PlanOptions {
         requests: Some(1),
         ..PlanOptions::default()
@@ -190,7 +190,7 @@ async fn every_credential_is_a_plan_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_window_that_has_ended_begins_anew() {
+async fn usage_window_restarts_after_its_end() {
     let window = Duration::ZERO;
     let plan = start_plan(PlanOptions {
         requests: Some(1),
@@ -204,7 +204,7 @@ async fn a_window_that_has_ended_begins_anew() {
 }
 
 #[tokio::test]
-async fn what_the_api_refuses_is_refused_in_its_envelope() {
+async fn rejected_request_gets_the_error_envelope() {
     let plan = plan().await;
     let url = |path: &str| format!("{}{path}", plan.simulator.url());
     let bare = plan
@@ -282,7 +282,7 @@ async fn the_other_endpoints_are_there_under_any_prefix() {
 }
 
 #[tokio::test]
-async fn a_marked_tool_is_called_and_its_result_comes_back_in_text() {
+async fn marked_tool_is_called_and_its_result_is_returned_as_text() {
     let plan = plan().await;
     let mut body = streamed(prompt(
         "please [[tool:Bash {\"command\":\"echo \\\"hi\\\"\"}]]",
@@ -338,7 +338,7 @@ async fn the_prompt_cache_shows_in_the_usage() {
 }
 
 #[tokio::test]
-async fn scripted_refusals_have_the_status_and_type_of_the_api() {
+async fn scripted_errors_have_the_status_and_type_of_the_api() {
     let plan = plan().await;
     let limit = |window| Step::UsageLimit {
         window,
@@ -379,7 +379,7 @@ async fn scripted_refusals_have_the_status_and_type_of_the_api() {
 }
 
 #[tokio::test]
-async fn limits_of_a_window_a_model_and_a_minute_can_be_told_apart() {
+async fn headers_distinguish_window_model_and_minute_limits() {
     let plan = plan().await;
     let limit_header = |name: &str| format!("anthropic-ratelimit-unified-{name}");
     for (window, claim, rejected) in [
@@ -436,7 +436,7 @@ async fn limits_of_a_window_a_model_and_a_minute_can_be_told_apart() {
 }
 
 #[tokio::test]
-async fn scripted_answers_say_what_they_were_told() {
+async fn scripted_answers_have_the_scripted_content() {
     let plan = plan().await;
     let call = || ToolCall {
         name: "Read".into(),
@@ -626,7 +626,7 @@ async fn an_answer_in_one_piece_can_be_broken_too() {
 }
 
 #[tokio::test]
-async fn a_web_page_and_anything_else_can_be_answered() {
+async fn web_page_and_raw_response_can_be_scripted() {
     let plan = plan().await;
     let headers = [("content-type".to_owned(), "text/plain".to_owned())].into();
     plan.simulator.script([
@@ -652,7 +652,7 @@ async fn a_web_page_and_anything_else_can_be_answered() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_takes_its_time_at_the_start_and_between_events() {
+async fn slow_response_waits_before_headers_and_between_events() {
     let plan = plan().await;
     plan.simulator.script([Step::Slow {
         headers_ms: 60,
@@ -668,7 +668,7 @@ async fn a_slow_answer_takes_its_time_at_the_start_and_between_events() {
 }
 
 #[tokio::test]
-async fn a_mark_in_the_prompt_is_a_step_and_a_wrong_mark_is_told() {
+async fn marker_in_the_prompt_is_a_step_and_a_wrong_one_is_an_error() {
     let plan = plan().await;
     for (text, status) in [
         ("[[plan:429]]", 429),

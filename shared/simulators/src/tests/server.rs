@@ -64,7 +64,7 @@ async fn every_step_survives_its_json() {
 }
 
 #[tokio::test]
-async fn what_arrived_can_be_looked_at() {
+async fn received_requests_can_be_read() {
     let plan = plan().await;
     let body = prompt("say hello");
     let call = plan

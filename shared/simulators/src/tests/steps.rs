@@ -13,7 +13,7 @@ fn before_content(text: &str) -> usize {
 }
 
 #[tokio::test]
-async fn pings_come_between_the_start_and_the_content_of_a_good_answer() {
+async fn pings_are_sent_between_message_start_and_content() {
     let plan = plan().await;
     for (name, pings) in [
         (r#"{"step":"pings","count":100}"#, 100),
@@ -160,7 +160,7 @@ async fn headers_can_be_replaced_added_and_taken_away() {
 }
 
 #[tokio::test]
-async fn bedrock_says_the_new_steps_in_its_own_words() {
+async fn bedrock_has_its_own_error_for_each_step() {
     let bedrock = bedrock().await;
     let converse = json!({ "messages": [{ "role": "user", "content": [{ "text": "x" }] }] });
     let status = |status| Step::Status { status };

@@ -94,7 +94,7 @@ async fn a_secret_is_found_by_name_arn_and_partial_arn() {
 }
 
 #[tokio::test]
-async fn a_new_value_is_current_and_the_one_before_is_previous() {
+async fn new_value_is_current_and_the_former_is_previous() {
     let client = memory().secrets_manager();
     let (_, first) = create(&client, "s", "one").await;
     assert_eq!(staged(&client, "s", "AWSPREVIOUS").await, None);
@@ -115,7 +115,7 @@ async fn a_new_value_is_current_and_the_one_before_is_previous() {
 }
 
 #[tokio::test]
-async fn a_pending_value_waits_until_its_label_is_moved() {
+async fn pending_value_becomes_current_when_the_label_moves() {
     let client = memory().secrets_manager();
     let (_, current) = create(&client, "s", "old").await;
     let pending = put_pending(&client).await;
@@ -153,7 +153,7 @@ async fn a_pending_value_waits_until_its_label_is_moved() {
 }
 
 #[tokio::test]
-async fn a_label_can_be_taken_away_but_not_the_current_one() {
+async fn label_can_be_removed_except_the_current_one() {
     let client = memory().secrets_manager();
     let (_, current) = create(&client, "s", "old").await;
     let pending = put_pending(&client).await;
@@ -176,7 +176,7 @@ async fn a_label_can_be_taken_away_but_not_the_current_one() {
 }
 
 #[tokio::test]
-async fn a_stage_and_a_version_that_do_not_belong_together_are_refused() {
+async fn stage_of_another_version_is_rejected() {
     let client = memory().secrets_manager();
     let (_, first) = create(&client, "s", "one").await;
     put(&client, "s", "two").await;
@@ -186,7 +186,7 @@ async fn a_stage_and_a_version_that_do_not_belong_together_are_refused() {
 }
 
 #[tokio::test]
-async fn the_same_call_again_changes_nothing_and_another_one_is_refused() {
+async fn repeated_call_changes_nothing_and_a_different_one_is_rejected() {
     let client = memory().secrets_manager();
     let create = |value: &str| {
         client
@@ -240,7 +240,7 @@ async fn binary_values_come_back_as_bytes() {
 }
 
 #[tokio::test]
-async fn a_secret_without_a_value_has_no_current_one() {
+async fn secret_without_a_value_has_no_current_version() {
     let client = memory().secrets_manager();
     let created = client
         .create_secret()
@@ -263,7 +263,7 @@ async fn a_secret_without_a_value_has_no_current_one() {
 }
 
 #[tokio::test]
-async fn what_a_secret_may_not_be_is_refused() {
+async fn invalid_secret_is_rejected() {
     let client = memory().secrets_manager();
     let create = |name: &str| client.create_secret().name(name);
     let both = create("s")
@@ -282,7 +282,7 @@ async fn what_a_secret_may_not_be_is_refused() {
 }
 
 #[tokio::test]
-async fn listing_goes_in_pages_and_by_the_beginning_of_a_name() {
+async fn secrets_are_listed_in_pages_and_by_name_prefix() {
     let client = memory().secrets_manager();
     for number in 0..5 {
         create(&client, &format!("app/{number}"), "v").await;
@@ -316,7 +316,7 @@ async fn listing_goes_in_pages_and_by_the_beginning_of_a_name() {
 }
 
 #[tokio::test]
-async fn unlabelled_versions_do_not_pile_up_for_ever() {
+async fn number_of_unlabelled_versions_is_bounded() {
     let aws = memory();
     let client = aws.secrets_manager();
     let (_, first) = create(&client, "s", "0").await;

@@ -81,7 +81,7 @@ fn with(mut body: Value, pointer: &str, value: Value) -> Value {
 }
 
 #[test]
-fn a_good_body_passes() {
+fn valid_body_passes() {
     assert_eq!(refusal(SONNET_4_5, &good()), None);
     let unknown = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/x";
     assert_eq!(refusal(unknown, &good()), None);
@@ -111,7 +111,7 @@ fn point() -> Value {
 }
 
 #[test]
-fn what_is_not_declared_is_refused() {
+fn undeclared_members_are_rejected() {
     refuses([
         ("/stream", json!(true), "unknown field `stream`"),
         ("/messages", Value::Null, "missing field `messages`"),
@@ -155,7 +155,7 @@ fn what_is_not_declared_is_refused() {
 }
 
 #[test]
-fn roles_alternate_and_begin_with_the_user() {
+fn roles_must_alternate_and_begin_with_the_user() {
     refuses([
         ("/messages", json!([]), "must start with a user message"),
         (
@@ -321,7 +321,7 @@ fn tools_and_their_results_belong_together() {
 }
 
 #[test]
-fn attachments_are_the_users_and_have_names() {
+fn attachments_belong_to_user_messages_and_have_names() {
     refuses([
         (
             "/messages/1/content/1",
@@ -376,7 +376,7 @@ fn cache_points_come_after_what_they_cache() {
 }
 
 #[test]
-fn reasoning_is_the_assistants_and_signed() {
+fn reasoning_belongs_to_assistant_messages_and_is_signed() {
     refuses([
         (
             "/messages/1/content/0/reasoningContent/reasoningText/signature",
@@ -397,7 +397,7 @@ fn reasoning_is_the_assistants_and_signed() {
 }
 
 #[test]
-fn what_goes_to_the_model_is_what_it_takes() {
+fn additional_model_fields_are_checked() {
     refuses([
         (
             "/additionalModelRequestFields/context_management",
@@ -446,7 +446,7 @@ fn what_goes_to_the_model_is_what_it_takes() {
 }
 
 #[test]
-fn four_cache_points_are_the_most() {
+fn at_most_four_cache_points_are_accepted() {
     let point = json!({ "cachePoint": { "type": "default", "ttl": "1h" } });
     let body = with(good(), "/messages/0/content/-", point.clone());
     assert_eq!(refusal(SONNET_4_5, &body), None);
@@ -455,7 +455,7 @@ fn four_cache_points_are_the_most() {
 }
 
 #[test]
-fn a_thinking_budget_stays_below_the_answers_length_unless_it_is_interleaved() {
+fn thinking_budget_is_below_max_tokens_unless_interleaved() {
     let body = with(good(), "/inferenceConfig/maxTokens", json!(2048));
     assert_eq!(refusal(SONNET_4_5, &body), None);
     let body = with(

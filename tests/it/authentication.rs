@@ -9,7 +9,7 @@ use reqwest::Method;
 use tests::{Answer, CLIENT_CREDENTIAL, Streaming, World, message, read, world};
 
 /// Everything of an answer that could tell one refusal from another.
-fn face(answer: &Answer) -> (u16, Vec<String>, String) {
+fn comparable(answer: &Answer) -> (u16, Vec<String>, String) {
     let mut headers: HeaderMap = answer.headers.clone();
     for per_request in ["date", "request-id", "x-spillway-request-id"] {
         headers.remove(per_request);
@@ -39,13 +39,13 @@ fn never_issued() -> String {
 }
 
 #[tokio::test]
-async fn malformed_unknown_and_revoked_keys_get_one_and_the_same_answer() {
+async fn malformed_unknown_and_revoked_keys_get_the_same_response() {
     let world = world().await;
     assert_eq!(ask_as(&world, &world.key.access_key).await.status, 200);
     world.revoke_key().await;
     world.pass(Duration::from_mins(1));
 
-    let malformed = face(&ask_as(&world, "ak_nonsense").await);
+    let malformed = comparable(&ask_as(&world, "ak_nonsense").await);
     assert_eq!(malformed.0, 404);
     assert!(
         malformed
@@ -54,16 +54,19 @@ async fn malformed_unknown_and_revoked_keys_get_one_and_the_same_answer() {
         "{:?}",
         malformed.1
     );
-    assert_eq!(face(&ask_as(&world, &never_issued()).await), malformed);
     assert_eq!(
-        face(&ask_as(&world, &world.key.access_key).await),
+        comparable(&ask_as(&world, &never_issued()).await),
+        malformed
+    );
+    assert_eq!(
+        comparable(&ask_as(&world, &world.key.access_key).await),
         malformed
     );
     assert_eq!(world.plan.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn a_deployment_may_answer_401_to_such_keys() {
+async fn deployment_may_answer_401_to_keys_that_are_not_served() {
     let world = World::with(|settings| settings.unknown_key = UnknownKey::Unauthorized).await;
     let answer = ask_as(&world, "ak_nonsense").await;
     assert_eq!(answer.status, 401);
@@ -78,7 +81,7 @@ async fn a_deployment_may_answer_401_to_such_keys() {
 
 /// At a 404 Claude Code names the model as the culprit and drops the sentence.
 #[tokio::test]
-async fn message_to_an_address_that_is_not_served_gets_a_sentence_that_is_shown() {
+async fn message_to_an_unknown_path_gets_a_visible_error() {
     let world = world().await;
     let body = || message("hello", Streaming::Yes).to_string();
     for path in [
@@ -97,7 +100,7 @@ async fn message_to_an_address_that_is_not_served_gets_a_sentence_that_is_shown(
 }
 
 #[tokio::test]
-async fn a_malformed_key_costs_no_read_and_a_known_one_costs_one() {
+async fn malformed_key_costs_no_read_and_a_well_formed_one_costs_one() {
     let world = world().await;
     let queries = |world: &World| world.stack.aws().calls("Query");
     let before = queries(&world);
@@ -117,7 +120,7 @@ async fn a_malformed_key_costs_no_read_and_a_known_one_costs_one() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_refused_within_the_bound_and_a_new_one_works_at_once() {
+async fn revoked_key_stops_within_the_bound_and_a_new_key_works_at_once() {
     let world = world().await;
     assert_eq!(ask_as(&world, &world.key.access_key).await.status, 200);
     world.revoke_key().await;
@@ -134,7 +137,7 @@ async fn a_revoked_key_is_refused_within_the_bound_and_a_new_one_works_at_once()
 }
 
 #[tokio::test]
-async fn a_table_that_cannot_be_read_is_said_and_outdated_keys_are_not_served_instead() {
+async fn unreadable_table_is_a_503_and_outdated_keys_are_not_served() {
     let world = world().await;
     assert_eq!(ask_as(&world, &world.key.access_key).await.status, 200);
     world
@@ -159,7 +162,7 @@ async fn a_table_that_cannot_be_read_is_said_and_outdated_keys_are_not_served_in
 }
 
 #[tokio::test]
-async fn the_key_may_come_in_a_header_and_stays_with_spillway() {
+async fn key_in_a_header_is_accepted_and_not_forwarded() {
     let world = world().await;
     let request = world
         .bare(Method::POST, "/v1/messages?beta=true")
@@ -174,7 +177,7 @@ async fn the_key_may_come_in_a_header_and_stays_with_spillway() {
 }
 
 #[tokio::test]
-async fn the_front_door_and_the_health_check_need_no_key() {
+async fn landing_page_and_health_check_need_no_key() {
     let world = world().await;
     let reads = world.stack.aws().calls("Query");
     for (method, path, status) in [
@@ -198,7 +201,7 @@ async fn the_front_door_and_the_health_check_need_no_key() {
 }
 
 #[tokio::test]
-async fn what_is_no_api_is_not_forwarded() {
+async fn path_outside_the_api_is_not_forwarded() {
     let world = world().await;
     for path in [
         "/api/oauth/usage",
