@@ -1,10 +1,10 @@
 //! The whole of Spillway on one machine, and the tools of the people who run it.
 //!
 //! [`local_stack`] puts the functions, the embedded AWS and the settings together, and [`sandbox`] adds the
-//! simulated upstreams for drills and end-to-end tests. The rest is the `spillway` command: [`args`] is what can be typed, `up`
-//! serves (`folder` is where its data is, `first_key` what a start finds or creates there, `ready` what it
-//! prints, `log` how it logs), [`drill`] rehearses, `admin_verbs` carries out the rest on a data folder or, through
-//! `control`, in the process that holds it.
+//! simulated upstreams for drills and end-to-end tests. The rest is the `spillway` command: [`args`] defines
+//! its arguments, `up` serves (`folder` is its data folder, `first_key` the user and key of the first start,
+//! `ready` its output, `log` its log), [`drill`] has the drills, and `admin_verbs` runs the other commands on a
+//! data folder, or, through `control`, in the process that holds it.
 
 mod admin_verbs;
 pub mod args;

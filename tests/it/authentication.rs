@@ -1,4 +1,4 @@
-//! Who gets in: keys, and what needs none.
+//! Access keys, and paths that need none.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use proxy::config::UnknownKey;
 use reqwest::Method;
 use tests::{Answer, CLIENT_CREDENTIAL, Streaming, World, message, read, world};
 
-/// Everything of an answer that could tell one refusal from another.
+/// The parts of a response that could distinguish one rejection from another.
 fn comparable(answer: &Answer) -> (u16, Vec<String>, String) {
     let mut headers: HeaderMap = answer.headers.clone();
     for per_request in ["date", "request-id", "x-spillway-request-id"] {
@@ -79,7 +79,7 @@ async fn deployment_may_answer_401_to_keys_that_are_not_served() {
     assert_eq!(answer.header("x-should-retry"), "false");
 }
 
-/// At a 404 Claude Code names the model as the culprit and drops the sentence.
+/// Claude Code blames the model for a 404 and does not show its message.
 #[tokio::test]
 async fn message_to_an_unknown_path_gets_a_visible_error() {
     let world = world().await;
@@ -209,7 +209,7 @@ async fn path_outside_the_api_is_not_forwarded() {
         "/v1/%2e%2e/admin",
         "/managed/settings",
     ] {
-        // The client library would normalise the path, so it is written by hand.
+        // The client library would normalise the path.
         let answer = raw_get(&world, &format!("/ak/{}{path}", world.key.access_key)).await;
         assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
     }

@@ -1,4 +1,4 @@
-//! Bedrock's answers, as the client sees them.
+//! Bedrock's responses, as the client receives them.
 
 use std::time::Duration;
 
@@ -119,7 +119,11 @@ async fn a_tool_loop_goes_on_over_bedrock() {
         {"type": "tool_result", "tool_use_id": call["id"], "content": "contents-of-a"},
     ]}));
     let second = world.ask(&body).await;
-    assert!(second.said().contains("contents-of-a"), "{}", second.text());
+    assert!(
+        second.text_content().contains("contents-of-a"),
+        "{}",
+        second.text()
+    );
 }
 
 #[tokio::test]
@@ -243,9 +247,9 @@ async fn slow_bedrock_response_is_bridged_with_pings() {
             "{user:?}"
         );
         assert!(
-            answer.said().contains("Simulated Amazon Bedrock"),
+            answer.text_content().contains("Simulated Amazon Bedrock"),
             "{}",
-            answer.said()
+            answer.text_content()
         );
     }
 }
@@ -308,7 +312,7 @@ async fn field_that_bedrock_rejects_is_left_out_from_then_on() {
 #[tokio::test]
 async fn requests_that_are_refused_at_the_same_moment_are_all_repaired() {
     const BETA: &str = "interleaved-thinking-2025-05-14";
-    // Both requests have been sent with the beta before either is refused for it.
+    // Both requests are sent with the beta before either is rejected for it.
     let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
     let bedrock = axum::Router::new().fallback(move |body: String| {
         let both = std::sync::Arc::clone(&both);
@@ -445,9 +449,9 @@ async fn a_user_of_the_invoke_dialect_gets_the_native_answer() {
         Some("message_stop")
     );
     assert!(
-        answer.said().contains("Simulated Amazon Bedrock"),
+        answer.text_content().contains("Simulated Amazon Bedrock"),
         "{}",
-        answer.said()
+        answer.text_content()
     );
     assert!(
         answer.text().contains(r#""model":"claude-opus-5-5""#),

@@ -1,16 +1,16 @@
-//! When both legs fail (requirements R1.10 and R1.11): what Plan said × why Bedrock did not answer.
+//! Failures of both upstreams (requirements R1.10 and R1.11): Plan's response × Bedrock's failure.
 
 use domain::policy::{FallbackClass, PolicyChange};
 use reqwest::Method;
 use simulators::{Point, Step, Window};
 use tests::{Answer, Streaming, World, message, read};
 
-/// What Plan does, and what its own answer is; none, when it gave none that tells the client anything.
+/// Plan's step, and its response; absent when that has nothing useful for the client.
 struct PlanCase {
     name: &'static str,
     step: Step,
     own: Option<(u16, &'static str)>,
-    /// Claude Code does not send the request again.
+    /// Whether Claude Code gives up without a retry.
     ends_the_turn: bool,
 }
 
@@ -116,7 +116,7 @@ fn plan_cases() -> Vec<PlanCase> {
     ]
 }
 
-/// Why Bedrock does not answer: the step, the class, and what the client gets when Plan said nothing.
+/// Bedrock's failure: the step, the class, and the response that the client gets without one of Plan.
 fn bedrock_cases() -> Vec<(Step, &'static str, u16, &'static str)> {
     let rejected = Step::Error {
         status: 400,
@@ -140,7 +140,7 @@ fn bedrock_cases() -> Vec<(Step, &'static str, u16, &'static str)> {
     ]
 }
 
-/// Everything falls back, and no breaker is in the way.
+/// A policy that falls back for every class, with a breaker that stays closed.
 async fn on_everything() -> World {
     World::with(|settings| {
         settings.policy = settings.policy.with(&PolicyChange {
@@ -169,7 +169,7 @@ async fn plan_response_wins_and_bedrocks_error_replaces_a_missing_one() {
             world.bedrock.script([step]);
             let answer = world.ask(&message("hello", Streaming::Yes)).await;
             check_told(&answer, class, &what);
-            // A turn that Plan's limit would end goes on when Bedrock fails for a moment only.
+            // A temporary failure of Bedrock is retried, where Plan's limit would end the turn.
             let heals = plan.ends_the_turn && matches!(status, 429 | 503);
             let (expected, leg) = match plan.own {
                 Some(own) if !heals => (own, "plan; "),
@@ -267,7 +267,7 @@ async fn limit_without_a_bedrock_key_is_named_and_all_else_is_unchanged() {
             let told = (answer.status, answer.error().0);
             assert_eq!(told, (503, "api_error".to_owned()), "{}", plan.name);
             check_told(&answer, "no_bedrock_key", plan.name);
-            // For a throttle, what Plan said; for a limit, retries would only keep the developer waiting.
+            // A rate limit keeps Plan's response; retries cannot help with a usage limit.
             let should_retry = match plan.name {
                 "throttled" => "",
                 "burst" => "true",

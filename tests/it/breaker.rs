@@ -1,4 +1,4 @@
-//! The breaker: when Plan is not asked at all (requirement R2).
+//! The breaker (requirement R2).
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tests::{Streaming, World, message, read, world};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
-/// The most that jitter adds by default.
+/// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
 fn limit(window: Window, reset_after_s: u64) -> Step {
@@ -116,7 +116,7 @@ async fn probe_that_never_ends_is_replaced_after_its_lease() {
     while world.plan.requests().len() == asked {
         tokio::task::yield_now().await;
     }
-    // The client goes away: nobody will ever say what came of the probe.
+    // The client disconnects, so the result of the probe is never recorded.
     probing.shutdown().await;
     let upstream = world.upstream().await;
     assert!(upstream.contains("breaker_open"), "{upstream}");
@@ -232,14 +232,14 @@ async fn request_without_all_leases_returns_those_it_has() {
     sonnet["model"] = "claude-sonnet-5-5".into();
     world.ask(&sonnet).await;
     world.pass(2 * Duration::from_hours(1));
-    // Counting tokens reads the key with its breakers, and asks none of them.
+    // A token count reads the key with its breakers, and checks none of them.
     let count = message("hello", Streaming::No).to_string();
     let count = world
         .request(Method::POST, "/v1/messages/count_tokens")
         .body(count);
     read(count).await;
 
-    // Another instance takes the lease of opus while this one believes that it is free.
+    // Another instance takes the lease of opus while this one has cached it as free.
     let table = AccessTable::new(world.stack.aws().dynamodb(), ACCESS.default_name);
     let resolved = table.key(&world.key.key_id).await.unwrap().unwrap();
     let opus = resolved
@@ -297,7 +297,7 @@ async fn probe_result_is_recorded_after_another_store_failure() {
         tokio::task::yield_now().await;
     }
 
-    // Not one that the SDK tries again.
+    // An error that the SDK does not retry.
     let refused = Fault::Error {
         status: 400,
         name: "AccessDeniedException",
@@ -348,7 +348,7 @@ async fn token_count_goes_to_plan_while_the_breaker_is_open() {
     assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
 }
 
-/// A used-up plan that names when it comes back in one header.
+/// The response of a used-up plan that names its reset in one header.
 fn rejected(header: &str, value: &str) -> Step {
     let status = "anthropic-ratelimit-unified-status".to_owned();
     let headers = [

@@ -1,5 +1,5 @@
-//! Before the commit point the upstream may be switched, after it never: a stream of Plan's is held until
-//! there is content in it, and what was held is passed on as it came.
+//! The upstream may be switched before the commit point only: a stream of Plan is buffered until it has content,
+//! and the buffered bytes are passed on unchanged.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use tests::Afterwards::IsSilent;
 use tests::{Answer, Streaming, World, message, raw_plan, read, world};
 use tokio::time::timeout;
 
-/// Falls back on broken answers too, and does not wait for long.
+/// A policy that falls back on broken responses too, with short deadlines.
 fn on_everything(settings: &mut proxy::config::Settings) {
     short(settings);
-    // Half of it is Plan's when both legs are asked.
+    // Plan gets half of it when both upstreams are called.
     settings.deadlines.first_byte = Duration::from_secs(4);
     settings.policy = settings.policy.with(&PolicyChange {
         fallback_on: Some(FallbackClass::ALL.into()),
@@ -48,7 +48,7 @@ async fn hello(world: &World) -> Answer {
     world.ask(&message("hello", Streaming::Yes)).await
 }
 
-/// A stream that never came to content, in every way in which it can fail to.
+/// Every way in which a stream can end without content.
 fn nothing_came() -> Vec<Step> {
     let none = Vec::new;
     let mut steps = vec![
@@ -85,7 +85,7 @@ async fn stream_that_begins_with_overload_falls_back() {
             "bedrock; reason=overloaded"
         );
         assert!(
-            answer.said().contains("Simulated Amazon Bedrock"),
+            answer.text_content().contains("Simulated Amazon Bedrock"),
             "{after:?}"
         );
         assert_eq!(answer.events().last().unwrap(), "message_stop");
@@ -106,8 +106,7 @@ async fn empty_stream_falls_back_when_the_policy_includes_broken() {
 }
 
 #[tokio::test]
-async fn empty_stream_is_passed_on_with_an_error_event_by_default()
-{
+async fn empty_stream_is_passed_on_with_an_error_event_by_default() {
     for step in nothing_came() {
         let world = World::with(short).await;
         world.plan.script([step.clone()]);
@@ -181,7 +180,7 @@ async fn error_or_empty_body_in_an_unstreamed_200_has_a_verdict() {
 #[tokio::test]
 async fn large_pings_and_a_large_first_event_are_passed_on_byte_for_byte() {
     let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
-    // The comment tells the judges of streams that this is none of Anthropic's.
+    // The comment marks this stream for the judges as one that Anthropic does not send.
     let start = ": made up\n\nevent: message_start\ndata: {\"type\":\"message_start\"}\n\n";
     let block = format!(
         "event: content_block_start\ndata: {{\"x\":\"{}\"}}\n\n",

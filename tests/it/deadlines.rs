@@ -1,4 +1,4 @@
-//! Every request has one end, whatever upstreams do.
+//! Every request ends within its deadlines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// Far longer than the deadlines of these tests, far shorter than the defaults.
+/// A timeout far longer than the deadlines of these tests, and far shorter than the defaults.
 const SOON: Duration = Duration::from_secs(20);
 
 fn hang(after: Point) -> Step {

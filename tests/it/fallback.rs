@@ -1,4 +1,4 @@
-//! From Plan to Bedrock, and what the client is told when neither answers.
+//! The fallback from Plan to Bedrock, and the responses when both fail.
 
 use local::Fault;
 use reqwest::Method;
@@ -35,9 +35,9 @@ async fn every_limit_falls_back_and_its_reason_is_reported() {
         let upstream = format!("bedrock; reason={reason}");
         assert_eq!(answer.header("x-spillway-upstream"), upstream, "{step:?}");
         assert!(
-            answer.said().contains("Simulated Amazon Bedrock"),
+            answer.text_content().contains("Simulated Amazon Bedrock"),
             "{}",
-            answer.said()
+            answer.text_content()
         );
         let limits = answer
             .headers
@@ -242,7 +242,7 @@ async fn temporary_bedrock_error_is_retryable_for_the_client() {
         assert!(!sentence.contains("arn:"), "{sentence}");
         assert_eq!(answer.header("retry-after"), retry_after, "{step:?}");
         assert_eq!(answer.header("x-should-retry"), "", "{step:?}");
-        // Beside these headers Claude Code would end the turn at a 429.
+        // With these headers Claude Code would end the turn at a 429.
         assert_eq!(answer.header("anthropic-ratelimit-unified-status"), "");
         let upstream = answer.header("x-spillway-upstream");
         assert_eq!(upstream, "bedrock; reason=usage_limit");
@@ -250,7 +250,7 @@ async fn temporary_bedrock_error_is_retryable_for_the_client() {
 
         let retry = world.ask(&message("hello", Streaming::Yes)).await;
         assert_eq!(retry.status, 200, "{step:?}");
-        assert!(retry.said().contains("Simulated Amazon Bedrock"));
+        assert!(retry.text_content().contains("Simulated Amazon Bedrock"));
         assert_eq!(world.plan.requests().len(), 1, "Plan is asked once");
     }
 }
@@ -264,7 +264,7 @@ async fn plan_response_is_delivered_when_kms_rejects_the_bedrock_key() {
     };
     for (fault, status, class) in [
         (refused, 429, "bedrock_auth_error"),
-        // KMS may work again in a moment.
+        // KMS may work again soon.
         (Fault::InternalServerError, 503, "bedrock_unavailable"),
     ] {
         let world = world().await;
@@ -279,7 +279,7 @@ async fn plan_response_is_delivered_when_kms_rejects_the_bedrock_key() {
 
 #[tokio::test]
 async fn a_body_that_is_not_json_is_a_clear_400_on_the_bedrock_leg() {
-    // The simulated plan would judge such a body itself.
+    // The simulated plan would reject such a body.
     let world = World::with_no_plan_left().await;
     for body in ["{not json", "[]"] {
         let answer = read(world.request(Method::POST, "/v1/messages").body(body)).await;
@@ -328,7 +328,7 @@ async fn sessions_at_the_same_time_do_not_mix() {
             "bedrock; reason=entitlement"
         };
         assert_eq!(answer.header("x-spillway-upstream"), expected);
-        let said = answer.said();
+        let said = answer.text_content();
         assert!(said.contains(&format!("session-{number}-")), "{said}");
         assert_eq!(said.matches("session-").count(), 1, "{said}");
     }
@@ -340,7 +340,7 @@ async fn thread_continuation_is_refused_for_a_resend_before_bedrock_is_asked() {
     world.exhaust_plan(2);
     let mut body = message("and now?", Streaming::Yes);
     body["thread"] = serde_json::json!({"type": "continue", "previous_message_id": "msg_01"});
-    // Once after Plan's own 429, once behind the breaker that it opened.
+    // Once after Plan's 429, once behind the breaker that this opened.
     for upstream in [
         "bedrock; reason=usage_limit",
         "bedrock; reason=breaker_open",

@@ -1,5 +1,4 @@
-//! Sixty instances serve one access key. They share the table and nothing else, and their clocks
-//! disagree.
+//! Sixty instances serve one access key. They share only the table, and their clocks differ.
 
 mod instances;
 
@@ -30,20 +29,24 @@ async fn limit_stops_all_instances_within_the_cache_bound() {
     fleet.pass(CACHE_BOUND.saturating_sub(Duration::from_millis(1)));
     let answers = fleet.all_send(OPUS).await;
     let from_plan = answers.iter().filter(|answer| is_from_plan(answer)).count();
-    assert_eq!(from_plan, WORKERS - 1, "nobody shares a cache");
+    assert_eq!(from_plan, WORKERS - 1, "instances share no cache");
 
     fleet.pass(Duration::from_millis(1));
     let before = fleet.plan_requests();
-    let mut told = BTreeSet::new();
+    let mut upstreams = BTreeSet::new();
     for later in [Duration::ZERO, CACHE_BOUND, Duration::from_mins(28)] {
         fleet.pass(later);
         let answers = fleet.all_send(OPUS).await;
-        told.extend(answers.iter().map(|answer| upstream(answer).to_owned()));
+        upstreams.extend(answers.iter().map(|answer| upstream(answer).to_owned()));
     }
-    assert_eq!(fleet.plan_requests(), before, "Plan was asked");
+    assert_eq!(fleet.plan_requests(), before, "Plan was called");
     let until = open_until(&fleet.breaker().await);
     let expected = format!("bedrock; reason=breaker_open; because=usage_limit; until={until}");
-    assert_eq!(told, BTreeSet::from([expected]), "all know the same");
+    assert_eq!(
+        upstreams,
+        BTreeSet::from([expected]),
+        "all have the same state"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -76,7 +79,7 @@ async fn one_request_of_the_fleet_probes_in_each_half_open_period() {
     let probes = answers
         .iter()
         .map(upstream)
-        .filter(|told| told.contains("plan"));
+        .filter(|upstream| upstream.contains("plan"));
     assert_eq!(probes.collect::<Vec<_>>(), ["plan; reason=good; probe"]);
     assert_eq!(fleet.breaker().await.state, BreakerState::CLOSED);
 
@@ -92,18 +95,18 @@ async fn clock_skew_makes_the_probe_early_and_never_two() {
     fleet.open_breaker().await;
     let until = open_until(&fleet.breaker().await);
     let before = fleet.plan_requests();
-    let mut came = Vec::new();
+    let mut calls = Vec::new();
     for seconds in [-25, -20, -15, -5, 0, 5, 15, 20, 25] {
         fleet.set(Timestamp::from_millis(until.as_millis() + seconds * 1000));
-        if came.is_empty() {
+        if calls.is_empty() {
             fleet.limit(Window::FiveHour, until.plus(HALF_AN_HOUR));
         }
         let answers = fleet.all_send(OPUS).await;
         assert!(answers.iter().all(is_from_bedrock));
-        came.push(fleet.plan_requests() - before);
+        calls.push(fleet.plan_requests() - before);
     }
     // The fastest clock is 20 seconds early.
-    assert_eq!(came, [0, 1, 1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(calls, [0, 1, 1, 1, 1, 1, 1, 1, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -122,12 +125,12 @@ async fn exactly_one_request_replaces_an_expired_probe() {
             .iter()
             .all(is_from_bedrock)
     );
-    // 60 s that the slowest clock gave end 20 s later on the fastest.
+    // A lease of 60 s by the slowest clock ends 20 s later by the fastest.
     fleet.pass(Duration::from_millis(19_999));
     assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
     assert_eq!(fleet.plan_requests() - before, 1, "while the lease lasts");
 
-    // Those of the fastest are over on the slowest.
+    // By now a lease by the fastest clock has ended by the slowest.
     fleet.pass(LEASE + SKEW + SKEW);
     let mut second = fleet.start_all(OPUS);
     let follower = fleet.next_held_request().await;
@@ -151,8 +154,8 @@ async fn exactly_one_request_replaces_an_expired_probe() {
 
     fleet.limit(Window::FiveHour, fleet.now().plus(HALF_AN_HOUR));
     follower.send(()).unwrap();
-    let told = finished(&mut second, 1).await;
-    assert_eq!(upstream(&told[0]), "bedrock; reason=usage_limit");
+    let answers = finished(&mut second, 1).await;
+    assert_eq!(upstream(&answers[0]), "bedrock; reason=usage_limit");
     let breaker = fleet.breaker().await;
     assert!(
         matches!(breaker.state, BreakerState::Open { trips: 2, .. }),
@@ -172,8 +175,8 @@ async fn failure_is_counted_with_any_cache_age() {
     }
 }
 
-/// Each failure has two tries. A try is lost to a write that was made meanwhile, and the two are lost to
-/// two different ones: however many failures come at once, as many are counted as there are tries.
+/// Each failure is written in at most two attempts, and each lost attempt lost against a different write.
+/// Thus at least two of any number of concurrent failures are counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_failures_are_counted_without_overwriting() {
     let mut fleet = Fleet::with(|settings| settings.policy.breaker.failures = 100).await;
@@ -214,7 +217,7 @@ async fn concurrent_failures_open_the_breaker_once() {
     assert_eq!(fleet.plan_requests(), before);
 }
 
-/// Six requests are with Plan at once, for longer than a state is cached. Every second one fails.
+/// Six requests wait for Plan for longer than the cache period. Every second one fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn failures_between_successes_do_not_open_the_breaker() {
     for scope in [BreakerScope::Key, BreakerScope::Deployment] {
@@ -237,7 +240,7 @@ async fn failures_between_successes_do_not_open_the_breaker() {
     }
 }
 
-/// Each has cached that the breaker is open, at a moment of its own.
+/// Each instance has cached the open breaker at a different time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reset_of_the_deployment_breaker_reaches_all_instances_in_a_minute() {
     let fleet = Fleet::with(|settings| {
@@ -275,7 +278,7 @@ async fn opus_limit_stops_opus_and_no_other_model_in_the_fleet() {
     assert_eq!(circuits.collect::<Vec<_>>(), ["opus"]);
 }
 
-/// The clocks of these six differ by some 3 s.
+/// The clocks of these six differ by about 3 s.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn six_concurrent_rejections_do_not_open_the_breaker() {
     let fleet = Fleet::new().await;
@@ -319,7 +322,7 @@ async fn three_bursts_open_the_breaker_of_the_fleet_for_a_minute() {
     assert_eq!(until.since(since), Duration::from_mins(1));
     assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
 
-    // The probe meets another burst: two minutes.
+    // The probe gets another burst, which opens the breaker for two minutes.
     fleet.all_clocks_reach(until);
     fleet.plan.script([burst()]);
     assert!(

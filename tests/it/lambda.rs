@@ -1,4 +1,4 @@
-//! Invocations of the proxy function: events of API Gateway in, what the Lambda runtime writes out.
+//! Invocations of the proxy function: events of API Gateway, and the output of the Lambda runtime.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tests::Afterwards::Closes;
 use tests::{Answer, CLIENT_CREDENTIAL, Streaming, World, message, raw_plan, world};
 use tokio::time::timeout;
 
-/// What a REST API sends for a message.
+/// The event of a REST API for a message.
 fn event(world: &World, streaming: Streaming) -> Value {
     json!({
         "resource": "/ak/{key}/{proxy+}",
@@ -83,7 +83,7 @@ async fn prelude_is_valid_for_api_gateway_with_any_plan_headers() {
     assert!(!headers.contains_key("content-length") && !headers.contains_key("x-odd"));
     assert_eq!(prelude["cookies"], json!(["a=1", "b=2"]));
 
-    // Spillway's own errors too.
+    // Also for errors of Spillway itself.
     let mut unknown = event(&world, Streaming::No);
     unknown["path"] = json!("/ak/ak_nonsense/v1/messages");
     let (prelude, answer) = invoke(&world, unknown, QUARTER).await;

@@ -1,11 +1,11 @@
-//! The stories, one file for each part of what Spillway promises.
+//! The end-to-end tests, one file for each subject.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a story that cannot go on has failed, and should say where"
+    reason = "a test that cannot go on has failed, and names the place"
 )]
 
 mod abandoned;

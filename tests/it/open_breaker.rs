@@ -1,5 +1,4 @@
-//! The open breaker: when it is read again, when Plan is asked all the same, and how long its probe may
-//! take.
+//! The open breaker: its cache period, requests that go to Plan nevertheless, and the length of its lease.
 
 use std::time::Duration;
 
@@ -11,19 +10,19 @@ use simulators::Step;
 use tests::{Answer, Streaming, World, message, read, world};
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// The most that jitter adds by default.
+/// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
 async fn ask(world: &World) -> Answer {
     world.ask(&message("hello", Streaming::Yes)).await
 }
 
-/// How often Plan and Bedrock have been called.
+/// The numbers of calls of Plan and Bedrock.
 fn calls(world: &World) -> (usize, usize) {
     (world.plan.requests().len(), world.bedrock.requests().len())
 }
 
-/// Three answers like `step` open the breaker.
+/// Opens the breaker with three responses of this step.
 async fn open_by(world: &World, step: &Step) {
     for _ in 0..3 {
         world.plan.script([step.clone()]);
@@ -139,7 +138,7 @@ async fn plan_is_not_asked_behind_an_open_breaker_for_other_failures() {
 }
 
 /// A short-term key: the base64 of a URL that was signed at 2026-11-18T11:06:40Z, the time of a new world,
-/// for 600 s. The simulated Bedrock refuses it.
+/// for 600 s. The simulated Bedrock rejects it.
 const SHORT_TERM_KEY: &str = "bedrock-api-key-\
      YmVkcm9jay5hbWF6b25hd3MuY29tLz9BY3Rpb249Q2FsbFdpdGhCZWFyZXJUb2tlbiZYLUFtei1DcmVkZW50\
      aWFsPUFLSURFWEFNUExFJTJGMjAyNjExMTglMkZldS1jZW50cmFsLTElMkZiZWRyb2NrJTJGYXdzNF9yZXF1\
@@ -182,7 +181,7 @@ async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
     while world.plan.requests().len() == asked {
         tokio::task::yield_now().await;
     }
-    // Answers that are not streamed may take ten minutes.
+    // Responses that are not streamed may take ten minutes.
     for _ in 0..9 {
         world.pass(MINUTE);
         let upstream = world.upstream().await;

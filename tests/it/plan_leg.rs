@@ -1,4 +1,4 @@
-//! The Plan leg is bytes (requirement R1.5).
+//! Requests and responses of Plan pass byte for byte (requirement R1.5).
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tests::{Afterwards, CLIENT_CREDENTIAL, Streaming, World, message, raw_plan, 
 #[tokio::test]
 async fn a_300_kb_body_and_every_header_value_reach_plan_as_they_were_sent() {
     let world = world().await;
-    // Spacing, key order, an escape and a number that no serialiser would write again.
+    // Spacing, key order, an escape and a number that a serialiser would change.
     let body = format!(
         "{{ \"max_tokens\":1.0e1,\n \"unknown\" : [ 1.50 ],\"model\":\"claude-opus-5-5\",\
          \"messages\":[{{\"role\":\"user\",\"content\":\"caf\\u00e9 {}\"}}]}}",
@@ -108,7 +108,7 @@ async fn events_are_passed_on_while_plan_is_still_writing() {
     let body = message("hello", Streaming::Yes).to_string();
     let request = world.request(Method::POST, "/v1/messages").body(body);
     let mut answer = request.send().await.unwrap();
-    // The simulator will never write another byte: whatever is read now was not held back.
+    // The simulator writes nothing more, so these bytes were not buffered.
     let mut seen = String::new();
     while !seen.contains("content_block_delta") {
         let piece = answer.chunk().await.unwrap().expect("the stream goes on");
@@ -123,9 +123,9 @@ async fn answers_without_streaming_work() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), "application/json");
     assert!(
-        answer.said().contains("Simulated Claude plan"),
+        answer.text_content().contains("Simulated Claude plan"),
         "{}",
-        answer.said()
+        answer.text_content()
     );
 }
 
@@ -145,7 +145,7 @@ async fn a_body_of_32_mb_passes_and_one_byte_more_is_refused_by_name() {
             .body(full.clone()),
     )
     .await;
-    // Not with assert_eq, which would print both.
+    // assert_eq would print both bodies.
     assert!(world.plan.requests()[0].body == full.as_bytes());
     assert_ne!(answer.status, 413, "{}", answer.text());
     let answer = read(world.request(Method::POST, "/v1/messages").body(full + " ")).await;
@@ -225,7 +225,7 @@ async fn stream_that_breaks_ends_in_an_error_event() {
             world.plan.script([step.clone()]);
             let answer = world.ask(&message("hello", Streaming::Yes)).await;
             assert_eq!(answer.status, 200, "{step:?}");
-            // Before any content the client does best to ask again without streaming.
+            // Before any content the client retries without streaming.
             let kind = match after {
                 Point::MessageStart => "api_error",
                 _ => "overloaded_error",

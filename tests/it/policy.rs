@@ -10,7 +10,7 @@ use tests::{World, world};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
-/// The most that jitter adds by default.
+/// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
 fn policy(policy: PolicyChange) -> Settings {
@@ -74,7 +74,7 @@ async fn overload_counts_for_the_deployment_in_deployment_scope() {
         world.key_of(Settings::default()).await,
         world.key_of(Settings::default()).await,
     ];
-    // A limit is the developer's own, whatever the scope.
+    // A usage limit belongs to the key in every scope.
     world.open_breaker(MINUTE).await;
     assert_eq!(
         world.upstream_as(&others[0], "a").await,
@@ -157,7 +157,7 @@ async fn conversation_stays_on_bedrock_for_the_stickiness_period() {
             "bedrock; reason=session"
         );
     }
-    // Its own stay does not prolong it: the plan is paid for.
+    // Requests on Bedrock do not prolong the period.
     world.pass(4 * MINUTE + 40 * SECOND);
     assert_eq!(
         world.upstream_as(&world.key, "one").await,

@@ -1,4 +1,4 @@
-//! The server secret's versions: a new one, an old one, one that was removed.
+//! Versions of the server secret: new, old and removed.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn key_of_a_new_version_works_within_a_minute_on_a_running_instance() {
     let world = world().await;
     let first = versions(&world).await;
     let key = AccessKey::parse(&world.key.access_key).unwrap();
-    // The instance starts with another version; the key's own comes later.
+    // The instance starts with another version; the key's version is added later.
     put(
         &world,
         &json!({ "v9": "some-other-random-string-of-32-characters-or-more" }),

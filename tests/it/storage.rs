@@ -1,4 +1,4 @@
-//! The tables and the vault, through the AWS SDKs' own serialisers.
+//! The tables and the sealed Bedrock keys, through the serialisers of the AWS SDKs.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -421,7 +421,7 @@ async fn partition(world: &World) -> String {
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Changes an item of the world's key behind Spillway's back, and lets its memory of it pass.
+/// Changes an item of the world's key without Spillway, and waits until the cached one expires.
 async fn set(world: &World, sk: &str, expression: &str, value: AttributeValue) {
     let update = world.stack.aws().dynamodb().update_item();
     update

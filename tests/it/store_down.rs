@@ -1,4 +1,4 @@
-//! The table is down, throttled or slow: traffic flows as if every breaker were closed.
+//! A table that is down, throttled or slow does not stop traffic: breakers count as closed.
 
 use std::process;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use tokio::time::timeout;
 
 const CACHE_BOUND: Duration = Duration::from_secs(5);
 
-/// An open breaker of the deployment is read again after this long.
+/// The time after which an open breaker of the deployment is read again.
 const REVOCATION_BOUND: Duration = Duration::from_mins(1);
 
-/// The longest time until a probe, in these stories: a key is kept in memory for longer.
+/// The maximum time until a probe in these tests, shorter than the cache period of a key.
 const MAX_OPEN: Duration = Duration::from_secs(10);
 
-/// How long a probe may take.
+/// The length of a probe's lease.
 const LEASE: Duration = Duration::from_mins(1);
 
-/// Enough of them that the table is down until the faults are cleared.
+/// So many faults that the table is down until they are cleared.
 const DOWN: usize = 1000;
 
-/// The most calls that one operation makes: what the SDK tries.
+/// The maximum number of calls of one operation: the SDK's attempts.
 const ATTEMPTS: u64 = 3;
 
-/// Far more than the table may hold a request for, far less than for ever.
+/// A timeout far longer than the table may delay a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const OPERATIONS: [&str; 10] = [
@@ -62,7 +62,7 @@ fn faults() -> [Fault; 7] {
     ]
 }
 
-/// A world that gives up at once on a table that hangs, and never on one that is only busy.
+/// A world with a short deadline for a table that hangs, and a long one otherwise.
 async fn world_for(fault: &Fault, change: impl FnOnce(&mut Settings)) -> World {
     World::with(|settings| {
         settings.deadlines.store = match fault {
@@ -90,7 +90,7 @@ fn calls(world: &World) -> u64 {
         .sum()
 }
 
-/// Which leg answers, and why; and how many calls of DynamoDB that took.
+/// The header `x-spillway-upstream` of one request, and its number of DynamoDB calls.
 async fn upstream(world: &World) -> (String, u64) {
     let before = calls(world);
     let upstream = timeout(PATIENCE, world.upstream()).await;
@@ -98,7 +98,7 @@ async fn upstream(world: &World) -> (String, u64) {
     (upstream, calls(world) - before)
 }
 
-/// How often the breaker was opened, as the table has it.
+/// The stored number of times that the breaker opened.
 async fn trips(world: &World) -> u32 {
     match world.breaker().await {
         BreakerState::Open { trips, .. } | BreakerState::HalfOpen { trips, .. } => trips,
@@ -106,8 +106,8 @@ async fn trips(world: &World) -> u32 {
     }
 }
 
-/// The table works again, and after a while a limit opens the breaker. Not told of a table that hung: in
-/// those worlds even a good one may be slower than the patience with it.
+/// Checks that the breaker opens after the table works again. Skipped for a table that hung: with that short
+/// deadline even a working table may be too slow.
 async fn recovers(world: &World, fault: &Fault, after: Duration) {
     if *fault == Fault::Hang {
         return;
@@ -176,7 +176,7 @@ async fn probe_without_a_written_lease_is_sent_to_plan() {
             assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
         }
 
-        // What was written without an answer is written.
+        // A write without a response was made.
         if !matches!(fault, Fault::Hang | Fault::ResponseLost) {
             world.stack.aws().faults().clear();
             world.pass(CACHE_BOUND);
@@ -196,7 +196,7 @@ async fn response_is_delivered_when_the_breaker_cannot_be_written() {
         reset_after_s: 1800,
     };
     for fault in faults() {
-        // Told beside the call of Bedrock, and before Plan's answer is delivered.
+        // Recorded during the call of Bedrock, and before Plan's response is delivered.
         for (step, expected) in [
             (limit.clone(), "bedrock; reason=usage_limit"),
             (Step::ServerError, "plan; reason=broken"),
@@ -244,7 +244,7 @@ async fn a_breaker_of_the_deployment_that_cannot_be_read_is_closed() {
         for _ in 0..2 {
             let (leg, calls) = upstream(&world).await;
             assert_eq!(leg, "plan; reason=good", "{fault:?}");
-            // The key's partition is read, too, and once.
+            // The key's partition is read once, too.
             let tried = 1..=ATTEMPTS + 1;
             assert!(tried.contains(&calls), "{fault:?}: {calls} calls");
             let asked = upstream(&world).await;
@@ -304,7 +304,7 @@ async fn conversation_is_answered_when_its_session_cannot_be_written() {
     }
 }
 
-/// What goes wrong once is tried again by the SDK. A write whose answer was lost finds itself.
+/// The SDK retries a single failure. A retried write reads its own first write.
 #[tokio::test]
 async fn lease_with_a_lost_write_response_probes_once() {
     for fault in [Fault::ResponseLost, Fault::Timeout, Fault::Throttling] {
@@ -342,7 +342,7 @@ async fn open_state_is_known_after_a_lost_write_response() {
     }
 }
 
-/// Whoever holds that lease does not know, so it is nobody's, and ends.
+/// The holder of that lease does not use it, so the lease expires.
 #[tokio::test]
 async fn lease_without_a_write_response_expires_as_usual() {
     let world = world_for(&Fault::ResponseLost, |_| {}).await;
@@ -427,7 +427,7 @@ async fn probe_takes_one_query_and_two_writes_with_a_warm_or_cold_key() {
     }
 }
 
-/// Logs and metrics leave by standard output, past the harness: this test runs itself once more, alone.
+/// Logs and metrics go to standard output, so this test runs itself in a process of its own.
 #[tokio::test]
 async fn store_failure_is_logged_once_counted_and_explained() {
     const NAME: &str =
@@ -497,7 +497,7 @@ async fn store_failure_is_logged_once_counted_and_explained() {
         counted,
         cases.each_ref().map(|(operation, _, _)| *operation)
     );
-    // A trip is told of although its write's answer was lost, and once.
+    // An opening is logged once, also when its write's response was lost.
     assert_eq!(
         all("message", "breaker open", "because"),
         ["usage_limit"; 4]

@@ -1,12 +1,12 @@
-//! The world of an end-to-end story: a house of Spillway over an AWS in memory, the two simulated
-//! upstreams, all on loopback sockets, and a clock that the story sets.
+//! What end-to-end tests use: a sandbox of Spillway with one user and one key, the outside judges' folders,
+//! and HTTP responses as a client receives them.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a story that cannot go on has failed, and should say where"
+    reason = "a test that cannot go on has failed, and names the place"
 )]
 
 mod answer;
@@ -31,25 +31,25 @@ use tokio::task::JoinSet;
 
 pub use answer::Answer;
 
-/// The Bedrock API key that every world's access key is bound to.
+/// The Bedrock API key that is bound to the access key of every [`World`].
 pub const BEDROCK_KEY: &str = "ABSKc3RvcnktYXQtMDAwMDAwMDAwMDAwOnRoZS1zdG9yeXMtb3duLWtleQ==";
 
-/// The credential that the stories' client sends to Plan.
+/// The credential that the tests' client sends to Plan.
 pub const CLIENT_CREDENTIAL: &str = sandbox::PLAN_CREDENTIAL;
 
-/// What the clock's panic says.
+/// The message of the clock's panic.
 pub const PANIC_TEXT: &str = "a text of a panic, with the content of a request";
 
-/// When the stories begin, in milliseconds since the Unix epoch.
+/// The time at the start of a test, in milliseconds since the Unix epoch.
 pub const START_MS: i64 = 1_795_000_000_000;
 
-/// Between two events of a simulator: each leaves by itself, as a model's do.
+/// The time between two events of a simulator, so that each is sent by itself.
 const PACE: Duration = Duration::from_millis(2);
 
-/// Where everything is, and the handles to steer it.
+/// A sandbox with one user and one access key.
 #[derive(Debug)]
 pub struct World {
-    /// Spillway.
+    /// The functions and the AWS of one machine.
     pub stack: LocalStack,
     /// The simulated plan.
     pub plan: Simulator,
@@ -60,14 +60,14 @@ pub struct World {
     /// The access key of the one user.
     pub key: IssuedKey,
     sandbox: Sandbox,
-    /// The clock panics at this reading, counted down; never at zero and below.
+    /// The number of clock readings until one panics; at zero and below none does.
     panics_in: Arc<AtomicI64>,
     serving: JoinSet<()>,
 }
 
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
-/// A folder below `SPILLWAY_JUDGE_DIR`, where the outside judges look; `None` when nobody judges.
+/// A folder below `SPILLWAY_JUDGE_DIR`, which the outside judges read; `None` without judges.
 fn judged(kind: &str) -> Option<PathBuf> {
     #[expect(
         clippy::disallowed_methods,
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    /// A world whose plan answers 429 to everything, whatever it is.
+    /// A world whose plan answers every request with 429.
     pub async fn with_no_plan_left() -> Self {
         let exhausted = axum::Router::new().fallback(async || http::StatusCode::TOO_MANY_REQUESTS);
         let mut serving = JoinSet::new();
@@ -143,7 +143,7 @@ impl World {
         world
     }
 
-    /// Carries out an admin's command.
+    /// Runs an admin's command.
     pub async fn command(&self, command: Command) -> Outcome {
         self.sandbox.command(command, None).await.unwrap()
     }
@@ -157,7 +157,7 @@ impl World {
         self.sandbox.command(set, Some(bedrock_key)).await.unwrap();
     }
 
-    /// A user with these settings, and a key that is bound to the world's Bedrock key.
+    /// Creates a user with these settings, and a key that is bound to [`BEDROCK_KEY`].
     pub async fn key_of(&self, settings: Settings) -> IssuedKey {
         let user = NewUser {
             name: "another".to_owned(),
@@ -168,7 +168,7 @@ impl World {
         key.unwrap()
     }
 
-    /// A second key of the world's user, without a Bedrock key.
+    /// Issues a second key to the world's user, without a Bedrock key.
     pub async fn key_without_bedrock(&self) -> IssuedKey {
         let user_id = self.key.user_id.clone();
         self.sandbox.issue_another_key(user_id).await.unwrap()
@@ -196,13 +196,13 @@ impl World {
         of_key.next().map_or(BreakerState::CLOSED, |it| it.state)
     }
 
-    /// What Spillway takes for the present moment.
+    /// Spillway's time.
     pub fn now(&self) -> Timestamp {
         self.sandbox.now()
     }
 
-    /// Plan's answer that it is used up, for so long in Spillway's time: the simulators go by the
-    /// machine's clock.
+    /// Plan's response that its limit is reached for so long, in Spillway's time. The simulators would use
+    /// the system's clock.
     pub fn limit_for(&self, after: Duration) -> Step {
         let reset = self.now().plus(after).as_millis() / 1000;
         let unified = |name: &str| format!("anthropic-ratelimit-unified-{name}");
@@ -221,8 +221,8 @@ impl World {
         }
     }
 
-    /// Opens the breaker of the world's access key: one request, to which Plan says that its limit lasts so
-    /// long.
+    /// Opens the breaker of the world's access key with one request, to which Plan responds that its limit is
+    /// reached for so long.
     pub async fn open_breaker(&self, after: Duration) {
         self.plan.script([self.limit_for(after)]);
         self.upstream().await;
@@ -234,18 +234,17 @@ impl World {
         self.command(Command::RevokeKey { key_id }).await;
     }
 
-    /// Spillway's clock panics when it is read for the nth time from now on, and works again after
-    /// that.
+    /// Makes the nth reading of Spillway's clock panic, counted from now. Later readings work again.
     pub fn panic_at_clock_reading(&self, nth: i64) {
         self.panics_in.store(nth, Ordering::Relaxed);
     }
 
-    /// Lets time pass, for Spillway.
+    /// Moves Spillway's clock forward.
     pub fn pass(&self, duration: Duration) {
         self.sandbox.advance(duration);
     }
 
-    /// Plan answers the next requests that its limit is reached.
+    /// Makes Plan respond to the next requests that its limit is reached.
     pub fn exhaust_plan(&self, requests: usize) {
         let limit = Step::UsageLimit {
             window: simulators::Window::FiveHour,
@@ -270,7 +269,7 @@ impl World {
         self.sandbox.http().request(method, url)
     }
 
-    /// Says hello, streamed; gives what `x-spillway-upstream` says.
+    /// Sends a streamed message, and returns the header `x-spillway-upstream`.
     pub async fn upstream(&self) -> String {
         let answer = self.ask(&message("hello", Streaming::Yes)).await;
         answer.header("x-spillway-upstream").to_owned()
@@ -286,7 +285,7 @@ impl World {
         answer.header("x-spillway-upstream").to_owned()
     }
 
-    /// Sends a message and reads the whole answer.
+    /// Sends a message and reads the full response.
     pub async fn ask(&self, body: &Value) -> Answer {
         read(
             self.request(Method::POST, "/v1/messages?beta=true")
@@ -296,7 +295,7 @@ impl World {
     }
 }
 
-/// A Messages request that says `text`.
+/// A request of the Messages API with this text.
 pub fn message(text: &str, streaming: Streaming) -> Value {
     json!({
         "model": "claude-opus-5-5",
@@ -306,7 +305,7 @@ pub fn message(text: &str, streaming: Streaming) -> Value {
     })
 }
 
-/// Whether an answer is asked for as an event stream.
+/// Whether a response is requested as an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streaming {
     /// `stream: true`.
@@ -315,7 +314,7 @@ pub enum Streaming {
     No,
 }
 
-/// Sends a request and reads the whole answer.
+/// Sends a request and reads the full response.
 pub async fn read_unjudged(request: RequestBuilder) -> Answer {
     let answer = request.send().await.unwrap();
     Answer {
@@ -325,7 +324,7 @@ pub async fn read_unjudged(request: RequestBuilder) -> Answer {
     }
 }
 
-/// Sends a request, reads the whole answer, and keeps it for the outside judges.
+/// Sends a request, reads the full response, and stores it for the outside judges.
 pub async fn read(request: RequestBuilder) -> Answer {
     let answer = read_unjudged(request).await;
     let Answer {
@@ -333,7 +332,7 @@ pub async fn read(request: RequestBuilder) -> Answer {
         headers,
         body,
     } = &answer;
-    // What Spillway wrote; of Plan's streams, those that are a message.
+    // Responses that Spillway wrote, and streams of Plan that are a message.
     let upstream = headers
         .get("x-spillway-upstream")
         .map(http::HeaderValue::as_bytes);
@@ -349,7 +348,7 @@ pub async fn read(request: RequestBuilder) -> Answer {
     answer
 }
 
-/// Whether a body is a whole message.
+/// Whether a body is a complete message.
 fn is_message(body: &[u8]) -> bool {
     serde_json::from_slice::<Value>(body).is_ok_and(|body| body["type"] == "message")
 }
@@ -371,7 +370,7 @@ pub async fn loopback() -> TcpListener {
     sandbox::loopback().await.unwrap()
 }
 
-/// What a [`raw_plan`] does after its bytes.
+/// What a [`raw_plan`] does after sending its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Afterwards {
     /// It closes the connection.
@@ -380,7 +379,7 @@ pub enum Afterwards {
     IsSilent,
 }
 
-/// A Plan that answers every request with these bytes; its address, and the task that it is.
+/// Serves a Plan that answers every request with these bytes. Returns its address and its task.
 pub async fn raw_plan(bytes: Vec<u8>, afterwards: Afterwards) -> (String, JoinSet<()>) {
     let listener = loopback().await;
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -107,7 +107,7 @@ fn counting() -> Vec<Scenario> {
                 overloaded("all closed 1/3", "all closed 2/3").into(),
                 overloaded("all closed 2/3", "all open 30m").into(),
                 request()
-                    .from_caller(Caller::Colleague)
+                    .sent_by(Caller::Colleague)
                     .skips_plan("overloaded", "30m")
                     .breaker_stays("all open 30m")
                     .into(),

@@ -21,7 +21,7 @@ pub(super) fn plan_limits() -> Vec<Scenario> {
                     .breaker("closed", "open 30m")
                     .into(),
                 plan_skipped("usage_limit", "30m").into(),
-                request().from_caller(Caller::Colleague).into(),
+                request().sent_by(Caller::Colleague).into(),
                 advance(HALF_AN_HOUR + A_MINUTE),
                 request().probes().breaker("probe due", "closed").into(),
                 request().into(),

@@ -85,7 +85,7 @@ impl Runner {
                 }
                 DrillStep::Send(request) => results.push(self.send(request).await?),
                 DrillStep::Abandon(request, steps) => {
-                    Box::pin(self.abandon(request, steps, results)).await?
+                    Box::pin(self.abandon(request, steps, results)).await?;
                 }
             }
         }

@@ -219,7 +219,7 @@ pub(super) fn opens_breaker() -> Request {
 
 /// The caller, and the form of the request.
 impl Request {
-    pub(super) fn from_caller(self, caller: Caller) -> Self {
+    pub(super) fn sent_by(self, caller: Caller) -> Self {
         Self { caller, ..self }
     }
 
@@ -227,7 +227,7 @@ impl Request {
         Self { model, ..self }
     }
 
-    pub(super) fn as_json(self) -> Self {
+    pub(super) fn unstreamed(self) -> Self {
         Self {
             mode: ResponseMode::Json,
             ..self

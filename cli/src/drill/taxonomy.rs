@@ -47,7 +47,7 @@ fn good() -> Vec<Scenario> {
         Scenario::new(
             "healthy",
             "Plan answers, as a stream and as JSON",
-            vec![request().into(), request().as_json().into()],
+            vec![request().into(), request().unstreamed().into()],
         ),
         Scenario::new(
             "late-content",

@@ -1,4 +1,4 @@
-//! The first start and the demo: what is created, what is registered, and what is refused.
+//! The first start and the demo: creation, registration and rejected settings.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -116,7 +116,7 @@ fn token_is_registered_only_when_one_key_is_active() {
     one.stop();
 }
 
-/// A data folder, arguments, environment, and what the error says.
+/// A data folder, arguments, environment, and a part of the error.
 type Case<'a> = (&'a Path, &'a [&'a str], [(&'a str, &'a str); 2], &'a str);
 
 #[test]

@@ -1,12 +1,11 @@
-//! The `spillway` command as a process: what it prints, what it keeps, how it stops, and what it
-//! never lets out.
+//! The `spillway` command as a process: its output, its data, its shutdown, and its secrets.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a story that cannot go on has failed, and should say where"
+    reason = "a test that cannot go on has failed, and names the place"
 )]
 
 mod first_start;
@@ -284,7 +283,7 @@ fn no_secret_is_ever_printed() {
         ("AWS_BEARER_TOKEN_BEDROCK", BEDROCK_KEY),
         ("RUST_LOG", "trace"),
     ];
-    // Nobody listens at the discard port of this machine: both legs fail in every way they can.
+    // Nothing listens at the discard port of this machine, so both upstreams fail.
     let arguments = ["--log-level", "debug", "--plan-url", "http://127.0.0.1:9"];
     let failing = up(data, &arguments, &environment);
     let key = failing.word("access_key").to_owned();
@@ -296,7 +295,7 @@ fn no_secret_is_ever_printed() {
     failing.ask(&format!("{key}x"), "prompt-canary");
     let mut printed = failing.stop();
 
-    // The demo has a folder of its own.
+    // The demo uses a separate folder.
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let demo = up(

@@ -1,4 +1,4 @@
-//! Which Bedrock model and region serve, and which settings are refused when they are made.
+//! The choice of Bedrock model and region, and the rejection of invalid settings.
 
 use crate::running::{BEDROCK_KEY, complaint, ended, spillway, up, verb, verb_json};
 

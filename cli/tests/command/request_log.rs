@@ -1,4 +1,4 @@
-//! The log of `spillway up`: a line for people, or JSON for programs.
+//! The request log of `spillway up`: a line for people, or JSON.
 
 use serde_json::Value;
 

@@ -1,11 +1,11 @@
-//! How `spillway up` answers and stops, and how other commands reach it.
+//! Responses and shutdown of `spillway up`, and its access by other commands.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
 use crate::running::{spillway, up, verb, verb_json};
 
-/// Arguments, environment, and how the answer begins.
+/// Arguments, environment, and the beginning of the response.
 type Case<'a> = (&'a [&'a str], [(&'a str, &'a str); 1], &'a str);
 
 #[test]

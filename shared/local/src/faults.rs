@@ -1,5 +1,5 @@
-//! Failures on demand, for what no emulator raises by itself: throttling, transaction conflicts,
-//! servers that fail, calls that hang, and answers that are lost after the write was made.
+//! Injected failures of AWS calls: throttling, transaction conflicts, internal errors, hanging calls, and
+//! responses that are lost after the write.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -18,9 +18,9 @@ pub enum Fault {
     /// DynamoDB's `ProvisionedThroughputExceededException` (400): a partition is over its limit.
     ProvisionedThroughputExceeded,
     /// DynamoDB's `TransactionCanceledException` (400) whose first action lost against another
-    /// transaction; `actions` is how many actions the transaction has, one reason for each.
+    /// transaction; `actions` is the number of its actions, one reason for each.
     TransactionConflict {
-        /// The number of cancellation reasons in the answer; at least one is given.
+        /// The number of cancellation reasons in the response, at least one.
         actions: usize,
     },
     /// `InternalServerError` (500).
@@ -34,29 +34,29 @@ pub enum Fault {
         /// The message.
         message: String,
     },
-    /// The connection times out at once, before the service has done anything.
+    /// The connection times out at once, before the service runs the call.
     Timeout,
-    /// Nothing ever answers. The service does nothing; the caller's own time limit must end it.
+    /// The call never ends and the service does not run it. The caller's timeout must end it.
     Hang,
-    /// The service does the work, and the connection breaks before its answer arrives.
+    /// The service runs the call, and the connection breaks before the response.
     ResponseLost,
 }
 
-/// What a call is to do.
+/// What happens to a call.
 pub(crate) enum FaultAction {
-    /// Go to the service.
+    /// The service runs it.
     Normal,
-    /// AwsResponse this without the service.
+    /// It gets this response without the service.
     Respond(AwsResponse),
-    /// Time out.
+    /// It times out.
     Timeout,
-    /// Never answer.
+    /// It never ends.
     Hang,
-    /// Go to the service, then lose its answer.
+    /// The service runs it, and the response is lost.
     LoseResponse,
 }
 
-/// A handle to make coming calls fail. All clones steer the same [`LocalAws`](crate::LocalAws).
+/// A handle to make later calls fail. All clones belong to the same [`LocalAws`](crate::LocalAws).
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     planned: Arc<Mutex<HashMap<String, VecDeque<Fault>>>>,
@@ -71,12 +71,12 @@ impl Faults {
         queue.extend(std::iter::repeat_n(fault, times));
     }
 
-    /// Forgets what is planned.
+    /// Removes all planned failures.
     pub fn clear(&self) {
         lock(&self.planned).clear();
     }
 
-    /// How many planned failures have not happened yet.
+    /// The number of planned failures that are still to come.
     pub fn pending(&self) -> usize {
         lock(&self.planned).values().map(VecDeque::len).sum()
     }
@@ -117,7 +117,7 @@ impl Faults {
     }
 }
 
-/// The shape of DynamoDB's answer
+/// DynamoDB's response
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>):
 /// one reason per action, in the actions' order.
 fn transaction_conflict(actions: usize) -> AwsResponse {

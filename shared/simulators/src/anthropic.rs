@@ -1,6 +1,6 @@
-//! The answers of the Messages API: a message in one piece, its events, and its errors
+//! The responses of the Messages API: a message as JSON, its events, and its errors
 //! (<https://docs.claude.com/en/api/messages-streaming>, <https://docs.claude.com/en/api/errors>).
-//! `InvokeModel` on Bedrock answers with nearly the same message and the same events: see
+//! `InvokeModel` on Bedrock has nearly the same messages and events: see
 //! [`Platform`].
 
 use base64::Engine as _;
@@ -15,10 +15,10 @@ use super::json::{extend, text};
 use super::prompt_cache::output_tokens;
 use super::script::{Citation, Content, Frame, Point, ToolCall, Usage};
 
-/// About how many bytes of text or JSON go into one delta.
+/// The approximate size of a delta, in bytes.
 const DELTA: usize = 14;
 
-/// Which service sends a message. Both send the same content; other members differ.
+/// The service that sends a message. The content is the same; other members differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Platform {
     /// Anthropic: members of its newest features, pings, and thinking deltas with token estimates.
@@ -27,7 +27,7 @@ pub(super) enum Platform {
     Bedrock,
 }
 
-/// A message that is answered.
+/// A message of the assistant.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Message {
     pub(super) platform: Platform,
@@ -45,7 +45,7 @@ pub(super) struct Message {
 pub(super) type Event = (Option<Point>, Value);
 
 impl Message {
-    /// The message in one piece.
+    /// The message as JSON.
     pub(super) fn full_body(&self) -> Value {
         let blocks = self
             .content
@@ -72,7 +72,7 @@ impl Message {
         message
     }
 
-    /// The message in events.
+    /// The message as events.
     pub(super) fn events(&self) -> Vec<Event> {
         let mut events = vec![(
             Some(Point::MessageStart),
@@ -262,7 +262,7 @@ impl Platform {
         }
     }
 
-    /// Thinking whose text is left out shows its length alone, on Anthropic's own service.
+    /// The deltas of thinking. Without its text, Anthropic's service sends only an estimate of its length.
     fn thinking_deltas(self, text: &str) -> Vec<Value> {
         let delta = |piece, tokens: Option<u64>| {
             let mut delta = json!({ "type": "thinking_delta", "thinking": piece });
@@ -279,8 +279,8 @@ impl Platform {
     }
 }
 
-/// Events as server-sent events. All but pings are padded with blanks, so that their lengths do not
-/// tell what is said.
+/// Server-sent events, padded with blanks so that their lengths do not reveal the content. Pings are not
+/// padded.
 pub(super) fn sse(events: Vec<Event>) -> Vec<Chunk> {
     let chunk = |(reaches, event): Event| Chunk {
         reaches,
@@ -311,7 +311,7 @@ pub(super) fn add_pings(chunks: &mut Vec<Chunk>, count: usize) {
     chunks.splice(1..1, pings);
 }
 
-/// One server-sent event. Claude Code and the SDKs go by its `event:` line.
+/// One server-sent event. Claude Code and the SDKs read its `event:` line.
 pub(super) fn sse_event(event: &Value) -> Bytes {
     let kind = text(event, "/type").unwrap_or_default();
     format!("event: {kind}\ndata: {event}\n\n").into()
@@ -344,13 +344,13 @@ pub(super) fn error(kind: &str, message: &str, request_id: &str) -> Value {
     })
 }
 
-/// A signature of thinking: opaque, and nobody checks it.
+/// A signature of thinking: opaque and never verified.
 pub(super) fn signature(thinking: &str) -> String {
     let digest = Sha256::digest(thinking);
     BASE64.encode([b"simulated signature ".as_slice(), digest.as_slice()].concat())
 }
 
-/// Cuts a text in small pieces, never inside a character.
+/// Splits a text into small pieces at character boundaries.
 pub(super) fn pieces(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = text;

@@ -1,5 +1,4 @@
-//! What an answer cites: the passages of a request's documents and search results, and a citation
-//! in the words of both services
+//! Citations: the passages of a request's documents and search results, and the formats of both services
 //! (<https://docs.claude.com/en/docs/build-with-claude/citations>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Citation.html>).
 
@@ -10,13 +9,13 @@ use serde_json::{Value, json};
 use super::json::{at, elements, text};
 use super::script::{Citation, Location};
 
-/// How many passages an answer cites at most.
+/// The maximum number of citations in a response.
 const CITED: usize = 2;
 
-/// The longest cited passage, in characters.
+/// The maximum length of a cited passage, in characters.
 const PASSAGE: usize = 400;
 
-/// Documents and search results are counted separately, over all messages.
+/// The passages so far. Documents and search results are counted separately, over all messages.
 #[derive(Default)]
 struct Counted {
     documents: usize,
@@ -24,8 +23,8 @@ struct Counted {
     passages: Vec<Citation>,
 }
 
-/// The passages that an answer to a Messages API body cites: of the first documents and search
-/// results that have citations enabled.
+/// The passages to cite from a Messages API body: those of the first documents and search results with
+/// citations enabled.
 pub(super) fn from_messages(body: &Value) -> Vec<Citation> {
     let mut counted = Counted::default();
     for message in elements(at(body, "/messages")) {
@@ -39,8 +38,8 @@ pub(super) fn from_messages(body: &Value) -> Vec<Citation> {
     counted.first_passages()
 }
 
-/// The passages that an answer to a Converse body cites. The title of a document's citation is the
-/// document's `name`; its `context` does not come back.
+/// The passages to cite from a Converse body. The title of a document's citation is the document's `name`; its
+/// `context` is not returned.
 pub(super) fn from_converse(body: &Value) -> Vec<Citation> {
     let mut counted = Counted::default();
     for message in elements(at(body, "/messages")) {
@@ -136,7 +135,7 @@ impl Counted {
                 );
             }
         } else {
-            // Pages begin with 1, and the end is not included.
+            // Pages count from 1; the end is exclusive.
             let (start, end) = (1, 2);
             let cited = "What stands on the first page.".to_owned();
             add(
@@ -179,7 +178,7 @@ fn shortened(text: &str) -> String {
 }
 
 impl Citation {
-    /// As the Messages API writes it.
+    /// The citation in the format of the Messages API.
     pub(super) fn messages(&self) -> Value {
         let (title, cited_text) = (&self.title, &self.cited_text);
         let (kind, unit, document, start, end) = match &self.location {
@@ -225,7 +224,7 @@ impl Citation {
         })
     }
 
-    /// As Converse writes it.
+    /// The citation in the format of Converse.
     pub(super) fn converse(&self) -> Value {
         let (member, index, number, start, end) = match &self.location {
             Location::Char {

@@ -1,4 +1,4 @@
-//! What a request says, whichever API it came through, and what the pretended model answers.
+//! The parts of a request, of either API, that the simulated model responds to, and its response.
 
 use serde_json::{Value, json};
 
@@ -6,22 +6,22 @@ use super::json::{at, elements, text};
 use super::script::{Citation, Cited, Content, Step};
 use super::{citation, marker};
 
-/// The longest piece of a prompt or a tool's result that an answer repeats, in characters.
+/// The maximum length of a quoted prompt or tool result, in characters.
 const QUOTED: usize = 400;
 
-/// As much of a request as an answer depends on.
+/// The parts of a request on which the response depends.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Conversation {
-    /// What the user has said since the last answer, markers and reminders included.
+    /// The user's text since the last assistant message, with markers and reminders.
     newest_text: String,
-    /// What the tools have answered since the last answer.
+    /// The tool results since the last assistant message.
     tool_results: Vec<String>,
-    /// The names of the tools the request offers.
+    /// The names of the request's tools.
     tools: Vec<String>,
     thinking: Thinking,
-    /// The JSON schema that the answer is to fit.
+    /// The JSON schema of the response.
     schema: Option<Value>,
-    /// The passages that the answer is to cite.
+    /// The passages that the response cites.
     passages: Vec<Citation>,
 }
 
@@ -29,13 +29,13 @@ pub(super) struct Conversation {
 enum Thinking {
     #[default]
     Off,
-    /// It thinks, and the text of it is left out of the answer.
+    /// Thinking without its text in the response.
     Hidden,
     Shown,
 }
 
 impl Conversation {
-    /// Of a Messages API body.
+    /// Reads a Messages API body.
     pub(super) fn from_messages(body: &Value) -> Self {
         let mut conversation = Self {
             tools: names(at(body, "/tools"), |tool| at(tool, "/name")),
@@ -65,7 +65,7 @@ impl Conversation {
         conversation
     }
 
-    /// Of a Converse body.
+    /// Reads a Converse body.
     pub(super) fn from_converse(body: &Value) -> Self {
         let schema = body.pointer("/outputConfig/textFormat/structure/jsonSchema/schema");
         let mut conversation = Self {
@@ -100,12 +100,12 @@ impl Conversation {
         self.newest_text.push_str(text);
     }
 
-    /// The step that a marker asks of the simulator called `whom`.
+    /// The step of the first marker for this simulator.
     pub(super) fn step(&self, whom: &str) -> Option<Result<Step, String>> {
         marker::step(&self.newest_text, whom)
     }
 
-    /// The answer of the pretended model, which calls itself `name`.
+    /// The response of the simulated model with this name.
     pub(super) fn answer(&self, name: &str) -> Vec<Content> {
         let mut content = Vec::new();
         match self.thinking {
@@ -149,7 +149,7 @@ impl Conversation {
             )
         }));
         for (number, passage) in self.passages.iter().enumerate() {
-            // What stands between two cited sentences is a block of its own.
+            // The text between two cited sentences is a separate block.
             if number > 0 {
                 content.push(Content::Text(" ".to_owned()));
             }
@@ -162,7 +162,7 @@ impl Conversation {
     }
 }
 
-/// Every message of the user since the last one of the assistant.
+/// The user messages since the last assistant message.
 fn newest_user_messages(messages: &Value) -> impl Iterator<Item = &Value> {
     let messages = elements(messages);
     let answered = messages
@@ -193,7 +193,7 @@ fn thinking(config: &Value) -> Thinking {
     }
 }
 
-/// The texts of a list of blocks, one a line.
+/// The texts of a list of blocks, one per line.
 fn joined(blocks: &Value) -> String {
     let texts: Vec<_> = elements(blocks)
         .iter()
@@ -209,7 +209,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// The text without what Claude Code puts around the user's own words.
+/// The text without Claude Code's reminders.
 fn without_reminders(text: &str) -> String {
     let mut kept = String::new();
     let mut rest = text;
@@ -223,8 +223,7 @@ fn without_reminders(text: &str) -> String {
     kept
 }
 
-/// A value that fits a JSON schema, as far as it is made of types, properties, choices and
-/// constants.
+/// A value that matches a JSON schema of types, properties, choices and constants.
 fn instance(schema: &Value) -> Value {
     if let Some(constant) = schema.get("const") {
         return constant.clone();

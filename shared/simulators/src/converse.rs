@@ -1,5 +1,5 @@
-//! The answers of Converse and ConverseStream, and the frames that both of Bedrock's streams are
-//! made of (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>,
+//! The responses of Converse and ConverseStream, and the frames of both of Bedrock's streams
+//! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>,
 //! <https://smithy.io/2.0/aws/amazon-eventstream.html>).
 
 use aws_smithy_eventstream::frame::write_message_to;
@@ -15,28 +15,27 @@ use super::ids;
 use super::json::extend;
 use super::script::{Citation, Content, Frame, Point, Usage};
 
-/// The letters that the service pads its events with, in the member `p`, so that their lengths do
-/// not tell what is said.
+/// The characters of the padding in the member `p` of each event, which hides the length of its content.
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-/// An answer of a model.
+/// A response of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Output {
     pub(super) content: Vec<Content>,
     pub(super) stop_reason: String,
     pub(super) usage: Usage,
-    /// Whether the request cached anything: only then the usage says so.
+    /// Whether the request has a cache point; only then the usage has cache counts.
     pub(super) caching: bool,
     /// The stop sequence that was met.
     pub(super) stop_sequence: Option<String>,
     /// The request's `additionalModelResponseFieldPaths`.
     pub(super) field_paths: Vec<String>,
-    /// Whether reasoning begins with an empty piece of text, as Haiku 4.5's does.
+    /// Whether reasoning begins with an empty text delta, as that of Haiku 4.5 does.
     pub(super) empty_reasoning_text: bool,
 }
 
 impl Output {
-    /// The answer in one piece.
+    /// The response as JSON.
     pub(super) fn full_body(&self) -> Value {
         let blocks: Vec<_> = self.content.iter().map(full_block).collect();
         let mut output = json!({
@@ -49,7 +48,7 @@ impl Output {
         output
     }
 
-    /// The answer in frames.
+    /// The response as frames.
     pub(super) fn chunks(&self) -> Vec<Chunk> {
         let mut chunks = vec![chunk(
             Some(Point::MessageStart),
@@ -60,7 +59,7 @@ impl Output {
         )];
         for (index, content) in self.content.iter().enumerate() {
             let (first, last) = (index == 0, index + 1 == self.content.len());
-            // Only tool calls are announced.
+            // Only tool calls have a start event.
             if let Content::Tool(call) = content {
                 chunks.push(chunk(
                     Some(Point::MessageStart),
@@ -104,12 +103,12 @@ impl Output {
         chunks
     }
 
-    /// Adds the additional fields that were asked for and are there: each path is one into the
-    /// model's own answer, and the member is absent when none of them leads anywhere.
+    /// Adds the requested additional fields that exist. Each path points into the model's own response; without
+    /// any match the member is absent.
     fn add_fields(&self, output: &mut Value, present: &[&str]) {
-        let asked = |path: &&str| self.field_paths.iter().any(|asked| asked == path);
+        let requested = |path: &&str| self.field_paths.iter().any(|other| other == path);
         let mut fields = json!({});
-        for path in present.iter().copied().filter(asked) {
+        for path in present.iter().copied().filter(requested) {
             let field = json!({ "stop_sequence": self.stop_sequence });
             if path == "/stop_sequence" {
                 extend(&mut fields, field);
@@ -214,7 +213,7 @@ pub(super) fn event_frame(kind: &str, mut event: Value) -> Bytes {
     frame("event", ":event-type", kind, event.to_string())
 }
 
-/// An exception: what a stream says instead of going on.
+/// An exception frame, which ends a stream.
 pub(super) fn exception_frame(kind: &str, message: &str) -> Bytes {
     frame(
         "exception",

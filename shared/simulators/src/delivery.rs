@@ -1,8 +1,7 @@
-//! How an answer goes out: as data, which the server then plays.
+//! Replies as data, which the server then sends.
 //!
-//! An answer is a list of [`Chunk`]s, and each says which point of the answer it reaches, so that
-//! one function can stop any answer of either service at any point. Nothing here knows what the
-//! bytes mean.
+//! A reply is a list of [`Chunk`]s with the points that they reach. Thus one function can stop any reply of either
+//! service at any point, without a look at the bytes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,49 +13,49 @@ use super::script::{Point, Step};
 /// Header names and values, in order.
 pub(super) type Headers = Vec<(String, String)>;
 
-/// One thing the server does with an open answer.
+/// One action of the server while it sends a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Send(Bytes),
     Pause(Duration),
-    /// Do nothing more until the client goes.
+    /// Send nothing more until the client disconnects.
     Hang,
     /// Break the connection.
     Cut,
 }
 
-/// An answer as the server plays it.
+/// A reply as the server sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
-    /// What happens before the status line.
+    /// The actions before the status line.
     pub(super) opening: Vec<Action>,
     pub(super) status: u16,
     pub(super) headers: Headers,
-    /// What happens after the headers.
+    /// The actions after the headers.
     pub(super) body: Vec<Action>,
 }
 
-/// A part of a streamed answer and the point that is reached once it is out.
+/// A part of a streamed reply, and the point that the reply has then reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
-    /// `None` for what comes after the last point.
+    /// `None` after the last point.
     pub(super) reaches: Option<Point>,
     pub(super) bytes: Bytes,
 }
 
-/// How an answer ends.
+/// How a reply ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// As it should.
+    /// Completely.
     #[default]
     Complete,
-    /// Silence after a point.
+    /// With silence after a point.
     Hang(Point),
-    /// A broken connection after a point.
+    /// With a broken connection after a point.
     Cut(Point),
-    /// A clean end after a point.
+    /// With an orderly end after a point.
     Early(Point),
-    /// Something else after a point, then a clean end.
+    /// With other bytes after a point, and then an orderly end.
     Instead(Point, Bytes),
 }
 
@@ -71,18 +70,18 @@ impl Ending {
     }
 }
 
-/// Everything about an answer but its contents.
+/// The timing and the end of a reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Delivery {
     /// Before the status line.
     pub(super) before_headers: Duration,
-    /// Between two chunks; the simulator's own pace when not told.
+    /// Between two chunks; the simulator's pace if absent.
     pub(super) between_chunks: Option<Duration>,
     pub(super) ending: Ending,
 }
 
 impl Reply {
-    /// A whole answer with its length.
+    /// A complete reply with a content length.
     pub(super) fn full(status: u16, headers: Headers, body: impl Into<Bytes>) -> Self {
         Self {
             opening: Vec::new(),
@@ -92,7 +91,7 @@ impl Reply {
         }
     }
 
-    /// A web page with status 200, as a captive portal puts it before everything.
+    /// A web page with status 200, as from a captive portal.
     fn web_page() -> Self {
         let headers = vec![("content-type".into(), "text/html; charset=utf-8".into())];
         let page = "<!doctype html><html><head><title>Sign in</title></head><body>Please sign in \
@@ -100,8 +99,8 @@ impl Reply {
         Self::full(200, headers, page)
     }
 
-    /// The reply of a step that writes it out, whichever service replies; `error` makes an error
-    /// reply of the service from a status, a type and a message. Any other step is given back.
+    /// The reply of a step that is the same for both services. `error` makes an error reply of the service from a
+    /// status, a type and a message. Any other step is returned unchanged.
     pub(super) fn from_written_out(
         step: Step,
         error: impl FnOnce(u16, &str, &str) -> Self,
@@ -127,8 +126,8 @@ impl Reply {
         })
     }
 
-    /// The answer with these headers, by their names in lower case, in place of those of the same
-    /// name. An empty one takes the header away.
+    /// The reply with these headers, which replace those of the same name. Names are in lower case; an empty
+    /// value removes the header.
     pub(super) fn with_headers(mut self, headers: BTreeMap<String, String>) -> Self {
         self.headers
             .retain(|(name, _)| !headers.contains_key(&name.to_ascii_lowercase()));
@@ -137,7 +136,7 @@ impl Reply {
         self
     }
 
-    /// A streamed answer.
+    /// A streamed reply.
     pub(super) fn streamed(headers: Headers, chunks: Vec<Chunk>, delivery: Delivery) -> Self {
         let Delivery {
             before_headers,
@@ -176,7 +175,7 @@ impl Reply {
         }
     }
 
-    /// An answer in one piece, which an [`Ending`] stops in its middle.
+    /// A JSON reply, which an [`Ending`] may stop in its middle.
     pub(super) fn single(mut headers: Headers, body: Vec<u8>, delivery: &Delivery) -> Self {
         let mut opening = pause(delivery.before_headers);
         let ending = &delivery.ending;

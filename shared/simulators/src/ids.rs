@@ -1,5 +1,5 @@
-//! Ids in the forms of the two services, drawn at random: a conversation may go from one
-//! simulator to the other and to the next process, and no two ids in it may be the same.
+//! Random ids in the forms of the two services. They are unique across simulators and processes, because a
+//! conversation may move between them.
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -7,7 +7,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 fn characters(count: usize) -> String {
     const ALPHABET: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz0123456789";
     let mut bytes = vec![0; count];
-    // Without random bytes the ids are all alike, which a simulator survives.
+    // Without random bytes all ids are equal, which is acceptable for a simulator.
     let _ = SystemRandom::new().fill(&mut bytes);
     let pick = |byte: u8| {
         ALPHABET

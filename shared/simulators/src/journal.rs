@@ -8,13 +8,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::service::Request;
 
-/// How much of the bodies that arrived is kept, all together.
+/// The maximum total size of the kept bodies, in bytes.
 const KEPT_BYTES: usize = 64 << 20;
 
-/// How many requests are kept.
+/// The maximum number of kept requests.
 const KEPT_REQUESTS: usize = 1000;
 
-/// The header values that `GET /_simulator/requests` does not show.
+/// The headers whose values `GET /_simulator/requests` hashes.
 const CREDENTIALS: [&str; 4] = [
     "authorization",
     "x-api-key",
@@ -22,7 +22,7 @@ const CREDENTIALS: [&str; 4] = [
     "proxy-authorization",
 ];
 
-/// A request that arrived, as a test looks at it.
+/// A received request, as tests read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedRequest {
     /// Counts from 0 since the start.
@@ -31,17 +31,16 @@ pub struct ReceivedRequest {
     pub method: String,
     /// The path with its query, as on the wire.
     pub path: String,
-    /// The headers in the order they came, names in lower case. Bytes that are no ASCII appear as
-    /// the Latin-1 characters of the same numbers.
+    /// The headers in order of arrival, names in lower case. Bytes above ASCII appear as Latin-1 characters.
     pub headers: Vec<(String, String)>,
-    /// The body. Old bodies are let go of when they all together are more than 64 MiB.
+    /// The body. Old bodies are dropped when all together exceed 64 MiB.
     pub body: Bytes,
-    /// The status of the answer; absent while the answer is held, and when the connection was broken instead.
+    /// The status of the response; absent before the response and after a broken connection.
     pub status: Option<u16>,
 }
 
 impl ReceivedRequest {
-    /// A request that is just in. `target` is its path with the query.
+    /// A request without a response so far. `target` is its path with the query.
     pub(super) fn from_request(request: &Request, target: &str) -> Self {
         let headers = request.headers.iter().map(|(name, value)| {
             let value = value
@@ -74,8 +73,7 @@ impl ReceivedRequest {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// A request as the control endpoint shows it: of a credential only its SHA-256, because the
-    /// client may have sent a real one.
+    /// The request as the control endpoint returns it. Credentials, which may be real, are hashed with SHA-256.
     pub(super) fn to_redacted_json(&self) -> Value {
         let headers: Vec<_> = self
             .headers
@@ -135,7 +133,7 @@ impl Journal {
         index
     }
 
-    /// Records the status of an answer. A request that is no longer kept is left out.
+    /// Records the status of a response, if its request is still kept.
     pub(super) fn set_status(&mut self, index: u64, status: u16) {
         let mut newest_first = self.requests.iter_mut().rev();
         if let Some(request) = newest_first.find(|request| request.index == index) {

@@ -4,7 +4,7 @@ use serde_json::{Deserializer, Value};
 
 use super::script::{Point, Step, ToolCall, Window};
 
-/// The tool calls that the text asks for, in order. What is not a whole marker is text.
+/// The tool calls of the text's markers, in order. Incomplete markers are ignored.
 pub(super) fn tool_calls(text: &str) -> Vec<ToolCall> {
     bodies(text, "tool")
         .into_iter()
@@ -29,10 +29,10 @@ fn tool_call(body: &str) -> Option<ToolCall> {
     })
 }
 
-/// The step that the text asks of the simulator called `whom`: its short name, or a step as JSON.
-/// A name or JSON that is no step is an error, so that a typing mistake does not pass for success.
-pub(super) fn step(text: &str, whom: &str) -> Option<Result<Step, String>> {
-    let body = bodies(text, whom).into_iter().next()?;
+/// The step of the text's first marker for this simulator: a short name, or a step as JSON. Any other name or
+/// JSON is an error.
+pub(super) fn step(text: &str, simulator: &str) -> Option<Result<Step, String>> {
+    let body = bodies(text, simulator).into_iter().next()?;
     if body.trim_start().starts_with('{') {
         let parsed = json_then_end(body).map(serde_json::from_value::<Step>);
         return Some(match parsed {
@@ -45,8 +45,7 @@ pub(super) fn step(text: &str, whom: &str) -> Option<Result<Step, String>> {
     Some(step_named(name.trim()).ok_or_else(|| format!("no step is called {name:?}")))
 }
 
-/// What follows each `[[KIND:`, to the end of the text: where a body ends is its reader's business,
-/// because JSON may hold brackets of its own.
+/// The text after each `[[KIND:`. The caller finds the end of the marker, because JSON may contain brackets.
 fn bodies<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
     let opening = format!("[[{kind}:");
     text.match_indices(&opening)
@@ -66,7 +65,7 @@ fn step_named(name: &str) -> Option<Step> {
     error_step(name).or_else(|| response_step(name))
 }
 
-/// Answers with another status than 200.
+/// The steps of error statuses, by name.
 fn error_step(name: &str) -> Option<Step> {
     let limit = |window| Step::UsageLimit {
         window,
@@ -96,7 +95,7 @@ fn error_step(name: &str) -> Option<Step> {
     })
 }
 
-/// Answers with status 200, and none at all.
+/// The steps of status 200 and of broken connections, by name.
 fn response_step(name: &str) -> Option<Step> {
     let content = Vec::new;
     let end = |after| Step::End {
@@ -114,7 +113,7 @@ fn response_step(name: &str) -> Option<Step> {
         content: content(),
     };
     Some(match name {
-        // None at all.
+        // No response.
         "close" => cut(Point::Connect),
         // Broken before the first content.
         "html" => Step::Html,
@@ -201,7 +200,7 @@ mod tests {
     #[test]
     fn every_name_in_the_documentation_is_a_step() {
         let rows = include_str!("lib.rs").lines();
-        let rows = rows.skip_while(|line| !line.starts_with("//! | it means | names |"));
+        let rows = rows.skip_while(|line| !line.starts_with("//! | meaning | names |"));
         let names: Vec<_> = rows
             .take_while(|line| line.starts_with("//! |"))
             .filter_map(|line| line.rsplit_once(" | "))

@@ -1,11 +1,9 @@
-//! The prompt cache of a pretended model: what a client would pay for, and whether its requests
-//! are built so that the cache hits.
+//! The prompt cache of a simulated model: token counts as the service would charge them.
 //!
-//! A request is a row of segments in the order a model reads them: tools, system, messages. Some
-//! segments end in a breakpoint. Everything up to a breakpoint is written to the cache, and the
-//! longest row of segments that an earlier request wrote is read from it
-//! (<https://docs.claude.com/en/docs/build-with-claude/prompt-caching>). Unlike the real one it
-//! has no least length, looks back over any number of segments, and forgets nothing.
+//! A request is a sequence of segments: tools, system, messages. Some segments end in a breakpoint. The prefix
+//! up to a breakpoint is written to the cache, and the longest cached prefix is read from it
+//! (<https://docs.claude.com/en/docs/build-with-claude/prompt-caching>). Unlike the real cache, this one has no
+//! minimum length, looks back over any number of segments, and expires nothing.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -17,7 +15,7 @@ use super::json::{at, elements, text};
 use super::script::{Content, Usage};
 use crate::lock::lock;
 
-/// Beyond this many prefixes the cache begins anew.
+/// The maximum number of cached prefixes; beyond it the cache is cleared.
 const KEPT: usize = 20_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +30,7 @@ struct Segment {
     breakpoint: Option<TimeToLive>,
 }
 
-/// A request as the cache sees it.
+/// A request as segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Prompt(Vec<Segment>);
 
@@ -46,7 +44,7 @@ impl PromptCache {
         lock(&self.written).clear();
     }
 
-    /// What the request costs, and what it leaves in the cache. `output` is what is answered.
+    /// The token counts of a request with this output. Writes its prefixes to the cache.
     pub(super) fn charge(&self, model: &str, prompt: &Prompt, output: &[Content]) -> Usage {
         let mut written = lock(&self.written);
         if written.len() > KEPT {
@@ -93,7 +91,7 @@ impl PromptCache {
     }
 }
 
-/// Roughly: four characters are a token.
+/// The approximate number of tokens: one for four characters.
 fn tokens(text: &str) -> u64 {
     u64::try_from(text.len() / 4).unwrap_or(u64::MAX) + 1
 }
@@ -109,17 +107,17 @@ pub(super) fn output_tokens(content: &Content) -> u64 {
 }
 
 impl Prompt {
-    /// Whether anything in it is to be cached.
+    /// Whether any segment ends in a breakpoint.
     pub(super) fn has_breakpoint(&self) -> bool {
         self.0.iter().any(|segment| segment.breakpoint.is_some())
     }
 
-    /// How many tokens it has, roughly.
+    /// The approximate number of tokens.
     pub(super) fn tokens(&self) -> u64 {
         self.0.iter().map(|segment| tokens(&segment.text)).sum()
     }
 
-    /// Of a Messages API body. `cache_control` marks the block it stands on and is no part of it.
+    /// Reads a Messages API body. `cache_control` marks its block, and is not part of the segment.
     pub(super) fn from_messages(body: &Value) -> Self {
         let mut prompt = Self(Vec::new());
         for tool in elements(at(body, "/tools")) {
@@ -156,7 +154,7 @@ impl Prompt {
         });
     }
 
-    /// Of a Converse body. A `cachePoint` marks the block before it.
+    /// Reads a Converse body. A `cachePoint` marks the block before it.
     pub(super) fn from_converse(body: &Value) -> Self {
         let mut prompt = Self(Vec::new());
         prompt.push_blocks("tool", at(body, "/toolConfig/tools"));

@@ -1,4 +1,4 @@
-//! What a step makes of a good answer.
+//! The response that a step asks for, if it is no error response.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use super::delivery::{Delivery, Ending};
 use super::json::elements;
 use super::script::{Content, Point, Step, Usage};
 
-/// The most pings that a step can add: the number comes from a prompt.
+/// The maximum number of pings of a step. The number comes from a prompt.
 const PINGS: usize = 1 << 16;
 
-/// A good answer, as far as a step shapes it.
+/// How a response differs from the default one.
 #[derive(Debug, Default)]
 pub(super) struct ResponsePlan {
-    /// Empty: what the pretended model says by itself.
+    /// The content blocks; empty for those of the simulated model.
     pub(super) content: Vec<Content>,
     pub(super) stop_reason: Option<String>,
     pub(super) usage: Option<Usage>,
     /// The number of pings before the first block.
     pub(super) pings: usize,
     pub(super) delivery: Delivery,
-    /// What breaks in, in the words of the service.
+    /// The error that is sent after a point.
     pub(super) injected_error: Option<(Point, InjectedError)>,
 }
 
@@ -33,12 +33,12 @@ pub(super) enum InjectedError {
         kind: Option<String>,
         message: Option<String>,
     },
-    /// Something that nobody can read.
+    /// An event that cannot be parsed.
     Garbage,
 }
 
 impl Step {
-    /// The good answer that this step asks for. A step that is no good answer is given back.
+    /// The response plan of this step. A step for an error response is returned unchanged.
     pub(super) fn response_plan(self) -> Result<ResponsePlan, Self> {
         let with = |content, ending| ResponsePlan {
             content,
@@ -101,8 +101,8 @@ impl Step {
         })
     }
 
-    /// The step without what [`Step::Headers`] put around it, and those headers, by their names in
-    /// lower case. The outermost win.
+    /// Splits the headers of [`Step::Headers`] off. Their names are in lower case; the outermost header of a
+    /// name wins.
     pub(super) fn split_headers(self) -> (Self, BTreeMap<String, String>) {
         match self {
             Self::Headers { headers, then } => {
@@ -122,7 +122,7 @@ impl Step {
 }
 
 impl ResponsePlan {
-    /// Fills in what the step left open.
+    /// The content of the step, or this default.
     pub(super) fn content_or(&mut self, normal: impl FnOnce() -> Vec<Content>) -> Vec<Content> {
         let content = std::mem::take(&mut self.content);
         if content.is_empty() {
@@ -132,15 +132,14 @@ impl ResponsePlan {
         }
     }
 
-    /// The stop sequence that was met, of those that the request names: the first, if the answer
-    /// stops for one.
+    /// The stop sequence of a response that ends with one: the first that the request names.
     pub(super) fn matched_stop_sequence(&self, named: &Value) -> Option<String> {
         let stops = self.stop_reason.as_deref() == Some("stop_sequence");
         let first = elements(named).first().filter(|_| stops)?;
         first.as_str().map(str::to_owned)
     }
 
-    /// The stop reason: as told, or what fits the content.
+    /// The stop reason of the step, or the one that fits the content.
     pub(super) fn stop_reason_for(&self, content: &[Content]) -> String {
         let calls = content
             .iter()

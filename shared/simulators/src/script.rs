@@ -1,6 +1,5 @@
-//! What a simulator can be told to answer: in the process, over its control endpoint, or by a
-//! marker in the prompt. Both simulators understand the same steps; each says a step in the words
-//! of the service it pretends to be.
+//! Scripted responses: set in the process, over the control endpoint, or by a marker in the prompt. Both
+//! simulators have the same steps, each with the wording of its service.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -10,31 +9,30 @@ use serde_json::Value;
 
 use crate::lock::lock;
 
-/// One answer, told in advance. As JSON it is an object whose `step` names the variant:
+/// One scripted response. As JSON it is an object whose `step` names the variant:
 /// `{"step": "cut", "after": "first_delta"}`.
 ///
-/// Steps that carry `content` say what the answer would have been; left out, it is what the
-/// simulator would have answered by itself.
+/// The `content` of a step is the content of the complete response; if absent, it is that of the simulated model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Step {
-    /// Answer as if nothing had been scripted.
+    /// The default response.
     #[default]
     Normal,
-    /// A good answer that calls tools.
+    /// A message that calls tools.
     Tools {
         /// The calls, in order.
         calls: Vec<ToolCall>,
     },
-    /// A good answer in full detail.
+    /// A message in full detail.
     Answer {
-        /// Its blocks.
+        /// Its content blocks.
         content: Vec<Content>,
-        /// The stop reason on the wire; fitting the content when left out.
+        /// The stop reason on the wire; if absent, the one that fits the content.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stop_reason: Option<String>,
-        /// The token counts; counted roughly when left out.
+        /// The token counts; approximate if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
     },
@@ -56,11 +54,11 @@ pub enum Step {
     UsageLimit {
         /// The window that is used up.
         window: Window,
-        /// When it begins anew, in seconds from now.
+        /// The time until its reset, in seconds.
         #[serde(default = "half_an_hour")]
         reset_after_s: u64,
     },
-    /// Plan: 429 of the requests-per-minute kind. Bedrock: `ThrottlingException`.
+    /// Plan: 429 of the limit of requests per minute. Bedrock: `ThrottlingException`.
     RateLimit {
         /// `retry-after`, in seconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,18 +66,18 @@ pub enum Step {
     },
     /// Plan: 429 `enforced_spend_limit_reached`. Bedrock: `ServiceQuotaExceededException`.
     SpendLimit,
-    /// Plan: 400 because the limit that the customer set for themselves is reached. Bedrock: as
+    /// Plan: 400 because a limit set by the customer is reached. Bedrock: as
     /// [`Step::SpendLimit`].
     SelfSetLimit,
     /// Plan: 400 because the prepaid credit is used up. Bedrock: `AccessDeniedException` for the
     /// payment.
     OutOfCredit,
-    /// Plan: 429 that says the request's long context wants extra usage. Bedrock:
+    /// Plan: 429 because long context requires extra usage. Bedrock:
     /// `AccessDeniedException` for the model.
     Entitlement,
-    /// 401 on Plan, 403 for the bearer token on Bedrock: the credential is refused.
+    /// 401 on Plan, 403 for the bearer token on Bedrock: the credential is rejected.
     Unauthorized,
-    /// 403: the credential is known and may not do this.
+    /// 403: the credential is valid and has no permission.
     Forbidden,
     /// 500.
     ServerError,
@@ -87,15 +85,15 @@ pub enum Step {
     Overloaded,
     /// Bedrock: 429 `ModelNotReadyException`. Plan: 503.
     NotReady,
-    /// The prompt is too long, in each service's words (400).
+    /// 400: the prompt is too long.
     TooLong,
-    /// What the service, or what stands before it, commonly says with this status, and no header
-    /// about any limit.
+    /// The common response of the service, or of the gateway before it, with this status and without headers
+    /// about limits.
     Status {
         /// An HTTP status of 400 and above.
         status: u16,
     },
-    /// A good answer that takes its time.
+    /// A slow message.
     Slow {
         /// Before the status line, in milliseconds.
         #[serde(default)]
@@ -104,88 +102,86 @@ pub enum Step {
         #[serde(default)]
         events_ms: u64,
     },
-    /// A good answer that stops at a point and stays silent until the client goes.
+    /// A message that stops at a point, with silence until the client disconnects.
     Hang {
         /// Where it stops.
         #[serde(default)]
         after: Point,
-        /// The answer.
+        /// The content of the message.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         content: Vec<Content>,
     },
-    /// A good answer whose connection breaks at a point.
+    /// A message whose connection breaks at a point.
     Cut {
         /// Where it breaks.
         #[serde(default)]
         after: Point,
-        /// The answer.
+        /// The content of the message.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         content: Vec<Content>,
     },
-    /// A good answer whose body ends in good order at a point that is too early.
+    /// A message whose body ends in an orderly way at a point that is too early.
     End {
         /// Where it ends.
         #[serde(default)]
         after: Point,
-        /// The answer.
+        /// The content of the message.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         content: Vec<Content>,
     },
-    /// A good answer that turns into an error event (Plan) or an exception frame (Bedrock).
+    /// A message that ends in an error event (Plan) or an exception frame (Bedrock).
     /// Without streaming, and at [`Point::Connect`], it is an HTTP error.
     StreamError {
-        /// Where it turns.
+        /// Where the error comes.
         #[serde(default)]
         after: Point,
         /// `error.type`, such as `overloaded_error`, or the exception's name, such as
-        /// `throttlingException`; each service's commonest when left out.
+        /// `throttlingException`; if absent, the most common one of the service.
         #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
         kind: Option<String>,
         /// The message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// The answer.
+        /// The content of the message.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         content: Vec<Content>,
     },
-    /// Plan: pings between `message_start` and what comes next. They belong to
-    /// [`Point::MessageStart`]: it is reached once the last one is out. Bedrock sends no pings, and
-    /// an answer that is no stream has none: there this is the answer alone.
+    /// Plan: pings after `message_start`. [`Point::MessageStart`] is reached with the last ping. Bedrock's streams
+    /// and JSON responses have no pings.
     Pings {
         /// The number of pings, at most 2^16.
         count: u32,
-        /// What comes next. Of pings within pings, the outermost count.
+        /// The rest of the response. Of nested pings, the outermost apply.
         #[serde(default)]
         then: Box<Step>,
     },
-    /// An answer with other headers.
+    /// A response with other headers.
     Headers {
-        /// The headers: in place of those of the same name, or besides. Each character of a value
-        /// up to `ÿ` is one byte (Latin-1); an empty value takes the header away.
+        /// The headers, which replace those of the same name. Values are Latin-1; an empty value removes the
+        /// header.
         headers: BTreeMap<String, String>,
-        /// The answer.
+        /// The content of the message.
         #[serde(default)]
         then: Box<Step>,
     },
     /// Status 200 with a web page, as from a captive portal.
     Html,
-    /// A stream that begins well and goes on with an event that is no JSON (Plan) or a frame
-    /// whose checksum is wrong (Bedrock). Without streaming, JSON that ends in the middle.
+    /// A stream that continues with an event of invalid JSON (Plan) or a frame with a wrong checksum (Bedrock).
+    /// Without streaming, JSON that ends in the middle.
     Garbage {
-        /// Where it goes wrong.
+        /// Where the invalid part comes.
         #[serde(default)]
         after: Point,
-        /// The answer.
+        /// The content of the message.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         content: Vec<Content>,
     },
-    /// A stream of exactly these events, in order, at the simulator's pace, and then its end.
-    /// RuleViolation without streaming.
+    /// A stream of exactly these events, at the simulator's pace. An error without streaming.
     Frames {
         /// The events.
         events: Vec<Frame>,
     },
-    /// Exactly this.
+    /// Exactly this response.
     Raw {
         /// The HTTP status.
         status: u16,
@@ -197,7 +193,7 @@ pub enum Step {
     },
 }
 
-/// The scripted steps that no request has taken yet.
+/// The scripted steps for the next requests.
 #[derive(Debug, Default)]
 pub(crate) struct StepQueue(Mutex<VecDeque<Step>>);
 
@@ -229,7 +225,7 @@ pub struct ToolCall {
     pub input: Value,
 }
 
-/// One event of a stream, as it goes over the wire.
+/// One event of a stream, as on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frame {
@@ -242,7 +238,7 @@ pub struct Frame {
     pub payload: Value,
 }
 
-/// One block of an answer. As JSON: `{"text": "…"}`, `{"cited": {"text": "…", "citations": […]}}`,
+/// One content block of a message. As JSON: `{"text": "…"}`, `{"cited": {"text": "…", "citations": […]}}`,
 /// `{"thinking": "…"}`, `{"redacted_thinking": "…"}` or `{"tool": {"name": "…", "input": {…}}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -253,19 +249,19 @@ pub enum Content {
     Cited(Cited),
     /// Thinking, signed by the simulator.
     Thinking(String),
-    /// Thinking that nobody may read: Claude's opaque data string.
+    /// Redacted thinking: Claude's opaque data string.
     RedactedThinking(String),
     /// A tool call.
     Tool(ToolCall),
 }
 
-/// Text that is supported by citations.
+/// Text with citations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cited {
     /// The text.
     pub text: String,
-    /// What it cites, in order.
+    /// Its citations, in order.
     pub citations: Vec<Citation>,
 }
 
@@ -278,17 +274,17 @@ pub struct Citation {
     pub title: Option<String>,
     /// The passage.
     pub cited_text: String,
-    /// Where the passage stands.
+    /// The location of the passage.
     pub location: Location,
 }
 
-/// Where a cited passage stands. `start` is included, `end` is not.
+/// The location of a cited passage. `start` is inclusive, `end` is exclusive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Location {
     /// Characters of a plain text document, from 0.
     Char {
-        /// The document's number among the documents of the request, from 0.
+        /// The index among the documents of the request.
         document: usize,
         /// The first character.
         start: usize,
@@ -297,7 +293,7 @@ pub enum Location {
     },
     /// Pages of a PDF, from 1.
     Page {
-        /// The document's number among the documents of the request, from 0.
+        /// The index among the documents of the request.
         document: usize,
         /// The first page.
         start: usize,
@@ -306,7 +302,7 @@ pub enum Location {
     },
     /// Blocks of a document that is made of blocks, from 0.
     Chunk {
-        /// The document's number among the documents of the request, from 0.
+        /// The index among the documents of the request.
         document: usize,
         /// The first block.
         start: usize,
@@ -326,11 +322,11 @@ pub enum Location {
     },
 }
 
-/// Token counts of an answer, cache reads and writes not included in `input`.
+/// Token counts of a message, cache reads and writes not included in `input`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Usage {
-    /// Input tokens that no cache had.
+    /// Input tokens that were not cached.
     pub input: u64,
     /// Output tokens.
     pub output: u64,
@@ -350,13 +346,13 @@ pub enum Window {
     FiveHour,
     /// The week.
     SevenDay,
-    /// The week's share of the Opus models; every other model still goes.
+    /// The week's share of the Opus models; other models are still allowed.
     SevenDayOpus,
-    /// What the week includes of models that are paid from overage; every other model still goes.
+    /// The week's included share of models that are paid from overage; other models are still allowed.
     SevenDayOverageIncluded,
 }
 
-/// A point in an answer.
+/// A point in a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Point {

@@ -1,5 +1,5 @@
-//! The HTTP server of both simulators: takes requests down, hands them to the service, and plays
-//! its replies, with the breaks and silences in them. It never logs a header or a body.
+//! The HTTP server of both simulators: it records requests, passes them to the service, and sends the replies
+//! with their breaks and pauses. It logs neither headers nor bodies.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -29,14 +29,13 @@ use super::script::{Step, StepQueue};
 use super::service::{Request, Service};
 use crate::lock::lock;
 
-/// The largest body a simulator takes. Above what either service takes, so that the client's
-/// limits are what shows.
+/// The maximum size of a request body: above the limits of both services.
 const BODY_LIMIT: usize = 64 << 20;
 
-/// How long the beginning of an answer has to leave before its connection breaks.
+/// The time for written bytes to be sent before a connection is broken.
 const UNTIL_WRITTEN: Duration = Duration::from_millis(10);
 
-/// A running simulator. All clones steer the same one.
+/// A handle of a running simulator. All clones are handles of the same one.
 #[derive(Clone, Debug)]
 pub struct Simulator {
     shared: Arc<Shared>,
@@ -56,19 +55,19 @@ impl Simulator {
         format!("http://{}", self.shared.address)
     }
 
-    /// Adds steps to the end of the script. Each serves one request for an answer
-    /// (`/v1/messages`, Converse, `InvokeModel` and their streams).
+    /// Adds steps to the end of the script. Each applies to one request for a message (`/v1/messages`, Converse,
+    /// `InvokeModel` and their streams).
     pub fn script(&self, steps: impl IntoIterator<Item = Step>) {
         self.shared.script.extend(steps);
     }
 
-    /// What has arrived since the start or the last reset, the newest last; the simulator's own
-    /// endpoints not counted. The last 1000 are kept.
+    /// The requests since the start or the last reset, the newest last, without those to the control endpoints.
+    /// The last 1000 are kept.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         lock(&self.shared.journal).requests()
     }
 
-    /// Forgets the script, the requests, the usage windows and the prompt cache.
+    /// Clears the script, the requests, the usage windows and the prompt cache.
     pub fn reset(&self) {
         self.shared.script.clear();
         lock(&self.shared.journal).clear();
@@ -101,7 +100,7 @@ async fn run(listener: TcpListener, shared: Arc<Shared>) {
                 Ok((socket, _)) => {
                     connections.spawn(connection(socket, Arc::clone(&shared)));
                 }
-                // Out of file handles, most likely: give the others time to end.
+                // Probably out of file handles: wait until other connections end.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
         }
@@ -109,7 +108,7 @@ async fn run(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn connection(socket: TcpStream, shared: Arc<Shared>) {
-    // Each event is to arrive by itself, as from a real service.
+    // Each event is sent by itself, as by the real services.
     let _ = socket.set_nodelay(true);
     let service = service_fn(|request| answer(Arc::clone(&shared), request));
     let _ = http1::Builder::new()
@@ -118,7 +117,7 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>) {
         .await;
 }
 
-/// The connection breaks here, on purpose.
+/// A deliberate break of the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("the simulator broke the connection")]
 struct ConnectionBroken;
@@ -191,7 +190,7 @@ async fn send(shared: &Shared, index: u64, reply: Reply) -> Result<Answer, Conne
         .map_err(|_| ConnectionBroken)
 }
 
-/// A header's value as bytes: one for each character up to `ÿ`, as the journal reads them.
+/// A header's value as Latin-1 bytes, as the journal reads them.
 fn latin_1(value: &str) -> Vec<u8> {
     let byte = |c: char| u8::try_from(u32::from(c)).unwrap_or(b'?');
     value.chars().map(byte).collect()
@@ -207,8 +206,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 type Part = Result<Frame<Bytes>, ConnectionBroken>;
 
 async fn next_part(mut actions: VecDeque<Action>) -> Option<(Part, VecDeque<Action>)> {
-    // hyper writes to the socket when it has to wait for more: each part goes out by itself, and
-    // what was sent before a break has left when it comes.
+    // hyper writes to the socket while it waits for more. Thus each part is sent by itself, and before a break.
     tokio::task::yield_now().await;
     loop {
         match actions.pop_front() {
@@ -217,7 +215,7 @@ async fn next_part(mut actions: VecDeque<Action>) -> Option<(Part, VecDeque<Acti
             Some(Action::Pause(duration)) => tokio::time::sleep(duration).await,
             Some(Action::Hang) => std::future::pending().await,
             Some(Action::Cut) => {
-                // A body that fails takes with it what the connection has not written yet.
+                // A failing body discards the unwritten bytes of the connection.
                 tokio::time::sleep(UNTIL_WRITTEN).await;
                 return Some((Err(ConnectionBroken), VecDeque::new()));
             }
@@ -260,8 +258,8 @@ fn control(shared: &Arc<Shared>, endpoint: &str, request: &Request) -> Answer {
     }
 }
 
-/// Whether a program on this machine asks, and not a web page in its browser: a page sends its
-/// `Origin`, or (when its own host name was pointed here) a `Host` that is not ours.
+/// Whether a request comes from a program on this machine. A web page sends an `Origin`, or, with DNS
+/// rebinding, the `Host` of its own site.
 fn is_local(headers: &HeaderMap) -> bool {
     let host = headers
         .get(HOST)

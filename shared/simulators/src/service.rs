@@ -1,4 +1,4 @@
-//! What the HTTP server and the two simulated services share: a request, and what a service does with it.
+//! The interface between the HTTP server and the two simulated services.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -10,11 +10,11 @@ use crate::script::StepQueue;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
-    /// Not decoded, without the query.
+    /// The path, not decoded and without the query.
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// When it arrived, in milliseconds since the Unix epoch.
+    /// The time of arrival, in milliseconds since the Unix epoch.
     pub(crate) now_ms: u64,
 }
 
@@ -23,6 +23,6 @@ pub(crate) trait Service: std::fmt::Debug + Send + Sync {
     /// Answers a request. A request for a message takes the next step of the script.
     fn answer(&self, request: &Request, script: &StepQueue) -> Reply;
 
-    /// Forgets all earlier requests.
+    /// Clears the state of all earlier requests.
     fn reset(&self);
 }

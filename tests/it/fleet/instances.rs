@@ -32,38 +32,38 @@ use tokio::time::timeout;
 
 pub(super) const WORKERS: usize = 60;
 
-/// No clock is further from the story's time than this. One is as slow, and one as fast.
+/// The maximum difference of a clock from the sandbox's time. One clock is as slow, and one as fast.
 pub(super) const SKEW: Duration = Duration::from_secs(20);
 
-/// So long an instance may believe in a closed breaker.
+/// The maximum time for which an instance caches a closed breaker.
 pub(super) const CACHE_BOUND: Duration = Duration::from_secs(5);
 
-/// A probe's lease.
+/// The length of a probe's lease.
 pub(super) const LEASE: Duration = Duration::from_mins(1);
 
-/// Until a limit's reset, in these stories.
+/// The time until a limit's reset in these tests.
 pub(super) const HALF_AN_HOUR: Duration = Duration::from_mins(30);
 
-/// What takes longer than this in a story never ends.
+/// The timeout of each wait in a test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the headers about a plan's limits begin with.
+/// The prefix of the headers about a plan's limits.
 const UNIFIED: &str = "anthropic-ratelimit-unified";
 
 pub(super) const OPUS: &str = "claude-opus-5-5";
 pub(super) const SONNET: &str = "claude-sonnet-5-5";
 
-/// Plan's door is shut while somebody is to wait there.
+/// Whether requests to Plan pass or wait.
 #[derive(Clone, Copy)]
 pub(super) enum GateState {
     Open,
     Closed,
 }
 
-/// Lets a request in that waits at Plan's door.
+/// Releases a request that waits for Plan.
 pub(super) type HeldRequest = oneshot::Sender<()>;
 
-/// Counts who comes to Plan. While the door is shut, all wait until they are let in.
+/// Counts the requests to Plan. While it is closed, each waits until it is released.
 struct RequestGate {
     requests: AtomicUsize,
     is_closed: AtomicBool,
@@ -103,7 +103,7 @@ impl Fleet {
         };
         let sandbox = Sandbox::start(options, |settings| {
             settings.plan_url = gate_url;
-            // No story here is about a table that is slow, and the machine may be.
+            // A busy machine is not a slow table.
             settings.deadlines.store = PATIENCE;
             change(settings);
         });
@@ -137,17 +137,17 @@ impl Fleet {
         self.sandbox.advance(duration);
     }
 
-    /// Even the slowest clock shows `moment`.
+    /// Sets the time so that even the slowest clock has reached `moment`.
     pub(super) fn all_clocks_reach(&self, moment: Timestamp) {
         self.set(moment.plus(SKEW));
     }
 
-    /// How many requests Plan has seen.
+    /// The number of requests to Plan.
     pub(super) fn plan_requests(&self) -> usize {
         self.gate.requests.load(Ordering::SeqCst)
     }
 
-    /// Plan answers the next request that its limit is reached.
+    /// Makes Plan respond to the next request that its limit is reached.
     pub(super) fn limit(&self, window: Window, reset: Timestamp) {
         let short = match window {
             Window::SevenDayOpus => "7d_opus",
@@ -175,7 +175,7 @@ impl Fleet {
         self.gate.is_closed.store(false, Ordering::SeqCst);
     }
 
-    /// One worker meets a limit, and all hear of it.
+    /// Opens the breaker with a limit of one instance, and waits until all instances read it.
     pub(super) async fn open_breaker(&self) {
         self.all_send(OPUS).await;
         self.limit(Window::FiveHour, self.now().plus(HALF_AN_HOUR));
@@ -191,20 +191,20 @@ impl Fleet {
         key.breakers
     }
 
-    /// The breaker that guards the plan, as the table has it.
+    /// The stored breaker of the key.
     pub(super) async fn breaker(&self) -> StoredBreaker {
         let breakers = self.breakers().await.into_iter();
         let mut of_key = breakers.filter(|breaker| *breaker.place.circuit() == Circuit::Key);
         of_key.next().expect("nothing was ever written of it")
     }
 
-    /// The breaker of the deployment, as the table has it.
+    /// The stored breaker of the deployment.
     pub(super) async fn breaker_of_deployment(&self) -> StoredBreaker {
         let place = BreakerPlace::deployment();
         self.table.breaker(&place).await.unwrap()
     }
 
-    /// An admin resets the breaker of the deployment.
+    /// Resets the breaker of the deployment, as an admin does.
     pub(super) async fn reset_deployment(&self) {
         let breaker = self.breaker_of_deployment().await;
         let swapped = self.table.swap_breaker(&breaker, BreakerState::CLOSED);
@@ -225,12 +225,12 @@ impl Fleet {
         read(self.request(worker, model)).await
     }
 
-    /// All workers are asked at the same moment.
+    /// Sends a request to all instances at the same time.
     pub(super) fn start_all(&self, model: &str) -> JoinSet<Answer> {
         self.start_some(0..WORKERS, model)
     }
 
-    /// These workers are asked at the same moment.
+    /// Sends a request to these instances at the same time.
     pub(super) fn start_some(&self, workers: Range<usize>, model: &str) -> JoinSet<Answer> {
         let together = Arc::new(Barrier::new(workers.len()));
         let mut asking = JoinSet::new();
@@ -248,8 +248,8 @@ impl Fleet {
         finished(&mut self.start_all(model), WORKERS).await
     }
 
-    /// Like [`Fleet::all_send`]; if the door is shut, the one who comes there is let in when all others
-    /// have their answers.
+    /// Like [`Fleet::all_send`]; with a closed gate, the one request that waits there is released after all
+    /// other responses.
     pub(super) async fn all_send_through(&mut self, gate: GateState) -> Vec<Answer> {
         if let GateState::Open = gate {
             return self.all_send(OPUS).await;
@@ -264,7 +264,7 @@ impl Fleet {
         answers
     }
 
-    /// Every worker's request is with Plan when all of them fail.
+    /// Sends a request to all instances; all wait for Plan, and then all fail.
     pub(super) async fn fail_all_at_once(&mut self) -> Vec<Answer> {
         self.close_gate();
         let failures = std::iter::repeat_n(Step::Overloaded, WORKERS);
@@ -281,7 +281,7 @@ impl Fleet {
         finished(&mut asking, WORKERS).await
     }
 
-    /// Each of the first workers has asked Plan, whose door is shut.
+    /// Sends a request to each of the first instances, which all wait for Plan.
     pub(super) async fn hold_some(
         &mut self,
         workers: usize,
@@ -297,11 +297,11 @@ impl Fleet {
 
     pub(super) async fn next_held_request(&mut self) -> HeldRequest {
         let held = timeout(PATIENCE, self.held.recv()).await;
-        held.expect("nobody came to Plan's door").unwrap()
+        held.expect("no request waits for Plan").unwrap()
     }
 }
 
-/// The first answers that are all there.
+/// The first `count` responses.
 pub(super) async fn finished(asking: &mut JoinSet<Answer>, count: usize) -> Vec<Answer> {
     let mut answers = Vec::new();
     while answers.len() < count {
@@ -332,7 +332,7 @@ pub(super) fn open_until(breaker: &StoredBreaker) -> Timestamp {
     }
 }
 
-/// The requests whose failures a closed breaker has counted.
+/// The ids of the requests whose failures a closed breaker has counted.
 pub(super) fn counted(breaker: &StoredBreaker) -> BTreeSet<String> {
     let BreakerState::Closed { failures } = &breaker.state else {
         panic!("{breaker:?}");
@@ -352,7 +352,7 @@ fn skew_ms(worker: usize) -> i64 {
     2 * most * worker / last - most
 }
 
-/// Plan, with a gate at its door.
+/// Forwards requests to Plan through the gate.
 fn gate_router(plan: &Simulator, gate: &Arc<RequestGate>) -> axum::Router {
     let (url, http, gate) = (plan.url(), client(), Arc::clone(gate));
     axum::Router::new().fallback(move |request: Request| {

@@ -1,7 +1,7 @@
 //! The HTTP client of the SDK clients, which never opens a socket.
 //!
-//! It reads `x-amz-target`, as the AWS JSON protocols name service and operation there, and knows
-//! nothing of URLs, signatures or regions.
+//! It reads service and operation from `x-amz-target`, as the AWS JSON protocols define, and ignores URLs,
+//! signatures and regions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use super::protocol::{AwsError, AwsResponse};
 use super::secrets_manager::SecretsManager;
 use crate::faults::{FaultAction, Faults};
 
-/// What answers the calls. The folder stays locked as long as any client is left.
+/// The services behind the connector. The folder stays locked while any client exists.
 #[derive(Debug)]
 pub(super) struct Services {
     pub(super) dynamodb: DynamoDb,
@@ -44,7 +44,7 @@ enum Service {
 }
 
 impl Service {
-    /// The service that an `x-amz-target` prefix names.
+    /// The service of an `x-amz-target` prefix.
     fn from_target(prefix: &str) -> Option<Self> {
         match prefix {
             "DynamoDB_20120810" | "DynamoDBStreams_20120810" => Some(Self::DynamoDb),
@@ -110,7 +110,7 @@ impl Connector {
             return respond(error.into(), service);
         };
         let services = self.services_arc();
-        // SQLite and the private files block; a call that the client gives up on still ends.
+        // SQLite and the private files block. A call that the client abandons still runs to its end.
         let answer = tokio::task::spawn_blocking(move || match service {
             Service::DynamoDb => services.dynamodb.call(&operation, &body),
             Service::Kms => services.kms.call(&operation, &body),

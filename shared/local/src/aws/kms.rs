@@ -1,9 +1,8 @@
 //! One symmetric KMS key, kept in a private file.
 //!
 //! A ciphertext is `header ‖ nonce ‖ AES-256-GCM(plaintext)`, where the header names its layout, the
-//! key and the key's version. What is authenticated besides the plaintext: the header and the
-//! encryption context, sorted and with the length of every part before it, so that no two contexts
-//! read the same. Errors are those of KMS
+//! key and the key's version. The authenticated data is the header and the sorted encryption context,
+//! each part with its length, so that different contexts have different bytes. Errors are those of KMS
 //! (<https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html>).
 
 use std::collections::BTreeMap;
@@ -20,17 +19,17 @@ use super::{KEY_ALIAS, LocalError, arn, epoch_seconds, now_ms};
 /// The layout of a ciphertext; its first byte.
 const LAYOUT: u8 = 1;
 
-/// What `Encrypt` takes at most.
+/// The maximum plaintext of `Encrypt`, in bytes.
 const PLAINTEXT_LIMIT: usize = 4096;
 
 const CANNOT_DRAW: &str = "no random bytes can be had";
 
-/// What `kms.json` holds.
+/// The contents of `kms.json`.
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
     key_id: String,
     created_ms: u64,
-    /// Every version that may have sealed something. The last one seals.
+    /// Every version that may have encrypted something. The last one encrypts.
     versions: Vec<KeyVersion>,
 }
 
@@ -92,7 +91,7 @@ struct DescribeKeyInput {
 }
 
 impl Kms {
-    /// Reads the key, or makes one and writes it before anything can be sealed under it.
+    /// Reads the key, or creates one and writes it before its first use.
     pub(super) fn open(file: &PrivateFile) -> Result<Self, LocalError> {
         let random = SystemRandom::new();
         let stored: KeyFile = if let Some(bytes) = file.read()? {
@@ -256,7 +255,7 @@ impl Kms {
         Ok(Blob(blob))
     }
 
-    /// KMS says the same whatever was wrong with a ciphertext or its context.
+    /// KMS has one error for a wrong ciphertext and a wrong context.
     fn unseal(&self, blob: &[u8], context: &EncryptionContext) -> Result<Blob, AwsError> {
         let invalid = || AwsError::new("InvalidCiphertextException", "");
         let (version, key, rest) = self

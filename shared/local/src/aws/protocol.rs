@@ -1,6 +1,6 @@
-//! AWS's JSON protocols, as far as an answer needs them.
+//! Responses of AWS's JSON protocols.
 //!
-//! DynamoDB speaks `application/x-amz-json-1.0`; KMS and Secrets Manager speak 1.1. All three name
+//! DynamoDB uses `application/x-amz-json-1.0`; KMS and Secrets Manager use 1.1. All three name
 //! the error in `__type` and in `x-amzn-errortype`
 //! (<https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>).
 
@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a service answers: a status and a JSON body.
+/// A response of a service: a status and a JSON body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AwsResponse {
     pub(crate) status: u16,
@@ -29,7 +29,7 @@ pub(crate) struct AwsError {
 }
 
 impl AwsError {
-    /// An error with status 400, which is what nearly all of them have.
+    /// An error with status 400, the status of nearly all errors.
     pub(crate) fn new(name: &'static str, message: impl Into<String>) -> Self {
         Self {
             status: 400,
@@ -38,7 +38,7 @@ impl AwsError {
         }
     }
 
-    /// The service failed, and not the caller.
+    /// An error of the service, with status 500.
     pub(crate) fn internal(name: &'static str, message: impl Into<String>) -> Self {
         Self {
             status: 500,
@@ -81,7 +81,7 @@ impl AwsResponse {
         .into()
     }
 
-    /// The answer as the SDK's HTTP layer takes it. `None` for a status no HTTP server can send.
+    /// The response for the SDK's HTTP layer. `None` for an invalid HTTP status.
     pub(crate) fn into_http(self, content_type: &'static str) -> Option<HttpResponse> {
         let status = StatusCode::try_from(self.status).ok()?;
         let mut response = HttpResponse::new(status, SdkBody::from(self.body));
@@ -99,7 +99,7 @@ pub(crate) fn input<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, AwsE
         .map_err(|error| AwsError::new("SerializationException", error.to_string()))
 }
 
-/// Bytes that travel as base64.
+/// Bytes that are base64 on the wire.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Blob(pub(crate) Vec<u8>);
 

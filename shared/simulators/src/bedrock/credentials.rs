@@ -1,4 +1,4 @@
-//! The check of the bearer token: the service takes Bedrock API keys and nothing else.
+//! The check of the bearer token: the service accepts Bedrock API keys only.
 
 use std::collections::HashSet;
 
@@ -8,13 +8,13 @@ use super::errors::{error_reply, invalid_key_reply, untyped_error_reply};
 use crate::delivery::Reply;
 use crate::service::Request;
 
-/// Which Bedrock API keys are good.
+/// The accepted Bedrock API keys.
 #[derive(Clone, Debug, Default)]
 pub enum AcceptedKeys {
-    /// Any that has the form of one: `ABSK` or `bedrock-api-key-` and base64.
+    /// Any key of a valid form: `ABSK` or `bedrock-api-key-` and base64.
     #[default]
     WellFormed,
-    /// These only.
+    /// These keys only.
     Only(HashSet<String>),
 }
 
@@ -33,7 +33,7 @@ pub(super) fn authenticate(request: &Request, accepted: &AcceptedKeys) -> Result
         }
         Some(Ok(value)) => match value.split_once(' ').unwrap_or((value, "")) {
             (scheme, token) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-            // Signatures and everything else: this service has no IAM users.
+            // Signatures and other schemes: this service has no IAM users.
             _ => {
                 return Err(error_reply(
                     403,

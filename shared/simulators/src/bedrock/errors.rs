@@ -1,4 +1,4 @@
-//! The answers of the pretended service that are no good ones, as the service words them.
+//! The error responses of the simulated service.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::delivery::Reply;
 use crate::ids;
 use crate::script::Step;
 
-/// The answers that are no good ones.
+/// The error response of a step.
 pub(super) fn from_step(step: Step) -> Reply {
     let step = match Reply::from_written_out(step, error_reply) {
         Ok(reply) => return reply,
@@ -69,7 +69,7 @@ pub(super) fn from_step(step: Step) -> Reply {
         ),
         Step::TooLong => validation_error("Input is too long for requested model."),
         Step::Status { status } => from_status(status),
-        // The rest are good answers, which `response_plan` has taken.
+        // The other steps are no errors; `response_plan` handles them.
         _ => error_reply(
             500,
             "InternalServerException",
@@ -78,9 +78,9 @@ pub(super) fn from_step(step: Step) -> Reply {
     }
 }
 
-/// What the service says with a status
+/// The service's error response with a status
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors>);
-/// the others come from what stands before it.
+/// other statuses come from the gateway before it.
 fn from_status(status: u16) -> Reply {
     match status {
         400 => validation_error("The provided request is not valid."),
@@ -110,7 +110,7 @@ pub(super) fn json_reply(status: u16, mut headers: Vec<(String, String)>, body: 
 
 pub(super) fn error_reply(status: u16, name: &str, message: &str) -> Reply {
     let mut headers = service_headers();
-    // What checks credentials stands before the service and has a name of its own.
+    // The gateway that checks credentials has its own namespace.
     let of = match name {
         "UnrecognizedClientException"
         | "ExpiredTokenException"
@@ -123,12 +123,12 @@ pub(super) fn error_reply(status: u16, name: &str, message: &str) -> Reply {
     json_reply(status, headers, &json!({ "message": message }))
 }
 
-/// A refusal by what stands before the service: it names no exception and says `Message`.
+/// An error response of the gateway before the service: it has no exception's name, and the member `Message`.
 pub(super) fn untyped_error_reply(status: u16, message: &str) -> Reply {
     json_reply(status, service_headers(), &json!({ "Message": message }))
 }
 
-/// What a key that nobody knows and a key of another region get alike.
+/// The error response to an unknown key, and to a key of another region.
 pub(super) fn invalid_key_reply() -> Reply {
     untyped_error_reply(
         403,
@@ -150,7 +150,7 @@ pub(super) fn exception(kind: Option<String>, message: Option<String>) -> (Strin
     )
 }
 
-/// A stream's exception, said before the stream began.
+/// A stream's exception as an error response before the stream.
 pub(super) fn stream_error_reply(kind: Option<String>, message: Option<String>) -> Reply {
     let (kind, message) = exception(kind, message);
     let status = match kind.as_str() {

@@ -1,8 +1,7 @@
-//! The Amazon Bedrock Runtime, pretended: Converse, ConverseStream, `InvokeModel` and its stream,
+//! The simulated Amazon Bedrock Runtime: Converse, ConverseStream, `InvokeModel` and its stream,
 //! and CountTokens (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html>).
 //!
-//! It takes Bedrock API keys and nothing else, and refuses what the service and its Claude models
-//! error_reply, so that a request which passes here has a good chance there.
+//! It accepts Bedrock API keys only, and rejects the requests that the service and its Claude models reject.
 
 mod count;
 mod credentials;
@@ -42,35 +41,34 @@ use super::service::{Request, Service};
 use errors::{error_reply, exception, service_headers, stream_error_reply, validation_error};
 use operation::{Operation, target};
 
-/// A Bedrock API key that has the form of a long-term one and opens nothing. The simulator takes
-/// it, and the demo uses it.
+/// A Bedrock API key of the demo. It has the form of a long-term key, and is valid for the simulator only.
 pub const DEMO_BEDROCK_API_KEY: &str = "ABSKQmVkcm9ja0FQSUtleS1kZW1vLWF0LTAwMDAwMDAwMDAwMDpub3QtYS1zZWNyZXQtaXQtb3BlbnMtb25seS10aGUtc2ltdWxhdG9y";
 
-/// How the simulator calls itself in its answers.
+/// The simulator's name in its responses.
 const NAME: &str = "Simulated Amazon Bedrock";
 
-/// The largest body the service takes.
+/// The maximum size of a request body, in bytes.
 const BODY_LIMIT: usize = 25_000_000;
 
-/// How the pretended service behaves.
+/// The options of the simulated service.
 #[derive(Clone, Debug, Default)]
 pub struct BedrockOptions {
-    /// The keys it takes.
+    /// The accepted keys.
     pub accepts: AcceptedKeys,
     /// The time between two frames of a stream.
     pub pace: Duration,
-    /// A folder to which each body that arrives is written, as `N-OPERATION.json` with the members
-    /// `operation`, `modelId` and `body`, for a validator outside to judge. Made if it is not there.
+    /// A folder to which each request body is written for an outside validator, as `N-OPERATION.json` with the
+    /// members `operation`, `modelId` and `body`. It is created if absent.
     pub dump_dir: Option<PathBuf>,
 }
 
-/// Serves the pretended Bedrock Runtime on `listener`.
+/// Serves the simulated Bedrock Runtime on `listener`.
 ///
 /// Nothing runs until the future is polled; dropping it ends every connection.
 ///
 /// # Errors
 ///
-/// When the listener does not know its own address, or the dump folder cannot be made.
+/// When the listener has no address, or the dump folder cannot be created.
 pub fn serve(
     listener: TcpListener,
     options: BedrockOptions,
@@ -88,7 +86,7 @@ struct Bedrock {
     cache: PromptCache,
 }
 
-/// A call whose key, path and body could be read.
+/// A call with a valid key, path and body.
 struct Call {
     operation: Operation,
     model_id: String,
@@ -282,8 +280,7 @@ impl Bedrock {
         Reply::streamed(event_stream_headers(), chunks.collect(), delivery)
     }
 
-    /// Writes a body down for a validator outside. What cannot be written is told once in the log
-    /// and changes no answer.
+    /// Writes a body to the dump folder. A failure is logged, and does not change the response.
     fn dump(&self, operation: Operation, model_id: &str, body: &Bytes) {
         let Some(folder) = &self.options.dump_dir else {
             return;
@@ -311,7 +308,7 @@ impl Call {
         }
     }
 
-    /// The model as the answers of `InvokeModel` name it.
+    /// The model's name in the responses of `InvokeModel`.
     fn model_name(&self) -> String {
         let id = self.model_id.rsplit('/').next().unwrap_or(&self.model_id);
         let name = id.split_once("anthropic.").map_or(id, |(_, name)| name);
@@ -328,8 +325,8 @@ fn event_stream_headers() -> Vec<(String, String)> {
     headers
 }
 
-/// The events of a message as the chunks of `InvokeModelWithResponseStream`. The last one carries
-/// the service's own measurements.
+/// The events of a message as frames of `InvokeModelWithResponseStream`. The last one has the service's
+/// metrics.
 fn invoke_chunks(message: &Message) -> Vec<Chunk> {
     let usage = message.usage;
     let mut events = message.events();

@@ -1,4 +1,4 @@
-//! Errors with the texts that the service has sent in 2025 and 2026, to script.
+//! Errors to script, with the texts that the service sent in 2025 and 2026.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub enum RecordedError {
 }
 
 impl RecordedError {
-    /// The answer.
+    /// The step for a script.
     pub fn step(self) -> Step {
         const TOO_LONG: &str = concat!(
             r#"{"type":"error","error":{"type":"invalid_request_error","#,

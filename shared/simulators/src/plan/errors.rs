@@ -1,4 +1,4 @@
-//! The answers of a pretended plan that are no good ones, and the headers about its windows.
+//! The error responses of a simulated plan, and the headers about its windows.
 
 use serde_json::{Value, json};
 
@@ -7,13 +7,13 @@ use crate::delivery::{Headers, Reply};
 use crate::ids;
 use crate::script::{Step, Window};
 
-/// What the API says when a usage window is used up.
+/// The API's message for a used-up usage window.
 const LIMIT_MESSAGE: &str =
     "This request would exceed your account's rate limit. Please try again later.";
 
 const ORGANIZATION: &str = "00000000-0000-4000-8000-000000000000";
 
-/// The answers that are no good ones.
+/// The error response of a step.
 pub(super) fn from_step(step: Step, now_ms: u64) -> Reply {
     let step = match Reply::from_written_out(step, error_reply) {
         Ok(reply) => return reply,
@@ -57,13 +57,13 @@ pub(super) fn from_step(step: Step, now_ms: u64) -> Reply {
             "prompt is too long: 207312 tokens > 200000 maximum",
         ),
         Step::Status { status } => from_status(status, now_ms),
-        // The rest are good answers, which `response_plan` has taken.
+        // The other steps are no errors; `response_plan` handles them.
         _ => error_reply(500, "api_error", "the simulator has no such answer"),
     }
 }
 
-/// What the API says with a status (<https://platform.claude.com/docs/en/api/errors>), or what
-/// Cloudflare says in its place (anthropics/claude-code#1101, #3197).
+/// The API's error response with a status (<https://platform.claude.com/docs/en/api/errors>), or Cloudflare's
+/// (anthropics/claude-code#1101, #3197).
 fn from_status(status: u16, now_ms: u64) -> Reply {
     let (kind, message) = match status {
         401 => return from_step(Step::Unauthorized, now_ms),
@@ -84,7 +84,7 @@ fn from_status(status: u16, now_ms: u64) -> Reply {
         413 => ("request_too_large", "Request exceeds the maximum size"),
         429 => ("rate_limit_error", LIMIT_MESSAGE),
         501.. => ("api_error", "The request could not be served."),
-        // Also of the statuses that it has no type for.
+        // Also the type of statuses without their own.
         _ => ("invalid_request_error", "The request could not be served."),
     };
     error_reply(status, kind, message)
@@ -147,7 +147,7 @@ fn headers_request_id(headers: &Headers) -> String {
         .unwrap_or_default()
 }
 
-/// A stream's error, said before the stream began.
+/// A stream's error as an error response before the stream.
 pub(super) fn stream_error_reply(kind: Option<&str>, message: Option<&str>) -> Reply {
     let kind = kind.unwrap_or("overloaded_error");
     let status = match kind {
@@ -174,7 +174,7 @@ pub(super) fn usage_limit(window: Window, reset_s: u64, now_ms: u64) -> Reply {
     error_reply_with(429, "rate_limit_error", LIMIT_MESSAGE, headers)
 }
 
-/// The headers about a subscription's windows, as the API sends them on every answer to a
+/// The headers about a subscription's windows, as the API sends them with every response to a
 /// subscription's credential (shape seen in the public issues anthropics/claude-code#12829 and
 /// router-for-me/CLIProxyAPI#5915). `rejected` is the window that is used up.
 pub(super) fn limit_headers(

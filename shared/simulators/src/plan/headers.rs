@@ -1,14 +1,14 @@
-//! The headers of a pretended plan's good answers.
+//! The headers of a simulated plan's successful responses.
 
 use super::errors::{limit_headers, service_headers};
 use crate::delivery::Headers;
 
-/// From this utilization on a window names the threshold that it has passed.
+/// The utilization from which on a window names its surpassed threshold.
 const THRESHOLD: &str = "0.75";
 
-/// What the API sends with a good answer to a subscription's credential: the state of its windows
-/// and of its paid overage (shape seen in the public issues anthropics/claude-code#41506 and
-/// anthropics/claude-code#12829), and what stands before the service adds.
+/// The headers of a successful response to a subscription's credential: the state of its windows and of its
+/// paid overage (shape seen in the public issues anthropics/claude-code#41506 and
+/// anthropics/claude-code#12829), and those of the gateway.
 /// `utilization` is a decimal fraction with two places.
 pub(super) fn for_success(reset_s: u64, utilization: &str, now_ms: u64) -> Headers {
     let mut headers = service_headers();
@@ -16,7 +16,7 @@ pub(super) fn for_success(reset_s: u64, utilization: &str, now_ms: u64) -> Heade
     let mut add = |name: &str, value: String| {
         headers.push((format!("anthropic-ratelimit-unified-{name}"), value));
     };
-    // Fractions with as many places compare as texts.
+    // Fractions with the same number of places compare as texts.
     if utilization >= THRESHOLD {
         add("5h-surpassed-threshold", THRESHOLD.to_owned());
     }

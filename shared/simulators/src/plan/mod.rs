@@ -1,8 +1,7 @@
-//! A Claude subscription behind the Anthropic Messages API, pretended.
+//! A simulated Claude subscription behind the Anthropic Messages API.
 //!
-//! It has a number of requests in a usage window, and answers 429 with the headers and the text
-//! of the real API when they are used up. It checks that a credential is there and takes any: each
-//! credential is a subscription of its own.
+//! A usage window has a number of requests. When they are used up, the response is a 429 with the headers and
+//! the text of the real API. Any credential is accepted, and each is a separate subscription.
 
 mod errors;
 mod headers;
@@ -35,13 +34,13 @@ use errors::{
     error_event, error_reply, json_reply, service_headers, stream_error_reply, usage_limit,
 };
 
-/// How many requests a pretended subscription answers in a window by default.
+/// The default number of requests in a usage window.
 pub const DEFAULT_PLAN_REQUESTS: u64 = 2;
 
-/// How the simulator calls itself in its answers.
+/// The simulator's name in its responses.
 const NAME: &str = "Simulated Claude plan";
 
-/// The models it lists.
+/// The listed models.
 const MODELS: [(&str, &str); 4] = [
     ("claude-opus-5-5", "Claude Opus 5.5"),
     ("claude-sonnet-5-5", "Claude Sonnet 5.5"),
@@ -49,13 +48,13 @@ const MODELS: [(&str, &str); 4] = [
     ("claude-sonnet-4-5-20250929", "Claude Sonnet 4.5"),
 ];
 
-/// How the pretended subscription behaves.
+/// The options of a simulated subscription.
 #[derive(Clone, Debug)]
 pub struct PlanOptions {
-    /// How many requests each credential has in a window; no end to them if `None`. Only good
-    /// answers of `/v1/messages` count.
+    /// The number of requests of each credential in a window; unlimited if `None`. Only successful responses of
+    /// `/v1/messages` count.
     pub requests: Option<u64>,
-    /// How long a window lasts from its first request.
+    /// The length of a window from its first request.
     pub window: Duration,
     /// The time between two events of a stream.
     pub pace: Duration,
@@ -72,13 +71,13 @@ impl Default for PlanOptions {
     }
 }
 
-/// Serves a pretended subscription on `listener`, under any path that ends as the API's do.
+/// Serves a simulated subscription on `listener`, under any path that ends in one of the API's.
 ///
 /// Nothing runs until the future is polled; dropping it ends every connection.
 ///
 /// # Errors
 ///
-/// When the listener does not know its own address.
+/// When the listener has no address.
 pub fn serve(
     listener: TcpListener,
     options: PlanOptions,
@@ -166,7 +165,7 @@ impl Plan {
             (None, Some(Err(reason))) => return error_reply(400, "invalid_request_error", &reason),
             (None, None) => Step::Normal,
         };
-        // A body that the API would refuse is refused before anything is counted.
+        // A body that the API would reject is not counted.
         if let Err(refused) = rules::messages::check(&body) {
             return error_reply(400, "invalid_request_error", &refused.0);
         }
@@ -252,8 +251,7 @@ impl Plan {
         Reply::streamed(headers, chunks, delivery)
     }
 
-    /// Counts a request, and gives the headers of a good answer or the refusal of a window that is
-    /// used up.
+    /// Counts a request, and returns the headers of its response, or the error response of a used-up window.
     fn admit(&self, credential: [u8; 32], now_ms: u64) -> Result<Headers, Reply> {
         let length = u64::try_from(self.options.window.as_millis()).unwrap_or(u64::MAX);
         let mut usage = lock(&self.usage);
@@ -295,7 +293,7 @@ fn single(message: &Value, mut headers: Headers, response: ResponsePlan) -> Repl
     Reply::single(headers, message.to_string().into_bytes(), &delivery)
 }
 
-/// The SHA-256 of what the client presents, whichever header it is in.
+/// The SHA-256 of the client's credential, from either header.
 fn credential(request: &Request) -> Option<[u8; 32]> {
     let key = request
         .headers

@@ -1,6 +1,6 @@
-//! Rules that hold for a conversation in either API's shape.
+//! Rules of both APIs.
 
-/// A broken rule: the message for the client.
+/// A violated rule, as the service's error message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RuleViolation(pub(crate) String);
 
@@ -9,7 +9,7 @@ impl RuleViolation {
         Err(Self(message.into()))
     }
 
-    /// A refusal by the model itself, which the service passes on with words of its own before it.
+    /// A violation that the model reports; the service prefixes the model's message.
     pub(super) fn by_model<T>(message: impl Into<String>) -> Result<T, Self> {
         Err(Self(format!(
             "The model returned the following errors: {}",
@@ -18,7 +18,7 @@ impl RuleViolation {
     }
 }
 
-/// Claude Code's attribution header, which only the Messages API of Anthropic itself takes out
+/// Claude Code's attribution header, which only Anthropic's own Messages API removes
 /// (anthropics/claude-code-action#928).
 pub(super) const BILLING_HEADER: &str = "x-anthropic-billing-header";
 
@@ -29,7 +29,7 @@ pub(super) fn without_result(calls: &[&str], results: &[&str]) -> Option<String>
     (!without.is_empty()).then(|| without.join(", "))
 }
 
-/// The characters and the length of tool names and of tool call ids.
+/// Whether a tool name or tool call id has valid characters and a valid length.
 pub(super) fn is_name(name: &str, further: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c) || further.contains(c);
     (1..=64).contains(&name.len()) && name.chars().all(allowed)

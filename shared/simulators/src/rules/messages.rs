@@ -1,6 +1,6 @@
 //! The rules of a Messages API body, as Anthropic's API and `InvokeModel` check it
-//! (<https://docs.claude.com/en/api/messages>). Lighter than Converse's: what these simulators must
-//! catch is a history that one service wrote and the other would refuse.
+//! (<https://docs.claude.com/en/api/messages>). They are fewer than Converse's: they detect a history of one
+//! service that the other would reject.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::content::{BILLING_HEADER, RuleViolation, is_name, without_result};
 use super::model::{Capabilities, Parameters};
 use crate::json::{at, elements, text};
 
-/// What `InvokeModel` takes of a Messages API body.
+/// The members of a Messages API body that `InvokeModel` accepts.
 const INVOKE_FIELDS: [&str; 15] = [
     "anthropic_beta",
     "anthropic_version",
@@ -27,7 +27,7 @@ const INVOKE_FIELDS: [&str; 15] = [
     "top_p",
 ];
 
-/// The betas that `InvokeModel` is known to refuse.
+/// The betas that `InvokeModel` is known to reject.
 const REFUSED_BETAS: [&str; 12] = [
     "afk-mode-2026-01-31",
     "code-execution-2025-05-22",
@@ -165,7 +165,7 @@ fn check_messages(body: &Value) -> Result<(), RuleViolation> {
                 &open,
             )?;
         }
-        // A system message may stand between a call and its results.
+        // A system message may come between a call and its results.
         if role == "system" {
             continue;
         }
@@ -173,9 +173,8 @@ fn check_messages(body: &Value) -> Result<(), RuleViolation> {
         if let Some(missing) = without_result(&open, &answered) {
             return RuleViolation::by_service(format!(
                 "messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately \
-                 after: {}. Each `tool_use` block must have a corresponding `tool_result` block in \
-                 the next message.",
-                missing
+                 after: {missing}. Each `tool_use` block must have a corresponding `tool_result` block in \
+                 the next message."
             ));
         }
         open = ids(blocks, "tool_use", "id");

@@ -1,5 +1,4 @@
-//! What the services error_reply, beyond the shape of their JSON. A rule answers with the message the
-//! service would give; the first one that is broken speaks.
+//! The rules of the services for request bodies. The first violated rule gives the service's error message.
 
 mod content;
 pub(super) mod converse;

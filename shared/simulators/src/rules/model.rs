@@ -1,4 +1,4 @@
-//! What Claude models on Bedrock can do, by family and version, and which ids can be called.
+//! The capabilities of Claude models on Bedrock, by family and version, and the valid model ids.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use crate::json::{at, text};
 /// Prefixes of inference profiles.
 const PROFILES: [&str; 8] = ["global", "us", "eu", "apac", "jp", "au", "ca", "us-gov"];
 
-/// What a family of models takes.
+/// The capabilities of a family of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities {
-    /// The most output tokens.
+    /// The maximum number of output tokens.
     pub(super) output: u64,
     /// `thinking.type` values.
     pub(super) thinking: &'static [&'static str],
@@ -27,8 +27,8 @@ pub(crate) struct Capabilities {
     pub(super) system_role: bool,
 }
 
-/// Checks that an id can be called, and says what is behind it. `None` stands for a model that
-/// only its owner knows (an application inference profile) or that has no row here.
+/// Checks that an id can be called, and returns the capabilities of its model. `None` stands for an application
+/// inference profile, and for a model without a row here.
 pub(crate) fn resolve(model_id: &str) -> Result<Option<Capabilities>, RuleViolation> {
     if let Some(arn) = model_id.strip_prefix("arn:") {
         let mut parts = arn.splitn(5, ':');
@@ -71,8 +71,8 @@ pub(crate) fn counts_tokens(model_id: &str) -> bool {
     version(foundation).is_none_or(|(_, major, minor)| (major, minor) <= (4, 6))
 }
 
-/// `claude-sonnet-4-5-20250929-v1:0` → (`sonnet`, 4, 5). Nothing for the names of before
-/// version 4, which put the version first.
+/// `claude-sonnet-4-5-20250929-v1:0` → (`sonnet`, 4, 5). `None` for names before version 4, which begin with the
+/// version.
 fn version(foundation: &str) -> Option<(&str, u32, u32)> {
     let mut parts = foundation.strip_prefix("claude-")?.split('-');
     let family = parts
@@ -140,7 +140,7 @@ fn capabilities(family: &str, major: u32, minor: u32) -> Option<Capabilities> {
     })
 }
 
-/// The parameters of a request that depend on the model, in whichever API they came.
+/// The parameters of a request, of either API, that depend on the model.
 #[derive(Debug, Default)]
 pub(super) struct Parameters<'a> {
     pub(super) max_tokens: Option<u64>,
@@ -157,7 +157,7 @@ pub(super) struct Parameters<'a> {
 }
 
 impl Parameters<'_> {
-    /// Checks them against each other, and against the model where it is known.
+    /// Checks the parameters against each other, and against the model if it has a row.
     pub(super) fn check(&self, model: Option<&Capabilities>) -> Result<(), RuleViolation> {
         let kind = self
             .thinking
@@ -196,7 +196,7 @@ impl Parameters<'_> {
         }
     }
 
-    /// Checks them against the limits of a model.
+    /// Checks the parameters against the limits of a model.
     fn check_limits(&self, model: &Capabilities, kind: Option<&str>) -> Result<(), RuleViolation> {
         if let Some(max_tokens) = self.max_tokens.filter(|tokens| *tokens > model.output) {
             let limit = model.output;
@@ -270,7 +270,7 @@ impl Parameters<'_> {
             Some(..1024) => RuleViolation::by_model(
                 "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
             ),
-            // Interleaved thinking spends over a whole turn, not over one answer.
+            // The budget of interleaved thinking applies to a turn, not to one message.
             Some(budget)
                 if !self.interleaved && self.max_tokens.is_some_and(|max| budget >= max) =>
             {

@@ -1,4 +1,4 @@
-//! What the simulators promise, asked over real sockets.
+//! Tests of the simulators over real sockets.
 
 mod bedrock;
 mod names;

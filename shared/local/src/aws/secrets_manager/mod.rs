@@ -1,6 +1,6 @@
 //! Secrets Manager, kept in a private file.
 //!
-//! Every change is on the disk before it is answered. Versions, staging labels and errors follow
+//! Every change is on the disk before its response. Versions, staging labels and errors follow
 //! the API reference (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/>): a new
 //! version takes `AWSCURRENT`, and the one that had it becomes `AWSPREVIOUS`.
 
@@ -17,10 +17,10 @@ use super::protocol::{AwsError, AwsResponse, Blob, input};
 use super::{LocalError, arn, epoch_seconds, now_ms};
 use vault::{CURRENT, Secret, SecretValue, Vault, Version};
 
-/// How many secrets `ListSecrets` gives in one page, at most.
+/// The maximum number of secrets in a page of `ListSecrets`.
 const PAGE: usize = 100;
 
-/// The longest secret value, in bytes.
+/// The maximum length of a secret value, in bytes.
 const VALUE_LIMIT: usize = 65_536;
 
 pub(super) struct SecretsManager {
@@ -136,7 +136,7 @@ impl SecretsManager {
         let value = one_value(input.secret_string, input.secret_binary)?;
         self.change(|vault| {
             if let Some(existing) = vault.secrets.get(&input.name) {
-                // The same call again (the SDK repeats its token) is answered as the first one was.
+                // A repeated call, with the same token, gets the response of the first one.
                 let again = existing.versions.iter().find(|version| {
                     Some(&version.id) == input.client_request_token.as_ref()
                         && Some(&version.value) == value.as_ref()
@@ -327,8 +327,7 @@ impl SecretsManager {
         }
         let page = input.max_results.unwrap_or(PAGE).clamp(1, PAGE);
         let vault = lock(&self.vault);
-        // The token is the name of the last secret given, so a page stays right when others come
-        // and go meanwhile.
+        // The token is the name of the last secret of the page, so pages stay correct when secrets change.
         let after = input.next_token.unwrap_or_default();
         let mut matching = vault.secrets.iter().filter(|(name, _)| {
             **name > after
@@ -356,7 +355,7 @@ impl SecretsManager {
         Ok(AwsResponse::ok(&answer))
     }
 
-    /// Makes a change to a copy, writes the copy, and only then lets others see it.
+    /// Changes a copy, writes it to the file, and only then replaces the secrets with it.
     fn change(
         &self,
         change: impl FnOnce(&mut Vault) -> Result<Value, AwsError>,
@@ -406,7 +405,7 @@ fn one_value(text: Option<String>, binary: Option<Blob>) -> Result<Option<Secret
     Ok(Some(value))
 }
 
-/// The id of a new version: the caller's token (32 to 64 characters), or one drawn here.
+/// The id of a new version: the caller's token (32 to 64 characters), or a random one.
 fn token(given: Option<String>) -> Result<String, AwsError> {
     match given {
         Some(token) if (32..=64).contains(&token.len()) => Ok(token),
@@ -429,7 +428,7 @@ fn random_characters(count: usize) -> Result<String, AwsError> {
     SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| AwsError::internal("InternalServiceError", "no random bytes can be had"))?;
-    // 256 is a multiple of 32, so every character is as likely as any other.
+    // 256 is a multiple of 32, so all characters have the same probability.
     let pick = |byte: u8| {
         ALPHABET
             .get(usize::from(byte % 32))

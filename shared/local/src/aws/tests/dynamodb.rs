@@ -225,7 +225,7 @@ async fn invalid_call_is_rejected_with_dynamodbs_error_name() {
         "{error:?}"
     );
 
-    // A key of the wrong shape fails while the request is read, and says so as DynamoDB does.
+    // A key of the wrong shape fails while the request is parsed, with DynamoDB's error.
     let unreadable = aws
         .dynamodb()
         .put_item()
@@ -385,8 +385,8 @@ async fn maintenance_runs_after_each_interval() {
     assert!(rounds.get() >= 3);
 }
 
-/// The upkeep reads and writes dynoxide's own table. This fails when a new version lays it out in
-/// another way; then `dynamodb.rs` must be read again.
+/// Maintenance uses dynoxide's own table. This test fails when a new version changes its layout; then
+/// `dynamodb.rs` must be adapted.
 #[tokio::test]
 async fn stream_record_table_has_the_layout_that_maintenance_expects() {
     let folder = tempdir().unwrap();
@@ -434,7 +434,7 @@ async fn stream_record_table_has_the_layout_that_maintenance_expects() {
         "{created_at}"
     );
 
-    // The question dynoxide asks at every write.
+    // The query of dynoxide at every write.
     let plan: String = connection
         .query_row(
             "EXPLAIN QUERY PLAN SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1
@@ -446,8 +446,8 @@ async fn stream_record_table_has_the_layout_that_maintenance_expects() {
     assert!(plan.contains("spillway_stream_sequence"), "{plan}");
 }
 
-/// With the index a write does not get slower as records pile up; without it, a hundred thousand
-/// records made it forty times slower.
+/// With the index the time of a write does not grow with the number of records; without it, a hundred thousand
+/// records made a write forty times slower.
 #[tokio::test]
 async fn write_reads_no_old_stream_records() {
     let aws = memory();

@@ -168,7 +168,7 @@ fn interrupted_write_leaves_the_old_contents() {
     let path = folder.path().join("kept.json");
     let file = PrivateFile::at(path.clone());
     file.replace(b"old").unwrap();
-    // What a process leaves that is killed before it renames: half a file beside the real one.
+    // A process that is killed before the rename leaves a partial file beside the real one.
     fs::write(path.with_extension("new"), b"hal").unwrap();
     assert_eq!(file.read().unwrap().unwrap(), b"old");
     file.replace(b"new contents").unwrap();

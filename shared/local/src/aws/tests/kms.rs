@@ -40,7 +40,7 @@ async fn ciphertext_is_decrypted_under_the_same_context() {
     let aws = memory();
     let context = [("key", "k1"), ("user", "u1")];
     let sealed = encrypt(&aws, b"secret", &context).await;
-    // The order of a context is no part of it.
+    // The order of a context is not significant.
     let opened = decrypt(&aws.kms(), sealed, &[("user", "u1"), ("key", "k1")])
         .await
         .unwrap();
@@ -58,7 +58,7 @@ async fn ciphertext_is_rejected_under_another_context() {
         &[("key", "k1"), ("user", "u2")],
         &[("key", "u1"), ("user", "k1")],
         &[("key", "k1"), ("user", "u1"), ("more", "")],
-        // Runs together to the same letters.
+        // The same letters without separators.
         &[("keyk1useru1", "")],
     ];
     for context in others {

@@ -102,7 +102,7 @@ async fn new_value_is_current_and_the_former_is_previous() {
     put(&client, "s", "three").await;
     assert_staged(&client, "AWSCURRENT", "three").await;
     assert_staged(&client, "AWSPREVIOUS", "two").await;
-    // The oldest has no label any more and is still there by its id.
+    // The oldest has no label, and is still found by its id.
     let oldest = client
         .get_secret_value()
         .secret_id("s")

@@ -13,7 +13,8 @@ enum Item {
 }
 
 impl Body {
-    /// At most four; an hour never after five minutes; each right after something to cache.
+    /// Checks that there are at most four, none of an hour follows one of five minutes, and each follows a
+    /// cacheable block.
     pub(super) fn check_cache_points(&self) -> Result<(), RuleViolation> {
         let tools = self.tool_config.iter().map(|config| {
             config

@@ -1,6 +1,5 @@
-//! The rules of Converse: the shape of its body, read strictly, and what the service checks beyond
-//! it (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>; the
-//! members are those of botocore 1.44.5, `bedrock-runtime/2023-09-30/service-2.json`).
+//! The rules of Converse: the shape of its body, read strictly, and the service's further checks
+//! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>; the members are those of botocore 1.44.5, `bedrock-runtime/2023-09-30/service-2.json`).
 
 mod attachments;
 mod cache_points;
@@ -22,7 +21,7 @@ use shape::{Body, InferenceConfig, Role, SystemBlock, ToolChoice};
 use super::content::{BILLING_HEADER, RuleViolation};
 use super::model::{Capabilities, Parameters};
 
-/// What Converse passes to Claude by `additionalModelRequestFields`.
+/// The members of `additionalModelRequestFields` that Converse passes to Claude.
 const MODEL_FIELDS: [&str; 6] = [
     "anthropic_beta",
     "output_config",
@@ -32,8 +31,7 @@ const MODEL_FIELDS: [&str; 6] = [
     "top_k",
 ];
 
-/// The betas that Claude models take on Converse, as far as they are known. One that is not known
-/// refuses the whole request.
+/// The betas that Claude models are known to accept on Converse. Any other beta is an error.
 const BETAS: [&str; 17] = [
     "claude-code-20250219",
     "compact-2026-01-12",

@@ -1,5 +1,5 @@
-//! The body of Converse, member by member. Reading it is the first check: a member that is not
-//! declared here, a block with two members and a value of another type are refused.
+//! The body of Converse. Parsing is the first check: undeclared members, blocks with two members and values of
+//! another type are errors.
 
 use std::collections::BTreeMap;
 

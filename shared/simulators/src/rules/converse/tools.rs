@@ -76,7 +76,7 @@ impl Body {
         })
     }
 
-    /// Every call is answered once, in the next message, before anything else in it.
+    /// Checks that every call has one result, in the next message and before its other content.
     pub(super) fn check_tool_results(&self) -> Result<(), RuleViolation> {
         let mut open: Vec<&str> = Vec::new();
         for (at, message) in self.messages.iter().enumerate() {
@@ -91,8 +91,8 @@ impl Body {
             }
             if let Some(missing) = without_result(&open, &answered) {
                 return RuleViolation::by_service(format!(
-                    "Expected toolResult blocks at messages.{at}.content for the following Ids: {}",
-                    missing
+                    "Expected toolResult blocks at messages.{at}.content for the following Ids: \
+                     {missing}"
                 ));
             }
             if !open.is_empty() && message.has_content_before_results() {
@@ -106,8 +106,7 @@ impl Body {
         Ok(())
     }
 
-    /// With a thinking budget, an assistant turn whose tools are being answered begins with
-    /// thinking.
+    /// Checks that with a thinking budget, an assistant turn before tool results begins with thinking.
     pub(super) fn check_thinking_in_tool_loop(&self) -> Result<(), RuleViolation> {
         if self
             .thinking()
