@@ -15,6 +15,12 @@ use tests::{Streaming, World, message, read, world};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
+/// A message that begins after 1.5 s.
+const SLOW: Step = Step::Slow {
+    headers_ms: 1500,
+    events_ms: 0,
+};
+
 /// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
@@ -78,10 +84,7 @@ async fn one_request_probes_and_the_others_do_not_wait() {
     let world = std::sync::Arc::new(world().await);
     world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
-    world.plan.script([Step::Slow {
-        headers_ms: 1500,
-        events_ms: 0,
-    }]);
+    world.plan.script([SLOW]);
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let world = std::sync::Arc::clone(&world);
@@ -284,11 +287,7 @@ async fn probe_result_is_recorded_after_another_store_failure() {
     world.plan.script([limit(Window::SevenDayOpus, 3600)]);
     world.upstream().await;
     world.pass(2 * Duration::from_hours(1));
-    let slow = Step::Slow {
-        headers_ms: 1500,
-        events_ms: 0,
-    };
-    world.plan.script([slow, Step::Overloaded]);
+    world.plan.script([SLOW, Step::Overloaded]);
     let asked = world.plan.requests().len();
     let mut probing = tokio::task::JoinSet::new();
     let probe = std::sync::Arc::clone(&world);

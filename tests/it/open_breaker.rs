@@ -10,6 +10,12 @@ use simulators::Step;
 use tests::{Answer, Streaming, World, message, read, world};
 
 const MINUTE: Duration = Duration::from_mins(1);
+/// A message that begins after 1.5 s.
+const SLOW: Step = Step::Slow {
+    headers_ms: 1500,
+    events_ms: 0,
+};
+
 /// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
@@ -166,10 +172,7 @@ async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
     let world = std::sync::Arc::new(world().await);
     world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
-    world.plan.script([Step::Slow {
-        headers_ms: 1500,
-        events_ms: 0,
-    }]);
+    world.plan.script([SLOW]);
     let asked = world.plan.requests().len();
     let body = message("hello", Streaming::No).to_string();
     let request = world.request(Method::POST, "/v1/messages").body(body);

@@ -208,41 +208,17 @@ async fn a_bedrock_key_is_stored_sealed() {
 #[tokio::test]
 async fn sealed_bedrock_key_is_decrypted_for_its_key_and_user_only() {
     let aws = LocalAws::memory().unwrap();
-    let ids = |key: &str, user: &str| -> (KeyId, UserId) {
-        (key.parse().unwrap(), user.parse().unwrap())
-    };
-    let (key, user) = ids("key_a", "usr_a");
-    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
-    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
-    let owner = Owner {
-        key: &key,
-        user: &user,
-    };
-    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let (key, user) = ids();
+    let (other_key, other_user) = ("key_b".parse().unwrap(), "usr_b".parse().unwrap());
+    let owner = |key, user| Owner { key, user };
+    let sealed = seal(&aws, owner(&key, &user)).await;
+    let opener = Opener::new(aws.kms(), aws.kms_key_id());
     let now = Timestamp::from_millis(0);
-    for (key, user) in [ids("key_b", "usr_a"), ids("key_a", "usr_b")] {
-        let swapped = Opener::new(aws.kms(), aws.kms_key_id())
-            .open(
-                Owner {
-                    key: &key,
-                    user: &user,
-                },
-                &sealed,
-                now,
-            )
-            .await;
-        assert!(matches!(swapped, Err(VaultError::Refused)), "{swapped:?}");
+    for swapped in [owner(&other_key, &user), owner(&key, &other_user)] {
+        let opened = opener.open(swapped, &sealed, now).await;
+        assert!(matches!(opened, Err(VaultError::Refused)), "{opened:?}");
     }
-    let opened = Opener::new(aws.kms(), aws.kms_key_id())
-        .open(
-            Owner {
-                key: &key,
-                user: &user,
-            },
-            &sealed,
-            now,
-        )
-        .await;
+    let opened = opener.open(owner(&key, &user), &sealed, now).await;
     assert_eq!(opened.unwrap().expose(), BEDROCK_KEY);
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::{DrillResult, RequestResult};
+
 const LEGEND: &str = "  \
   REASON: the verdict on Plan's response; with breaker_open and session, Plan was not called.
   BREAKER before and after. 1/3: one counted failure of three. 30m: the time until the next probe of Plan.

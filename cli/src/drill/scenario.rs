@@ -206,11 +206,12 @@ pub(super) fn burst() -> Step {
     }
 }
 
-/// The plan is used up for half an hour.
+/// A request to which Plan responds that its limit is reached for half an hour.
 pub(super) fn plan_limit() -> Request {
     plan_answers(limit(Window::FiveHour, 1800))
 }
 
+/// A request that Plan rejects at its limit, which opens the breaker, and that Bedrock answers.
 pub(super) fn opens_breaker() -> Request {
     plan_limit()
         .falls_back("usage_limit")

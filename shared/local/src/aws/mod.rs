@@ -69,7 +69,7 @@ pub enum LocalError {
     /// database could never be decrypted.
     #[error(
         "the data folder {} has a database but no {file}; restore {file} from a backup, or move \
-         the folder away to begin anew",
+         the folder away to start with a new one",
         folder.display()
     )]
     Incomplete {
