@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command-line arguments.
 
 mod policy;
 
@@ -12,7 +12,7 @@ use domain::id::{KeyId, UserId};
 use proxy::config::UnknownKey;
 use simulators::plan::DEFAULT_PLAN_REQUESTS;
 
-pub use self::policy::{Policy, Scope};
+pub use self::policy::PolicyOptions;
 
 /// Default address of `spillway up`.
 pub const LISTEN: &str = "127.0.0.1:8787";
@@ -22,12 +22,12 @@ pub const LISTEN: &str = "127.0.0.1:8787";
 #[derive(Debug, Parser)]
 #[command(name = "spillway", version, propagate_version = true)]
 pub struct Args {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Start Spillway on this machine.
@@ -41,7 +41,7 @@ pub enum Verb {
     /// Manage the Bedrock API keys bound to access keys.
     #[command(subcommand)]
     BedrockKey(BedrockKeyVerb),
-    /// See and reset breakers.
+    /// Show and reset breakers.
     #[command(subcommand)]
     Breaker(BreakerVerb),
     /// Rehearse what happens when Plan or Bedrock fails: against simulators, without an account. Fails
@@ -56,7 +56,7 @@ pub struct Up {
     /// its own.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Keep nothing: everything is gone when Spillway stops.
+    /// Keep all data in memory only: it is gone when Spillway stops.
     #[arg(long, conflicts_with = "data")]
     pub memory: bool,
     /// The address to listen on; port 0 takes any free port.
@@ -66,10 +66,10 @@ pub struct Up {
     /// without TLS: put a TLS proxy in front.
     #[arg(long)]
     pub allow_remote: bool,
-    /// Where Anthropic's API is.
+    /// The URL of Anthropic's API.
     #[arg(long, value_name = "URL", default_value = proxy::config::PLAN_URL)]
     pub plan_url: String,
-    /// Where the Bedrock Runtime is. Default: AWS's endpoint of each user's region.
+    /// The URL of the Bedrock Runtime. Default: AWS's endpoint of each user's region.
     #[arg(long, value_name = "URL")]
     pub bedrock_url: Option<String>,
     /// Simulate Claude plan and Bedrock on this machine, so that no account is needed. Users and keys
@@ -79,31 +79,31 @@ pub struct Up {
     /// How many requests the simulated plan answers before it is exhausted.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PLAN_REQUESTS, requires = "demo")]
     pub demo_plan_requests: u64,
-    /// What serves requests on Bedrock, for users and keys without models of their own. Default: one.
+    /// The models that serve requests on Bedrock, for users and keys without models of their own. Default: one.
     #[arg(long, value_enum)]
     pub models: Option<Models>,
-    /// What an unknown access key is answered with: 401, whose message Claude Code shows, or 404, which
-    /// says the least. Default: 401, or what `SPILLWAY_UNKNOWN_KEY_STATUS` says.
+    /// The status for an unknown access key: 401, whose message Claude Code shows, or 404, which tells the
+    /// least. Default: 401, or the value of `SPILLWAY_UNKNOWN_KEY_STATUS`.
     #[arg(long, value_name = "STATUS")]
     pub unknown_key_status: Option<UnknownKey>,
-    /// What is printed when Spillway is ready: text, or one line of JSON.
+    /// The form of the output when Spillway is ready: text, or one line of JSON.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
-    /// How much is logged, on standard error.
+    /// The level of the log, which is written to standard error.
     #[arg(long, value_enum, default_value_t)]
     pub log_level: LogLevel,
-    /// How the log is written. Default: text when standard error is a terminal, else json.
+    /// The form of the log. Default: text when standard error is a terminal, else json.
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
-    /// How long open streams may go on after a signal to stop, in seconds.
+    /// Maximum time for open streams after a signal to stop, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub drain: u64,
-    /// For users and keys that have no policy of their own.
+    /// The policy of users and keys that have none of their own.
     #[command(flatten)]
-    pub policy: Policy,
+    pub policy: PolicyOptions,
 }
 
-/// How results are printed.
+/// The form of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
@@ -113,7 +113,7 @@ pub enum Output {
     Json,
 }
 
-/// How the log is written.
+/// The form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// A short line per request, for people.
@@ -122,7 +122,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What serves requests on Bedrock.
+/// The models that serve requests on Bedrock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Models {
     /// One model serves all requests.
@@ -140,17 +140,17 @@ impl From<Models> for ModelPreset {
     }
 }
 
-/// How much is logged.
+/// The level of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// Only what a person should look at.
+    /// Errors that a person should look at.
     Error,
-    /// And what went on in a degraded way.
+    /// Errors, and warnings about degraded operation.
     Warn,
-    /// And one line per request.
+    /// Errors, warnings, and one line per request.
     #[default]
     Info,
-    /// And what helps to find a defect, and what of a request was left out for Bedrock. Never keys, prompts or answers.
+    /// All of these, details for finding defects, and the parts of a request that were left out for Bedrock. Never keys, prompts or responses.
     Debug,
 }
 
@@ -166,7 +166,7 @@ impl LogLevel {
     }
 }
 
-/// Which data, and how results are printed.
+/// The data folder and the form of results.
 #[derive(Debug, Parser)]
 pub struct Common {
     /// The data folder. Default: the platform's data folder.
@@ -175,7 +175,7 @@ pub struct Common {
     /// The data of `spillway up --demo`.
     #[arg(long, conflicts_with = "data")]
     pub demo: bool,
-    /// How the result is printed.
+    /// The form of the result.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -192,19 +192,19 @@ pub struct Settings {
     /// The foundation model behind --model, when that is an application inference profile's ARN.
     #[arg(long, value_name = "ID", requires = "model")]
     pub base_model: Option<String>,
-    /// What serves requests on Bedrock that no --map names. With family, --model serves the rest.
+    /// The models that serve requests on Bedrock that no --map names. With family, --model serves the rest.
     #[arg(long, value_enum)]
     pub models: Option<Models>,
     /// Another model for some requests: `claude-opus-*=ID`, or `claude-opus-*=ARN,FOUNDATION_ID`.
     /// May be given several times; the first that fits wins.
     #[arg(long, value_name = "NAME=ID", value_parser = model_rule)]
     pub map: Vec<ModelRule>,
-    /// Which Bedrock API carries the requests.
+    /// The Bedrock API that carries the requests.
     #[arg(long, value_enum)]
     pub dialect: Option<DialectName>,
-    /// When requests fall back.
+    /// The policy settings.
     #[command(flatten)]
-    pub policy: Policy,
+    pub policy: PolicyOptions,
 }
 
 fn model_rule(text: &str) -> Result<ModelRule, String> {
@@ -235,7 +235,7 @@ impl From<Settings> for admin::Settings {
             models: settings.models.map(Into::into),
             rules: settings.map,
             dialect: settings.dialect.map(Into::into),
-            policy: settings.policy.into(),
+            policy: settings.policy.0,
         }
     }
 }
@@ -247,35 +247,35 @@ pub enum UserVerb {
     Create {
         /// The user's name.
         name: String,
-        /// What usage is summed by, besides the user: 1 to 64 characters.
+        /// The team, by which usage is summed besides the user: 1 to 64 characters without `#`.
         #[arg(long)]
         team: Option<String>,
-        /// Free text: 1 to 500 characters.
+        /// Free text: 1 to 256 characters.
         #[arg(long)]
         description: Option<String>,
         /// The user's settings.
         #[command(flatten)]
         settings: Box<Settings>,
-        /// Which data, and how results are printed.
+        /// The data folder and the form of results.
         #[command(flatten)]
         common: Common,
     },
     /// List all users.
     List {
-        /// Which data, and how results are printed.
+        /// The data folder and the form of results.
         #[command(flatten)]
         common: Common,
     },
 }
 
-/// Which Bedrock API carries requests.
+/// The Bedrock API that carries requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DialectName {
     /// Converse and `ConverseStream`.
     Converse,
     /// `InvokeModel` and `InvokeModelWithResponseStream`.
     Invoke,
-    /// Converse, unless only `InvokeModel` can say what the request says.
+    /// Converse, unless a part of the request exists in `InvokeModel` only.
     Auto,
 }
 
@@ -299,7 +299,7 @@ pub enum KeyVerb {
         /// The key's own settings, where they differ from the user's.
         #[command(flatten)]
         settings: Box<Settings>,
-        /// Which data, and how results are printed.
+        /// The data folder and the form of results.
         #[command(flatten)]
         common: Common,
     },
@@ -308,7 +308,7 @@ pub enum KeyVerb {
         /// Only this user's.
         #[arg(long, value_name = "USER_ID")]
         user: Option<UserId>,
-        /// Which data, and how results are printed.
+        /// The data folder and the form of results.
         #[command(flatten)]
         common: Common,
     },
@@ -316,7 +316,7 @@ pub enum KeyVerb {
     Revoke {
         /// The key's id.
         key_id: KeyId,
-        /// Which data, and how results are printed.
+        /// The data folder and the form of results.
         #[command(flatten)]
         common: Common,
     },
@@ -325,32 +325,32 @@ pub enum KeyVerb {
 /// Manage the Bedrock API keys bound to access keys.
 #[derive(Debug, Subcommand)]
 pub enum BedrockKeyVerb {
-    /// Register the Bedrock API key of an access key. It is asked for, or read from standard input
-    /// when that is not a terminal; never given as an argument, where every process could read it.
+    /// Register the Bedrock API key of an access key. It is typed at a prompt, or read from standard input
+    /// when that is not a terminal; it is no argument, because every process can read arguments.
     Set {
         /// The access key's id.
         key_id: KeyId,
-        /// The AWS region that this access key uses from now on. A short-term key knows its own.
+        /// The AWS region that this access key uses from now on. Default: the region of a short-term key.
         #[arg(long)]
         region: Option<String>,
-        /// Which data, and how results are printed.
+        /// The data folder and the form of results.
         #[command(flatten)]
         common: Common,
     },
 }
 
-/// See and reset breakers.
+/// Show and reset breakers.
 #[derive(Debug, Subcommand)]
 pub enum BreakerVerb {
-    /// Show breakers: of one access key, or all that ever were anything but closed.
+    /// Show breakers: of one access key, or all that have been written at least once.
     Show {
         /// The access key's id.
         key_id: Option<KeyId>,
-        /// Which data, and how results are printed.
+        /// The data folder and the form of results.
         #[command(flatten)]
         common: Common,
     },
-    /// Close breakers, so that Plan is asked again.
+    /// Close breakers, so that requests go to Plan again.
     Reset {
         /// The access key's id.
         #[arg(required_unless_present_any = ["deployment", "all"])]
@@ -361,7 +361,7 @@ pub enum BreakerVerb {
         /// All breakers.
         #[arg(long, conflicts_with_all = ["key_id", "deployment"])]
         all: bool,
-        /// Which data, and how results are printed.
+        /// The data folder and the form of results.
         #[command(flatten)]
         common: Common,
     },
@@ -370,10 +370,10 @@ pub enum BreakerVerb {
 /// Rehearse what happens when Plan or Bedrock fails.
 #[derive(Debug, Parser)]
 pub struct Drill {
-    /// Which drills. Default: all.
+    /// The drills. Default: all.
     #[arg(value_name = "NAME", value_parser = drill_names())]
     pub names: Vec<String>,
-    /// How the result is printed: a table, or one line of JSON per drill.
+    /// The form of the result: a table, or one line of JSON per drill.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -1,8 +1,9 @@
-//! How a second `spillway` command reaches the process that holds the data folder: a Unix socket in
-//! that folder, which only its owner can open. No port, so no web page and no other user gets near.
+//! The connection of a second `spillway` command to the process that holds the data folder: a Unix socket
+//! in that folder, which only its owner can open. It is no port, so web pages and other users cannot
+//! connect.
 //!
-//! One request per connection: a line of JSON (the command), and a line with the Bedrock API key,
-//! which is empty for all commands but one. One line of JSON comes back.
+//! One request per connection: a line of JSON (the command), and a line with the Bedrock API key, which is
+//! empty for all commands but one. The response is one line of JSON.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,25 +19,26 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
+use crate::commands;
 use crate::local_stack::LocalStack;
 
-/// The longest line that is read.
+/// The maximum length of a line.
 const LINE_BYTES: u64 = 64 * 1024;
-/// How long the other side may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum time of one request.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Answer {
+enum Response {
     Done(Box<Done>),
     Failed(String),
 }
 
-/// What came of a command in the running process.
+/// The outcome of a command in the running process.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) outcome: Outcome,
-    /// Where that process listens for Claude Code: `http://ADDRESS`.
+    /// The URL at which that process listens for Claude Code: `http://ADDRESS`.
     pub(crate) base_url: String,
 }
 
@@ -56,7 +58,7 @@ fn at_socket<T>(data: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::R
     let before = std::env::current_dir();
     std::env::set_current_dir(data)?;
     let result = with(Path::new(SOCKET));
-    // Where it was may be gone; nothing below needs it.
+    // The folder before may be gone; nothing below needs it.
     if let Ok(before) = before {
         let _ = std::env::set_current_dir(before);
     }
@@ -100,13 +102,13 @@ pub(crate) async fn serve(listener: UnixListener, stack: LocalStack, base_url: S
                 Ok((stream, _)) => {
                     let stack = Arc::clone(&stack);
                     connections.spawn(async move {
-                        if timeout(PATIENCE, serve_one(stream, &stack.0, &stack.1)).await.is_err() {
-                            tracing::warn!("a control connection took too long");
+                        if timeout(TIMEOUT, serve_one(stream, &stack.0, &stack.1)).await.is_err() {
+                            tracing::warn!("a control connection timed out");
                         }
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the control socket does not accept");
+                    tracing::warn!(%error, "the control socket cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -117,22 +119,22 @@ pub(crate) async fn serve(listener: UnixListener, stack: LocalStack, base_url: S
 async fn serve_one(stream: UnixStream, stack: &LocalStack, base_url: &str) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read.take(2 * LINE_BYTES));
-    let answer = match answer(&mut read, stack).await {
-        Ok(outcome) => Answer::Done(Box::new(Done {
+    let response = match execute(&mut read, stack).await {
+        Ok(outcome) => Response::Done(Box::new(Done {
             outcome,
             base_url: base_url.to_owned(),
         })),
-        Err(error) => Answer::Failed(format!("{error:#}")),
+        Err(error) => Response::Failed(format!("{error:#}")),
     };
-    let Ok(mut line) = serde_json::to_vec(&answer) else {
+    let Ok(mut line) = serde_json::to_vec(&response) else {
         return;
     };
     line.push(b'\n');
-    // A client that has gone needs no answer.
+    // A client that has disconnected needs no response.
     let _ = write.write_all(&line).await;
 }
 
-async fn answer(
+async fn execute(
     read: &mut (impl tokio::io::AsyncBufRead + Unpin),
     stack: &LocalStack,
 ) -> anyhow::Result<Outcome> {
@@ -140,19 +142,16 @@ async fn answer(
     read.read_line(&mut command).await?;
     read.read_line(&mut bedrock_key).await?;
     let command: Command = serde_json::from_str(&command)
-        .context("the running Spillway is of another version and does not know this command")?;
+        .context("the running Spillway is of another version and does not have this command")?;
     let bedrock_key = match bedrock_key.trim() {
         "" => None,
         text => Some(BedrockKey::parse(text)?),
     };
-    Ok(stack
-        .admin()
-        .execute(command, bedrock_key, stack.clock().now())
-        .await?)
+    commands::execute(stack, command, bedrock_key).await
 }
 
-/// Has the process at the other end carry out a command.
-pub(crate) async fn ask(
+/// Sends a command to the process at the other end, and returns its outcome.
+pub(crate) async fn send(
     mut stream: UnixStream,
     command: &Command,
     bedrock_key: Option<&BedrockKey>,
@@ -168,16 +167,16 @@ pub(crate) async fn ask(
         );
         lines.push(b'\n');
         stream.write_all(&lines).await?;
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).await?;
-        serde_json::from_str(&answer)
+        let mut response = String::new();
+        BufReader::new(stream).read_line(&mut response).await?;
+        serde_json::from_str(&response)
             .context("the running Spillway is of another version; stop it, and start this version")
     };
-    match timeout(PATIENCE, exchange)
+    match timeout(TIMEOUT, exchange)
         .await
-        .context("the running Spillway does not answer")??
+        .context("the running Spillway did not respond in time")??
     {
-        Answer::Done(done) => Ok(*done),
-        Answer::Failed(reason) => bail!(reason),
+        Response::Done(done) => Ok(*done),
+        Response::Failed(reason) => bail!(reason),
     }
 }

@@ -1,11 +1,11 @@
-//! The only reader of the environment in the command.
+//! The environment of the command. No other module reads it.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use proxy::config::{UNKNOWN_KEY_STATUS, UnknownKey};
 
-/// The data folder that is used when none is named; the demo has one of its own.
+/// The default data folder; the demo has another one.
 pub(crate) fn data_folder(is_demo: bool) -> anyhow::Result<PathBuf> {
     let name = if is_demo { "spillway-demo" } else { "spillway" };
     let folders = directories::ProjectDirs::from("", "", name)
@@ -13,7 +13,7 @@ pub(crate) fn data_folder(is_demo: bool) -> anyhow::Result<PathBuf> {
     Ok(folders.data_dir().to_owned())
 }
 
-/// A developer's own Bedrock API key, under the name that AWS gave the variable.
+/// The developer's Bedrock API key, from the variable that AWS names for it.
 pub(crate) fn bedrock_api_key() -> Option<String> {
     variable(BEDROCK_API_KEY)
 }
@@ -21,20 +21,26 @@ pub(crate) fn bedrock_api_key() -> Option<String> {
 /// The variable of [`bedrock_api_key`].
 pub(crate) const BEDROCK_API_KEY: &str = "AWS_BEARER_TOKEN_BEDROCK";
 
-/// The AWS region of that developer, with the name of the variable that has it.
+/// The developer's AWS region, with the name of its variable.
 pub(crate) fn region() -> Option<(&'static str, String)> {
     ["AWS_REGION", "AWS_DEFAULT_REGION"]
         .into_iter()
         .find_map(|name| Some((name, variable(name)?)))
 }
 
-/// What an unknown access key is answered with, if the environment says so.
+/// The name of the person at this machine, for audit records; `cli` when the system does not tell it.
+pub(crate) fn user_name() -> String {
+    let name = ["USER", "LOGNAME"].into_iter().find_map(variable);
+    name.unwrap_or_else(|| "cli".to_owned())
+}
+
+/// The status with which an unknown access key is refused, if the environment has one.
 pub(crate) fn unknown_key() -> anyhow::Result<Option<UnknownKey>> {
     let status = variable(UNKNOWN_KEY_STATUS).map(|text| text.parse());
     status.transpose().context(UNKNOWN_KEY_STATUS)
 }
 
-/// This program as a shell can call it again, from any folder.
+/// The name under which a shell in any folder can call this program again.
 pub(crate) fn program() -> String {
     let typed = std::env::args().next().filter(|typed| !typed.is_empty());
     let typed = typed.unwrap_or_else(|| "spillway".to_owned());

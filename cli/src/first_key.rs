@@ -1,7 +1,7 @@
 //! What a start finds or creates: the first user with the first access key, and the Bedrock API key that
 //! the environment offers.
 
-use admin::{Admin, Command, IssuedKey, NewUser, Outcome, Settings, check_bedrock_key};
+use admin::{Admin, Command, IssuedKey, KeyView, NewUser, Outcome, Settings, check_bedrock_key};
 use anyhow::{Context as _, bail};
 use domain::bedrock_key::BedrockKey;
 use domain::grant::KeyStatus;
@@ -9,7 +9,6 @@ use domain::id::{KeyId, UserId};
 use domain::region::check_region;
 use domain::time::Timestamp;
 use simulators::bedrock::DEMO_BEDROCK_API_KEY;
-use store::access::ListedKey;
 
 use crate::environment::{self, BEDROCK_API_KEY};
 use crate::folder::Folder;
@@ -75,7 +74,7 @@ pub(crate) struct Found {
     /// The key that was issued now, in full for the only time.
     pub(crate) issued: Option<IssuedKey>,
     /// The active key, when there is exactly one.
-    pub(crate) only: Option<ListedKey>,
+    pub(crate) only: Option<KeyView>,
     /// What a person should know of, each a sentence.
     pub(crate) notices: Vec<String>,
 }
@@ -86,11 +85,11 @@ pub(crate) struct Found {
 /// # Errors
 /// When something offered is needed and cannot be used, or the table fails. Nothing was created then.
 pub(crate) async fn find_or_create(
-    house: &LocalStack,
+    stack: &LocalStack,
     offered: Offered,
     folder: Option<&Folder>,
 ) -> anyhow::Result<Found> {
-    let (admin, now) = (house.admin(), house.clock().now());
+    let (admin, now) = (stack.admin(), stack.clock().now());
     let active = active_keys(admin, now).await?;
     let mut notices = Vec::new();
     let mut issued = None;
@@ -108,7 +107,7 @@ pub(crate) async fn find_or_create(
     }
     let active = active_keys(admin, now).await?;
     let count = active.len();
-    let mut only = match <[ListedKey; 1]>::try_from(active) {
+    let mut only = match <[KeyView; 1]>::try_from(active) {
         Ok([only]) => Some(only),
         Err(_) => None,
     };
@@ -127,7 +126,7 @@ pub(crate) async fn find_or_create(
                 // The key that was just issued must be shown all the same.
                 Err(error) if issued.is_some() => Some(format!(
                     "{BEDROCK_API_KEY} was not registered: {error:#}.{}",
-                    paste(folder, key.record.key_id.as_str())
+                    paste(folder, key.key_id.as_str())
                 )),
                 Err(error) => return Err(error),
             };
@@ -146,13 +145,13 @@ pub(crate) async fn find_or_create(
 /// Returns what to tell when it was not registered, or replaced another.
 async fn register(
     admin: &Admin,
-    key: &ListedKey,
+    key: &KeyView,
     offered: Result<BedrockKey, String>,
     is_demo: bool,
     folder: Option<&Folder>,
     now: Timestamp,
 ) -> anyhow::Result<Option<String>> {
-    let key_id = &key.record.key_id;
+    let key_id = &key.key_id;
     let offered = match (offered, &key.bedrock_key) {
         (Ok(offered), _) => offered,
         (Err(error), None) => bail!("{error}"),
@@ -169,7 +168,7 @@ async fn register(
             return Ok(None);
         }
         let (old, new) = (&registered.bedrock_key_masked, offered.masked());
-        match registered.bedrock_key_expires_at.filter(|end| *end <= now) {
+        match registered.bedrock_key_expires_at.filter(|end| end.0 <= now) {
             None => {
                 return Ok(Some(format!(
                     "{BEDROCK_API_KEY} holds another key ({new}) than the registered one ({old}), which \
@@ -212,7 +211,7 @@ async fn user_without_key(admin: &Admin, now: Timestamp) -> anyhow::Result<Optio
     };
     Ok(match users.as_slice() {
         [] => Some(FirstUser::New),
-        [only] => Some(FirstUser::Existing(only.id.clone())),
+        [only] => Some(FirstUser::Existing(only.user_id.clone())),
         _ => None,
     })
 }
@@ -240,7 +239,7 @@ async fn first_key(
                 ..NewUser::default()
             };
             match admin.execute(Command::CreateUser(new), None, now).await? {
-                Outcome::UserCreated(user) => user.id,
+                Outcome::UserCreated(user) => user.user_id,
                 _ => bail!("the first user was not created"),
             }
         }
@@ -256,18 +255,18 @@ async fn first_key(
 }
 
 /// Revokes a key that could not be shown: it is not stored and cannot be shown again.
-pub(crate) async fn revoke(house: &LocalStack, key_id: KeyId) -> anyhow::Result<()> {
+pub(crate) async fn revoke(stack: &LocalStack, key_id: KeyId) -> anyhow::Result<()> {
     let revoke = Command::RevokeKey { key_id };
-    let now = house.clock().now();
-    house.admin().execute(revoke, None, now).await?;
+    let now = stack.clock().now();
+    stack.admin().execute(revoke, None, now).await?;
     Ok(())
 }
 
-async fn active_keys(admin: &Admin, now: Timestamp) -> anyhow::Result<Vec<ListedKey>> {
+async fn active_keys(admin: &Admin, now: Timestamp) -> anyhow::Result<Vec<KeyView>> {
     let all = Command::ListKeys { user_id: None };
     let Outcome::Keys { mut keys } = admin.execute(all, None, now).await? else {
         bail!("access keys cannot be listed");
     };
-    keys.retain(|key| key.record.status == KeyStatus::Active);
+    keys.retain(|key| key.status == KeyStatus::Active);
     Ok(keys)
 }

@@ -3,11 +3,11 @@
 //! [`local_stack`] puts the functions, the embedded AWS and the settings together, and [`sandbox`] adds the
 //! simulated upstreams for drills and end-to-end tests. The rest is the `spillway` command: [`args`] defines
 //! its arguments, `up` serves (`folder` is its data folder, `first_key` the user and key of the first start,
-//! `ready` its output, `log` its log), [`drill`] has the drills, and `admin_verbs` runs the other commands on a
+//! `ready` its output, `log` its log), [`drill`] has the drills, and `commands` runs the other commands on a
 //! data folder, or, through `control`, in the process that holds it.
 
-mod admin_verbs;
 pub mod args;
+mod commands;
 mod control;
 pub mod drill;
 mod drill_command;
@@ -33,10 +33,10 @@ pub use show::error;
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.verb {
         Verb::Up(up) => up::run(up).await,
-        Verb::User(verb) => admin_verbs::user(verb).await,
-        Verb::Key(verb) => admin_verbs::key(verb).await,
-        Verb::BedrockKey(verb) => admin_verbs::bedrock_key(verb).await,
-        Verb::Breaker(verb) => admin_verbs::breaker(verb).await,
+        Verb::User(verb) => commands::user(verb).await,
+        Verb::Key(verb) => commands::key(verb).await,
+        Verb::BedrockKey(verb) => commands::bedrock_key(verb).await,
+        Verb::Breaker(verb) => commands::breaker(verb).await,
         Verb::Drill(args) => drill_command::run(args).await,
     }
 }

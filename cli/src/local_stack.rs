@@ -11,12 +11,11 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use local::LocalAws;
 use proxy::clock::Clock;
 use proxy::config::Settings;
-use proxy::{Parts, Proxy};
+use proxy::{Dependencies, Proxy};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use store::access::AccessTable;
 use store::layout;
-use store::secrets::ensure_server_secret;
-use store::server_secret::CachedServerSecret;
+use store::secrets::{CachedServerSecret, ensure_server_secret};
+use store::table::AccessTable;
 use store::vault::{Opener, Sealer};
 
 /// The name of the server secret in the Secrets Manager of one machine.
@@ -137,7 +136,7 @@ async fn proxy(
     clock: &Clock,
 ) -> anyhow::Result<Proxy> {
     let secrets = aws.secrets_manager();
-    let parts = Parts {
+    let dependencies = Dependencies {
         access: access.clone(),
         server_secret: CachedServerSecret::read(secrets, SERVER_SECRET, clock.now()).await?,
         opener: Opener::new(aws.kms(), aws.kms_key_id()),
@@ -145,5 +144,5 @@ async fn proxy(
         aws_http: bedrock_http.clone(),
         clock: clock.clone(),
     };
-    Ok(Proxy::new(settings, parts)?)
+    Ok(Proxy::new(settings, dependencies)?)
 }

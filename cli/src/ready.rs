@@ -1,8 +1,8 @@
 //! What `spillway up` prints when it is ready.
 
+use admin::BedrockKeyView;
 use domain::bedrock::{DEFAULT_REGION, ModelPreset};
 use serde::Serialize;
-use store::access::BindingSummary;
 
 use crate::first_key::Found;
 use crate::folder::Folder;
@@ -43,7 +43,7 @@ pub(crate) struct Ready {
     data: Option<String>,
     plan_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    bedrock_key: Option<BindingSummary>,
+    bedrock_key: Option<BedrockKeyView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     region: Option<String>,
     /// What serves requests on Bedrock that no rule names.
@@ -79,7 +79,7 @@ impl Ready {
             folder,
         } = started;
         let access_key = found.issued.map(|issued| issued.access_key);
-        let record = found.only.as_ref().map(|key| &key.record);
+        let record = found.only.as_ref();
         let bedrock = record.map(|record| &record.bedrock);
         let set_bedrock_key = record
             .zip(folder)
@@ -215,9 +215,8 @@ impl Ready {
                 ),
             ]),
             ModelPreset::Family => {
-                let table: Vec<_> = dialect::model::CURRENT_MODELS
-                    .iter()
-                    .map(|(family, model)| format!("{family} → {model}"))
+                let table: Vec<_> = dialect::model::current_models()
+                    .map(|(family, model)| format!("{} → {model}", family.as_str()))
                     .collect();
                 lines.extend([
                     format!("  models   {own}family: {}; others → {default}", table.join(", ")),

@@ -19,7 +19,7 @@ use reqwest::header::CONTENT_TYPE;
 use simulators::Simulator;
 use simulators::bedrock::BedrockOptions;
 use simulators::plan::PlanOptions;
-use store::access::AccessTable;
+use store::table::AccessTable;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -210,7 +210,7 @@ impl Sandbox {
         else {
             bail!("the user was not created");
         };
-        let key = self.issue_another_key(user.id).await?;
+        let key = self.issue_another_key(user.user_id).await?;
         if let Some(bedrock_key) = bedrock_key {
             let set = Command::SetBedrockKey {
                 key_id: key.key_id.clone(),

@@ -2,21 +2,20 @@
 
 use std::io::Write as _;
 
-use admin::{BreakerView, Outcome};
+use admin::api::BedrockView;
+use admin::{BreakerView, IssuedKey, KeyView, Outcome, UserView};
 use comfy_table::{ContentArrangement, Table, presets};
-use domain::bedrock::{BedrockSettings, DEFAULT_REGION, ModelPreset};
+use domain::bedrock::{DEFAULT_REGION, ModelPreset};
 use domain::breaker::BreakerState;
-use domain::id::UserId;
 use domain::time::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::args::Output;
 use crate::control::Done;
 use crate::folder::Folder;
 use crate::ready::claude_code;
 
-/// Prints what came of a command on a folder.
+/// Prints the outcome of a command on a folder.
 pub(crate) fn outcome(done: &Done, folder: &Folder, output: Output) -> anyhow::Result<()> {
     match output {
         Output::Json => json(&done.outcome),
@@ -24,14 +23,14 @@ pub(crate) fn outcome(done: &Done, folder: &Folder, output: Output) -> anyhow::R
     }
 }
 
-/// Prints an error: a sentence for people, or JSON for programs, on standard error.
+/// Prints an error on standard error: a sentence for people, or JSON for programs.
 pub fn error(message: &str, is_json: bool) {
     let line = if is_json {
         serde_json::json!({"error": {"message": message}}).to_string()
     } else {
         format!("spillway: {message}")
     };
-    // There is nowhere else to say it.
+    // A failure to print it cannot be reported anywhere else.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
@@ -40,53 +39,21 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     text(&to_json(value)?)
 }
 
-/// One line of JSON as programs read it: times are RFC 3339 in UTC, and a user's id is `user_id` there
-/// as everywhere else. (In the table and between processes times are milliseconds.)
+/// One line of JSON.
 pub(crate) fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
-    let value = for_programs(serde_json::to_value(value)?);
-    Ok(format!("{value}\n"))
-}
-
-fn for_programs(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields = fields
-                .into_iter()
-                .map(|(name, value)| match value.as_i64() {
-                    Some(millis) if is_time(&name) => {
-                        (name, Timestamp::from_millis(millis).to_string().into())
-                    }
-                    _ if name == "id" && is_user_id(&value) => ("user_id".to_owned(), value),
-                    _ => (name, for_programs(value)),
-                });
-            Value::Object(fields.collect())
-        }
-        Value::Array(values) => values.into_iter().map(for_programs).collect(),
-        other => other,
-    }
-}
-
-fn is_user_id(value: &Value) -> bool {
-    value
-        .as_str()
-        .is_some_and(|text| text.parse::<UserId>().is_ok())
-}
-
-/// Whether a field of that name is a [`Timestamp`].
-fn is_time(name: &str) -> bool {
-    name.ends_with("_at") || ["as_of", "at", "lease_until", "since", "until"].contains(&name)
+    Ok(format!("{}\n", serde_json::to_string(value)?))
 }
 
 /// Prints text to standard output.
 pub(crate) fn text(text: &str) -> anyhow::Result<()> {
     match print(text) {
-        // Whoever read it has seen enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }
 }
 
-/// Prints text to standard output; an error means that nobody may have seen it.
+/// Prints text to standard output; after an error it may not have been seen.
 pub(crate) fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
@@ -94,75 +61,11 @@ pub(crate) fn print(text: &str) -> std::io::Result<()> {
 
 fn render(done: &Done, folder: &Folder) -> String {
     match &done.outcome {
-        Outcome::UserCreated(user) => format!(
-            "Created user {} ({}), Bedrock region {}{}.\nNext: {}\n",
-            user.id,
-            user.name,
-            user.bedrock.region,
-            match user.bedrock.region.as_str() {
-                DEFAULT_REGION => " (default)",
-                _ => "",
-            },
-            folder.command(&format!("key issue {}", user.id))
-        ),
-        Outcome::Users { users } => {
-            let mut table = new_table(&[
-                "USER", "NAME", "TEAM", "STATUS", "REGION", "MODEL", "CREATED",
-            ]);
-            for user in users {
-                table.add_row(vec![
-                    user.id.to_string(),
-                    user.name.clone(),
-                    user.team.clone().unwrap_or_default(),
-                    word(&user.status),
-                    user.bedrock.region.clone(),
-                    models(&user.bedrock),
-                    user.created_at.to_string(),
-                ]);
-            }
-            format!("{table}\n")
-        }
-        Outcome::KeyIssued(issued) => format!(
-            "Issued key {} to {}. It is shown this once:\n\n  {}\n\nStart Claude Code with:\n\n{}\n\n\
-             Next: {}\n",
-            issued.key_id,
-            issued.user_id,
-            issued.access_key,
-            claude_code(
-                &format!("{}/ak/{}", done.base_url, issued.access_key),
-                folder.is_demo()
-            ),
-            folder.command(&format!("bedrock-key set {}", issued.key_id))
-        ),
-        Outcome::Keys { keys } => {
-            let mut table = new_table(&[
-                "KEY",
-                "USER",
-                "BEGINS",
-                "STATUS",
-                "REGION",
-                "BEDROCK KEY",
-                "ENDS",
-                "CREATED",
-            ]);
-            for key in keys {
-                let bedrock = key.bedrock_key.as_ref();
-                table.add_row(vec![
-                    key.record.key_id.to_string(),
-                    key.record.user_id.to_string(),
-                    key.record.masked.to_string(),
-                    word(&key.record.status),
-                    key.record.bedrock.region.clone(),
-                    bedrock.map_or("none".to_owned(), |key| key.bedrock_key_masked.clone()),
-                    bedrock
-                        .and_then(|key| key.bedrock_key_expires_at)
-                        .map(|end| end.to_string())
-                        .unwrap_or_default(),
-                    key.record.created_at.to_string(),
-                ]);
-            }
-            format!("{table}\n")
-        }
+        Outcome::UserCreated(user) => user_created(user, folder),
+        Outcome::UserUpdated(user) => format!("Changed user {} ({}).\n", user.user_id, user.name),
+        Outcome::Users { users } => user_table(users),
+        Outcome::KeyIssued(issued) => key_issued(issued, &done.base_url, folder),
+        Outcome::Keys { keys } => key_table(keys),
         Outcome::KeyRevoked { key_id, .. } => format!("Revoked key {key_id}.\n"),
         Outcome::BedrockKeySet {
             key_id,
@@ -176,22 +79,103 @@ fn render(done: &Done, folder: &Folder) -> String {
                 bedrock_key.bedrock_key_masked
             )
         }
-        Outcome::Breakers { breakers, .. } if breakers.is_empty() => {
-            "Closed: Plan is asked first.\n".to_owned()
+        Outcome::BedrockKeyRemoved { key_id } => {
+            format!("Removed the Bedrock API key of key {key_id}.\n")
         }
-        Outcome::Breakers { breakers, as_of } => breaker_table(breakers, *as_of),
+        Outcome::Breakers { breakers, .. } if breakers.is_empty() => {
+            "All breakers are closed: requests go to Plan first.\n".to_owned()
+        }
+        Outcome::Breakers { breakers, as_of } => breaker_table(breakers, as_of.0),
         Outcome::BreakersReset { breakers, .. } if breakers.is_empty() => {
-            "Nothing to reset: closed already.\n".to_owned()
+            "Nothing to reset: all breakers are closed.\n".to_owned()
         }
         Outcome::BreakersReset { breakers, as_of } => {
-            format!("Closed. They were:\n{}", breaker_table(breakers, *as_of))
+            let count = match breakers.len() {
+                1 => "1 breaker".to_owned(),
+                count => format!("{count} breakers"),
+            };
+            let before = breaker_table(breakers, as_of.0);
+            format!("Reset {count}. State before the reset:\n{before}")
         }
     }
 }
 
+fn user_created(user: &UserView, folder: &Folder) -> String {
+    let region = user.bedrock.region.as_str();
+    let default = match region {
+        DEFAULT_REGION => " (default)",
+        _ => "",
+    };
+    format!(
+        "Created user {} ({}), Bedrock region {region}{default}.\nNext: {}\n",
+        user.user_id,
+        user.name,
+        folder.command(&format!("key issue {}", user.user_id))
+    )
+}
+
+fn user_table(users: &[UserView]) -> String {
+    let mut table = new_table(&[
+        "USER", "NAME", "TEAM", "STATUS", "REGION", "MODEL", "CREATED",
+    ]);
+    for user in users {
+        table.add_row(vec![
+            user.user_id.to_string(),
+            user.name.clone(),
+            user.team.clone().unwrap_or_default(),
+            word(&user.status),
+            user.bedrock.region.clone(),
+            models(&user.bedrock),
+            user.created_at.to_string(),
+        ]);
+    }
+    format!("{table}\n")
+}
+
+fn key_issued(issued: &IssuedKey, base_url: &str, folder: &Folder) -> String {
+    let url = format!("{base_url}/ak/{}", issued.access_key);
+    format!(
+        "Issued key {} to {}. It is shown this once:\n\n  {}\n\nStart Claude Code with:\n\n{}\n\n\
+         Next: {}\n",
+        issued.key_id,
+        issued.user_id,
+        issued.access_key,
+        claude_code(&url, folder.is_demo()),
+        folder.command(&format!("bedrock-key set {}", issued.key_id))
+    )
+}
+
+fn key_table(keys: &[KeyView]) -> String {
+    let mut table = new_table(&[
+        "KEY",
+        "USER",
+        "BEGINS",
+        "STATUS",
+        "REGION",
+        "BEDROCK KEY",
+        "ENDS",
+        "CREATED",
+    ]);
+    for key in keys {
+        let bedrock_key = key.bedrock_key.as_ref();
+        let end = bedrock_key.and_then(|key| key.bedrock_key_expires_at);
+        table.add_row(vec![
+            key.key_id.to_string(),
+            key.user_id.to_string(),
+            key.masked.to_string(),
+            word(&key.status),
+            key.bedrock.region.clone(),
+            bedrock_key.map_or("none".to_owned(), |key| key.bedrock_key_masked.clone()),
+            end.map(|end| end.to_string()).unwrap_or_default(),
+            key.created_at.to_string(),
+        ]);
+    }
+    format!("{table}\n")
+}
+
 fn breaker_table(breakers: &[BreakerView], now: Timestamp) -> String {
     let mut table = new_table(&[
-        "KEY", "GUARDS", "STATE", "BECAUSE", "SINCE", "UNTIL", "TRIPS",
+        "KEY", "CIRCUIT", "STATE", "REASON", "SINCE", "UNTIL", "TRIPS",
     ]);
     for breaker in breakers {
         let owner = breaker.key_id.as_ref().map(ToString::to_string);
@@ -264,7 +248,7 @@ fn new_table(header: &[&str]) -> Table {
 }
 
 /// The models of a user, as far as they fit into a column.
-fn models(bedrock: &BedrockSettings) -> String {
+fn models(bedrock: &BedrockView) -> String {
     let default = &bedrock.models.default.id;
     match bedrock.preset {
         Some(ModelPreset::Family) => format!("family, else {default}"),

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use domain::id::KeyId;
-use domain::policy::PolicyChange;
 use local::LocalAws;
 use proxy::clock::Clock;
 use proxy::config::{Settings, UnknownKey, parse_base_url};
 use simulators::bedrock::BedrockOptions;
 use simulators::plan::PlanOptions;
-use store::directory::CachePolicy;
+use store::cache::CachePolicy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -25,40 +24,17 @@ use crate::ready::{Demo, Ready, Started};
 use crate::serve::Limits;
 use crate::{control, environment, first_key, log, serve, show};
 
-/// A read of the embedded table costs a fraction of a millisecond, so a revoked key need not live
-/// longer than this.
+/// The lifetime of cached keys on one machine, where a read of the table costs a fraction of a millisecond.
 const LOCAL_REVOCATION: Duration = Duration::from_secs(1);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     log::start(args.log_format, args.log_level);
     proxy::log::without_panic_texts();
-    if !args.listen.ip().is_loopback() && !args.allow_remote {
-        bail!(
-            "{} can be reached from other machines, and access keys would travel there without TLS; \
-             listen on 127.0.0.1, or give --allow-remote and put a TLS proxy in front",
-            args.listen
-        );
-    }
+    check_address(&args)?;
     let clock = Clock::system();
     let mut settings = settings(&args)?;
-    let folder = if args.memory {
-        None
-    } else {
-        Some(Folder::chosen(args.data.as_deref(), args.demo)?)
-    };
-    if let Some(folder) = &folder {
-        folder.check(args.demo)?;
-    }
-    let offered = if args.demo {
-        Offered::by_the_demo()?
-    } else {
-        Offered::by_the_environment(clock.now())
-    };
-    // All checks that can fail come before the first file is written: a failed start leaves nothing.
-    if folder.as_ref().is_none_or(Folder::is_new) {
-        offered.check()?;
-    }
+    let (folder, offered) = folder_and_offer(&args, &clock)?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
             "cannot listen on {}; stop what listens there, or give another address with --listen",
@@ -86,12 +62,62 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
         demo,
         folder: folder.as_ref(),
     };
-    let stack = LocalStack::open(aws, settings, store::aws::https_client()?, clock.clone()).await?;
+    let stack = LocalStack::open(aws, settings, store::aws::https_client()?, clock).await?;
     let signals = Signals::listen()?;
+    // An update of a user that an earlier process has not finished.
+    stack.admin().finish_user_updates().await?;
     let found = first_key::find_or_create(&stack, offered, folder.as_ref()).await?;
     let issued = found.issued.as_ref().map(|issued| issued.key_id.clone());
     let ready = Ready::new(started, found);
+    start_background(&stack, folder.as_ref(), base_url, &mut background);
+    show_ready(&ready, args.output, issued, &stack).await?;
+    serve(listener, &stack, signals, Duration::from_secs(args.drain)).await;
+    stack.proxy().drain().await;
+    background.shutdown().await;
+    Ok(())
+}
+
+fn check_address(args: &args::Up) -> anyhow::Result<()> {
+    if !args.listen.ip().is_loopback() && !args.allow_remote {
+        bail!(
+            "{} can be reached from other machines, and access keys would travel there without TLS; \
+             listen on 127.0.0.1, or give --allow-remote and put a TLS proxy in front",
+            args.listen
+        );
+    }
+    Ok(())
+}
+
+/// The data folder, if data is kept, and what the environment or the demo offers. All checks that can fail
+/// come before the first file is written: a failed start leaves nothing.
+fn folder_and_offer(args: &args::Up, clock: &Clock) -> anyhow::Result<(Option<Folder>, Offered)> {
+    let folder = if args.memory {
+        None
+    } else {
+        Some(Folder::chosen(args.data.as_deref(), args.demo)?)
+    };
     if let Some(folder) = &folder {
+        folder.check(args.demo)?;
+    }
+    let offered = if args.demo {
+        Offered::by_the_demo()?
+    } else {
+        Offered::by_the_environment(clock.now())
+    };
+    if folder.as_ref().is_none_or(Folder::is_new) {
+        offered.check()?;
+    }
+    Ok((folder, offered))
+}
+
+/// Starts the control socket of the data folder, and the maintenance of the local AWS.
+fn start_background(
+    stack: &LocalStack,
+    folder: Option<&Folder>,
+    base_url: String,
+    background: &mut JoinSet<()>,
+) {
+    if let Some(folder) = folder {
         match control::listen(folder.path()) {
             Ok(listener) => {
                 background.spawn(control::serve(listener, stack.clone(), base_url));
@@ -101,17 +127,13 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
             }
         }
     }
-    let aws = stack.aws().clone();
+    let (aws, clock) = (stack.aws().clone(), stack.clock().clone());
     background.spawn(async move {
         aws.run_maintenance(MAINTENANCE_INTERVAL, move || {
             u64::try_from(clock.now().as_millis()).unwrap_or(0)
         })
         .await;
     });
-    show_ready(&ready, args.output, issued, &stack).await?;
-    serve(listener, &stack, signals, Duration::from_secs(args.drain)).await;
-    background.shutdown().await;
-    Ok(())
 }
 
 /// The proxy's settings on one machine.
@@ -123,7 +145,7 @@ fn settings(args: &args::Up) -> anyhow::Result<Settings> {
             breaker: LOCAL_REVOCATION,
             ..CachePolicy::default()
         },
-        // Guessing a key over loopback is no threat, and a client that blames the model is misleading.
+        // Guessing keys over loopback is no threat, and at 404 Claude Code blames the model.
         unknown_key: match args.unknown_key_status {
             Some(status) => status,
             None => environment::unknown_key()?.unwrap_or(UnknownKey::Unauthorized),
@@ -133,8 +155,7 @@ fn settings(args: &args::Up) -> anyhow::Result<Settings> {
     };
     // No gateway in front ends a stream after a quarter of an hour.
     settings.deadlines.total = Duration::from_hours(2);
-    let policy = PolicyChange::from(args.policy.clone()).checked()?;
-    settings.policy = settings.policy.with(&policy);
+    settings.policy.apply(&args.policy.0.clone().checked()?);
     settings.plan_url = base_url("--plan-url", &args.plan_url)?;
     settings.bedrock_url = args
         .bedrock_url
@@ -174,12 +195,12 @@ fn base_url(argument: &str, text: &str) -> anyhow::Result<String> {
     })
 }
 
-/// The signals to stop: an interrupt, a request to terminate, and the end of the terminal. Their handlers
-/// are set before the ready line is printed, because a process that reads it may stop Spillway at once.
+/// The signals to stop: interrupt, terminate and hangup. Their handlers are set before the ready line is
+/// printed, because a process that reads it may stop Spillway at once.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` when whoever started the process had it ignore hangups, as `nohup` does.
+    /// `None` when the process was started with hangups ignored, as by `nohup`.
     hangup: Option<Signal>,
 }
 
@@ -216,8 +237,8 @@ impl Signals {
     }
 }
 
-/// Whether this process was started with hangups ignored. Linux tells in a mask of ignored signals,
-/// where the hangup is the lowest bit; other systems are taken not to ignore it.
+/// Returns true when this process was started with hangups ignored. Linux shows a mask of ignored signals,
+/// in which the hangup is the lowest bit; on other systems this returns false.
 fn ignores_hangups() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status
@@ -238,11 +259,11 @@ async fn serve(listener: TcpListener, stack: &LocalStack, mut signals: Signals, 
         () = &mut server => return,
         () = signals.next() => {}
     }
-    tracing::info!("stopping: open answers may finish");
+    tracing::info!("stopping; open responses may finish");
     let _ = stop.send(());
     tokio::select! {
         finished = timeout(drain, server) => if finished.is_err() {
-            tracing::warn!("some answers did not finish in time");
+            tracing::warn!("some responses did not finish in time");
         },
         () = signals.next() => tracing::warn!("stopped at once"),
     }
@@ -254,7 +275,7 @@ async fn start_simulators(
     background: &mut JoinSet<()>,
 ) -> anyhow::Result<Demo> {
     let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    // Slow enough that one can see it stream.
+    // Slow enough to watch the stream.
     let pace = Duration::from_millis(15);
     let options = PlanOptions {
         requests: Some(plan_requests),

@@ -70,6 +70,7 @@ async fn leaves_with(world: &World, last: &str) -> Value {
         }
     }
     drop(body);
+    world.stack.proxy().drain().await;
     log.request()
 }
 

@@ -8,19 +8,13 @@ use domain::policy::{BreakerPolicy, FallbackClass};
 use local::Fault;
 use reqwest::Method;
 use simulators::{Point, Step, Window};
-use store::access::AccessTable;
-use store::breaker::Swap;
+use store::breakers::Swap;
 use store::layout::ACCESS;
+use store::table::AccessTable;
 use tests::{Streaming, World, message, read, world};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
-/// A message that begins after 1.5 s.
-const SLOW: Step = Step::Slow {
-    headers_ms: 1500,
-    events_ms: 0,
-};
-
 /// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
@@ -84,13 +78,18 @@ async fn one_request_probes_and_the_others_do_not_wait() {
     let world = std::sync::Arc::new(world().await);
     world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
-    world.plan.script([SLOW]);
+    world.plan.script([Step::Held { content: vec![] }]);
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let world = std::sync::Arc::clone(&world);
         asking.spawn(async move { world.upstream().await });
     }
-    let upstreams = asking.join_all().await;
+    let mut upstreams = Vec::new();
+    while upstreams.len() < 19 {
+        upstreams.push(asking.join_next().await.unwrap().unwrap());
+    }
+    world.plan.release();
+    upstreams.extend(asking.join_all().await);
     let probes = upstreams
         .iter()
         .filter(|it| *it == "plan; reason=good; probe");
@@ -248,12 +247,12 @@ async fn request_without_all_leases_returns_those_it_has() {
     let opus = resolved
         .breakers
         .into_iter()
-        .find(|it| it.place.circuit().to_string() == "opus")
+        .find(|it| it.key.circuit().to_string() == "opus")
         .unwrap();
     let other = "req_another".parse().unwrap();
     let taken = opus
         .state
-        .ask(&other, world.now(), &BreakerPolicy::default());
+        .admit(&other, world.now(), &BreakerPolicy::default());
     let swapped = table
         .swap_breaker(&opus, taken.next.unwrap())
         .await
@@ -287,7 +286,8 @@ async fn probe_result_is_recorded_after_another_store_failure() {
     world.plan.script([limit(Window::SevenDayOpus, 3600)]);
     world.upstream().await;
     world.pass(2 * Duration::from_hours(1));
-    world.plan.script([SLOW, Step::Overloaded]);
+    let held = Step::Held { content: vec![] };
+    world.plan.script([held, Step::Overloaded]);
     let asked = world.plan.requests().len();
     let mut probing = tokio::task::JoinSet::new();
     let probe = std::sync::Arc::clone(&world);
@@ -313,6 +313,7 @@ async fn probe_result_is_recorded_after_another_store_failure() {
         0,
         "its write has failed"
     );
+    world.plan.release();
 
     assert_eq!(probing.join_all().await, ["plan; reason=good; probe"]);
     let opus = world.breakers().await.into_iter();

@@ -274,7 +274,7 @@ async fn opus_limit_stops_opus_and_no_other_model_in_the_fleet() {
     let circuits: Vec<_> = fleet.breakers().await;
     let circuits = circuits
         .iter()
-        .map(|breaker| breaker.place.circuit().to_string());
+        .map(|breaker| breaker.key.circuit().to_string());
     assert_eq!(circuits.collect::<Vec<_>>(), ["opus"]);
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod abandoned;
+mod administration;
 mod authentication;
 mod bedrock_leg;
 mod bedrock_refusals;

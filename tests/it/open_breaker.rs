@@ -10,12 +10,6 @@ use simulators::Step;
 use tests::{Answer, Streaming, World, message, read, world};
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// A message that begins after 1.5 s.
-const SLOW: Step = Step::Slow {
-    headers_ms: 1500,
-    events_ms: 0,
-};
-
 /// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
@@ -172,7 +166,7 @@ async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
     let world = std::sync::Arc::new(world().await);
     world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
-    world.plan.script([SLOW]);
+    world.plan.script([Step::Held { content: vec![] }]);
     let asked = world.plan.requests().len();
     let body = message("hello", Streaming::No).to_string();
     let request = world.request(Method::POST, "/v1/messages").body(body);
@@ -190,6 +184,7 @@ async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
         let upstream = world.upstream().await;
         assert!(upstream.contains("breaker_open"), "{upstream}");
     }
+    world.plan.release();
     assert_eq!(probing.join_all().await, ["plan; reason=good; probe"]);
     assert_eq!(world.breaker().await, BreakerState::CLOSED);
     assert_eq!(world.upstream().await, "plan; reason=good");

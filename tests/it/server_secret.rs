@@ -7,21 +7,21 @@ use domain::time::Timestamp;
 use local::Fault;
 use serde_json::{Value, json};
 use spillway::local_stack::SERVER_SECRET;
-use store::access::AccessTable;
-use store::directory::{CachePolicy, Directory};
-use store::server_secret::CachedServerSecret;
+use store::cache::{AccessCache, CachePolicy};
+use store::secrets::CachedServerSecret;
+use store::table::AccessTable;
 use tests::{World, world};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// An instance that has read the secret at the world's time.
-async fn directory(world: &World) -> Directory {
+async fn directory(world: &World) -> AccessCache {
     let aws = world.stack.aws();
     let now = world.stack.clock().now();
     let secret = CachedServerSecret::read(aws.secrets_manager(), SERVER_SECRET, now).await;
     let access = AccessTable::new(aws.dynamodb(), "spillway-access");
-    Directory::new(access, secret.unwrap(), CachePolicy::default())
+    AccessCache::new(access, secret.unwrap(), CachePolicy::default())
 }
 
 async fn versions(world: &World) -> Value {
@@ -43,7 +43,7 @@ fn queries(world: &World) -> u64 {
     world.stack.aws().calls("Query")
 }
 
-async fn is_found(directory: &Directory, key: &AccessKey, now: Timestamp) -> bool {
+async fn is_found(directory: &AccessCache, key: &AccessKey, now: Timestamp) -> bool {
     directory.resolve(key, now).await.unwrap().is_some()
 }
 

@@ -22,7 +22,7 @@ async fn create_user(world: &World, name: &str) -> UserId {
     let Outcome::UserCreated(user) = world.command(create).await else {
         panic!()
     };
-    user.id
+    user.user_id
 }
 
 async fn refused(world: &World, command: Command) -> AdminError {
@@ -47,7 +47,10 @@ async fn users_and_keys_are_listed_in_the_order_of_their_creation() {
         panic!()
     };
     assert_eq!(
-        users.iter().map(|user| user.id.clone()).collect::<Vec<_>>(),
+        users
+            .iter()
+            .map(|user| user.user_id.clone())
+            .collect::<Vec<_>>(),
         expected
     );
 
@@ -67,7 +70,7 @@ async fn users_and_keys_are_listed_in_the_order_of_their_creation() {
     assert_eq!(
         listed
             .iter()
-            .map(|key| key.record.key_id.clone())
+            .map(|key| key.key_id.clone())
             .collect::<Vec<_>>(),
         keys
     );
@@ -216,7 +219,10 @@ async fn sealed_bedrock_key_is_decrypted_for_its_key_and_user_only() {
     let now = Timestamp::from_millis(0);
     for swapped in [owner(&other_key, &user), owner(&key, &other_user)] {
         let opened = opener.open(swapped, &sealed, now).await;
-        assert!(matches!(opened, Err(VaultError::Refused)), "{opened:?}");
+        assert!(
+            matches!(opened, Err(VaultError::CiphertextRejected)),
+            "{opened:?}"
+        );
     }
     let opened = opener.open(owner(&key, &user), &sealed, now).await;
     assert_eq!(opened.unwrap().expose(), BEDROCK_KEY);
@@ -266,7 +272,10 @@ async fn sealed_bedrock_key_cannot_be_decrypted_under_another_version() {
     let opened = Opener::new(aws.kms(), aws.kms_key_id())
         .open(owner, &renamed, Timestamp::from_millis(0))
         .await;
-    assert!(matches!(opened, Err(VaultError::Refused)), "{opened:?}");
+    assert!(
+        matches!(opened, Err(VaultError::CiphertextRejected)),
+        "{opened:?}"
+    );
 }
 
 #[tokio::test]
@@ -381,7 +390,7 @@ async fn listings_longer_than_a_page_are_whole() {
         panic!()
     };
     assert_eq!(keys.len(), 6);
-    let mut ids: Vec<_> = keys.iter().map(|key| key.record.key_id.clone()).collect();
+    let mut ids: Vec<_> = keys.iter().map(|key| key.key_id.clone()).collect();
     ids.dedup();
     assert_eq!(ids.len(), 6);
 }
@@ -442,7 +451,7 @@ async fn error_class_of_a_newer_version_does_not_block_plan() {
         ["usage_limit", "a_class_to_come"].map(|class| AttributeValue::S(class.to_owned()));
     let classes = AttributeValue::L(classes.to_vec());
     let policy = AttributeValue::M([("fallback_on".to_owned(), classes)].into());
-    set(&world, "key", "SET policy = :value", policy).await;
+    set(&world, "key", "SET own.policy = :value", policy).await;
     assert_eq!(world.upstream().await, "plan; reason=good");
 
     world.plan.script([Step::Overloaded]);

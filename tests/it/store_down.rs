@@ -66,7 +66,7 @@ fn faults() -> [Fault; 7] {
 async fn world_for(fault: &Fault, change: impl FnOnce(&mut Settings)) -> World {
     World::with(|settings| {
         settings.deadlines.store = match fault {
-            Fault::Hang => Duration::from_millis(50),
+            Fault::Hang => Duration::from_millis(200),
             _ => PATIENCE,
         };
         settings.policy.breaker.max_open = MAX_OPEN;
@@ -398,10 +398,7 @@ async fn a_cold_key_takes_one_query_and_success_writes_nothing() {
 async fn success_after_a_long_answer_reads_once_for_the_next_request_too() {
     let world = std::sync::Arc::new(World::with(|_| {}).await);
     world.upstream().await;
-    world.plan.script([Step::Slow {
-        headers_ms: 1000,
-        events_ms: 0,
-    }]);
+    world.plan.script([Step::Held { content: vec![] }]);
     let before = calls(&world);
     let mut asking = tokio::task::JoinSet::new();
     let slow = std::sync::Arc::clone(&world);
@@ -410,6 +407,7 @@ async fn success_after_a_long_answer_reads_once_for_the_next_request_too() {
         tokio::task::yield_now().await;
     }
     world.pass(CACHE_BOUND);
+    world.plan.release();
     assert_eq!(asking.join_all().await, ["plan; reason=good"]);
     assert_eq!(calls(&world) - before, 1);
     assert_eq!(upstream(&world).await, ("plan; reason=good".to_owned(), 0));

@@ -326,7 +326,36 @@ pub async fn read_unjudged(request: RequestBuilder) -> Answer {
 
 /// Sends a request, reads the full response, and stores it for the outside judges.
 pub async fn read(request: RequestBuilder) -> Answer {
-    let answer = read_unjudged(request).await;
+    read_after(request, |_| true, || {}).await
+}
+
+/// Like [`read`], and calls `then` once what has come of the body fulfils `reached`.
+pub async fn read_after(
+    request: RequestBuilder,
+    reached: impl Fn(&[u8]) -> bool,
+    then: impl FnOnce(),
+) -> Answer {
+    let mut streamed = request.send().await.unwrap();
+    let (status, headers) = (streamed.status().as_u16(), streamed.headers().clone());
+    let mut body = Vec::new();
+    let mut then = Some(then);
+    loop {
+        if reached(&body)
+            && let Some(then) = then.take()
+        {
+            then();
+        }
+        match streamed.chunk().await.expect("the answer is whole") {
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    let answer = Answer {
+        status,
+        headers,
+        body,
+    };
+    assert!(then.is_none(), "{}", answer.text());
     let Answer {
         status,
         headers,

@@ -1,68 +1,98 @@
-//! When requests fall back, as it can be typed: for the deployment, a user or a key.
+//! The settings of the policy as command-line options: for the deployment, a user or a key.
 
-use clap::{Parser, ValueEnum};
-use domain::policy::{BreakerScope, FallbackClass, PolicyChange};
+use std::fmt::Write as _;
 
-/// When requests fall back to Bedrock.
-#[derive(Clone, Debug, Default, Parser)]
-#[command(next_help_heading = "When to spill")]
-pub struct Policy {
-    /// Which answers of Plan's send the request to Bedrock: a list of `usage_limit`, `rate_limited`,
-    /// `entitlement`, `overloaded` and `broken`. Default: all but `broken`.
-    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    pub fallback_on: Option<Vec<FallbackClass>>,
-    /// So many failures in a row open the breaker. Default: 3.
-    #[arg(long, value_name = "N")]
-    pub breaker_failures: Option<u32>,
-    /// Within so many seconds. Default: 60.
-    #[arg(long, value_name = "SECONDS")]
-    pub breaker_window: Option<u32>,
-    /// How long the breaker is open when Plan named no time. Default: 1800.
-    #[arg(long, value_name = "SECONDS")]
-    pub breaker_open: Option<u32>,
-    /// The longest time between two probes, whatever Plan named. Default: 3600.
-    #[arg(long, value_name = "SECONDS")]
-    pub breaker_max_open: Option<u32>,
-    /// Up to so much is added, so that not all keys probe at once. Default: 10.
-    #[arg(long, value_name = "SECONDS")]
-    pub breaker_jitter: Option<u32>,
-    /// How long a probe may take before another request may probe. Default: 60.
-    #[arg(long, value_name = "SECONDS")]
-    pub breaker_lease: Option<u32>,
-    /// Where overload and failures of Anthropic's own count. Default: with each key.
-    #[arg(long, value_enum)]
-    pub breaker_scope: Option<Scope>,
-    /// How long a conversation stays on Bedrock after Plan is back, for its prompt cache. Default: 0.
-    #[arg(long, value_name = "SECONDS")]
-    pub session_stickiness: Option<u32>,
+use clap::builder::{PossibleValuesParser, ValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use domain::policy::{POLICY_SETTINGS, PolicyChange, PolicySetting};
+use domain::setting::{SettingValue, Unit, Values};
+
+/// The policy options that were given: one option for each of [`POLICY_SETTINGS`].
+#[derive(Clone, Debug, Default)]
+pub struct PolicyOptions(pub PolicyChange);
+
+impl Args for PolicyOptions {
+    fn augment_args(command: Command) -> Command {
+        command.args(POLICY_SETTINGS.iter().map(option))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
 }
 
-/// Where overload and failures of Anthropic's own count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Scope {
-    /// With the access key that met them.
-    Key,
-    /// Once for the whole deployment.
-    Deployment,
+impl FromArgMatches for PolicyOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut options = Self::default();
+        options.update_from_arg_matches(matches)?;
+        Ok(options)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for setting in POLICY_SETTINGS {
+            if let Some(value) = given(setting, matches) {
+                let set = setting.set(&mut self.0, value);
+                set.map_err(|error| {
+                    clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))
+                })?;
+            }
+        }
+        Ok(())
+    }
 }
 
-impl From<Policy> for PolicyChange {
-    fn from(policy: Policy) -> Self {
-        Self {
-            fallback_on: policy
-                .fallback_on
-                .map(|classes| classes.into_iter().collect()),
-            breaker_failures: policy.breaker_failures,
-            breaker_window_s: policy.breaker_window,
-            breaker_open_s: policy.breaker_open,
-            breaker_max_open_s: policy.breaker_max_open,
-            breaker_jitter_s: policy.breaker_jitter,
-            breaker_lease_s: policy.breaker_lease,
-            breaker_scope: policy.breaker_scope.map(|scope| match scope {
-                Scope::Key => BreakerScope::Key,
-                Scope::Deployment => BreakerScope::Deployment,
-            }),
-            session_stickiness_s: policy.session_stickiness,
+/// The option of a setting: `--breaker-open SECONDS` for `breaker_open_s`.
+fn option(setting: &'static PolicySetting) -> Arg {
+    let (value_name, parser): (_, ValueParser) = match setting.values {
+        Values::Number { unit, .. } => {
+            let value_name = match unit {
+                Unit::Count => "N",
+                Unit::Seconds => "SECONDS",
+            };
+            (value_name, clap::value_parser!(u32).into())
+        }
+        Values::OneOf(words) => ("VALUE", PossibleValuesParser::new(words).into()),
+        Values::ListOf(words) => ("LIST", PossibleValuesParser::new(words).into()),
+    };
+    let arg = Arg::new(setting.name)
+        .long(setting.option)
+        .value_name(value_name)
+        .value_parser(parser)
+        .help(help(setting))
+        .help_heading("When to fall back");
+    match setting.values {
+        Values::ListOf(_) => arg.action(ArgAction::Append).value_delimiter(','),
+        Values::Number { .. } | Values::OneOf(_) => arg,
+    }
+}
+
+/// `Number of …. Default: 3; 1 to 100`.
+fn help(setting: &PolicySetting) -> String {
+    let default = setting.in_force(&domain::policy::Policy::default());
+    let mut meaning = setting.meaning.chars();
+    let first = meaning.next().into_iter().flat_map(char::to_uppercase);
+    let mut help: String = first.chain(meaning).collect();
+    let _ = write!(help, ". Default: {default}");
+    if let Values::Number { least, most, .. } = setting.values {
+        let _ = write!(help, "; {least} to {most}");
+    }
+    help
+}
+
+fn given(setting: &PolicySetting, matches: &ArgMatches) -> Option<SettingValue> {
+    match setting.values {
+        Values::Number { .. } => matches
+            .get_one(setting.name)
+            .copied()
+            .map(SettingValue::Number),
+        Values::OneOf(_) => matches
+            .get_one(setting.name)
+            .cloned()
+            .map(SettingValue::Word),
+        Values::ListOf(_) => {
+            let words = matches.get_many::<String>(setting.name)?;
+            Some(SettingValue::Words(words.cloned().collect()))
         }
     }
 }

@@ -252,15 +252,15 @@ impl Runner {
                 BreakerState::Closed { failures } => {
                     format!("closed {}/{}", failures.len(), self.failures_to_open)
                 }
-                BreakerState::Open { until, .. } if *until > as_of => {
-                    let off = minutes(until.since(as_of));
+                BreakerState::Open { until, .. } if *until > as_of.0 => {
+                    let off = minutes(until.since(as_of.0));
                     let state = format!("open {off}");
                     moments.push((until.to_string(), off));
                     state
                 }
                 BreakerState::Open { .. } => "probe due".to_owned(),
                 BreakerState::HalfOpen { lease_until, .. } => {
-                    moments.push((lease_until.to_string(), minutes(lease_until.since(as_of))));
+                    moments.push((lease_until.to_string(), minutes(lease_until.since(as_of.0))));
                     "half-open".to_owned()
                 }
             };

@@ -1,19 +1,17 @@
-//! What can be asked of an admin, and what comes of it.
+//! The commands of an admin, and their outcomes.
 //!
-//! Secrets are not part of a command: a Bedrock key travels beside it, and the one secret in an
-//! outcome is a new access key, in full for the only time.
+//! Secrets are not part of a command: a Bedrock key is passed beside it. The one secret in an outcome is a
+//! new access key, which is returned in full this once.
 
-use domain::bedrock::{BedrockModel, Dialect, ModelPreset, ModelRule};
-use domain::breaker::{BreakerState, Circuit};
 use domain::grant::KeyStatus;
 use domain::id::{KeyId, UserId};
-use domain::policy::PolicyChange;
-use domain::time::Timestamp;
-use domain::user::User;
+use domain::user::UserStatus;
 use serde::{Deserialize, Serialize};
-use store::access::{BindingSummary, ListedKey};
 
-/// What is wanted.
+use crate::api::{BedrockKeyView, KeyView, Settings, Time, UserView};
+use crate::breakers::BreakerView;
+
+/// A command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
@@ -21,9 +19,16 @@ pub enum Command {
     CreateUser(NewUser),
     /// Lists all users.
     ListUsers,
+    /// Changes a user, and the copies in all of the user's keys.
+    UpdateUser {
+        /// The user.
+        user_id: UserId,
+        /// The change.
+        change: Box<UserChange>,
+    },
     /// Issues an access key to a user.
     IssueKey {
-        /// Whose key it will be.
+        /// The user who gets it.
         user_id: UserId,
         /// The key's own settings, as far as they differ from the user's.
         #[serde(flatten)]
@@ -31,39 +36,44 @@ pub enum Command {
     },
     /// Lists the keys of one user, or of all.
     ListKeys {
-        /// Whose keys; everybody's when absent.
+        /// The user; the keys of all users when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user_id: Option<UserId>,
     },
     /// Revokes an access key for ever.
     RevokeKey {
-        /// Which key.
+        /// The access key.
         key_id: KeyId,
     },
     /// Registers the Bedrock API key of an access key, in place of the one before. The Bedrock key
     /// itself comes beside the command.
     SetBedrockKey {
-        /// Whose Bedrock key it is.
+        /// The access key.
         key_id: KeyId,
         /// The AWS region that the access key uses from now on. Without it a short-term key's own
         /// region is taken, and a long-term key leaves the region as it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<String>,
     },
+    /// Removes the Bedrock API key of an access key.
+    RemoveBedrockKey {
+        /// The access key.
+        key_id: KeyId,
+    },
     /// Shows breakers.
     ShowBreakers {
-        /// Of which key; all that ever were anything but closed, when absent.
+        /// The access key; all breakers that have been written at least once, when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_id: Option<KeyId>,
     },
-    /// Closes breakers, so that Plan is asked again.
+    /// Closes breakers, so that requests go to Plan again.
     ResetBreakers {
-        /// Which.
+        /// The breakers.
         of: BreakersOf,
     },
 }
 
-/// Which breakers.
+/// A choice of breakers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakersOf {
@@ -75,15 +85,15 @@ pub enum BreakersOf {
     All,
 }
 
-/// A user to be.
+/// A new user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewUser {
-    /// For people to read: 1 to 100 characters.
+    /// For people to read: 1 to 100 printable characters.
     pub name: String,
-    /// Free text: 1 to 500 characters.
+    /// Free text: 1 to 256 printable characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What usage is summed by, besides the user: 1 to 64 characters.
+    /// What usage is summed by, besides the user: 1 to 64 printable characters, none of them `#`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
     /// The user's settings, as far as they differ from the deployment's defaults.
@@ -91,99 +101,90 @@ pub struct NewUser {
     pub settings: Settings,
 }
 
-/// Settings, as far as they differ from those that hold without them.
+/// A change of a user. What is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// The AWS region.
+pub struct UserChange {
+    /// Another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// The Bedrock model that serves whatever no rule names.
+    pub name: Option<String>,
+    /// Another description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<BedrockModel>,
-    /// What serves the requests that no rule names.
+    pub description: Option<String>,
+    /// Another team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub models: Option<ModelPreset>,
-    /// Which model serves which requested one; they replace all rules that hold otherwise.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<ModelRule>,
-    /// Which Bedrock API carries the requests.
+    pub team: Option<String>,
+    /// Another status; a deleted user keeps theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dialect: Option<Dialect>,
-    /// When requests fall back.
-    #[serde(flatten)]
-    pub policy: PolicyChange,
+    pub status: Option<UserStatus>,
+    /// Other settings, in place of all that the user has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
 }
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// The new user.
-    UserCreated(User),
+    UserCreated(UserView),
+    /// The changed user. All of the user's keys have the change.
+    UserUpdated(UserView),
     /// All users, oldest first.
     Users {
         /// The users.
-        users: Vec<User>,
+        users: Vec<UserView>,
     },
     /// The new key.
     KeyIssued(IssuedKey),
     /// Keys, oldest first within each user.
     Keys {
         /// The keys.
-        keys: Vec<ListedKey>,
+        keys: Vec<KeyView>,
     },
     /// The key is revoked; it is refused everywhere within the revocation bound.
     KeyRevoked {
-        /// Which key.
+        /// The access key.
         key_id: KeyId,
         /// Always revoked.
         status: KeyStatus,
     },
     /// The Bedrock key is sealed and bound.
     BedrockKeySet {
-        /// Whose Bedrock key it is.
+        /// The access key.
         key_id: KeyId,
         /// The AWS region that it is used in.
         region: String,
-        /// What may be shown of it.
-        bedrock_key: BindingSummary,
+        /// The part of it that may be shown.
+        bedrock_key: BedrockKeyView,
+    },
+    /// The Bedrock key is removed.
+    BedrockKeyRemoved {
+        /// The access key.
+        key_id: KeyId,
     },
     /// Breakers as they are.
     Breakers {
         /// The breakers.
         breakers: Vec<BreakerView>,
-        /// By this clock.
-        as_of: Timestamp,
+        /// The time of this outcome.
+        as_of: Time,
     },
-    /// Breakers as they were before they were closed. Who knows one to be open takes notice within
-    /// the revocation bound.
+    /// Breakers in their state before the reset. An instance that has cached one as open reads it again
+    /// within the revocation bound.
     BreakersReset {
-        /// The breakers, those left out that were closed already.
+        /// The breakers, without those that were closed already.
         breakers: Vec<BreakerView>,
-        /// By this clock.
-        as_of: Timestamp,
+        /// The time of this outcome.
+        as_of: Time,
     },
 }
 
-/// A breaker as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BreakerView {
-    /// Whose it is; absent for the deployment's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_id: Option<KeyId>,
-    /// What it guards.
-    pub circuit: Circuit,
-    /// Its state.
-    #[serde(flatten)]
-    pub state: BreakerState,
-}
-
-/// A key that has just been issued, in full for the only time.
+/// A new access key, which is returned in full this once.
 #[derive(Serialize, Deserialize)]
 pub struct IssuedKey {
-    /// Names the key from now on.
+    /// The key's id.
     pub key_id: KeyId,
-    /// Whose key it is.
+    /// The id of its user.
     pub user_id: UserId,
     /// The key itself. It is not stored and cannot be shown again.
     pub access_key: String,

@@ -1,19 +1,37 @@
-//! Settings, checked when they are made: a wrong one is refused here and not found at the first fallback.
+//! The checks of settings. A wrong setting is refused when it is made, not at the first fallback.
 
-use domain::bedrock::{BedrockSettings, ModelPreset, ModelRule};
+use domain::bedrock::{BedrockSettings, ModelRule};
 use domain::bedrock_key::{BedrockKey, Presigned};
-use domain::policy::PolicyChange;
 use domain::region::check_region;
 use domain::time::Timestamp;
+use domain::user::{Overrides, User};
 
-use crate::{AdminError, Settings};
+use crate::AdminError;
+use crate::api::Settings;
 
 fn invalid(error: impl std::fmt::Display) -> AdminError {
     AdminError::Invalid(error.to_string())
 }
 
-/// A text for people to read, without the white space around it: 1 to `most` printable characters.
-pub(crate) fn checked_text(what: &str, text: &str, most: usize) -> Result<String, AdminError> {
+/// A user's name, without the white space around it.
+pub(crate) fn checked_name(text: &str) -> Result<String, AdminError> {
+    checked_text("a user's name", text, User::MAX_NAME_CHARS)
+}
+
+/// A description, without the white space around it.
+pub(crate) fn checked_description(text: &str) -> Result<String, AdminError> {
+    checked_text("a description", text, User::MAX_DESCRIPTION_CHARS)
+}
+
+/// A team, without the white space around it. It is part of keys of the table, where `#` separates.
+pub(crate) fn checked_team(text: &str) -> Result<String, AdminError> {
+    if text.contains('#') {
+        return Err(invalid("a team must not contain `#`"));
+    }
+    checked_text("a team", text, User::MAX_TEAM_CHARS)
+}
+
+fn checked_text(what: &str, text: &str, most: usize) -> Result<String, AdminError> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
         return Err(invalid(format!(
@@ -23,30 +41,11 @@ pub(crate) fn checked_text(what: &str, text: &str, most: usize) -> Result<String
     Ok(text.to_owned())
 }
 
-pub(crate) fn checked_policy(policy: PolicyChange) -> Result<PolicyChange, AdminError> {
-    policy.checked().map_err(invalid)
-}
-
-/// The settings in force after a change.
-pub(crate) fn change_settings(
-    mut settings: BedrockSettings,
-    change: Settings,
-) -> Result<BedrockSettings, AdminError> {
-    if let Some(region) = change.region {
-        settings.region = region;
-    }
-    if let Some(model) = change.model {
-        settings.models.default = model;
-        // A named model wins over the deployment's preset.
-        settings.preset = Some(ModelPreset::One);
-    }
-    settings.preset = change.models.or(settings.preset);
-    if !change.rules.is_empty() {
-        settings.models.rules = change.rules;
-    }
-    settings.dialect = change.dialect.or(settings.dialect);
-    check_settings(&settings)?;
-    Ok(settings)
+/// The overrides of a user or a key; every value of the policy is in its range.
+pub(crate) fn checked_overrides(settings: &Settings) -> Result<Overrides, AdminError> {
+    let mut overrides = Overrides::from(settings);
+    overrides.policy = overrides.policy.checked().map_err(invalid)?;
+    Ok(overrides)
 }
 
 /// Checks that all of the settings can work together: the region, and each model in that region.
@@ -74,8 +73,8 @@ fn check_requested(rule: &ModelRule) -> Result<(), AdminError> {
     ))
 }
 
-/// Checks a Bedrock API key at `now`, for calls in `region` if one is given; returns what a short-term
-/// key says of itself. Nothing is written and nobody is asked.
+/// Checks a Bedrock API key at `now`, for calls in `region` if one is given; returns the region and the end
+/// that a short-term key contains. Nothing is written or sent.
 ///
 /// # Errors
 /// [`AdminError::Invalid`] for a short-term key that has expired or works in another region.

@@ -5,13 +5,13 @@
 //! is ours: the SDK's own documents serialise maps in random order, which would defeat Bedrock's
 //! prompt cache. Exactly one attempt, and one more when Bedrock named what it would not take.
 
-mod answer;
+mod event_stream;
 mod failure;
 mod frames;
 mod operation;
-mod pump;
 mod refusal_cache;
-mod warned;
+mod response;
+mod warned_models;
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::retry::RetryConfig;
@@ -21,78 +21,57 @@ use aws_sdk_bedrockruntime::config::{
 };
 use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::error::{Class, FailureDetail, Repair, SetupStep, repairs, sent_betas};
 use dialect::model::Target;
-use dialect::request::{MessagesRequest, Operation, Translated};
+use dialect::request::{BedrockRequest, MessagesRequest, Operation};
 use dialect::stream::{InvokeTranslator, StreamTranslator};
 use domain::bedrock::{BedrockSettings, Dialect};
 use domain::bedrock_key::BedrockKey;
-use domain::id::RequestId;
+use domain::route::FallbackReason;
 use domain::time::Timestamp;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use store::vault::Owner;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub(crate) use self::answer::BedrockAnswer;
-use self::answer::{AnswerBody, Head};
+use self::event_stream::{EventStream, Translator};
 use self::failure::Failure;
 use self::operation::Output;
-use self::pump::{Pump, Translator};
 use self::refusal_cache::{RefusalCache, RequestTarget};
-use self::warned::WarnedModels;
+use self::response::BedrockResponse;
+pub(crate) use self::response::BedrockStream;
+use self::warned_models::WarnedModels;
 use crate::config::Deadlines;
-use crate::deadline::RequestDeadlines;
+use crate::error_response::ErrorResponse;
+use crate::fallback::FallbackError;
 use crate::metrics::Metrics;
-use crate::record::Record;
-use crate::reply::Refusal;
+use crate::request::{IncomingRequest, RequestKind};
+use crate::request_log::RequestLog;
+use crate::response::HeldResponse;
 
 /// The client of the Bedrock Runtime.
 #[derive(Debug)]
 pub(crate) struct Bedrock {
     client: Client,
-    /// For users without one of their own.
+    /// For users without a dialect of their own.
     dialect: Dialect,
     deadlines: Deadlines,
-    /// What the target models refused.
+    metrics: Metrics,
     refusals: RefusalCache,
     warned: WarnedModels,
 }
 
-/// What is wanted of Bedrock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// An answer of the model.
-    Answer,
-    /// How many tokens the request has.
-    Count,
-}
-
 /// One request that goes to Bedrock.
 pub(crate) struct BedrockCall<'a> {
-    pub(crate) purpose: Purpose,
-    pub(crate) request_id: RequestId,
+    pub(crate) request: &'a IncomingRequest<'a>,
+    pub(crate) reason: FallbackReason,
     /// The present moment.
     pub(crate) now: Timestamp,
-    pub(crate) metrics: Metrics,
     pub(crate) settings: &'a BedrockSettings,
     pub(crate) owner: Owner<'a>,
     pub(crate) token: &'a BedrockKey,
-    /// Why, for `x-spillway-upstream`.
-    pub(crate) why: &'a str,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: &'a [u8],
-    pub(crate) deadlines: RequestDeadlines,
-}
-
-/// There is no answer from Bedrock.
-pub(crate) enum Failed {
-    /// The request is at fault, and the client can do something about it.
-    Request(Refusal),
-    /// Bedrock, or the developer's key for it. Plan's answer is better, if there is one.
-    Bedrock(Refusal),
 }
 
 impl Bedrock {
@@ -101,6 +80,7 @@ impl Bedrock {
         endpoint_url: Option<&str>,
         dialect: Dialect,
         deadlines: Deadlines,
+        metrics: Metrics,
     ) -> Self {
         // Built without the environment: a bearer token or a profile of the host must never be used.
         let mut config = Config::builder()
@@ -121,44 +101,46 @@ impl Bedrock {
             client: Client::from_conf(config.build()),
             dialect,
             deadlines,
+            metrics,
             refusals: RefusalCache::default(),
             warned: WarnedModels::default(),
         }
     }
 
-    /// Sends the request, and waits until there is something to show for it.
+    /// Sends the request, and waits until the response has content, or until a keep-alive is due.
     pub(crate) async fn send(
         &self,
         call: BedrockCall<'_>,
-        record: &mut Record,
-    ) -> Result<BedrockAnswer, Failed> {
-        let betas = call.headers.get_all("anthropic-beta");
+        log: &mut RequestLog,
+    ) -> Result<HeldResponse, FallbackError> {
+        let incoming = call.request;
+        let betas = incoming.headers.get_all("anthropic-beta");
         let betas = betas.iter().filter_map(|value| value.to_str().ok());
-        let (request, target, mut left_out, translated) = blocking(call.body.len(), || {
-            let request = MessagesRequest::parse(call.body, betas)
-                .map_err(|refusal| refused_by_us(&refusal))?;
+        let (request, target, mut left_out, translated) = blocking(incoming.body.len(), || {
+            let request = MessagesRequest::parse(&incoming.body, betas)
+                .map_err(|error| translate_error(&error))?;
             let target = self.target(&request, &call);
-            record.note().bedrock_model = Some(loggable(&target.model_id));
+            log.fields_mut().bedrock_model = Some(loggable(&target.model_id));
             let left_out = self
                 .refusals
                 .parts(request_target(&target, &call), call.now);
             let translated = self.translate(&request, &target, &left_out, &call)?;
             Ok((request, target, left_out, translated))
         })?;
-        let failure = match self.attempt(&translated, &call, record).await {
-            Ok(answer) => return Ok(answer),
+        let failure = match self.attempt(&translated, &call, log).await {
+            Ok(response) => return Ok(self.held(response, &translated, &call, log)),
             Err(failure) => failure,
         };
         // One repair: the request without what Bedrock named, if that makes it another request.
-        let repairs = blocking(call.body.len(), || {
+        let repairs = blocking(incoming.body.len(), || {
             repairs(&failure.as_failure(), &sent_betas(&translated.body))
         });
         if repairs.is_empty() {
-            return Err(failed(&failure, &call, record));
+            return Err(fallback_error(&failure, &call, log));
         }
-        let detail = FailureDetail::of(&failure.as_failure());
+        let detail = FailureDetail::from_failure(&failure.as_failure());
         tracing::warn!(
-            request.id = %call.request_id,
+            request.id = %call.request.id,
             key.id = %call.owner.key,
             parts = ?repairs,
             aws.status = detail.status,
@@ -169,17 +151,37 @@ impl Bedrock {
         for repair in &repairs {
             left_out.insert(repair.part.clone());
         }
-        let repaired = blocking(call.body.len(), || {
+        let repaired = blocking(incoming.body.len(), || {
             self.translate(&request, &target, &left_out, &call)
         })?;
         if repaired.body == translated.body {
-            return Err(failed(&failure, &call, record));
+            return Err(fallback_error(&failure, &call, log));
         }
-        let outcome = self.attempt(&repaired, &call, record).await;
-        if outcome.as_ref().is_ok_and(BedrockAnswer::is_accepted) {
-            self.cache_properties(request_target(&target, &call), &repairs, &call);
+        let response = self
+            .attempt(&repaired, &call, log)
+            .await
+            .map_err(|failure| fallback_error(&failure, &call, log))?;
+        if response.is_accepted() {
+            self.cache_refusals(request_target(&target, &call), &repairs, &call);
         }
-        outcome.map_err(|failure| failed(&failure, &call, record))
+        Ok(self.held(response, &repaired, &call, log))
+    }
+
+    /// The response, with its losses counted.
+    fn held(
+        &self,
+        response: BedrockResponse,
+        sent: &BedrockRequest,
+        call: &BedrockCall<'_>,
+        log: &mut RequestLog,
+    ) -> HeldResponse {
+        let until = call.request.deadlines.end;
+        let held = response.into_held(sent, call.reason, until, self.deadlines, log);
+        let model = log.fields_mut().bedrock_model.as_deref();
+        let losses = sent.losses.iter().count();
+        self.metrics
+            .losses(model.unwrap_or_default(), losses, call.now);
+        held
     }
 
     /// The model that serves the request. What is odd about it is logged once.
@@ -202,22 +204,21 @@ impl Bedrock {
         &self,
         request: &MessagesRequest<'_>,
         target: &Target,
-        left_out: &Learned,
+        left_out: &UnsupportedFeatures,
         call: &BedrockCall<'_>,
-    ) -> Result<Translated, Failed> {
+    ) -> Result<BedrockRequest, FallbackError> {
         let labels = operation::labels(call);
         let dialect = call.settings.dialect.unwrap_or(self.dialect);
-        match call.purpose {
-            Purpose::Answer => {
-                dialect::request::translate(request, target, dialect, left_out, &labels)
-            }
-            Purpose::Count => dialect::request::count_tokens(request, target, dialect, left_out),
+        if call.request.kind == RequestKind::CountTokens {
+            dialect::request::count_tokens(request, target, dialect, left_out)
+        } else {
+            dialect::request::translate(request, target, dialect, left_out, &labels)
         }
-        .map_err(|refusal| refused_by_us(&refusal))
+        .map_err(|error| translate_error(&error))
     }
 
     /// Caches what an accepted repair has shown of the target, and reports it.
-    fn cache_properties(
+    fn cache_refusals(
         &self,
         target: RequestTarget<'_>,
         repairs: &[Repair],
@@ -229,23 +230,23 @@ impl Bedrock {
         }
         let model = loggable(target.model_id);
         tracing::warn!(
-            request.id = %call.request_id,
+            request.id = %call.request.id,
             key.id = %call.owner.key,
             bedrock.model = model,
             parts = ?added,
             "Bedrock refused parts of a request; requests to this model leave them out for an hour"
         );
-        call.metrics.refusals_cached(&model, added.len(), call.now);
+        self.metrics.refusals_cached(&model, added.len(), call.now);
     }
 
     /// One call of Bedrock, to the point where the client may have its answer.
     async fn attempt(
         &self,
-        sent: &Translated,
+        sent: &BedrockRequest,
         call: &BedrockCall<'_>,
-        record: &mut Record,
-    ) -> Result<BedrockAnswer, Failure> {
-        let deadlines = call.deadlines;
+        log: &mut RequestLog,
+    ) -> Result<BedrockResponse, Failure> {
+        let deadlines = call.request.deadlines;
         let answer_by = match sent.operation {
             Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
                 deadlines.first_byte
@@ -258,14 +259,14 @@ impl Bedrock {
             return Err(Failure::TimedOut);
         }
         let calling = operation::start(&self.client, sent, call);
-        let request_id = call.request_id.as_str();
+        let request_id = call.request.id.as_str();
         let message_id = format!("msg_bdrk_{}", request_id.trim_start_matches("req_"));
         let context = sent.reply.clone();
-        let body = match sent.operation {
+        let response = match sent.operation {
             Operation::ConverseStream => {
                 let translator = StreamTranslator::new(message_id, request_id, context);
                 self.begin(
-                    Pump::new(calling, Translator::Converse(translator)),
+                    EventStream::new(calling, Translator::Converse(translator)),
                     answer_by,
                 )
                 .await?
@@ -273,7 +274,7 @@ impl Bedrock {
             Operation::InvokeModelWithResponseStream => {
                 let translator = InvokeTranslator::new(request_id, context);
                 self.begin(
-                    Pump::new(calling, Translator::Invoke(translator)),
+                    EventStream::new(calling, Translator::Invoke(translator)),
                     answer_by,
                 )
                 .await?
@@ -281,37 +282,38 @@ impl Bedrock {
             Operation::Converse | Operation::InvokeModel | Operation::CountTokens => {
                 let answered = timeout_at(answer_by, calling).await;
                 let answered = answered.map_err(|_| Failure::TimedOut)??;
-                record.note().bedrock_request_id = answered.aws_request_id;
+                log.fields_mut().bedrock_request_id = answered.aws_request_id;
                 let Output::Whole(body) = answered.output else {
                     return Err(Failure::Unreadable);
                 };
                 let reply = match sent.operation {
                     Operation::CountTokens => {
-                        dialect::reply::counted_tokens(&body).map(AnswerBody::Counted)
+                        dialect::reply::counted_tokens(&body).map(BedrockResponse::TokenCount)
                     }
                     Operation::InvokeModel => {
-                        dialect::reply::invoke_reply(&body, &context).map(AnswerBody::Whole)
+                        dialect::reply::invoke_reply(&body, &context).map(BedrockResponse::Message)
                     }
                     _ => dialect::reply::converse_reply(&body, &message_id, &context)
-                        .map(AnswerBody::Whole),
+                        .map(BedrockResponse::Message),
                 };
                 reply.map_err(|broken| Failure::from(broken.as_failure()))?
             }
         };
-        Ok(BedrockAnswer {
-            head: Head::new(sent, call),
-            body,
-        })
+        Ok(response)
     }
 
     /// Waits until there is something to show. Until then nothing has left: an error, or an exception
     /// in the first events, is still an answer like any other. But the client must hear something
     /// before long.
-    async fn begin(&self, mut pump: Pump, answer_by: Instant) -> Result<AnswerBody, Failure> {
+    async fn begin(
+        &self,
+        mut events: EventStream,
+        answer_by: Instant,
+    ) -> Result<BedrockResponse, Failure> {
         let mut begun = Vec::new();
         let shown = timeout(self.deadlines.ping, async {
-            while !pump.has_content() && pump.end().is_none() {
-                pump.advance(&mut begun).await?;
+            while !events.has_content() && events.end().is_none() {
+                events.advance(&mut begun).await?;
             }
             Ok(())
         });
@@ -319,14 +321,14 @@ impl Bedrock {
             Err(_) => return Err(Failure::TimedOut),
             Ok(Ok(Err(failure))) => return Err(failure),
             Ok(Ok(Ok(()))) => {
-                if let Some(failure) = pump.failure() {
+                if let Some(failure) = events.failure() {
                     return Err(failure);
                 }
             }
-            Ok(Err(_)) => pump.ping(&mut begun),
+            Ok(Err(_)) => events.ping(&mut begun),
         }
-        Ok(AnswerBody::Streaming {
-            pump: Box::new(pump),
+        Ok(BedrockResponse::Stream {
+            events: Box::new(events),
             begun,
         })
     }
@@ -356,12 +358,17 @@ fn blocking<T>(body_bytes: usize, work: impl FnOnce() -> T) -> T {
     }
 }
 
-fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Failed {
+/// Logs the failure of a call, and gives the error for it.
+fn fallback_error(
+    failure: &Failure,
+    call: &BedrockCall<'_>,
+    log: &mut RequestLog,
+) -> FallbackError {
     let error = dialect::error::classify(&failure.as_failure());
-    record.note().bedrock_request_id = failure.aws_request_id().map(str::to_owned);
-    let detail = FailureDetail::of(&failure.as_failure());
+    log.fields_mut().bedrock_request_id = failure.aws_request_id().map(str::to_owned);
+    let detail = FailureDetail::from_failure(&failure.as_failure());
     tracing::warn!(
-        request.id = %call.request_id,
+        request.id = %call.request.id,
         key.id = %call.owner.key,
         class = error.class().as_str(),
         cause = error.cause.as_str(),
@@ -372,36 +379,32 @@ fn failed(failure: &Failure, call: &BedrockCall<'_>, record: &mut Record) -> Fai
         aws.request_id = failure.aws_request_id(),
         "Bedrock did not answer"
     );
-    if call.purpose == Purpose::Count && error.class() == Class::Rejected {
+    if call.request.kind == RequestKind::CountTokens && error.class() == Class::Rejected {
         // Never a made-up number: the client estimates by itself.
-        return Failed::Request(Refusal {
-            status: StatusCode::NOT_IMPLEMENTED,
-            error_type: "not_supported",
-            class: error.class().as_str(),
-            message: "Token counting is not available for this request on Amazon Bedrock."
-                .to_owned(),
-            error_code: None,
-            should_retry: Some(false),
-            retry_after_s: None,
-        });
+        return FallbackError::Request(ErrorResponse::final_error(
+            StatusCode::NOT_IMPLEMENTED,
+            "not_supported",
+            error.class().as_str(),
+            "Token counting is not available for this request on Amazon Bedrock.",
+        ));
     }
     if error.is_about_the_request() {
-        Failed::Request(error.into())
+        FallbackError::Request(error.into())
     } else {
-        Failed::Bedrock(error.into())
+        FallbackError::Bedrock(error.into())
     }
 }
 
-/// The request cannot be said to Bedrock at all.
-fn refused_by_us(refusal: &dialect::request::Refusal) -> Failed {
-    Failed::Request(Refusal {
-        status: StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
-        error_type: refusal.error_type(),
-        class: "bedrock_rejected",
-        message: refusal.to_string(),
-        error_code: refusal.error_code(),
-        should_retry: Some(false),
-        retry_after_s: None,
+/// The request cannot be translated for Bedrock.
+fn translate_error(error: &dialect::request::TranslateError) -> FallbackError {
+    FallbackError::Request(ErrorResponse {
+        error_code: error.error_code(),
+        ..ErrorResponse::final_error(
+            StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+            error.error_type(),
+            "bedrock_rejected",
+            error.to_string(),
+        )
     })
 }
 
@@ -420,7 +423,8 @@ mod tests {
 
     fn client() -> Client {
         let http = store::aws::https_client().unwrap();
-        Bedrock::new(http, None, Dialect::Converse, Deadlines::default()).client
+        let (dialect, deadlines) = (Dialect::Converse, Deadlines::default());
+        Bedrock::new(http, None, dialect, deadlines, Metrics::Off).client
     }
 
     #[test]

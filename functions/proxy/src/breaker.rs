@@ -1,342 +1,305 @@
-//! The breaker's shell: which breakers a request has to ask, what is known of them here, and the
-//! conditional writes that make a transition true for the whole fleet. The transitions themselves are
-//! `domain::breaker`'s.
+//! The breakers of requests: the states that this instance has cached or reads, and the conditional writes that
+//! make a transition hold for the whole fleet. The decisions are [`domain::breaker`]'s.
 //!
-//! Nothing here blocks traffic: a state that cannot be read or written in time is treated as closed,
-//! with a warning and a metric.
-
-mod deployment;
+//! Nothing here blocks traffic: a state that cannot be read or written in time counts as closed, with a warning
+//! and a metric.
 
 use std::time::Duration;
 
-use domain::breaker::{Admission, BreakerState, Circuit, Signal};
-use domain::id::RequestId;
-use domain::model_family::ModelFamily;
+use domain::breaker::{Admission, BreakerState, Circuit, CombinedDecision, Signal};
 use domain::policy::{BreakerPolicy, BreakerScope};
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
 use store::StoreError;
-use store::breaker::{BreakerPlace, StoredBreaker, Swap};
-use store::directory::{CachePolicy, Directory, Known};
+use store::breakers::{StoredBreaker, Swap};
+use store::cache::{AccessCache, CachedKey};
+use store::transition::{Transition, WriteBreaker, change_breaker};
 use tokio::time::timeout;
 
-use self::deployment::DeploymentCache;
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::metrics::Metrics;
+use crate::request::{AuthorizedRequest, RequestKind};
+use crate::request_log::RequestLog;
 
-/// At most this many writes are tried for one transition. Who loses twice leaves it to others: they
-/// have just said the same, or something newer.
+/// The most writes that are tried for one transition. After two lost races this gives up: the competing writers
+/// recorded an equal or newer state.
 const TRIES: usize = 2;
 
-/// A state that nobody knows does not block traffic.
-const UNAVAILABLE: Asked = Asked {
-    admission: Admission::Allow,
-    breakers: Vec::new(),
-};
-
-/// Asks and tells the breakers of requests.
+/// Checks breakers before requests and records what came of them.
 #[derive(Debug)]
-pub(crate) struct Breaker {
+pub(crate) struct Breakers {
     clock: Clock,
     metrics: Metrics,
-    /// For one operation on the table.
-    deadline: Duration,
-    deployment: DeploymentCache,
+    /// The deployment's policy, which applies to the breaker that all keys share.
+    policy: BreakerPolicy,
+    /// The deadline of one operation on the table.
+    store_deadline: Duration,
+    /// The longest time that a message which is not streamed may take.
+    whole_answer: Duration,
 }
 
-/// Whose breakers, and for which request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Question<'a> {
-    pub(crate) directory: &'a Directory,
-    pub(crate) known: &'a Known,
-    pub(crate) who: &'a RequestId,
-    /// Of the model that is asked for.
-    pub(crate) family: Option<&'a ModelFamily>,
-    /// The key's.
-    pub(crate) policy: &'a BreakerPolicy,
-    /// The deployment's, by which everybody goes for the breaker that they share.
-    pub(crate) deployment: &'a BreakerPolicy,
+/// The breakers that guard one request.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestBreakers<'a> {
+    shared: &'a Breakers,
+    directory: &'a AccessCache,
+    request: &'a AuthorizedRequest<'a>,
+    /// The policy of the key's own breakers.
+    own_policy: BreakerPolicy,
+    /// The policy of the deployment's breaker.
+    shared_policy: BreakerPolicy,
 }
 
-impl Question<'_> {
-    fn policy_of(&self, breaker: &StoredBreaker) -> &BreakerPolicy {
-        match breaker.place.circuit() {
-            Circuit::Key | Circuit::Family(_) => self.policy,
-            Circuit::Deployment => self.deployment,
-        }
-    }
-
-    fn ask(&self, breaker: &StoredBreaker, now: Timestamp) -> domain::breaker::Asked {
-        breaker.state.ask(self.who, now, self.policy_of(breaker))
-    }
-
-    fn is_open(&self, breaker: &StoredBreaker, now: Timestamp) -> bool {
-        breaker.state.is_open(now, self.policy_of(breaker))
-    }
-}
-
-/// What the breakers said.
+/// The result of a check.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) admission: Admission,
-    /// The states that the answer rests on. None, when they could not be read: then nothing is told
-    /// either.
-    breakers: Vec<StoredBreaker>,
+pub(crate) enum Check {
+    /// The breakers were not checked.
+    Skipped,
+    /// The states could not be read or written. The request goes to Plan, and nothing is recorded.
+    StoreUnavailable,
+    /// The states that the admission is based on.
+    Checked {
+        admission: Admission,
+        breakers: Vec<StoredBreaker>,
+    },
 }
 
-impl Asked {
-    /// Whether the states are known, and all of them are closed.
-    fn is_closed(&self) -> bool {
-        let is_closed =
-            |breaker: &StoredBreaker| matches!(breaker.state, BreakerState::Closed { .. });
-        !self.breakers.is_empty() && self.breakers.iter().all(is_closed)
+impl Check {
+    pub(crate) fn admission(&self) -> Admission {
+        match self {
+            Self::Skipped | Self::StoreUnavailable => Admission::Allow,
+            Self::Checked { admission, .. } => *admission,
+        }
     }
 
-    /// For logs.
-    pub(crate) fn as_str(&self) -> &'static str {
-        match self.admission {
-            Admission::Allow if self.breakers.is_empty() => "unavailable",
-            Admission::Allow => "closed",
-            Admission::Probe => "probe",
-            Admission::Deny { .. } => "open",
+    /// The name in logs; `None` without a check.
+    fn as_str(&self) -> Option<&'static str> {
+        match self {
+            Self::Skipped => None,
+            Self::StoreUnavailable => Some("unavailable"),
+            Self::Checked { admission, .. } => Some(match admission {
+                Admission::Allow => "closed",
+                Admission::Probe => "probe",
+                Admission::Deny { .. } => "open",
+            }),
         }
     }
 }
 
-impl Breaker {
-    pub(crate) fn new(
-        clock: Clock,
-        metrics: Metrics,
-        deadline: Duration,
-        cache: CachePolicy,
-    ) -> Self {
+impl Breakers {
+    pub(crate) fn new(clock: Clock, settings: &Settings) -> Self {
         Self {
             clock,
-            metrics,
-            deadline,
-            deployment: DeploymentCache::new(cache),
+            metrics: settings.metrics,
+            policy: settings.policy.breaker,
+            store_deadline: settings.deadlines.store,
+            whole_answer: settings.deadlines.whole_answer,
         }
     }
 
-    /// Whether a breaker is known to be open, without a read.
-    pub(crate) fn is_open(&self, question: Question<'_>) -> bool {
-        let now = self.clock.now();
-        let breakers = self.seen(question, question.known);
-        breakers
-            .iter()
-            .any(|breaker| question.is_open(breaker, now))
+    /// The breakers that guard `request`.
+    pub(crate) fn of<'a>(
+        &'a self,
+        request: &'a AuthorizedRequest<'a>,
+        directory: &'a AccessCache,
+    ) -> RequestBreakers<'a> {
+        // The verdict on a message that is not streamed follows its last byte.
+        let with_lease = |policy: BreakerPolicy| match request.incoming.kind {
+            RequestKind::StreamedMessage => policy,
+            _ => policy.with_lease_for(self.whole_answer),
+        };
+        RequestBreakers {
+            shared: self,
+            directory,
+            request,
+            own_policy: with_lease(request.policy.breaker),
+            shared_policy: with_lease(self.policy),
+        }
+    }
+}
+
+impl RequestBreakers<'_> {
+    /// Whether a cached state is open at `now`. Nothing is read.
+    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
+        self.find_open(&self.cached(&self.request.key), now)
+            .is_some()
     }
 
-    /// May the request ask Plan? No read for a breaker that is known to be open, or that was seen
-    /// seconds ago; otherwise one Query. An open breaker of the deployment is read once per
-    /// [`CachePolicy::revocation_bound`], so that a reset is noticed. Whoever takes a lease by what it has seen seconds ago learns
-    /// from the failed write what has become of it. A request that may probe holds the lease.
-    pub(crate) async fn ask(&self, question: Question<'_>) -> Asked {
-        let now = self.clock.now();
-        let mut breakers = self.seen(question, question.known);
-        let is_open = |breaker: &&StoredBreaker| question.is_open(breaker, now);
-        let open = breakers.iter().find(is_open);
-        if open.is_some_and(|open| *open.place.circuit() == Circuit::Deployment)
-            && self.deployment.must_read_open_again(now)
+    /// Whether the request may go to Plan. Nothing is read for a breaker whose cached state is open or fresh;
+    /// otherwise one Query. An open breaker of the deployment is read once per
+    /// [`CachePolicy::revocation_bound`](store::cache::CachePolicy::revocation_bound), so that a reset takes
+    /// effect. A lease that is taken on an outdated state fails at its write. A request that may probe holds the
+    /// lease.
+    pub(crate) async fn check(&self, log: &mut RequestLog) -> Check {
+        let check = self.checked().await;
+        log.fields_mut().breaker = check.as_str();
+        check
+    }
+
+    async fn checked(&self) -> Check {
+        let now = self.shared.clock.now();
+        let mut breakers = self.cached(&self.request.key);
+        let open = self.find_open(&breakers, now);
+        if open.is_some_and(|open| *open.key.circuit() == Circuit::Deployment)
+            && self.directory.must_read_open_deployment_again(now)
         {
-            Box::pin(self.read_open_deployment(question, now)).await;
-            breakers = self.seen(question, question.known);
+            Box::pin(self.read_open_deployment(now)).await;
+            breakers = self.cached(&self.request.key);
         }
-        if let Some(open) = breakers.iter().find(is_open) {
-            let admission = question.ask(open, now).admission;
-            return Asked {
+        if self.find_open(&breakers, now).is_some() {
+            let admission = self.decide(&breakers, now).admission;
+            return Check::Checked {
                 admission,
                 breakers,
             };
         }
-        let moves = |breaker: &StoredBreaker| question.ask(breaker, now).next.is_some();
-        let is_current = self.is_current(question, now);
-        if (!is_current || breakers.iter().any(moves))
-            && question.directory.breakers_failed(question.known, now)
+        let is_current = self.is_current(&self.request.key, now);
+        let takes_lease = !self.decide(&breakers, now).leases.is_empty();
+        if (!is_current || takes_lease)
+            && self.directory.store_recently_failed(&self.request.key, now)
         {
-            return UNAVAILABLE;
+            return Check::StoreUnavailable;
         }
         if !is_current {
-            match Box::pin(self.read(question, now)).await {
+            match Box::pin(self.read(&self.request.key, now)).await {
                 Ok(read) => breakers = read,
-                Err(error) => return self.unavailable(&error, question, now),
+                Err(error) => return self.unavailable(&error, now),
             }
         }
-        match self.admit(&mut breakers, question, now).await {
-            Ok(admission) => Asked {
+        match self.take_leases(&mut breakers, now).await {
+            Ok(admission) => Check::Checked {
                 admission,
                 breakers,
             },
-            Err(error) => self.unavailable(&error, question, now),
+            Err(error) => self.unavailable(&error, now),
         }
     }
+}
 
-    /// The admission by states that are current. Leases are taken only when no breaker denies.
-    async fn admit(
+impl RequestBreakers<'_> {
+    /// The admission by current states. A probe takes the lease of every breaker that needs one; a request that
+    /// does not get them all gives the others back.
+    async fn take_leases(
         &self,
         breakers: &mut [StoredBreaker],
-        question: Question<'_>,
         now: Timestamp,
     ) -> Result<Admission, StoreError> {
-        for breaker in &*breakers {
-            let asked = question.ask(breaker, now);
-            if let deny @ Admission::Deny { .. } = asked.admission {
-                return Ok(deny);
-            }
-        }
-        let mut admission = Admission::Allow;
-        for at in 0..breakers.len() {
-            let Some(breaker) = breakers.get_mut(at) else {
-                continue;
+        let admission = loop {
+            let CombinedDecision { admission, leases } = self.decide(breakers, now);
+            let wanted = leases.first().map(|(breaker, _)| breaker.key.clone());
+            let is_wanted = |breaker: &&mut StoredBreaker| Some(&breaker.key) == wanted.as_ref();
+            let Some(breaker) = breakers.iter_mut().find(is_wanted) else {
+                break Ok(admission);
             };
-            match self.take_lease(breaker, question, now).await {
-                Ok(Admission::Allow) => {}
-                Ok(Admission::Probe) => admission = Admission::Probe,
-                denied_or_failed => {
-                    // The leases taken before are of no use to this request.
-                    self.signal(breakers, question, now, |_| Signal::Nothing)
-                        .await;
-                    return denied_or_failed;
-                }
-            }
-        }
-        Ok(admission)
-    }
-
-    async fn take_lease(
-        &self,
-        breaker: &mut StoredBreaker,
-        question: Question<'_>,
-        now: Timestamp,
-    ) -> Result<Admission, StoreError> {
-        for _ in 0..TRIES {
-            let asked = question.ask(breaker, now);
-            let Some(next) = asked.next else {
-                return Ok(asked.admission);
+            let lease = |breaker: &StoredBreaker, state: &BreakerState| {
+                let policy = self.policy_of(breaker.key.circuit());
+                state.admit(&self.request.incoming.id, now, &policy).next
             };
-            if self.swap(breaker, next, question).await? {
-                return Ok(asked.admission);
-            }
-        }
-        let asked = question.ask(breaker, now);
-        Ok(match (asked.admission, asked.next) {
-            // Somebody else is at it.
-            (Admission::Probe, Some(_)) => match breaker.state {
-                BreakerState::Open { because, .. } | BreakerState::HalfOpen { because, .. } => {
-                    Admission::Deny {
-                        because,
-                        until: now,
-                    }
+            match self.change(breaker, lease).await {
+                Err(error) => break Err(error),
+                // Another request holds the probe lease.
+                Ok(Transition::LostRaces) if lease(breaker, &breaker.state).is_some() => {
+                    break Ok(breaker.state.deny_until(now));
                 }
-                BreakerState::Closed { .. } => Admission::Allow,
-            },
-            (admission, _) => admission,
-        })
+                Ok(_) => {}
+            }
+        };
+        if !matches!(admission, Ok(Admission::Allow | Admission::Probe)) {
+            self.signal(breakers, now, |_| Signal::Nothing).await;
+        }
+        admission
     }
 
-    /// Whether a limit with a known end opened one of the breakers that denied the request.
-    pub(crate) fn is_limited(&self, asked: &Asked, question: Question<'_>) -> bool {
-        let now = self.clock.now();
-        asked.breakers.iter().any(|breaker| {
-            breaker.state.is_opened_by_limit_with_end()
-                && matches!(question.ask(breaker, now).admission, Admission::Deny { .. })
-        })
-    }
-
-    /// Tells the breakers what came of it; gives the name of the state after it, for the log. While the
-    /// table is down only a probe tries: the others' answers will be given again.
+    /// Records what came of the request; returns the name of the state after it, for the log. While the store is
+    /// unavailable only a probe writes: the verdicts of other requests will come again.
     ///
-    /// A success ends the row of failures that other instances have counted, so it reads the breakers
-    /// again when the cached ones are older than [`CachePolicy::breaker`]. The next request uses what was
-    /// read.
-    pub(crate) async fn tell(
-        &self,
-        mut asked: Asked,
-        question: Question<'_>,
-        verdict: &Verdict,
-    ) -> Option<&'static str> {
-        let now = self.clock.now();
-        if let Some(known) = question.directory.known(&question.known.hash) {
-            let is_probe = asked.admission == Admission::Probe;
-            if !is_probe && question.directory.breakers_failed(&known, now) {
+    /// A success ends the failures in a row that other instances have counted, so it reads the breakers again when
+    /// the cached ones are older than [`CachePolicy::breaker`](store::cache::CachePolicy::breaker). The next
+    /// request uses what was read.
+    pub(crate) async fn record(self, check: Check, verdict: &Verdict) -> Option<&'static str> {
+        let Check::Checked {
+            admission,
+            mut breakers,
+        } = check
+        else {
+            return None;
+        };
+        let now = self.shared.clock.now();
+        if let Some(key) = self.directory.cached(&self.request.key.hash) {
+            if admission != Admission::Probe && self.directory.store_recently_failed(&key, now) {
                 return None;
             }
-            let current = Question {
-                known: &known,
-                ..question
-            };
-            let mut newer = self.seen(question, &known);
-            let may_be_reset = *verdict == Verdict::Good && asked.is_closed();
-            if may_be_reset && !self.is_current(current, now) {
-                match Box::pin(self.read(current, now)).await {
+            let mut newer = self.cached(&key);
+            let is_closed = breakers
+                .iter()
+                .all(|breaker| matches!(breaker.state, BreakerState::Closed { .. }));
+            if *verdict == Verdict::Good && is_closed && !self.is_current(&key, now) {
+                match Box::pin(self.read(&key, now)).await {
                     Ok(read) => newer = read,
                     Err(error) => {
-                        self.put_off(&error, question, now);
+                        self.mark_store_unavailable(&error, now);
                         return None;
                     }
                 }
             }
             // Other requests of this instance may have read or written newer states meanwhile.
-            for (breaker, newer) in asked.breakers.iter_mut().zip(newer) {
-                if newer.version > breaker.version {
-                    *breaker = newer;
+            for breaker in &mut breakers {
+                let newest = newer.iter().find(|newer| newer.key == breaker.key);
+                if let Some(newest) = newest.filter(|newest| newest.version > breaker.version) {
+                    breaker.clone_from(newest);
                 }
             }
         }
-        let scope = question.policy.scope;
-        self.signal(&mut asked.breakers, question, now, |circuit| {
+        let scope = self.request.policy.breaker.scope;
+        self.signal(&mut breakers, now, |circuit| {
             Signal::of(verdict, circuit, scope)
         })
         .await;
-        asked
-            .breakers
+        breakers
             .iter()
             .map(|breaker| state_name(&breaker.state))
             .max_by_key(|name| *name != "closed")
     }
 
+    /// Records a signal in each breaker.
     async fn signal(
         &self,
         breakers: &mut [StoredBreaker],
-        question: Question<'_>,
         now: Timestamp,
         signal: impl Fn(&Circuit) -> Signal,
     ) {
         for breaker in breakers {
-            let signal = signal(breaker.place.circuit());
-            for _ in 0..TRIES {
-                let policy = question.policy_of(breaker);
-                let told = breaker.state.tell(question.who, signal, now, policy);
-                let Some(next) = told else { break };
-                let before = breaker.state.clone();
-                match self.swap(breaker, next, question).await {
-                    Ok(false) => {}
-                    Ok(true) => {
-                        self.report(&before, breaker, question, now);
-                        break;
-                    }
-                    Err(error) => {
-                        self.put_off(&error, question, now);
-                        break;
-                    }
-                }
+            let record = |breaker: &StoredBreaker, state: &BreakerState| {
+                let circuit = breaker.key.circuit();
+                let policy = self.policy_of(circuit);
+                state.record(&self.request.incoming.id, signal(circuit), now, &policy)
+            };
+            match self.change(breaker, record).await {
+                Ok(Transition::Written { before }) => self.report(&before, breaker, now),
+                Ok(Transition::Unneeded | Transition::LostRaces) => {}
+                Err(error) => self.mark_store_unavailable(&error, now),
             }
         }
     }
 
-    fn report(
+    /// Changes a breaker to what `next` makes of its state.
+    async fn change(
         &self,
-        before: &BreakerState,
-        breaker: &StoredBreaker,
-        question: Question<'_>,
-        now: Timestamp,
-    ) {
-        let key_id = &question.known.key.record.key_id;
-        let circuit = breaker.place.circuit();
+        breaker: &mut StoredBreaker,
+        next: impl Fn(&StoredBreaker, &BreakerState) -> Option<BreakerState>,
+    ) -> Result<Transition, StoreError> {
+        let guarded = breaker.clone();
+        change_breaker(breaker, TRIES, |state| next(&guarded, state), self).await
+    }
+
+    fn report(&self, before: &BreakerState, breaker: &StoredBreaker, now: Timestamp) {
+        let key_id = &self.request.key.record.key_id;
+        let circuit = breaker.key.circuit();
         match (before, &breaker.state) {
             (_, BreakerState::Open { because, until, .. }) if *until > now => {
                 tracing::info!(key.id = %key_id, %circuit, %because, %until, "breaker open");
-                self.metrics.breaker_opened(*because, now);
+                self.shared.metrics.breaker_opened(*because, now);
             }
             (BreakerState::HalfOpen { .. }, BreakerState::Closed { .. }) => {
                 tracing::info!(key.id = %key_id, %circuit, "breaker closed");
@@ -345,91 +308,88 @@ impl Breaker {
         }
     }
 
-    /// Makes a transition, and takes in what is there after it. False when another write was faster.
-    async fn swap(
-        &self,
-        breaker: &mut StoredBreaker,
-        next: BreakerState,
-        question: Question<'_>,
-    ) -> Result<bool, StoreError> {
-        let table = question.directory.table();
-        let swapping = Box::pin(table.swap_breaker(breaker, next));
-        let swapped = self.in_time("PutItem", swapping).await?;
-        let (is_won, current) = match swapped {
-            Swap::Won(written) => (true, written),
-            Swap::Lost(current) => (false, current),
-        };
-        *breaker = current.clone();
-        match breaker.place.circuit() {
-            Circuit::Deployment => {
-                self.deployment.update(current);
-            }
-            Circuit::Key | Circuit::Family(_) => {
-                question
-                    .directory
-                    .learn_breaker(&question.known.hash, current);
-            }
-        }
-        Ok(is_won)
-    }
-
-    /// The breakers that a request has to ask, as this instance knows them.
-    fn seen(&self, question: Question<'_>, known: &Known) -> Vec<StoredBreaker> {
-        let mut breakers = vec![known.breaker(&Circuit::Key)];
-        let family = question.family.cloned().map(Circuit::Family);
-        breakers.extend(family.map(|family| known.breaker(&family)));
-        if question.policy.scope == BreakerScope::Deployment {
-            breakers.push(self.deployment.breaker());
+    /// The breakers of the request as this instance has cached them; `key` is the cached key.
+    fn cached(&self, key: &CachedKey) -> Vec<StoredBreaker> {
+        let mut breakers = vec![key.breaker(&Circuit::Key)];
+        let family = self.request.family.clone().map(Circuit::Family);
+        breakers.extend(family.map(|family| key.breaker(&family)));
+        if self.is_shared() {
+            breakers.push(self.directory.deployment_breaker());
         }
         breakers
     }
 
-    fn is_current(&self, question: Question<'_>, now: Timestamp) -> bool {
-        question.directory.believes_breakers(question.known, now)
-            && (question.policy.scope == BreakerScope::Key || self.deployment.is_current(now))
+    /// Whether the deployment's breaker guards the request too.
+    fn is_shared(&self) -> bool {
+        self.own_policy.scope == BreakerScope::Deployment
     }
 
+    fn decide<'b>(
+        &self,
+        breakers: &'b [StoredBreaker],
+        now: Timestamp,
+    ) -> CombinedDecision<'b, StoredBreaker> {
+        let policy_of = |breaker: &StoredBreaker| self.policy_of(breaker.key.circuit());
+        domain::breaker::admit(breakers, policy_of, &self.request.incoming.id, now)
+    }
+
+    fn find_open<'b>(
+        &self,
+        breakers: &'b [StoredBreaker],
+        now: Timestamp,
+    ) -> Option<&'b StoredBreaker> {
+        breakers.iter().find(|breaker| {
+            let policy = self.policy_of(breaker.key.circuit());
+            breaker.state.is_open(now, &policy)
+        })
+    }
+
+    fn policy_of(&self, circuit: &Circuit) -> BreakerPolicy {
+        match circuit {
+            Circuit::Key | Circuit::Family(_) => self.own_policy,
+            Circuit::Deployment => self.shared_policy,
+        }
+    }
+
+    /// Whether the cached states need not be read again.
+    fn is_current(&self, key: &CachedKey, now: Timestamp) -> bool {
+        self.directory.are_breakers_fresh(key, now)
+            && (!self.is_shared() || self.directory.is_deployment_fresh(now))
+    }
+
+    /// Reads the breakers whose cached states are too old.
     async fn read(
         &self,
-        question: Question<'_>,
+        key: &CachedKey,
         now: Timestamp,
     ) -> Result<Vec<StoredBreaker>, StoreError> {
-        let directory = question.directory;
         let reading_key = async {
-            if directory.believes_breakers(question.known, now) {
+            if self.directory.are_breakers_fresh(key, now) {
                 return Ok(None);
             }
-            let reading = directory.read(&question.known.hash, now);
+            let reading = self.directory.read(&key.hash, now);
             self.in_time("Query", reading).await
         };
         let reading_deployment = async {
-            if question.policy.scope == BreakerScope::Key || self.deployment.is_current(now) {
+            if !self.is_shared() || self.directory.is_deployment_fresh(now) {
                 return Ok(());
             }
-            self.read_deployment(directory, now).await
+            self.read_deployment(now).await
         };
-        let (known, ()) = tokio::try_join!(reading_key, reading_deployment)?;
-        Ok(self.seen(question, known.as_ref().unwrap_or(question.known)))
+        let (read, ()) = tokio::try_join!(reading_key, reading_deployment)?;
+        Ok(self.cached(read.as_ref().unwrap_or(key)))
     }
 
-    async fn read_deployment(
-        &self,
-        directory: &Directory,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let place = BreakerPlace::deployment();
-        let reading = directory.table().breaker(&place);
-        let read = self.in_time("GetItem", reading).await?;
-        self.deployment.put(read, now);
-        Ok(())
+    async fn read_deployment(&self, now: Timestamp) -> Result<(), StoreError> {
+        let reading = self.directory.read_deployment(now);
+        self.in_time("GetItem", reading).await
     }
 
-    /// Reads the deployment's breaker, which is cached as open. If that fails, the cached state stays in
-    /// force.
-    async fn read_open_deployment(&self, question: Question<'_>, now: Timestamp) {
-        if let Err(error) = self.read_deployment(question.directory, now).await {
+    /// Reads the deployment's breaker, whose cached state is open. If that fails, the cached state stays in force.
+    async fn read_open_deployment(&self, now: Timestamp) {
+        if let Err(error) = self.read_deployment(now).await {
             tracing::warn!(%error, "open breaker of the deployment cannot be read, stays open");
-            self.metrics.breaker_unavailable("GetItem", now);
+            self.shared.metrics.breaker_unavailable("GetItem", now);
         }
     }
 
@@ -438,7 +398,8 @@ impl Breaker {
         operation: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        timeout(self.deadline, work).await.unwrap_or_else(|_| {
+        let done = timeout(self.shared.store_deadline, work).await;
+        done.unwrap_or_else(|_| {
             Err(StoreError::Unavailable {
                 operation,
                 code: "deadline".to_owned(),
@@ -446,22 +407,36 @@ impl Breaker {
         })
     }
 
-    fn unavailable(&self, error: &StoreError, question: Question<'_>, now: Timestamp) -> Asked {
-        self.put_off(error, question, now);
-        UNAVAILABLE
+    fn unavailable(&self, error: &StoreError, now: Timestamp) -> Check {
+        self.mark_store_unavailable(error, now);
+        Check::StoreUnavailable
     }
 
-    /// The table does not work: it is said, counted, and left alone for a while.
-    fn put_off(&self, error: &StoreError, question: Question<'_>, now: Timestamp) {
-        let key_id = &question.known.key.record.key_id;
+    /// Logs and counts the store error, and suppresses further attempts for the cache period.
+    fn mark_store_unavailable(&self, error: &StoreError, now: Timestamp) {
+        let key_id = &self.request.key.record.key_id;
         tracing::warn!(%error, key.id = %key_id, "breaker unavailable, treated as closed");
         let operation = match error {
             StoreError::Unavailable { operation, .. } => operation,
             StoreError::Damaged { .. } => "read",
         };
-        self.metrics.breaker_unavailable(operation, now);
-        let hash = &question.known.hash;
-        question.directory.put_off_breakers(hash, now);
+        self.shared.metrics.breaker_unavailable(operation, now);
+        let hash = &self.request.key.hash;
+        self.directory.mark_store_unavailable(hash, now);
+    }
+}
+
+impl WriteBreaker for RequestBreakers<'_> {
+    type Error = StoreError;
+
+    /// Writes within the deadline, and caches what is stored then.
+    async fn write(&self, breaker: &StoredBreaker, next: BreakerState) -> Result<Swap, StoreError> {
+        let writing = Box::pin(self.directory.table().swap_breaker(breaker, next));
+        let swap = self.in_time("PutItem", writing).await?;
+        let (Swap::Won(current) | Swap::Lost(current)) = &swap;
+        let hash = &self.request.key.hash;
+        self.directory.update_cached_breaker(hash, current.clone());
+        Ok(swap)
     }
 }
 

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use domain::bedrock::{Dialect, ModelPreset};
-use domain::policy::{BreakerScope, OutOfRange, Policy, PolicyChange};
+use domain::policy::{POLICY_SETTINGS, Policy, PolicyChange};
+use domain::setting::{InvalidSetting, Values};
 use http::StatusCode;
-use store::directory::CachePolicy;
+use store::cache::CachePolicy;
 
 use crate::metrics::Metrics;
 
@@ -180,9 +181,17 @@ pub enum ConfigError {
         /// What it must be.
         expected: &'static str,
     },
+    /// A setting of the policy has a value of another form.
+    #[error("the environment variable {name} must be {values}")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// The values that the setting takes.
+        values: Values,
+    },
     /// A number of the policy is out of its range.
     #[error("the deployment's policy: {0}")]
-    Policy(OutOfRange),
+    Policy(InvalidSetting),
 }
 
 impl Deployment {
@@ -274,53 +283,23 @@ fn word<T: std::str::FromStr>(
     }
 }
 
-/// The deployment's own policy: a variable for each field of [`PolicyChange`].
+/// The deployment's own policy: a variable for each of [`POLICY_SETTINGS`].
 fn policy(variable: impl Fn(&str) -> Option<String>) -> Result<PolicyChange, ConfigError> {
-    let number = |name| match variable(name).map(|text| text.parse()) {
-        None => Ok(None),
-        Some(Ok(number)) => Ok(Some(number)),
-        Some(Err(_)) => Err(ConfigError::Invalid {
-            name,
-            expected: "a whole number",
-        }),
-    };
-    let name = "SPILLWAY_FALLBACK_ON";
-    let classes = variable(name).map(|text| {
-        let words = text.split(',').map(str::trim);
-        words.map(str::parse).collect::<Result<_, _>>()
-    });
-    let fallback_on = classes.transpose().map_err(|_| ConfigError::Invalid {
-        name,
-        expected: FALLBACK_ON,
-    })?;
-    let name = "SPILLWAY_BREAKER_SCOPE";
-    let breaker_scope = match variable(name).as_deref() {
-        None => None,
-        Some("key") => Some(BreakerScope::Key),
-        Some("deployment") => Some(BreakerScope::Deployment),
-        Some(_) => {
-            return Err(ConfigError::Invalid {
-                name,
-                expected: "key or deployment",
-            });
-        }
-    };
-    let change = PolicyChange {
-        fallback_on,
-        breaker_failures: number("SPILLWAY_BREAKER_FAILURES")?,
-        breaker_window_s: number("SPILLWAY_BREAKER_WINDOW_SECONDS")?,
-        breaker_open_s: number("SPILLWAY_BREAKER_OPEN_SECONDS")?,
-        breaker_max_open_s: number("SPILLWAY_BREAKER_MAX_OPEN_SECONDS")?,
-        breaker_jitter_s: number("SPILLWAY_BREAKER_JITTER_SECONDS")?,
-        breaker_lease_s: number("SPILLWAY_BREAKER_LEASE_SECONDS")?,
-        breaker_scope,
-        session_stickiness_s: number("SPILLWAY_SESSION_STICKINESS_SECONDS")?,
-    };
+    let mut change = PolicyChange::default();
+    for setting in POLICY_SETTINGS {
+        let Some(text) = variable(setting.variable) else {
+            continue;
+        };
+        let value = setting.values.parse(&text).ok_or(ConfigError::Setting {
+            name: setting.variable,
+            values: setting.values,
+        })?;
+        setting
+            .set(&mut change, value)
+            .map_err(ConfigError::Policy)?;
+    }
     change.checked().map_err(ConfigError::Policy)
 }
-
-const FALLBACK_ON: &str =
-    "a list such as usage_limit,rate_limited,entitlement,overloaded; broken may be added";
 
 fn base_url(
     variable: impl Fn(&str) -> Option<String>,
@@ -347,7 +326,7 @@ pub fn parse_base_url(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use domain::policy::FallbackClass;
+    use domain::policy::{BreakerScope, FallbackClass};
 
     use super::*;
 
@@ -416,8 +395,8 @@ mod tests {
             (
                 "SPILLWAY_FALLBACK_ON",
                 "usage_limit,everything",
-                "the environment variable SPILLWAY_FALLBACK_ON must be a list such as \
-                 usage_limit,rate_limited,entitlement,overloaded; broken may be added",
+                "the environment variable SPILLWAY_FALLBACK_ON must be a comma-separated list \
+                 of usage_limit, rate_limited, entitlement, overloaded, broken",
             ),
             (
                 "SPILLWAY_BREAKER_LEASE_SECONDS",

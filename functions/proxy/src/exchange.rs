@@ -1,144 +1,77 @@
-//! The story of one request: admit the key, ask the breaker, ask Plan, tell the breaker, spill over to
-//! Bedrock when the plan is exhausted, commit to one answer.
+//! One request, from its arrival to the response of one upstream.
 //!
-//! The commit point is where a [`Response`] is returned: before it the upstream may be switched,
-//! after it never.
+//! The commit point is where a [`HeldResponse`] becomes a [`Response`]: before it the upstream may be switched,
+//! after it never. Who answers is decided by [`domain::route`]; this module makes the calls between the
+//! decisions.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
+use axum::body::Body as RequestBody;
 use domain::breaker::Admission;
-use domain::grant::{Denial, Grant};
-use domain::id::RequestId;
-use domain::key::AccessKey;
 use domain::model_family::ModelFamily;
-use domain::policy::{BreakerPolicy, FallbackReason, Next, Policy};
-use domain::time::Timestamp;
-use domain::verdict::Verdict;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use domain::route::{AfterPlan, FallbackReason, FirstUpstream};
+use http::{HeaderMap, Method, Response};
 use secrecy::SecretString;
-use serde::Deserialize;
-use store::access::AccessTable;
-use store::directory::{Directory, Known};
-use store::server_secret::CachedServerSecret;
-use store::session::BedrockSession;
+use store::cache::AccessCache;
+use store::secrets::CachedServerSecret;
+use store::table::AccessTable;
 use store::vault::Opener;
-use tokio::time::{Instant, timeout};
 
 use crate::StartError;
-use crate::bedrock::{Bedrock, BedrockAnswer, Purpose};
-use crate::breaker::{Breaker, Question};
+use crate::admission::{self, AdmissionError};
+use crate::breaker::{Breakers, Check};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::deadline::RequestDeadlines;
-use crate::plan::{
-    Plan, PlanAnswer, PlanBody, PlanFailure, PlanRequest, PlanUrl, RequestKind, is_event_stream,
-};
-use crate::record::{Outcome, Record};
-use crate::reply::{Body, Refusal, UPSTREAM, header, incomplete_error, whole};
-use crate::route::Endpoint;
-use crate::spill::open_breaker_sentence;
-use crate::streaming::{Ending, Patience, pass_through};
+use crate::error_response::ErrorResponse;
+use crate::fallback::{Fallback, FallbackError};
+use crate::plan::Plan;
+use crate::request::{AuthorizedRequest, BodyHead, IncomingRequest, RequestKind, session_id};
+use crate::request_log::RequestLog;
+use crate::response::{Body, HeldResponse};
+use crate::tasks::Tasks;
+use crate::{pinned_session, request_body};
 
-/// The proxy: what is the same for all requests of an instance.
+/// The proxy: what all requests of an instance share.
 #[derive(Debug)]
 pub struct Proxy {
-    pub(crate) settings: Settings,
-    pub(crate) clock: Clock,
-    pub(crate) opener: Opener,
-    pub(crate) bedrock: Bedrock,
-    directory: Directory,
-    breaker: Breaker,
+    settings: Settings,
+    clock: Clock,
+    directory: AccessCache,
+    breakers: Breakers,
     plan: Plan,
+    fallback: Fallback,
+    tasks: Arc<Tasks>,
 }
 
-/// What the proxy works with, made by whoever starts it.
+/// What the proxy depends on.
 #[derive(Debug)]
-pub struct Parts {
-    /// Users, keys and bindings.
+pub struct Dependencies {
+    /// Users, keys and their Bedrock keys.
     pub access: AccessTable,
     /// Hashes access keys.
     pub server_secret: CachedServerSecret,
-    /// Opens Bedrock keys.
+    /// Decrypts Bedrock keys.
     pub opener: Opener,
     /// Sent to Plan for clients without a credential of their own (requirement R1.6), with messages,
     /// token counting and the list of models.
     pub plan_key: Option<SecretString>,
     /// The HTTP client of the Bedrock Runtime.
     pub aws_http: aws_smithy_runtime_api::client::http::SharedHttpClient,
-    /// Tells the time.
+    /// The clock.
     pub clock: Clock,
 }
 
-/// A request of the API whose key is served, with its body.
-pub(crate) struct Arrival<'a> {
-    pub(crate) deadlines: RequestDeadlines,
+/// An API call as it arrived: nothing of it is checked, and its body is not read.
+pub(crate) struct ApiCall<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) kind: RequestKind,
     pub(crate) method: Method,
-    pub(crate) endpoint: Endpoint,
-    /// Where Plan takes it.
-    pub(crate) url: PlanUrl,
+    /// Path and query, from `/v1/` on.
+    pub(crate) path_and_query: &'a str,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-/// What Spillway wants to know of a body that it does not parse. A body that is no such JSON says
-/// nothing, and Plan decides what to think of it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Peek {
-    model: Option<String>,
-    stream: Option<bool>,
-}
-
-/// Why there is no answer of an upstream.
-pub(crate) enum Stop {
-    /// With more headers: which leg it is about, and what Plan told of a limit.
-    Refused(Refusal, Box<HeaderMap>),
-    Denied(Denial),
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal, Box::default())
-    }
-}
-
-/// An answer that the client may have.
-pub(crate) enum Answer {
-    Plan(PlanAnswer, Ending),
-    Bedrock(BedrockAnswer),
-}
-
-/// A request that was admitted, with all that decides where it goes.
-pub(crate) struct Request<'a> {
-    pub(crate) id: RequestId,
-    pub(crate) arrival: Arrival<'a>,
-    pub(crate) known: Known,
-    pub(crate) grant: Grant,
-    pub(crate) policy: Policy,
-    /// Of the model that is asked for.
-    pub(crate) family: Option<ModelFamily>,
-    pub(crate) is_stream: bool,
-}
-
-impl Request<'_> {
-    /// Whether a Bedrock key is registered whose recorded end, if any, is still to come.
-    fn has_bedrock_key(&self, now: Timestamp) -> bool {
-        self.known.key.binding.as_ref().is_some_and(|binding| {
-            let end = binding.summary.bedrock_key_expires_at;
-            end.is_none_or(|end| now < end)
-        })
-    }
-
-    /// Of Claude Code's conversation.
-    fn session_id(&self) -> Option<String> {
-        session_id(self.arrival.headers)
-    }
-}
-
-/// The conversation that a request belongs to, as Claude Code names it: a UUID.
-pub(crate) fn session_id(headers: &HeaderMap) -> Option<String> {
-    let session = headers.get("x-claude-code-session-id")?.to_str().ok()?;
-    Some(session.chars().take(64).collect()).filter(|session: &String| !session.is_empty())
+    pub(crate) body: &'a mut RequestBody,
+    pub(crate) deadlines: RequestDeadlines,
 }
 
 impl Proxy {
@@ -146,372 +79,223 @@ impl Proxy {
     ///
     /// # Errors
     /// [`StartError`] when the HTTP client of Plan cannot be made, or Plan's URL is none.
-    pub fn new(settings: Settings, parts: Parts) -> Result<Self, StartError> {
+    pub fn new(settings: Settings, dependencies: Dependencies) -> Result<Self, StartError> {
+        let Dependencies {
+            access,
+            server_secret,
+            opener,
+            plan_key,
+            aws_http,
+            clock,
+        } = dependencies;
         let deadlines = settings.deadlines;
-        let plan = Plan::new(&settings.plan_url, parts.plan_key, &deadlines)?;
         Ok(Self {
-            directory: Directory::new(parts.access, parts.server_secret, settings.keys),
-            opener: parts.opener,
-            plan,
-            bedrock: Bedrock::new(
-                parts.aws_http,
-                settings.bedrock_url.as_deref(),
-                settings.dialect,
-                deadlines,
-            ),
-            breaker: Breaker::new(
-                parts.clock.clone(),
-                settings.metrics,
-                deadlines.store,
-                settings.keys,
-            ),
-            clock: parts.clock,
+            directory: AccessCache::new(access, server_secret, settings.keys),
+            breakers: Breakers::new(clock.clone(), &settings),
+            plan: Plan::new(&settings.plan_url, plan_key, deadlines, clock.clone())?,
+            fallback: Fallback::new(&settings, aws_http, opener, clock.clone()),
+            tasks: Arc::default(),
+            clock,
             settings,
         })
     }
 
-    /// Serves one request of an admitted key, to its answer.
-    pub(crate) async fn serve(
-        &self,
-        arrival: Arrival<'_>,
-        admitted: (Known, Grant),
-        mut record: Record,
-    ) -> Response<Body> {
-        let until = arrival.deadlines.end;
-        match self.exchange(arrival, admitted, &mut record).await {
-            Ok(Answer::Plan(answer, ending)) => self.commit_plan(answer, ending, until, record),
-            Ok(Answer::Bedrock(answer)) => answer.commit(until, &self.settings.deadlines, record),
-            Err(stop) => self.refuse(stop, record),
-        }
+    /// Waits for the work that outlived its requests.
+    pub async fn drain(&self) {
+        self.tasks.drain().await;
     }
 
-    /// Answers with an error of Spillway's own.
-    pub(crate) fn refuse(&self, stop: Stop, mut record: Record) -> Response<Body> {
-        match stop {
-            Stop::Denied(denial) => {
-                record.note().denial = Some(denial);
-                refuse(Refusal::unknown_key(self.settings.unknown_key), record)
-            }
-            Stop::Refused(refusal, headers) => {
-                let mut response = refuse(refusal, record);
-                response.headers_mut().extend(*headers);
-                response
-            }
-        }
+    /// The settings.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
+    /// The clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The tasks that outlive their requests.
+    pub(crate) fn tasks(&self) -> Arc<Tasks> {
+        Arc::clone(&self.tasks)
+    }
+
+    /// Answers one API call.
+    pub(crate) async fn respond(&self, call: ApiCall<'_>, mut log: RequestLog) -> Response<Body> {
+        let held = match self.exchange(call, &mut log).await {
+            Ok(held) => held,
+            Err(error) => error.into_held(log.request_id()),
+        };
+        held.commit(log)
+    }
+
+    /// From the call to the response of one upstream, of which the client has received nothing.
     async fn exchange(
         &self,
-        arrival: Arrival<'_>,
-        (known, grant): (Known, Grant),
-        record: &mut Record,
-    ) -> Result<Answer, Stop> {
-        let peek: Peek = serde_json::from_slice(&arrival.body).unwrap_or_default();
-        let is_stream = peek.stream == Some(true);
-        record.note().is_stream = is_stream;
-        let family = peek.model.as_deref().and_then(ModelFamily::of);
-        record.note().model = peek.model.map(|model| model.chars().take(100).collect());
-        let request = Request {
-            id: record.request_id().clone(),
-            policy: self.settings.policy.with(&grant.record().policy),
-            family,
-            is_stream,
-            arrival,
-            known,
-            grant,
+        mut call: ApiCall<'_>,
+        log: &mut RequestLog,
+    ) -> Result<HeldResponse, ErrorResponse> {
+        let request = match self.receive(&mut call, log).await {
+            Ok(request) => request,
+            Err(error) => {
+                request_body::drain(call.body).await;
+                return Err(error);
+            }
         };
-        match request.arrival.endpoint {
-            Endpoint::Messages => self.message(&request, record).await,
-            Endpoint::CountTokens => self.count(&request, record).await,
-            Endpoint::ModelList | Endpoint::PlanOnly => {
-                let (answer, verdict) = self.ask_plan(&request, record).await;
-                deliver(answer, Ending::Any, verdict.as_str())
+        match request.incoming.kind {
+            RequestKind::StreamedMessage | RequestKind::Message => {
+                self.message(&request, log).await
+            }
+            RequestKind::CountTokens => self.count_tokens(&request, log).await,
+            RequestKind::ModelList | RequestKind::Other => {
+                let family = request.family.as_ref();
+                let plan = self.plan.send(&request.incoming, family, log).await;
+                plan.into_held(false)
             }
         }
     }
 
-    /// A message: from Plan, unless the breaker or the conversation's prompt cache says otherwise.
-    async fn message(&self, request: &Request<'_>, record: &mut Record) -> Result<Answer, Stop> {
-        let policy = self.with_lease(request.policy.breaker, request);
-        let deployment = self.with_lease(self.settings.policy.breaker, request);
-        let question = Question {
-            directory: &self.directory,
-            known: &request.known,
-            who: &request.id,
-            family: request.family.as_ref(),
-            policy: &policy,
-            deployment: &deployment,
-        };
-        let mut spilled = None;
-        if self.stays_on_bedrock(request) && !self.breaker.is_open(question) {
-            let why = FallbackReason::Session.as_str();
-            record.note().fallback = Some(FallbackReason::Session);
-            match self.spill(request, Purpose::Answer, why, record).await {
-                Ok(answer) => return Ok(Answer::Bedrock(answer)),
-                // Plan is there; what Bedrock could not do it may.
-                Err(unspilled) => spilled = Some(unspilled),
-            }
-            record.note().fallback = None;
-        }
-
-        let asked = self.breaker.ask(question).await;
-        record.note().breaker = Some(asked.as_str());
-        // An open breaker must not starve a key that has nowhere else to go (requirement R1.9).
-        if let Admission::Deny { because, until } = asked.admission
-            && request.has_bedrock_key(self.clock.now())
-        {
-            let why = format!("breaker_open; because={because}; until={until}");
-            record.note().fallback = Some(FallbackReason::BreakerOpen);
-            let outcome = match spilled.take() {
-                Some(unspilled) => Err(unspilled),
-                None => self.spill(request, Purpose::Answer, &why, record).await,
-            };
-            match outcome {
-                Ok(answer) => {
-                    self.note_session(request).await;
-                    return Ok(Answer::Bedrock(answer));
-                }
-                // The Bedrock key does not work, so this key has nowhere else to go either.
-                Err(unspilled)
-                    if unspilled.is_auth_error() && !self.breaker.is_limited(&asked, question) =>
-                {
-                    spilled = Some(unspilled);
-                    record.note().fallback = None;
-                }
-                Err(unspilled) => {
-                    let plan = open_breaker_sentence(because, until);
-                    return Err(unspilled.alone(&why, Some(&plan)));
-                }
-            }
-        }
-
-        let is_probe = asked.admission == Admission::Probe;
-        let (answer, verdict) = self.ask_plan(request, record).await;
-        let told = self.breaker.tell(asked, question, &verdict);
-        let class = match (request.policy.next(&verdict), spilled) {
-            (Next::FallBack(class), None) => class,
-            // Nothing is sent to Bedrock twice.
-            (Next::FallBack(_), Some(unspilled)) => {
-                record.note().breaker_after = told.await;
-                return unspilled.beside(answer, &verdict, record);
-            }
-            (Next::Deliver, _) => {
-                record.note().breaker_after = told.await;
-                let probe = if is_probe { "; probe" } else { "" };
-                let why = format!("{}{probe}", verdict.as_str());
-                return deliver(answer, Ending::Message, &why);
-            }
-        };
-        record.note().fallback = Some(FallbackReason::Verdict(class));
-        let spilling = self.spill(request, Purpose::Answer, class.as_str(), record);
-        let (after, outcome) = tokio::join!(told, spilling);
-        record.note().breaker_after = after;
-        match outcome {
-            Ok(spilled) => {
-                self.note_session(request).await;
-                Ok(Answer::Bedrock(spilled))
-            }
-            Err(unspilled) => unspilled.beside(answer, &verdict, record),
-        }
-    }
-
-    /// The policy with a lease that is long enough for the probe that `request` may become. The verdict on
-    /// an answer that is not streamed follows its last byte.
-    fn with_lease(&self, policy: BreakerPolicy, request: &Request<'_>) -> BreakerPolicy {
-        if request.is_stream {
-            policy
-        } else {
-            policy.with_lease_for(self.settings.deadlines.whole_answer)
-        }
-    }
-
-    /// How many tokens a request has. Token counting has limits of its own at Anthropic
-    /// (<https://platform.claude.com/docs/en/build-with-claude/token-counting>), so it neither asks nor
-    /// tells the breaker.
-    async fn count(&self, request: &Request<'_>, record: &mut Record) -> Result<Answer, Stop> {
-        let (answer, verdict) = self.ask_plan(request, record).await;
-        let Next::FallBack(class) = request.policy.next(&verdict) else {
-            return deliver(answer, Ending::Any, verdict.as_str());
-        };
-        record.note().fallback = Some(FallbackReason::Verdict(class));
-        let spilled = self.spill(request, Purpose::Count, class.as_str(), record);
-        match spilled.await {
-            Ok(spilled) => Ok(Answer::Bedrock(spilled)),
-            Err(unspilled) => unspilled.beside(answer, &verdict, record),
-        }
-    }
-
-    /// Asks Plan, once, and reads what its answer means. No answer means something too.
-    async fn ask_plan(
+    /// What must hold before any upstream receives anything: the key is served, the request can be sent to
+    /// Plan byte for byte, and all of its body is there. The body is read last.
+    async fn receive<'a>(
         &self,
-        request: &Request<'_>,
-        record: &mut Record,
-    ) -> (Result<PlanAnswer, PlanFailure>, Verdict) {
-        let arrival = &request.arrival;
-        let kind = match arrival.endpoint {
-            Endpoint::Messages if request.is_stream => RequestKind::StreamedMessage,
-            Endpoint::Messages | Endpoint::CountTokens => RequestKind::Whole,
-            Endpoint::ModelList | Endpoint::PlanOnly => RequestKind::Unknown,
-        };
-        let sent = PlanRequest {
-            method: arrival.method.clone(),
-            url: arrival.url.clone(),
-            headers: arrival.headers,
-            body: arrival.body.clone(),
-            kind,
-            default_key: arrival.endpoint.into(),
-            deadlines: arrival.deadlines,
-        };
-        let answer = self.plan.send(sent).await;
+        call: &mut ApiCall<'a>,
+        log: &mut RequestLog,
+    ) -> Result<AuthorizedRequest<'a>, ErrorResponse> {
+        let fields = log.fields_mut();
+        fields.session_id = session_id(call.headers);
+        let deadlines = &self.settings.deadlines;
         let now = self.clock.now();
-        let verdict = match &answer {
-            Ok(answer) => {
-                record.note().plan_status = Some(answer.status.as_u16());
-                let read = match arrival.endpoint {
-                    Endpoint::Messages | Endpoint::CountTokens => Verdict::read,
-                    Endpoint::ModelList | Endpoint::PlanOnly => Verdict::read_of_other_path,
-                };
-                read(answer.reply(), request.family.as_ref(), now)
+        let admitted = admission::admit(&self.directory, call.key, now, deadlines.key).await;
+        let (key, grant) = admitted.map_err(|error| match error {
+            AdmissionError::Denied(denial) => {
+                fields.denial = Some(denial);
+                ErrorResponse::unknown_key(self.settings.unknown_key)
             }
-            Err(failure) => {
-                record.note().plan_failure = Some(failure.as_str());
-                Verdict::no_answer()
-            }
-        };
-        record.note().plan_verdict = Some(verdict.clone());
-        (answer, verdict)
-    }
-
-    /// Whether the conversation was on Bedrock so short a while ago that it stays there for its prompt
-    /// cache.
-    fn stays_on_bedrock(&self, request: &Request<'_>) -> bool {
-        let now = self.clock.now();
-        let until = request
-            .session_id()
-            .filter(|_| request.known.key.binding.is_some())
-            .filter(|_| !request.policy.session_stickiness.is_zero())
-            .and_then(|session_id| request.known.session(&session_id));
-        until.is_some_and(|until| {
-            now < until && until.since(now) <= request.policy.session_stickiness
+            AdmissionError::Unavailable => ErrorResponse::spillway_unavailable(),
+        })?;
+        fields.key = Some(grant.record().clone());
+        let url = self.plan.url(call.path_and_query)?;
+        let first_byte_by = call.deadlines.first_byte;
+        let body = request_body::read(call.body, deadlines.request_idle, first_byte_by).await?;
+        fields.request_bytes = body.len();
+        let head = BodyHead::read(&body);
+        fields.is_stream = head.is_stream();
+        let family = head.model.as_deref().and_then(ModelFamily::of);
+        let kind = call.kind.with_stream(head.is_stream());
+        fields.model = head.model.map(|model| model.chars().take(100).collect());
+        Ok(AuthorizedRequest {
+            incoming: IncomingRequest {
+                id: fields.request_id.clone(),
+                kind,
+                method: call.method.clone(),
+                url,
+                headers: call.headers,
+                body,
+                deadlines: call.deadlines,
+            },
+            policy: grant.record().effective_policy(&self.settings.policy),
+            key,
+            grant,
+            family,
         })
     }
 
-    /// Notes that Bedrock had to answer a conversation, for those who let it stay there.
-    async fn note_session(&self, request: &Request<'_>) {
-        let stickiness = request.policy.session_stickiness;
-        let Some(session_id) = request.session_id().filter(|_| !stickiness.is_zero()) else {
-            return;
-        };
-        let now = self.clock.now();
-        let until = now.plus(stickiness);
-        let session = BedrockSession { session_id, until };
-        let hash = &request.known.hash;
-        let noting = self.directory.table().note_session(hash, &session);
-        match timeout(self.settings.deadlines.store, noting).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a conversation on Bedrock was not noted"),
-            Err(_) => tracing::warn!("a conversation on Bedrock was not noted in time"),
-        }
-        self.directory.learn_session(hash, session, now);
-    }
-
-    /// The URL of the request to Plan; `path_and_query` are the client's, from `/v1/` on.
-    pub(crate) fn plan_url(&self, path_and_query: &str) -> Result<PlanUrl, Stop> {
-        let url = self.plan.url(path_and_query);
-        url.map_err(|unsendable| Refusal::from(unsendable).into())
-    }
-
-    /// From the text in the URL to the witness that its key is served now.
-    pub(crate) async fn admit(&self, key: &str) -> Result<(Known, Grant), Stop> {
-        let key = AccessKey::parse(key).map_err(|_| Stop::Denied(Denial::Malformed))?;
-        let now = self.clock.now();
-        let resolving = self.directory.resolve(&key, now);
-        let Ok(known) = timeout(self.settings.deadlines.key, resolving).await else {
-            tracing::error!("access keys are not read in time");
-            return Err(Refusal::out_of_order().into());
-        };
-        let known = known.map_err(|error| {
-            tracing::error!(%error, "access keys cannot be read");
-            Refusal::out_of_order()
-        })?;
-        let known = known.ok_or(Stop::Denied(Denial::Unknown))?;
-        let grant = known.key.record.clone().admit(now).map_err(Stop::Denied)?;
-        Ok((known, grant))
-    }
-
-    fn commit_plan(
+    /// A message: from Plan, unless the breaker or the conversation's prompt cache decides otherwise.
+    async fn message(
         &self,
-        answer: PlanAnswer,
-        ending: Ending,
-        until: Instant,
-        mut record: Record,
-    ) -> Response<Body> {
-        record.note().upstream = Some("plan");
-        record.note().status = Some(answer.status.as_u16());
-        record.first_byte();
-        let mut headers = answer.headers;
-        let mut response = match answer.body {
-            PlanBody::Whole(bytes) => {
-                record.write(Outcome::Complete);
-                Response::new(whole(bytes))
-            }
-            PlanBody::Part(_) => {
-                let envelope = incomplete_error(answer.status, record.request_id());
-                for ends_with_body in [CONTENT_LENGTH, CONTENT_ENCODING, ETAG] {
-                    headers.remove(ends_with_body);
-                }
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                record.write(Outcome::UpstreamFailed);
-                Response::new(whole(envelope))
-            }
-            PlanBody::Streaming { held, rest, .. } => {
-                let patience = Patience {
-                    idle: self.settings.deadlines.idle,
-                    until,
-                };
-                let ending = if answer.status == StatusCode::OK && is_event_stream(&headers) {
-                    ending
-                } else {
-                    Ending::Any
-                };
-                Response::new(pass_through(held, rest, ending, patience, record))
-            }
+        request: &AuthorizedRequest<'_>,
+        log: &mut RequestLog,
+    ) -> Result<HeldResponse, ErrorResponse> {
+        let breakers = self.breakers.of(request, &self.directory);
+        let now = self.clock.now();
+        let mut is_pinned = pinned_session::is_pinned(request, now) && !breakers.is_open(now);
+        // The check of a pinned conversation would take a lease that it does not need.
+        let mut check = if is_pinned {
+            Check::Skipped
+        } else {
+            breakers.check(log).await
         };
-        *response.status_mut() = answer.status;
-        *response.headers_mut() = headers;
-        response
-    }
-}
-
-/// Plan's answer as it is; what is said instead of none.
-pub(crate) fn deliver(
-    answer: Result<PlanAnswer, PlanFailure>,
-    ending: Ending,
-    why: &str,
-) -> Result<Answer, Stop> {
-    let upstream = plan_because(why);
-    match answer {
-        Ok(mut answer) => {
-            answer.headers.insert(UPSTREAM, upstream);
-            Ok(Answer::Plan(answer, ending))
+        let mut failed: Option<FallbackError> = None;
+        loop {
+            let bedrock_key = match &failed {
+                Some(error) => error.key_state(),
+                None => request.bedrock_key_state(self.clock.now()),
+            };
+            match FirstUpstream::choose(check.admission(), is_pinned, bedrock_key) {
+                FirstUpstream::Plan => break,
+                FirstUpstream::Bedrock(reason) => {
+                    match self.fall_back(request, reason, log).await {
+                        Ok(held) => return Ok(held),
+                        Err(error) => failed = Some(error),
+                    }
+                }
+                FirstUpstream::Neither(reason) => {
+                    log.fields_mut().fallback = Some(reason);
+                    let error = failed.unwrap_or(FallbackError::NoBedrockKey);
+                    return Err(error.behind_open_breaker(reason));
+                }
+            }
+            if is_pinned {
+                is_pinned = false;
+                check = breakers.check(log).await;
+            }
         }
-        Err(failure) => {
-            let headers = HeaderMap::from_iter([(UPSTREAM, upstream)]);
-            Err(Stop::Refused(failure.into(), Box::new(headers)))
+
+        log.fields_mut().fallback = None;
+        let is_probe = check.admission() == Admission::Probe;
+        let family = request.family.as_ref();
+        let plan = self.plan.send(&request.incoming, family, log).await;
+        let recording = breakers.record(check, &plan.verdict);
+        match AfterPlan::choose(&plan.verdict, &request.policy, failed.is_some()) {
+            AfterPlan::Return => {
+                log.fields_mut().breaker_after = recording.await;
+                plan.into_held(is_probe)
+            }
+            AfterPlan::ChooseWinner => {
+                log.fields_mut().breaker_after = recording.await;
+                let error = failed.unwrap_or(FallbackError::NoBedrockKey);
+                error.or_plan(plan, log)
+            }
+            AfterPlan::FallBack(class) => {
+                let falling_back = self.fall_back(request, class.into(), log);
+                let (breaker_after, fallback) = tokio::join!(recording, falling_back);
+                log.fields_mut().breaker_after = breaker_after;
+                fallback.or_else(|error| error.or_plan(plan, log))
+            }
         }
     }
-}
 
-/// What `x-spillway-upstream` says when it is Plan that answers.
-pub(crate) fn plan_because(why: &str) -> HeaderValue {
-    header(&format!("plan; reason={why}"))
-}
+    /// The number of tokens of a request. Token counting has limits of its own at Anthropic
+    /// (<https://platform.claude.com/docs/en/build-with-claude/token-counting>), so no breaker guards it.
+    async fn count_tokens(
+        &self,
+        request: &AuthorizedRequest<'_>,
+        log: &mut RequestLog,
+    ) -> Result<HeldResponse, ErrorResponse> {
+        let family = request.family.as_ref();
+        let plan = self.plan.send(&request.incoming, family, log).await;
+        match AfterPlan::choose(&plan.verdict, &request.policy, false) {
+            AfterPlan::Return | AfterPlan::ChooseWinner => plan.into_held(false),
+            AfterPlan::FallBack(class) => {
+                let fallback = self.fallback.send(request, class.into(), log).await;
+                fallback.or_else(|error| error.or_plan(plan, log))
+            }
+        }
+    }
 
-fn refuse(refusal: Refusal, mut record: Record) -> Response<Body> {
-    record.note().status = Some(refusal.status.as_u16());
-    record.note().error_class = Some(refusal.class);
-    record.first_byte();
-    let (parts, body) = refusal.into_parts(record.request_id());
-    record.write(Outcome::Refused);
-    Response::from_parts(parts, whole(body))
+    /// Sends a message to Bedrock. A conversation that Bedrock had to answer is pinned to it for a while.
+    async fn fall_back(
+        &self,
+        request: &AuthorizedRequest<'_>,
+        reason: FallbackReason,
+        log: &mut RequestLog,
+    ) -> Result<HeldResponse, FallbackError> {
+        let held = self.fallback.send(request, reason, log).await?;
+        if reason != FallbackReason::Session {
+            let (now, deadline) = (self.clock.now(), self.settings.deadlines.store);
+            pinned_session::pin(request, &self.directory, now, deadline).await;
+        }
+        Ok(held)
+    }
 }

@@ -31,9 +31,10 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::deadline::InvocationEnd;
+use crate::error_response::ErrorResponse;
 use crate::exchange::Proxy;
-use crate::reply::{Body, REQUEST_ID, Refusal, header};
-use crate::{answer, new_request_id, refuse};
+use crate::response::{Body, REQUEST_ID, header_value};
+use crate::{answer, new_request_id, unlogged};
 
 /// A response as the Lambda runtime takes it. Its stream yields no error: the runtime would write that into
 /// the body as text.
@@ -58,17 +59,17 @@ pub async fn run(proxy: Arc<Proxy>) -> Result<(), lambda_runtime::Error> {
 pub async fn respond(proxy: &Proxy, event: LambdaEvent<HttpEvent>) -> LambdaResponse {
     let response = match event.payload.into_request() {
         Ok(mut request) => {
-            if let Some(end) = end_of(&event.context, &proxy.clock) {
+            if let Some(end) = end_of(&event.context, proxy.clock()) {
                 request.extensions_mut().insert(end);
             }
             answer(proxy, request).await
         }
-        Err(refusal) => {
+        Err(error) => {
             let request_id = new_request_id();
-            tracing::warn!(request.id = %request_id, reason = refusal.message, "unreadable event");
-            let mut response = refuse(refusal, &request_id);
-            let headers = response.headers_mut();
-            headers.insert(REQUEST_ID, header(request_id.as_str()));
+            tracing::warn!(request.id = %request_id, reason = error.message, "unreadable event");
+            let mut response = unlogged(error, &request_id);
+            let id = header_value(request_id.as_str());
+            response.headers_mut().insert(REQUEST_ID, id);
             response
         }
     };
@@ -115,19 +116,21 @@ struct HttpDescription {
 }
 
 impl HttpEvent {
-    fn into_request(self) -> Result<Request<RequestBody>, Refusal> {
+    fn into_request(self) -> Result<Request<RequestBody>, ErrorResponse> {
         let uri = self.uri()?;
         let described = self.request_context.as_ref();
         let described = described.and_then(|context| context.http.as_ref()?.method.as_ref());
         // `cargo lambda watch` adds an `httpMethod` that is always GET.
         let method = described.or(self.http_method.as_ref());
         let method = method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
-        let method = method.ok_or_else(|| Refusal::bad_request("The request has no method."))?;
+        let method =
+            method.ok_or_else(|| ErrorResponse::bad_request("The request has no method."))?;
         let headers = self.header_map();
         let body = self.body.unwrap_or_default();
         let body = if self.is_base64_encoded == Some(true) {
             let decoded = STANDARD.decode(body);
-            decoded.map_err(|_| Refusal::bad_request("The request's body is no valid Base64."))?
+            decoded
+                .map_err(|_| ErrorResponse::bad_request("The request's body is no valid Base64."))?
         } else {
             body.into_bytes()
         };
@@ -139,7 +142,7 @@ impl HttpEvent {
     }
 
     /// Path and query. A host is of no use here, and every client chooses its own.
-    fn uri(&self) -> Result<Uri, Refusal> {
+    fn uri(&self) -> Result<Uri, ErrorResponse> {
         let path = self.raw_path.as_ref().or(self.path.as_ref());
         let mut uri = String::new();
         encode(&mut uri, path.map_or("/", String::as_str), |byte| {
@@ -162,7 +165,8 @@ impl HttpEvent {
             uri.push('?');
             uri.push_str(&query);
         }
-        Uri::try_from(uri).map_err(|_| Refusal::bad_request("The request's URL cannot be read."))
+        Uri::try_from(uri)
+            .map_err(|_| ErrorResponse::bad_request("The request's URL cannot be read."))
     }
 
     /// The query of payload format 1.0, encoded again.

@@ -1,53 +1,52 @@
 //! The proxy function: Plan first, Bedrock when the plan is exhausted.
 //!
-//! A request's walk: [`router`] takes it from API Gateway or from a socket and gives it an id;
-//! `route` says what it is; `exchange` tells the story (admit the key, ask the `breaker`, ask Plan,
-//! read the verdict, `spill` to Bedrock, commit to one answer); `plan` passes bytes on; `bedrock`
-//! translates;
-//! `streaming` makes the bodies; `record` keeps what is known and writes it once.
-//!
-//! The same [`router`] serves sockets on one machine and, through [`lambda`], invocations of API Gateway.
+//! A request's walk: [`router`] takes it from a socket, or [`lambda`] from an event of API Gateway, and gives it
+//! an id; `endpoint` reads what it addresses; `exchange` admits its key (`admission`), checks the `breaker`,
+//! calls Plan (`plan`) or Bedrock (`fallback`, `bedrock`) as `domain::route` decides, and commits to one
+//! response (`response`). `response_body` makes its body, which owns the log of the request (`request_log`).
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::IntoResponse as _;
-use bytes::Bytes;
-use domain::grant::Grant;
 use domain::id::RequestId;
 use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response};
-use store::directory::Known;
 
+mod admission;
 mod bedrock;
-mod body;
 mod breaker;
 pub mod clock;
 pub mod config;
 mod deadline;
+mod endpoint;
+mod error_response;
 mod exchange;
+mod fallback;
 pub mod lambda;
 pub mod log;
 pub mod metrics;
+mod pinned_session;
 mod plan;
-mod record;
-mod reply;
-mod route;
-mod spill;
-mod streaming;
+mod request;
+mod request_body;
+mod request_log;
+mod response;
+mod response_body;
+mod tasks;
 
-pub use exchange::{Parts, Proxy};
+pub use exchange::{Dependencies, Proxy};
 
 use tokio::time::Instant;
 
 use crate::deadline::RequestDeadlines;
-use crate::exchange::{Arrival, Stop, session_id};
-use crate::plan::PlanUrl;
-use crate::record::Record;
-use crate::reply::{Body, REQUEST_ID, Refusal, header, whole};
-use crate::route::{Endpoint, Route};
+use crate::endpoint::Endpoint;
+use crate::error_response::ErrorResponse;
+use crate::exchange::ApiCall;
+use crate::request_log::{PANIC, RequestLog};
+use crate::response::{Body, REQUEST_ID, full_body, header_value};
 
 /// The largest request body that is taken. Anthropic's own limit is 32 MB.
 pub const BODY_LIMIT_BYTES: usize = 32 * 1024 * 1024;
@@ -79,128 +78,81 @@ pub fn router(proxy: Arc<Proxy>) -> axum::Router {
     })
 }
 
-/// Answers one request, whichever way it came.
+/// Answers one request, from a socket or an event.
 async fn answer(proxy: &Proxy, request: Request) -> Response<Body> {
     let request_id = new_request_id();
     // On the heap: it holds all that a request needs on its way.
-    let answering = Box::pin(answer_as(proxy, request, request_id.clone()));
-    unless_it_panics(answering, &request_id).await
+    let responding = Box::pin(respond(proxy, request, request_id.clone()));
+    let mut response = unless_it_panics(responding, &request_id).await;
+    let id = header_value(request_id.as_str());
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
 }
 
-/// The answer; or, when a defect of Spillway's ends it in a panic, 500. The record of the request
-/// writes itself while its owner unwinds.
+/// The response; or, when a defect of Spillway ends it in a panic, 500. The log of the request is written while
+/// its owner unwinds.
 async fn unless_it_panics(
-    answering: impl Future<Output = Response<Body>>,
+    responding: impl Future<Output = Response<Body>>,
     request_id: &RequestId,
 ) -> Response<Body> {
-    // Nothing that a request shares with others is left half changed: each lock covers one change.
-    if let Ok(response) = AssertUnwindSafe(answering).catch_unwind().await {
+    // Nothing that requests share is left half changed: each lock covers one change.
+    if let Ok(response) = AssertUnwindSafe(responding).catch_unwind().await {
         return response;
     }
-    tracing::error!(request.id = %request_id, class = record::PANIC, "a request ended in a panic");
-    let mut response = refuse(Refusal::panicked(), request_id);
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, header(request_id.as_str()));
-    response
+    tracing::error!(request.id = %request_id, class = PANIC, "a request ended in a panic");
+    unlogged(ErrorResponse::panicked(), request_id)
 }
 
-async fn answer_as(proxy: &Proxy, request: Request, request_id: RequestId) -> Response<Body> {
+async fn respond(proxy: &Proxy, request: Request, request_id: RequestId) -> Response<Body> {
     let invocation = request.extensions().get().copied();
-    let deadlines = RequestDeadlines::new(Instant::now(), &proxy.settings.deadlines, invocation);
     let (head, mut body) = request.into_parts();
-    let mut response = match Route::of(&head.method, head.uri.path(), &head.headers) {
-        Route::Front => note(FRONT, "text/plain; charset=utf-8"),
-        Route::Health => note("{\"status\":\"ok\"}", "application/json"),
-        Route::Nothing
+    let (key, kind, plan_path) = match Endpoint::of(&head.method, head.uri.path(), &head.headers) {
+        Endpoint::Front => return note(FRONT, "text/plain; charset=utf-8"),
+        Endpoint::Health => return note("{\"status\":\"ok\"}", "application/json"),
+        Endpoint::Unknown
             if head.method == Method::POST && head.uri.path().ends_with("/v1/messages") =>
         {
-            refuse(Refusal::wrong_address(), &request_id)
+            return unlogged(ErrorResponse::wrong_address(), &request_id);
         }
-        Route::Nothing => refuse(Refusal::not_found(), &request_id),
-        Route::Api {
+        Endpoint::Unknown => return unlogged(ErrorResponse::not_found(), &request_id),
+        Endpoint::Api {
             key,
-            endpoint,
+            kind,
             plan_path,
-        } => {
-            let mut record = Record::begin(proxy.clock.clone(), request_id.clone(), name(endpoint));
-            record.note().session_id = session_id(&head.headers);
-            let path_and_query = match head.uri.query() {
-                Some(query) => format!("{plan_path}?{query}"),
-                None => plan_path.to_owned(),
-            };
-            let received = receive(
-                proxy,
-                key,
-                &path_and_query,
-                &mut body,
-                deadlines,
-                &mut record,
-            );
-            match received.await {
-                Ok((admitted, url, body)) => {
-                    let arrival = Arrival {
-                        deadlines,
-                        method: head.method.clone(),
-                        endpoint,
-                        url,
-                        headers: &head.headers,
-                        body,
-                    };
-                    proxy.serve(arrival, admitted, record).await
-                }
-                Err(stop) => {
-                    body::drain(&mut body).await;
-                    proxy.refuse(stop, record)
-                }
-            }
-        }
+        } => (key, kind, plan_path),
     };
-    response
-        .headers_mut()
-        .insert(REQUEST_ID, header(request_id.as_str()));
-    response
+    let log = RequestLog::begin(proxy.clock().clone(), proxy.tasks(), request_id, kind);
+    let path_and_query = match head.uri.query() {
+        Some(query) => format!("{plan_path}?{query}"),
+        None => plan_path.to_owned(),
+    };
+    let deadlines = &proxy.settings().deadlines;
+    let call = ApiCall {
+        key,
+        kind,
+        method: head.method.clone(),
+        path_and_query: &path_and_query,
+        headers: &head.headers,
+        body: &mut body,
+        deadlines: RequestDeadlines::new(Instant::now(), deadlines, invocation),
+    };
+    proxy.respond(call, log).await
 }
 
 const FRONT: &str = "Spillway is running. Point Claude Code at /ak/{access key}.\n";
 
 fn note(text: &'static str, content_type: &'static str) -> Response<Body> {
-    let mut response = Response::new(whole(text));
+    let mut response = Response::new(full_body(text));
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-fn refuse(refusal: Refusal, request_id: &RequestId) -> Response<Body> {
-    let (parts, body) = refusal.into_parts(request_id);
-    Response::from_parts(parts, whole(body))
-}
-
-fn name(endpoint: Endpoint) -> &'static str {
-    match endpoint {
-        Endpoint::Messages => "messages",
-        Endpoint::CountTokens => "count_tokens",
-        Endpoint::ModelList | Endpoint::PlanOnly => "plan_only",
-    }
-}
-
-/// What must hold before anything is asked of an upstream: the key is served, the request can be sent to
-/// Plan byte for byte, and all of its body is there. The body is read last.
-async fn receive(
-    proxy: &Proxy,
-    key: &str,
-    path_and_query: &str,
-    body: &mut axum::body::Body,
-    deadlines: RequestDeadlines,
-    record: &mut Record,
-) -> Result<((Known, Grant), PlanUrl, Bytes), Stop> {
-    let (known, grant) = proxy.admit(key).await?;
-    record.note().key = Some(grant.record().clone());
-    let url = proxy.plan_url(path_and_query)?;
-    let idle = proxy.settings.deadlines.request_idle;
-    let body = body::read(body, idle, deadlines.first_byte).await?;
-    record.note().request_bytes = body.len();
-    Ok(((known, grant), url, body))
+/// An error that belongs to no API call, and so to no log of one.
+fn unlogged(error: ErrorResponse, request_id: &RequestId) -> Response<Body> {
+    let (head, body) = error.into_parts(request_id);
+    Response::from_parts(head, full_body(body))
 }
 
 #[expect(

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use proxy::clock::Clock;
 use proxy::config::Deployment;
-use proxy::{Parts, Proxy};
-use store::access::AccessTable;
+use proxy::{Dependencies, Proxy};
 use store::aws::Aws;
-use store::server_secret::CachedServerSecret;
+use store::secrets::CachedServerSecret;
+use store::table::AccessTable;
 use store::vault::Opener;
 
 #[tokio::main]
@@ -27,7 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let clock = Clock::system();
     let server_secret =
         CachedServerSecret::read(secrets, deployment.server_secret, clock.now()).await?;
-    let parts = Parts {
+    let dependencies = Dependencies {
         access: AccessTable::new(aws.dynamodb(), deployment.access_table),
         server_secret,
         opener: Opener::new(aws.kms(), deployment.kms_key),
@@ -35,6 +35,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         aws_http: aws.http(),
         clock,
     };
-    let proxy = Proxy::new(deployment.settings, parts)?;
+    let proxy = Proxy::new(deployment.settings, dependencies)?;
     proxy::lambda::run(Arc::new(proxy)).await
 }

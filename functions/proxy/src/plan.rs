@@ -8,24 +8,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dialect::opening::{Opened, OpeningWatch};
-use domain::verdict::{Opening, PlanReply};
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use dialect::sse::error_body as envelope;
+use dialect::stream_start::{StreamStart, StreamStartReader};
+use domain::id::RequestId;
+use domain::model_family::ModelFamily;
+use domain::route::{Upstream, Usefulness};
+use domain::time::Timestamp;
+use domain::verdict::{BodyStart, Verdict};
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
 
-pub(crate) use self::headers::is_event_stream;
-use self::headers::{end_to_end_request_headers, end_to_end_response_headers};
+use self::headers::{end_to_end_request_headers, end_to_end_response_headers, is_event_stream};
 pub(crate) use self::url::{PlanUrl, UnsendableUrl};
 use crate::StartError;
+use crate::clock::Clock;
 use crate::config::Deadlines;
-use crate::deadline::RequestDeadlines;
-use crate::route::Endpoint;
+use crate::error_response::ErrorResponse;
+use crate::request::{IncomingRequest, RequestKind};
+use crate::request_log::{Outcome, RequestLog};
+use crate::response::HeldResponse;
+use crate::response_body::{BodySource, ExpectedEnd, PlanStream, StreamTimeouts};
 
 /// An answer that is not a stream is read whole before it is passed on, up to this size, so that one
 /// that breaks off becomes an error and not half an answer.
-const HELD_BYTES: usize = 8 * 1024 * 1024;
+const BUFFERED_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long the body of an error is waited for. Status and headers say most of what it means.
 const ERROR_BODY: Duration = Duration::from_secs(5);
@@ -64,90 +74,26 @@ pub(crate) struct Plan {
     http: reqwest::Client,
     base_url: url::BaseUrl,
     default_key: Option<SecretString>,
-    ping: Duration,
+    deadlines: Deadlines,
+    clock: Clock,
 }
 
-/// A request as it goes to Plan.
+/// A response of which the client has received nothing.
 #[derive(Debug)]
-pub(crate) struct PlanRequest<'a> {
-    pub(crate) method: Method,
-    pub(crate) url: PlanUrl,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: Bytes,
-    /// What is wanted of it.
-    pub(crate) kind: RequestKind,
-    /// Whether the deployment's own Plan key may be sent (requirement R1.6).
-    pub(crate) default_key: DefaultKey,
-    pub(crate) deadlines: RequestDeadlines,
-}
-
-/// Whether the deployment's own Plan key is sent for a client without a credential. Beyond messages, token
-/// counting and the list of models the API shows what everybody keeps in the key's workspace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DefaultKey {
-    Allowed,
-    Withheld,
-}
-
-impl From<Endpoint> for DefaultKey {
-    fn from(endpoint: Endpoint) -> Self {
-        match endpoint {
-            Endpoint::Messages | Endpoint::CountTokens | Endpoint::ModelList => Self::Allowed,
-            Endpoint::PlanOnly => Self::Withheld,
-        }
-    }
-}
-
-/// What is wanted of Plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RequestKind {
-    /// A message as an event stream. It is held back until there is content in it.
-    StreamedMessage,
-    /// Any other answer of the Messages API.
-    Whole,
-    /// Something that Spillway does not know. A stream passes as it comes.
-    Unknown,
-}
-
-/// An answer of which the client has seen nothing yet.
-#[derive(Debug)]
-pub(crate) struct PlanAnswer {
-    pub(crate) status: StatusCode,
+struct PlanResponse {
+    status: StatusCode,
     /// End-to-end headers only.
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: PlanBody,
-}
-
-#[derive(Debug)]
-pub(crate) enum PlanBody {
-    /// All of it.
-    Whole(Bytes),
-    /// The beginning of an error's body, of which the rest did not arrive.
-    Part(Bytes),
-    /// A stream, of which the beginning may have been read.
-    Streaming {
-        opened: StreamOpened,
-        held: Vec<Bytes>,
-        rest: Rest,
-    },
-}
-
-/// What a stream has come to.
-#[derive(Debug)]
-pub(crate) enum StreamOpened {
-    /// Content, as far as one knows.
-    Content,
-    /// Nothing yet, and it is not held any longer.
-    Pending,
-    /// An error event, whose data this is.
-    Error(Vec<u8>),
-    /// Nothing: it ended, broke off or fell silent.
-    Nothing,
+    headers: HeaderMap,
+    start: BodyStart<Bytes>,
+    /// Of a stream: what was read of it.
+    buffered: Vec<Bytes>,
+    /// Of a stream: what is to come.
+    rest: RemainingBody,
 }
 
 /// What is to come of a stream.
 #[derive(Debug)]
-pub(crate) enum Rest {
+pub(crate) enum RemainingBody {
     Open(reqwest::Response),
     /// It has ended in good order.
     Ended,
@@ -155,25 +101,116 @@ pub(crate) enum Rest {
     Broken,
 }
 
-impl PlanAnswer {
-    /// What is known of it, for the verdict.
-    pub(crate) fn reply(&self) -> PlanReply<'_> {
-        let opening = match &self.body {
-            PlanBody::Whole(bytes) => Opening::Whole(bytes),
-            PlanBody::Part(bytes) => Opening::Part(bytes),
-            PlanBody::Streaming { opened, .. } => match opened {
-                StreamOpened::Content => Opening::Content,
-                StreamOpened::Pending => Opening::Pending,
-                StreamOpened::Error(data) => Opening::ErrorEvent(data),
-                StreamOpened::Nothing => Opening::Nothing,
-            },
-        };
-        PlanReply {
-            status: self.status,
-            headers: &self.headers,
-            opening,
+/// What came of a request to Plan: its response, or its absence, and what that means.
+#[derive(Debug)]
+pub(crate) struct PlanOutcome {
+    pub(crate) verdict: Verdict,
+    response: Result<PlanResponse, PlanFailure>,
+    expected_end: ExpectedEnd,
+    timeouts: StreamTimeouts,
+    request_id: RequestId,
+}
+
+impl PlanOutcome {
+    /// The value of `x-spillway-upstream` for it.
+    pub(crate) fn upstream(&self, is_probe: bool) -> Upstream {
+        Upstream::Plan {
+            verdict: self.verdict.kind(),
+            is_probe,
         }
     }
+
+    /// The use of the response to the client.
+    pub(crate) fn usefulness(&self) -> Usefulness {
+        self.response
+            .as_ref()
+            .map_or(Usefulness::NoResponse, |response| {
+                let is_error_event = matches!(response.start, BodyStart::ErrorEvent(_));
+                Usefulness::of(response.status, &self.verdict, is_error_event)
+            })
+    }
+
+    /// The headers of the response, if there is one.
+    pub(crate) fn headers(&self) -> Option<&HeaderMap> {
+        self.response
+            .as_ref()
+            .ok()
+            .map(|response| &response.headers)
+    }
+
+    /// Plan's response, byte for byte; or the error that stands for its absence.
+    pub(crate) fn into_held(self, is_probe: bool) -> Result<HeldResponse, ErrorResponse> {
+        let upstream = self.upstream(is_probe);
+        let response = match self.response {
+            Ok(response) => response,
+            Err(failure) => return Err(ErrorResponse::from(failure).about(upstream)),
+        };
+        let PlanResponse {
+            status,
+            mut headers,
+            start,
+            buffered,
+            rest,
+        } = response;
+        let body = match start {
+            BodyStart::Whole(bytes) => BodySource::Full {
+                bytes,
+                outcome: Outcome::Complete,
+            },
+            BodyStart::Part(_) => {
+                for describes_the_body in [CONTENT_LENGTH, CONTENT_ENCODING, ETAG] {
+                    headers.remove(describes_the_body);
+                }
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                BodySource::Full {
+                    bytes: incomplete_error(status, &self.request_id),
+                    outcome: Outcome::UpstreamFailed,
+                }
+            }
+            BodyStart::Content
+            | BodyStart::Pending
+            | BodyStart::ErrorEvent(_)
+            | BodyStart::Nothing => {
+                let is_message_stream = status == StatusCode::OK && is_event_stream(&headers);
+                let expected_end = if is_message_stream {
+                    self.expected_end
+                } else {
+                    ExpectedEnd::Any
+                };
+                let stream = PlanStream::new(buffered, rest, expected_end, self.timeouts);
+                BodySource::Plan(Box::new(stream))
+            }
+        };
+        Ok(HeldResponse {
+            status,
+            headers,
+            upstream: Some(upstream),
+            error_class: None,
+            body,
+        })
+    }
+}
+
+/// The body of an error of Plan whose own body did not arrive. Its type follows from the status
+/// (<https://platform.claude.com/docs/en/api/errors>).
+fn incomplete_error(status: StatusCode, id: &RequestId) -> Bytes {
+    let error_type = match status.as_u16() {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        504 => "timeout_error",
+        529 => "overloaded_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    };
+    let message = format!(
+        "Anthropic answered with status {}, and the rest of its answer did not arrive.",
+        status.as_u16()
+    );
+    envelope(error_type, &message, id.as_str()).into()
 }
 
 impl Plan {
@@ -184,13 +221,15 @@ impl Plan {
     pub(crate) fn new(
         base_url: &str,
         default_key: Option<SecretString>,
-        deadlines: &Deadlines,
+        deadlines: Deadlines,
+        clock: Clock,
     ) -> Result<Self, StartError> {
         Ok(Self {
-            http: http_client(deadlines)?,
+            http: http_client(&deadlines)?,
             base_url: url::BaseUrl::parse(base_url).ok_or(StartError::PlanUrl)?,
             default_key,
-            ping: deadlines.ping,
+            deadlines,
+            clock,
         })
     }
 
@@ -202,57 +241,92 @@ impl Plan {
         self.base_url.join(path_and_query)
     }
 
-    /// Sends the request once. An answer that is no event stream is read to its end first.
-    pub(crate) async fn send(&self, request: PlanRequest<'_>) -> Result<PlanAnswer, PlanFailure> {
+    /// Sends the request, once, and reads what its response means. `family` is that of the requested model.
+    pub(crate) async fn send(
+        &self,
+        request: &IncomingRequest<'_>,
+        family: Option<&ModelFamily>,
+        log: &mut RequestLog,
+    ) -> PlanOutcome {
+        let response = self.response(request).await;
+        let fields = log.fields_mut();
+        match &response {
+            Ok(response) => fields.plan_status = Some(response.status.as_u16()),
+            Err(failure) => fields.plan_failure = Some(failure.as_str()),
+        }
+        let verdict = verdict(&response, request.kind, family, self.clock.now());
+        fields.plan_verdict = Some(verdict.clone());
+        PlanOutcome {
+            verdict,
+            response,
+            expected_end: if request.kind.is_message() {
+                ExpectedEnd::Message
+            } else {
+                ExpectedEnd::Any
+            },
+            timeouts: StreamTimeouts {
+                idle: self.deadlines.idle,
+                until: request.deadlines.end,
+            },
+            request_id: request.id.clone(),
+        }
+    }
+
+    /// Sends the request once. A response that is no event stream is read to its end first.
+    async fn response(&self, request: &IncomingRequest<'_>) -> Result<PlanResponse, PlanFailure> {
         let deadlines = request.deadlines;
         let mut headers = end_to_end_request_headers(request.headers);
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if request.default_key == DefaultKey::Allowed {
+        if request.kind.allows_default_key() {
             self.add_default_key(&mut headers);
         }
         let send = self
             .http
-            .request(request.method, request.url.into_url())
+            .request(request.method.clone(), request.url.clone().into_url())
             .headers(headers)
-            .body(request.body)
+            .body(request.body.clone())
             .send();
         let first_byte_by = match request.kind {
             RequestKind::StreamedMessage => deadlines.first_byte_of_plan,
-            RequestKind::Whole | RequestKind::Unknown => deadlines.whole_answer,
+            _ => deadlines.whole_answer,
         };
-        let answer = timeout_at(first_byte_by, send)
+        let response = timeout_at(first_byte_by, send)
             .await
             .map_err(|_| PlanFailure::Timeout)?
             .map_err(|error| failure(&error))?;
-        let status = answer.status();
+        let status = response.status();
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             return Err(PlanFailure::Redirect);
         }
-        let mut headers = end_to_end_response_headers(answer.headers());
-        let body = match (is_event_stream(&headers), request.kind) {
-            (true, RequestKind::Unknown) => PlanBody::Streaming {
-                opened: StreamOpened::Content,
-                held: Vec::new(),
-                rest: Rest::Open(answer),
-            },
-            (true, _) if status.is_success() => {
-                let until = Instant::now() + self.ping;
-                hold(answer, first_byte_by, until).await
-            }
-            _ if status.as_u16() >= 400 => {
-                let until = first_byte_by.min(Instant::now() + ERROR_BODY);
-                error_body(answer, until).await
-            }
-            _ => whole(answer, deadlines.whole_answer).await?,
+        let mut headers = end_to_end_response_headers(response.headers());
+        let is_stream = is_event_stream(&headers);
+        let body = if is_stream && !request.kind.has_fallback() {
+            ReadBody::passing(response)
+        } else if is_stream && status.is_success() {
+            let until = Instant::now() + self.deadlines.ping;
+            buffer_until_content(response, first_byte_by, until).await
+        } else if status.as_u16() >= 400 {
+            let until = first_byte_by.min(Instant::now() + ERROR_BODY);
+            error_body(response, until).await
+        } else {
+            whole_body(response, deadlines.whole_answer).await?
         };
-        if matches!(body, PlanBody::Streaming { .. }) && is_event_stream(&headers) {
+        let is_passed_on = !matches!(body.start, BodyStart::Whole(_) | BodyStart::Part(_));
+        if is_passed_on && is_stream {
             // An `error` event may be added to it.
             headers.remove(CONTENT_LENGTH);
         }
-        Ok(PlanAnswer {
+        let ReadBody {
+            start,
+            buffered,
+            rest,
+        } = body;
+        Ok(PlanResponse {
             status,
             headers,
-            body,
+            start,
+            buffered,
+            rest,
         })
     }
 
@@ -271,88 +345,132 @@ impl Plan {
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-enum Complete {
-    Yes,
-    No,
+/// What the response means; none means something too.
+fn verdict(
+    response: &Result<PlanResponse, PlanFailure>,
+    kind: RequestKind,
+    family: Option<&ModelFamily>,
+    now: Timestamp,
+) -> Verdict {
+    let Ok(response) = response else {
+        return Verdict::no_answer();
+    };
+    let read = if kind.has_fallback() {
+        Verdict::read
+    } else {
+        Verdict::read_of_other_path
+    };
+    let response = domain::verdict::PlanResponse {
+        status: response.status,
+        headers: &response.headers,
+        body: response.start.as_bytes(),
+    };
+    read(response, family, now)
 }
 
-/// Reads a body to its end by `until`, or as much of it as may be held.
-async fn whole(mut answer: reqwest::Response, until: Instant) -> Result<PlanBody, PlanFailure> {
-    let reading = read_up_to(&mut answer, HELD_BYTES);
-    match timeout_at(until, reading).await {
-        Err(_) => Err(PlanFailure::Timeout),
-        Ok(Err(error)) => Err(failure(&error)),
-        Ok(Ok((bytes, Complete::Yes))) => Ok(PlanBody::Whole(bytes)),
-        Ok(Ok((bytes, Complete::No))) => Ok(PlanBody::Streaming {
-            opened: StreamOpened::Content,
-            held: vec![bytes],
-            rest: Rest::Open(answer),
-        }),
+/// A body, as far as it was read.
+struct ReadBody {
+    start: BodyStart<Bytes>,
+    buffered: Vec<Bytes>,
+    rest: RemainingBody,
+}
+
+impl ReadBody {
+    /// A stream that passes as it comes.
+    fn passing(response: reqwest::Response) -> Self {
+        Self::stream(
+            BodyStart::Content,
+            Vec::new(),
+            RemainingBody::Open(response),
+        )
+    }
+
+    fn stream(start: BodyStart<Bytes>, buffered: Vec<Bytes>, rest: RemainingBody) -> Self {
+        Self {
+            start,
+            buffered,
+            rest,
+        }
+    }
+
+    /// A body of which no more is to come.
+    fn ended(start: BodyStart<Bytes>) -> Self {
+        Self::stream(start, Vec::new(), RemainingBody::Ended)
+    }
+
+    /// A body that is too large to be read whole.
+    fn large(read: BytesMut, response: reqwest::Response) -> Self {
+        let rest = RemainingBody::Open(response);
+        Self::stream(BodyStart::Content, vec![read.freeze()], rest)
+    }
+}
+
+/// Reads a body to its end by `until`, or the first [`BUFFERED_BYTES`] of it.
+async fn whole_body(
+    mut response: reqwest::Response,
+    until: Instant,
+) -> Result<ReadBody, PlanFailure> {
+    let mut read = BytesMut::new();
+    loop {
+        match timeout_at(until, response.chunk()).await {
+            Err(_) => return Err(PlanFailure::Timeout),
+            Ok(Err(error)) => return Err(failure(&error)),
+            Ok(Ok(None)) => return Ok(ReadBody::ended(BodyStart::Whole(read.freeze()))),
+            Ok(Ok(Some(piece))) => read.extend_from_slice(&piece),
+        }
+        if read.len() >= BUFFERED_BYTES {
+            return Ok(ReadBody::large(read, response));
+        }
     }
 }
 
 /// Reads the body of an error, or as much of it as comes in time.
-async fn error_body(mut answer: reqwest::Response, until: Instant) -> PlanBody {
+async fn error_body(mut response: reqwest::Response, until: Instant) -> ReadBody {
     let mut read = BytesMut::new();
     loop {
-        match timeout_at(until, answer.chunk()).await {
-            Ok(Ok(Some(piece))) => {
-                read.extend_from_slice(&piece);
-                if read.len() >= HELD_BYTES {
-                    return PlanBody::Streaming {
-                        opened: StreamOpened::Content,
-                        held: vec![read.freeze()],
-                        rest: Rest::Open(answer),
-                    };
-                }
-            }
-            Ok(Ok(None)) => return PlanBody::Whole(read.freeze()),
-            Ok(Err(_)) | Err(_) => return PlanBody::Part(read.freeze()),
+        match timeout_at(until, response.chunk()).await {
+            Ok(Ok(Some(piece))) => read.extend_from_slice(&piece),
+            Ok(Ok(None)) => return ReadBody::ended(BodyStart::Whole(read.freeze())),
+            Ok(Err(_)) | Err(_) => return ReadBody::ended(BodyStart::Part(read.freeze())),
+        }
+        if read.len() >= BUFFERED_BYTES {
+            return ReadBody::large(read, response);
         }
     }
 }
 
-/// Holds a stream back until it has opened, and lets it go at `let_go_at` even if it has not: the client
-/// must not wait longer without a byte. After `until`, the first-byte deadline, it is given up. What was
-/// read is kept as it came.
-async fn hold(mut answer: reqwest::Response, until: Instant, let_go_at: Instant) -> PlanBody {
-    let mut watch = OpeningWatch::default();
-    let mut held = Vec::new();
-    let (opened, rest) = loop {
+/// Buffers a stream until it has come to its content, and lets it go at `let_go_at` even if it has not: the
+/// client must not wait longer without a byte. After `until`, the first-byte deadline, it is given up. The
+/// bytes are kept as they came.
+async fn buffer_until_content(
+    mut response: reqwest::Response,
+    until: Instant,
+    let_go_at: Instant,
+) -> ReadBody {
+    let mut watch = StreamStartReader::default();
+    let mut buffered = Vec::new();
+    let (start, rest) = loop {
         if let_go_at < until && Instant::now() >= let_go_at {
-            break (StreamOpened::Pending, Rest::Open(answer));
+            break (BodyStart::Pending, RemainingBody::Open(response));
         }
-        let piece = match timeout_at(until.min(let_go_at), answer.chunk()).await {
+        let piece = match timeout_at(until.min(let_go_at), response.chunk()).await {
             Ok(Ok(Some(piece))) => piece,
-            Ok(Ok(None)) => break (StreamOpened::Nothing, Rest::Ended),
-            Err(_) if let_go_at < until => break (StreamOpened::Pending, Rest::Open(answer)),
-            Ok(Err(_)) | Err(_) => break (StreamOpened::Nothing, Rest::Broken),
-        };
-        let opened = watch.see(&piece);
-        held.push(piece);
-        match opened {
-            None => {}
-            Some(Opened::Content | Opened::Bounds) => {
-                break (StreamOpened::Content, Rest::Open(answer));
+            Ok(Ok(None)) => break (BodyStart::Nothing, RemainingBody::Ended),
+            Err(_) if let_go_at < until => {
+                break (BodyStart::Pending, RemainingBody::Open(response));
             }
-            Some(Opened::Error(data)) => break (StreamOpened::Error(data), Rest::Open(answer)),
-        }
+            Ok(Err(_)) | Err(_) => break (BodyStart::Nothing, RemainingBody::Broken),
+        };
+        let start = watch.push(&piece);
+        buffered.push(piece);
+        let start = match start {
+            None => continue,
+            Some(StreamStart::Content | StreamStart::LimitReached) => BodyStart::Content,
+            Some(StreamStart::Error(data)) => BodyStart::ErrorEvent(data.into()),
+        };
+        break (start, RemainingBody::Open(response));
     };
-    PlanBody::Streaming { opened, held, rest }
-}
-
-async fn read_up_to(
-    answer: &mut reqwest::Response,
-    limit: usize,
-) -> Result<(Bytes, Complete), reqwest::Error> {
-    let mut read = BytesMut::new();
-    while let Some(piece) = answer.chunk().await? {
-        read.extend_from_slice(&piece);
-        if read.len() >= limit {
-            return Ok((read.freeze(), Complete::No));
-        }
-    }
-    Ok((read.freeze(), Complete::Yes))
+    ReadBody::stream(start, buffered, rest)
 }
 
 fn failure(error: &reqwest::Error) -> PlanFailure {
@@ -394,13 +512,13 @@ fn http_client(deadlines: &Deadlines) -> Result<reqwest::Client, StartError> {
 mod tests {
     use super::headers::tests::{headers, names};
     use super::*;
-    use crate::route::Route;
 
     #[test]
     fn the_default_plan_key_serves_only_clients_without_a_credential() {
         let plan = |key: Option<&str>| {
             let url = "http://127.0.0.1";
-            Plan::new(url, key.map(SecretString::from), &Deadlines::default()).unwrap()
+            let (key, clock) = (key.map(SecretString::from), Clock::system());
+            Plan::new(url, key, Deadlines::default(), clock).unwrap()
         };
         let sent = |plan: &Plan, lines: &[(&str, &str)]| {
             let mut headers = headers(lines);
@@ -413,40 +531,5 @@ mod tests {
             assert_eq!(sent(&with_default, &[own]), format!("{}: {}", own.0, own.1));
         }
         assert_eq!(sent(&plan(None), &[]), "");
-    }
-
-    #[test]
-    fn the_default_plan_key_is_withheld_from_what_others_keep_in_its_workspace() {
-        for (method, path, expected) in [
-            (Method::POST, "/v1/messages", DefaultKey::Allowed),
-            (
-                Method::POST,
-                "/v1/messages/count_tokens",
-                DefaultKey::Allowed,
-            ),
-            (Method::GET, "/v1/models", DefaultKey::Allowed),
-            (Method::GET, "/v1/files", DefaultKey::Withheld),
-            (
-                Method::GET,
-                "/v1/files/file_1/content",
-                DefaultKey::Withheld,
-            ),
-            (Method::DELETE, "/v1/files/file_1", DefaultKey::Withheld),
-            (Method::GET, "/v1/messages", DefaultKey::Withheld),
-            (Method::POST, "/v1/messages/batches", DefaultKey::Withheld),
-            (
-                Method::GET,
-                "/v1/messages/batches/b/results",
-                DefaultKey::Withheld,
-            ),
-            (Method::POST, "/v1/models", DefaultKey::Withheld),
-        ] {
-            let path = format!("/ak/K{path}");
-            let headers = HeaderMap::new();
-            let Route::Api { endpoint, .. } = Route::of(&method, &path, &headers) else {
-                panic!("{path}")
-            };
-            assert_eq!(DefaultKey::from(endpoint), expected, "{method} {path}");
-        }
     }
 }

@@ -1,7 +1,7 @@
-//! How fast both directions are, in bytes a second and allocations.
+//! Throughput of both directions in bytes per second, and their allocations.
 //!
-//! `cargo bench -p dialect`. The answer's numbers count the bytes that the client gets, the
-//! request's the bytes that the client sent.
+//! `cargo bench -p dialect`. The numbers of responses count the bytes for the client, those of
+//! requests the bytes of the client.
 
 #![expect(clippy::expect_used, reason = "a benchmark measures valid input only")]
 
@@ -9,7 +9,7 @@ use dialect::reply::{ConverseUsage, converse_reply};
 use dialect::request::{MessagesRequest, RequestLabels, translate};
 use dialect::sse::SseReader;
 use dialect::stream::{BlockDelta, BlockStart, ConverseEvent, InvokeTranslator, StreamTranslator};
-use dialect::{Learned, ReplyContext};
+use dialect::{ReplyContext, UnsupportedFeatures};
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use domain::bedrock::{BedrockSettings, Dialect};
@@ -29,7 +29,7 @@ fn context() -> ReplyContext {
     }
 }
 
-/// A long turn as Bedrock cuts it: thinking, text and a tool call in pieces of a few words.
+/// A long turn in Bedrock's pieces: thinking, text and a tool call in pieces of a few words.
 fn converse_events() -> Vec<ConverseEvent<'static>> {
     const PIECE: &str = "a few words, \"quoted\", and\n";
     const PIECES: usize = 1000;
@@ -67,7 +67,7 @@ fn translated(events: Vec<ConverseEvent<'_>>, out: &mut Vec<u8>) {
     translator.finish(out);
 }
 
-/// The same turn as the client gets it.
+/// The same turn as events for the client.
 fn sse() -> Vec<u8> {
     let mut out = Vec::new();
     translated(converse_events(), &mut out);
@@ -105,7 +105,7 @@ fn invoke_stream(bencher: Bencher<'_, '_>) {
         });
 }
 
-/// Watching a Plan stream, in the pieces in which it comes over TLS.
+/// The reader of a Plan stream, in pieces of the size of TLS records.
 #[divan::bench]
 fn sse_reader(bencher: Bencher<'_, '_>) {
     let sse = sse();
@@ -137,7 +137,7 @@ fn converse_reply_of_100_kb(bencher: Bencher<'_, '_>) {
         .bench_local(|| converse_reply(black_box(body.as_bytes()), "msg_bench", &context));
 }
 
-/// A conversation in the middle of its work: 20 tools, 60 turns with tool results.
+/// A usual conversation: 20 tools, 60 turns with tool results.
 fn request() -> Vec<u8> {
     conversation(60)
 }
@@ -200,7 +200,7 @@ fn request_of_megabytes_to_invoke(bencher: Bencher<'_, '_>, megabytes: usize) {
     translation(bencher, &large_request(megabytes), Dialect::Invoke);
 }
 
-/// A little less than so many megabytes: Bedrock takes 20, and the translation may be longer.
+/// A request slightly smaller than this: Bedrock accepts 20 MB, and the translation may be longer.
 fn large_request(megabytes: usize) -> Vec<u8> {
     conversation(megabytes * 650)
 }
@@ -216,7 +216,7 @@ fn translation(bencher: Bencher<'_, '_>, body: &[u8], dialect: Dialect) {
                 &request,
                 &target,
                 dialect,
-                &Learned::default(),
+                &UnsupportedFeatures::default(),
                 &RequestLabels::default(),
             )
             .expect("translatable")

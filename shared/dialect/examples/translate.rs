@@ -1,12 +1,12 @@
 //! Translates a Messages body on standard input for a target, and prints the Bedrock body: for
-//! trying things, and for judges that know Bedrock's own model of a request.
+//! experiments, and for external validators with Bedrock's service model.
 //!
 //! `translate MODEL_ID [converse|invoke|auto] [answer|count] [BETAS] < body.json`
 
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::model::resolve;
 use dialect::request::{MessagesRequest, RequestLabels, count_tokens, translate};
 use domain::bedrock::{BedrockModel, BedrockSettings, Dialect, ModelMap};
@@ -34,10 +34,16 @@ fn main() -> ExitCode {
         MessagesRequest::parse(&body, std::iter::once(argument(3))).and_then(|request| {
             let target = resolve(request.model(), &settings);
             if argument(2) == "count" {
-                return count_tokens(&request, &target, dialect, &Learned::default());
+                return count_tokens(&request, &target, dialect, &UnsupportedFeatures::default());
             }
             let labels = RequestLabels::new("ada@example.com", "req_1");
-            translate(&request, &target, dialect, &Learned::default(), &labels)
+            translate(
+                &request,
+                &target,
+                dialect,
+                &UnsupportedFeatures::default(),
+                &labels,
+            )
         });
     match translated {
         Ok(translated) => {
@@ -61,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn complain(what: &str) -> ExitCode {
-    // Nothing is left to do when even this cannot be written.
+    // Without standard error there is no place for the message.
     let _ = writeln!(std::io::stderr(), "{what}");
     ExitCode::FAILURE
 }

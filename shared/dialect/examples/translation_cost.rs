@@ -1,7 +1,6 @@
-//! What the translation of a large request costs, for counting instructions and bytes: prints the
-//! size of the body, how long it took, the most memory that the translation held at a time (on Linux), and
-//! what became of it.
-//! `benches/translation.sh` runs it under `valgrind --tool=callgrind`.
+//! The cost of the translation of a large request. Prints the size of the body, the duration, the
+//! peak memory of the translation (on Linux), and its result. `benches/translation.sh` runs it
+//! under `valgrind --tool=callgrind`.
 //!
 //! `translation_cost SHAPE KILOBYTES [converse|invoke] [0]`, with 0 for the request alone and no
 //! translation, where SHAPE is one of [`SHAPES`]: a usual conversation, and one request for each list of
@@ -19,9 +18,9 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::model::resolve;
-use dialect::request::{MessagesRequest, Refusal, RequestLabels, Translated, translate};
+use dialect::request::{BedrockRequest, MessagesRequest, RequestLabels, TranslateError, translate};
 use domain::bedrock::{BedrockSettings, Dialect};
 
 /// Makes a request of about so many bytes.
@@ -144,7 +143,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let before = resident("VmRSS:");
-    // The peak counts from here on.
+    // The peak is measured from here.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let began = Instant::now();
     let outcome = translation(black_box(body.as_bytes()), dialect);
@@ -172,17 +171,12 @@ fn resident(what: &str) -> usize {
     kilobytes.unwrap_or_default() * 1024
 }
 
-fn translation(body: &[u8], dialect: Dialect) -> Result<Translated, Refusal> {
+fn translation(body: &[u8], dialect: Dialect) -> Result<BedrockRequest, TranslateError> {
     let betas = "tool-search-tool-2025-10-19";
     let request = MessagesRequest::parse(body, std::iter::once(betas))?;
     let target = resolve(request.model(), &BedrockSettings::default());
-    translate(
-        &request,
-        &target,
-        dialect,
-        &Learned::default(),
-        &RequestLabels::default(),
-    )
+    let (unsupported, labels) = (UnsupportedFeatures::default(), RequestLabels::default());
+    translate(&request, &target, dialect, &unsupported, &labels)
 }
 
 /// Items with a comma between them, of so many bytes together.
@@ -289,7 +283,7 @@ fn references(size: usize) -> String {
     )
 }
 
-/// Tools that went again, each called before.
+/// Tools that are removed after a call.
 fn removals(size: usize) -> String {
     let removal = |n: String| {
         format!(r#"{{"type":"tool_removal","tool":{{"type":"tool_reference","name":"tool_{n}"}}}}"#)
@@ -320,7 +314,7 @@ fn definitions(size: usize) -> String {
     messages(&turns)
 }
 
-/// Tools that Anthropic defined and the client runs, beside calls of tools that are gone.
+/// Tools that Anthropic defines and the client runs, with calls of removed tools.
 fn client_tools(size: usize) -> String {
     let client = |n: String| format!(r#"{{"type":"bash_20250124","name":"bash_{n}"}}"#);
     let turns = format!(

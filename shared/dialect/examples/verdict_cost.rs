@@ -14,13 +14,13 @@
 
 use std::hint::black_box;
 
-use dialect::opening::OpeningWatch;
+use dialect::stream_start::StreamStartReader;
 use domain::breaker::{BreakerState, Circuit, Signal};
 use domain::id::RequestId;
 use domain::model_family::ModelFamily;
 use domain::policy::{BreakerPolicy, BreakerScope};
 use domain::time::Timestamp;
-use domain::verdict::{Opening, PlanReply, Verdict};
+use domain::verdict::{BodyStart, PlanResponse, Verdict};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The beginning of a healthy stream, as it comes: an event in each piece.
@@ -83,28 +83,32 @@ fn main() {
     let who: RequestId = "req_0190000000007000800000000000abcd".parse().unwrap();
     let policy = BreakerPolicy::default();
     let closed = BreakerState::CLOSED;
-    let read = |headers, status, opening| {
-        let reply = PlanReply {
+    let read = |headers, status, body| {
+        let response = PlanResponse {
             status,
             headers,
-            opening,
+            body,
         };
-        Verdict::read(reply, family.as_ref(), now)
+        Verdict::read(response, family.as_ref(), now)
     };
     for _ in 0..requests {
         match part.as_str() {
             "nothing" => {}
             "hold" => {
-                let mut watch = OpeningWatch::default();
+                let mut watch = StreamStartReader::default();
                 for piece in OPENING {
-                    black_box(watch.see(black_box(piece).as_bytes()));
+                    black_box(watch.push(black_box(piece).as_bytes()));
                 }
             }
             "verdict" => {
-                black_box(read(black_box(&allowed), StatusCode::OK, Opening::Content));
+                black_box(read(
+                    black_box(&allowed),
+                    StatusCode::OK,
+                    BodyStart::Content,
+                ));
             }
             "limit" => {
-                let body = Opening::Whole(b"{\"type\":\"error\"}");
+                let body = BodyStart::Whole(br#"{"type":"error"}"#.as_slice());
                 black_box(read(
                     black_box(&rejected),
                     StatusCode::TOO_MANY_REQUESTS,
@@ -114,9 +118,9 @@ fn main() {
             "breaker" => {
                 let good = black_box(Verdict::Good);
                 for circuit in [Circuit::Key, Circuit::Family(family.clone().expect("opus"))] {
-                    black_box(closed.ask(&who, now, &policy));
+                    black_box(closed.admit(&who, now, &policy));
                     let signal = Signal::of(&good, &circuit, BreakerScope::Key);
-                    black_box(closed.tell(&who, signal, now, &policy));
+                    black_box(closed.record(&who, signal, now, &policy));
                 }
             }
             other => panic!("{other} is no part"),

@@ -1,17 +1,17 @@
-//! Server-sent events as bytes: writing ours, reading others'.
+//! Server-sent events as bytes: a writer and a reader.
 //!
 //! The writer makes the frames that Anthropic's clients read: an `event:` line, one `data:` line of
-//! JSON, an empty line. The reader watches a stream that somebody else wrote without touching its
-//! bytes, and gives the same events however the bytes were split on the way. It follows the HTML
-//! standard's grammar (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>,
-//! read 2026-11-21). Neither knows what an event means.
+//! JSON, an empty line. The reader finds the events of a stream that is passed on unchanged, and
+//! finds the same events however the bytes are split. It follows the HTML standard's grammar
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>, read
+//! 2026-11-21).
 
 use serde::Serialize;
 
-/// A keep-alive. Claude Code gives up after 300 s without a byte, and counts this as one.
+/// A keep-alive event. Claude Code aborts a stream after 300 s without a byte.
 pub const PING: &[u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
 
-/// Appends `event: error` with Anthropic's error envelope: the last event of a stream that broke.
+/// Appends `event: error` with Anthropic's error envelope: the last event of a failed stream.
 ///
 /// `error_type` is one of Anthropic's error types, such as `overloaded_error`.
 pub fn error_event(out: &mut Vec<u8>, error_type: &str, message: &str, request_id: &str) {
@@ -22,15 +22,15 @@ pub fn error_event(out: &mut Vec<u8>, error_type: &str, message: &str, request_i
     );
 }
 
-/// Anthropic's error envelope as the body of an answer.
+/// Anthropic's error envelope as the body of a response.
 ///
 /// `error_type` is one of Anthropic's error types, such as `overloaded_error`.
 pub fn error_body(error_type: &str, message: &str, request_id: &str) -> Vec<u8> {
     error_body_with_code(error_type, message, None, request_id)
 }
 
-/// [`error_body`] with Anthropic's `error.details.error_code`, which clients act on where the error
-/// type alone does not say what to do, such as `thread_unsupported_request`.
+/// [`error_body`] with Anthropic's `error.details.error_code`, on which clients act, such as
+/// `thread_unsupported_request`.
 pub fn error_body_with_code(
     error_type: &str,
     message: &str,
@@ -79,15 +79,15 @@ impl<'a> ErrorEnvelope<'a> {
     }
 }
 
-/// Appends one event whose data is `data` as JSON. `name` must not hold a line break.
+/// Appends one event whose data is `data` as JSON. `name` must not contain a line break.
 pub(crate) fn write_event(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
     open_frame(out, name);
     write_json(out, data);
     out.extend_from_slice(b"\n\n");
 }
 
-/// Appends one event whose data is JSON text as it came. A line break can stand in JSON between
-/// tokens only, so it becomes a space: inside a frame it would end the `data:` line.
+/// Appends one event whose data is unchanged JSON text. A line break between JSON tokens becomes a
+/// space, because it would end the `data:` line.
 pub(crate) fn write_raw_event(out: &mut Vec<u8>, name: &str, json: &[u8]) {
     open_frame(out, name);
     if memchr::memchr2(b'\n', b'\r', json).is_none() {
@@ -118,40 +118,40 @@ pub(crate) fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(out, value).expect("writing to a Vec does not fail");
 }
 
-/// One event of a stream that [`SseReader`] watches.
+/// One event that [`SseReader`] reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SseEvent<'a> {
-    /// The value of the `event:` line; `message` without one, as the standard says. Empty when it
-    /// is not UTF-8.
+    /// The value of the `event:` line; without one `message`, as in the standard. Empty when it is
+    /// not UTF-8.
     pub name: &'a str,
-    /// The value of the `data:` lines, joined by line breaks. `None` when they are longer than the
-    /// reader keeps: the event happened, its content was let go.
+    /// The value of the `data:` lines, joined by line breaks. `None` when they exceed the reader's
+    /// limit.
     pub data: Option<&'a [u8]>,
 }
 
 /// Reads a stream of server-sent events in pieces, in bounded memory.
 ///
-/// An event too long for the limit does not stop the reader: it is reported without its data, and
-/// the next one is read as usual. An event that the stream's end cuts off is not reported.
+/// An event beyond the limit is returned without its data, and the next event is read as usual. An
+/// event that the end of the stream cuts off is ignored.
 #[derive(Debug)]
 pub struct SseReader {
-    /// Most bytes kept of one line, and of one event's data.
+    /// Maximum number of bytes of a line, and of an event's data.
     limit: usize,
-    /// The beginning of a line whose end has not come yet.
+    /// The start of an incomplete line.
     line: Vec<u8>,
     line_too_long: bool,
     name: Vec<u8>,
     data: Data,
-    /// The last byte was a carriage return: a line feed that follows belongs to it.
+    /// The last byte was a carriage return: a following line feed belongs to it.
     after_carriage_return: bool,
     at_first_line: bool,
-    /// Joined `data:` lines; kept between events for its memory only.
+    /// The joined `data:` lines. The buffer is reused between events.
     joined: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Data {
-    /// No `data:` line yet. An event that ends like this did not happen.
+    /// No `data:` line yet. An event without one is ignored.
     Absent,
     /// In [`SseReader::joined`].
     Kept,
@@ -159,7 +159,7 @@ enum Data {
 }
 
 impl SseReader {
-    /// A reader that keeps at most `limit` bytes of one event's data, and as much of one line.
+    /// A reader that stores at most `limit` bytes of an event's data and of a line.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -173,7 +173,8 @@ impl SseReader {
         }
     }
 
-    /// Takes the next bytes of the stream and tells of each event that they complete, in order.
+    /// Reads the next bytes of the stream and calls `on_event` for each event that they complete,
+    /// in order.
     pub fn push(&mut self, bytes: &[u8], mut on_event: impl FnMut(SseEvent<'_>)) {
         let mut rest = bytes;
         loop {
@@ -183,7 +184,7 @@ impl SseReader {
             }
             let end = memchr::memchr2(b'\n', b'\r', rest);
             let Some((head, [terminator, tail @ ..])) = end.map(|at| rest.split_at(at)) else {
-                self.hold(rest);
+                self.buffer(rest);
                 return;
             };
             self.after_carriage_return = *terminator == b'\r';
@@ -192,21 +193,21 @@ impl SseReader {
         }
     }
 
-    /// Keeps a part of a line until its end comes.
-    fn hold(&mut self, part: &[u8]) {
-        let room = self.limit.saturating_sub(self.line.len());
-        self.line_too_long |= part.len() > room;
+    /// Stores a part of an incomplete line.
+    fn buffer(&mut self, part: &[u8]) {
+        let free = self.limit.saturating_sub(self.line.len());
+        self.line_too_long |= part.len() > free;
         self.line
-            .extend_from_slice(part.get(..room).unwrap_or(part));
+            .extend_from_slice(part.get(..free).unwrap_or(part));
     }
 
     fn end_line(&mut self, tail: &[u8], on_event: &mut impl FnMut(SseEvent<'_>)) {
         if self.line.is_empty() && tail.len() <= self.limit {
-            // The usual case: the whole line lies in one piece, and is not copied.
+            // The usual case, without a copy: the whole line is in one piece.
             self.read_line(tail, on_event);
             return;
         }
-        self.hold(tail);
+        self.buffer(tail);
         let mut line = std::mem::take(&mut self.line);
         self.read_line(&line, on_event);
         line.clear();
@@ -236,7 +237,7 @@ impl SseReader {
                     self.name.extend_from_slice(value);
                 }
             }
-            // Comments, `id`, `retry` and unknown fields say nothing about the answer.
+            // Comments, `id`, `retry` and unknown fields have no meaning here.
             _ => {}
         }
     }

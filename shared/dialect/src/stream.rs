@@ -1,58 +1,26 @@
 //! Bedrock's stream events as Anthropic's server-sent events.
 //!
-//! Two translators with the same face: [`StreamTranslator`] for `ConverseStream`, whose events say
-//! less than Anthropic's, and [`InvokeTranslator`] for `InvokeModelWithResponseStream`, whose chunks
-//! are Anthropic's events. The caller only pumps: it pushes what Bedrock sends, tells the end or the
-//! failure, and sends on what was written. Time, silence and the connection are the caller's.
+//! Two translators with the same methods: [`StreamTranslator`] for `ConverseStream`, whose events
+//! contain less than Anthropic's, and [`InvokeTranslator`] for `InvokeModelWithResponseStream`,
+//! whose chunks are Anthropic's events. The caller pushes Bedrock's events, reports the end or the
+//! failure, and sends the written bytes. Time-outs, keep-alives and the connection are the caller's
+//! task.
 //!
-//! Whatever comes in, what goes out is
-//! `message_start (content_block_start content_block_delta* content_block_stop)*
-//! (message_delta message_stop | error)` with `ping` anywhere after `message_start`, where an error
-//! may leave the last block open: Claude Code keeps finished blocks and would run a tool whose
-//! half-written call was closed. Without `message_stop` there is always an error at the end, because
-//! Anthropic's Python SDK takes a clean end for success.
+//! For any input, the output is `message_start (content_block_start content_block_delta*
+//! content_block_stop)* (message_delta message_stop | error)` with `ping` anywhere after
+//! `message_start`, where an error may leave the last block open: Claude Code uses finished blocks
+//! and would run a tool whose incomplete call was closed. Without `message_stop` the last event is
+//! always an error, because Anthropic's Python SDK treats a clean end as success.
 
 mod anthropic;
+mod content;
 mod converse;
 mod event;
+mod failure;
 mod invoke;
 mod order;
 
-use crate::error::{AnthropicError, BedrockFailure};
-
 pub use converse::StreamTranslator;
 pub use event::{BlockDelta, BlockStart, ConverseEvent, UnreadableEvent, invoke_chunk};
+pub use failure::StreamEnd;
 pub use invoke::InvokeTranslator;
-
-/// Why a translator ended its stream with an error by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Fault {
-    /// Bedrock's stream ended before its last event.
-    Cut,
-    /// An event that is not readable, or not allowed where it came.
-    Unreadable,
-    /// The model's output was malformed.
-    MalformedOutput,
-    /// Anthropic's error envelope as an event.
-    Error(AnthropicError),
-}
-
-impl Fault {
-    fn as_failure(&self) -> BedrockFailure<'_> {
-        match self {
-            Self::Cut => BedrockFailure::Cut,
-            Self::Unreadable => BedrockFailure::Unreadable,
-            Self::MalformedOutput => BedrockFailure::MalformedOutput,
-            Self::Error(error) => error.as_failure(),
-        }
-    }
-}
-
-/// How a stream ended for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamEnd {
-    /// With `message_stop`.
-    Complete,
-    /// With `error`.
-    Failed,
-}

@@ -1,4 +1,6 @@
-//! Bedrock's failures as the client is told them, row by row.
+//! Bedrock's failures and the errors for the client, row by row.
+
+mod validation_error;
 
 use dialect::error::{
     AnthropicError, BedrockError, BedrockFailure, Cause, Class, SetupStep, classify,
@@ -6,9 +8,11 @@ use dialect::error::{
 use dialect::reply::BrokenReply;
 use insta::assert_snapshot;
 
+use validation_error::validation_error;
+
 fn answered<'a>(status: u16, code: &'a str, message: &'a str) -> BedrockFailure<'a> {
     let code = (!code.is_empty()).then_some(code);
-    BedrockFailure::Answered {
+    BedrockFailure::ErrorResponse {
         status: Some(status),
         code,
         message: Some(message),
@@ -60,7 +64,7 @@ const CAUSES: [Cause; 26] = [
     Cause::Image,
     Cause::Document,
     Cause::BodyTooLarge,
-    Cause::Refused,
+    Cause::BadRequest,
 ];
 
 #[test]
@@ -231,7 +235,7 @@ fn every_answer_has_its_class_status_and_type() {
 }
 
 #[test]
-fn a_failed_transport_and_an_unusable_answer_are_bedrock_being_unavailable() {
+fn failed_transport_and_unreadable_response_are_bedrock_unavailable() {
     let failures = [
         classify(&BedrockFailure::NoConnection),
         classify(&BedrockFailure::TimedOut),
@@ -249,17 +253,17 @@ fn a_failed_transport_and_an_unusable_answer_are_bedrock_being_unavailable() {
 }
 
 #[test]
-fn an_exception_inside_a_stream_is_told_by_its_name() {
+fn exception_inside_a_stream_is_classified_by_its_name() {
     for (code, cause) in [
         ("throttlingException", Cause::Throttled),
         ("internalServerException", Cause::ServiceError),
         ("modelStreamErrorException", Cause::ServiceError),
         ("serviceUnavailableException", Cause::ServiceError),
         ("modelTimeoutException", Cause::TimedOut),
-        ("validationException", Cause::Refused),
+        ("validationException", Cause::BadRequest),
         ("somethingNew", Cause::ServiceError),
     ] {
-        let failure = BedrockFailure::Answered {
+        let failure = BedrockFailure::ErrorResponse {
             status: None,
             code: Some(code),
             message: None,
@@ -272,7 +276,7 @@ fn an_exception_inside_a_stream_is_told_by_its_name() {
 }
 
 #[test]
-fn an_error_inside_a_200_means_what_its_type_means_as_a_status() {
+fn error_inside_a_200_is_classified_by_its_error_type() {
     for (error_type, message, cause) in [
         ("rate_limit_error", "Rate limited", Cause::Throttled),
         (
@@ -297,7 +301,11 @@ fn an_error_inside_a_200_means_what_its_type_means_as_a_status() {
             "prompt is too long: 211055 tokens > 200000 maximum",
             Cause::PromptTooLong,
         ),
-        ("invalid_request_error", "top_k: unexpected", Cause::Refused),
+        (
+            "invalid_request_error",
+            "top_k: unexpected",
+            Cause::BadRequest,
+        ),
         ("something_new", "x", Cause::ServiceError),
         ("", "x", Cause::ServiceError),
     ] {
@@ -314,7 +322,7 @@ fn an_error_inside_a_200_means_what_its_type_means_as_a_status() {
 }
 
 #[test]
-fn what_is_no_error_envelope_is_not_read_as_one() {
+fn json_without_an_error_envelope_is_not_an_anthropic_error() {
     for json in [
         "",
         "null",
@@ -328,7 +336,7 @@ fn what_is_no_error_envelope_is_not_read_as_one() {
 }
 
 #[test]
-fn only_refusals_that_the_client_can_repair_are_about_the_request() {
+fn only_errors_that_the_client_can_fix_are_about_the_request() {
     for cause in CAUSES {
         let error = BedrockError::from(cause);
         let expected = matches!(
@@ -343,10 +351,10 @@ fn only_refusals_that_the_client_can_repair_are_about_the_request() {
     }
 }
 
-/// Claude Code hides the sentence of a 529 and adds wrong advice to a 403 and to a final 5xx; a 400 of any
-/// other type it sends five more times.
+/// Claude Code hides the message of a 529 and adds wrong advice to a 403 and to a final 5xx. After
+/// a 400 of any other type it sends five more requests.
 #[test]
-fn final_failure_is_a_status_and_type_to_which_claude_code_adds_no_advice() {
+fn final_failure_has_a_status_and_type_without_advice_of_claude_code() {
     for cause in CAUSES {
         let error = BedrockError::from(cause);
         let answer = (error.status(), error.error_type());
@@ -365,17 +373,15 @@ fn final_failure_is_a_status_and_type_to_which_claude_code_adds_no_advice() {
 }
 
 #[test]
-fn a_conversation_that_became_too_long_is_told_so_inside_a_stream_too() {
-    let error = classify(&BedrockFailure::validation(
-        "Input is too long for requested model.",
-    ));
+fn prompt_too_long_inside_a_stream_is_an_invalid_request_error() {
+    let error = classify(&validation_error("Input is too long for requested model."));
     assert_eq!(error.stream_error_type(), "invalid_request_error");
 }
 
 #[test]
-fn the_upstreams_retry_after_is_passed_on_where_waiting_helps() {
+fn retry_after_of_bedrock_is_passed_on_when_waiting_helps() {
     let with_wait = |status, code| {
-        let failure = BedrockFailure::Answered {
+        let failure = BedrockFailure::ErrorResponse {
             status: Some(status),
             code: Some(code),
             message: None,
@@ -390,8 +396,8 @@ fn the_upstreams_retry_after_is_passed_on_where_waiting_helps() {
 }
 
 #[test]
-fn claude_code_gets_the_wordings_it_recovers_from() {
-    let told = |message| classify(&BedrockFailure::validation(message)).message;
+fn recoverable_errors_have_the_wordings_that_claude_code_matches() {
+    let text = |message| classify(&validation_error(message)).message;
     for (bedrock, ours) in [
         (
             "Input is too long for requested model.",
@@ -422,13 +428,13 @@ fn claude_code_gets_the_wordings_it_recovers_from() {
             "capability_rejected: document_block",
         ),
     ] {
-        assert_eq!(told(bedrock), ours);
+        assert_eq!(text(bedrock), ours);
     }
 }
 
 #[test]
-fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
-    // The others have the words that Claude Code recovers from.
+fn each_error_message_names_the_cause_and_who_can_fix_it() {
+    // The others have the wordings from which Claude Code recovers.
     let sentences: Vec<String> = CAUSES
         .into_iter()
         .map(BedrockError::from)
@@ -462,7 +468,7 @@ fn every_sentence_says_what_it_can_be_and_who_can_fix_it() {
 }
 
 #[test]
-fn the_body_is_anthropics_error_envelope() {
+fn error_body_is_anthropics_error_envelope() {
     let body = BedrockError::from(Cause::ModelNotReady).body("req_1");
     assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"type":"error","error":{"type":"api_error","message":"Amazon Bedrock is still loading the model; try again in a moment."},"request_id":"req_1"}"#);
 }

@@ -1,11 +1,16 @@
-//! Error texts that Bedrock has sent in 2025 and 2026, and what the client and the log get for each.
+//! Error messages that Bedrock sent in 2025 and 2026, with the response to the client and the
+//! fields of the log.
 
 #![expect(
     clippy::panic,
     reason = "a test ends where its expectation does; clippy.toml exempts test functions only"
 )]
 
+mod validation_error;
+
 use dialect::error::{BedrockError, BedrockFailure, Cause, FailureDetail, SetupStep, classify};
+
+use validation_error::validation_error;
 
 struct Row {
     status: Option<u16>,
@@ -14,7 +19,7 @@ struct Row {
     cause: Cause,
     /// Class, HTTP status.
     answer: (&'static str, u16),
-    /// `None`: the sentence of the cause.
+    /// None: the message of the cause.
     sentence: Option<&'static str>,
 }
 
@@ -54,7 +59,7 @@ const ACCESS_DENIED: &str =
     "AccessDeniedException:http://internal.amazon.com/coral/com.amazon.bedrock/";
 const THROTTLING: &str = "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/";
 
-/// Status 0 is an exception or an envelope inside a stream.
+/// Status 0: an exception or an envelope inside a stream.
 const ROWS: &[Row] = &[
     // The key.
     row(
@@ -112,7 +117,7 @@ const ROWS: &[Row] = &[
         0,
         "validationException",
         "The model returned the following errors: messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `text`",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
@@ -175,7 +180,7 @@ const ROWS: &[Row] = &[
         400,
         "",
         r#"{"type":"error","error":{"type":"invalid_request_error","message":"invalid beta flag"}}"#,
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     // The set-up of the AWS account.
@@ -261,88 +266,88 @@ const ROWS: &[Row] = &[
         Cause::ModelUnavailable,
         REJECTED,
     ),
-    // The request: repaired once, and this is what remains when that does not help.
+    // The request. It is repaired once; this is the error if that does not help.
     row(
         400,
         VALIDATION,
         "The model returned the following errors: `temperature` is deprecated for this model.",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\" and \"output_config.effort\" to control thinking behavior.",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "This model does not support assistant message prefill. The conversation must end with a user message.",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "A maximum of 4 blocks with cache_control may be provided. Found 5",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "messages.0.content.0.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "messages.39.content.0: Invalid signature in thinking block",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "messages.1.content.0.thinking.signature: Field required",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         "",
         r#"{"message":"tool type 'web_search_20250305' is not supported for this model"}"#,
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "tools.11.custom.defer_loading: Extra inputs are not permitted",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "invalid beta flag",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
     row(
         400,
         VALIDATION,
         "Guardrail was enabled but input is in incorrect format.",
-        Cause::Refused,
+        Cause::BadRequest,
         REJECTED,
     ),
 ];
 
 fn failure(row: &Row) -> BedrockFailure<'_> {
-    BedrockFailure::Answered {
+    BedrockFailure::ErrorResponse {
         status: row.status,
         code: Some(row.code).filter(|code| !code.is_empty()),
         message: Some(row.message),
@@ -376,14 +381,14 @@ fn each_recorded_error_has_its_cause_class_status_and_sentence() {
 }
 
 fn logged(message: &str) -> String {
-    match FailureDetail::of(&BedrockFailure::validation(message)).reason {
+    match FailureDetail::from_failure(&validation_error(message)).reason {
         Some(reason) => reason,
         None => panic!("no reason for {message}"),
     }
 }
 
 #[test]
-fn the_log_has_the_reason_without_accounts_and_values() {
+fn failure_detail_has_the_reason_without_accounts_and_values() {
     for (message, reason) in [
         (
             "top_k: Extra inputs are not permitted",
@@ -432,12 +437,12 @@ fn the_log_has_the_reason_without_accounts_and_values() {
 }
 
 #[test]
-fn the_log_has_status_and_name_of_the_exception() {
-    let detail = FailureDetail::of(&failure(&ROWS[0]));
+fn failure_detail_has_status_and_name_of_the_exception() {
+    let detail = FailureDetail::from_failure(&failure(&ROWS[0]));
     assert_eq!(detail.status, Some(403));
     assert_eq!(detail.code.as_deref(), Some("UnrecognizedClientException"));
     assert_eq!(
-        FailureDetail::of(&BedrockFailure::Cut),
+        FailureDetail::from_failure(&BedrockFailure::Cut),
         FailureDetail::default()
     );
 }

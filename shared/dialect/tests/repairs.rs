@@ -1,8 +1,12 @@
-//! What one repair leaves out, and which other requests leave it out too.
+//! The parts that a repair leaves out, and the requests to which a refusal applies.
 
-use dialect::Refused;
+mod validation_error;
+
+use dialect::UnsupportedFeature;
 use dialect::error::{AnthropicError, BedrockFailure, Repair, Scope, repairs, sent_betas};
 use proptest::prelude::*;
+
+use validation_error::validation_error;
 
 /// The betas of the refused request.
 const SENT: [&str; 2] = ["context-management-2025-06-27", "effort-2025-11-24"];
@@ -12,19 +16,19 @@ fn repairs_of(failure: &BedrockFailure<'_>) -> Vec<Repair> {
 }
 
 fn of_message(message: &str) -> Vec<Repair> {
-    repairs_of(&BedrockFailure::validation(message))
+    repairs_of(&validation_error(message))
 }
 
-fn field(name: &str) -> Vec<Refused> {
-    vec![Refused::Field(name.to_owned())]
+fn field(name: &str) -> Vec<UnsupportedFeature> {
+    vec![UnsupportedFeature::Field(name.to_owned())]
 }
 
-fn beta(name: &str) -> Refused {
-    Refused::Beta(name.to_owned())
+fn beta(name: &str) -> UnsupportedFeature {
+    UnsupportedFeature::Beta(name.to_owned())
 }
 
 #[track_caller]
-fn assert_repairs(message: &str, scope: Scope, parts: &[Refused]) {
+fn assert_repairs(message: &str, scope: Scope, parts: &[UnsupportedFeature]) {
     let expected: Vec<Repair> = parts
         .iter()
         .map(|part| Repair {
@@ -36,7 +40,7 @@ fn assert_repairs(message: &str, scope: Scope, parts: &[Refused]) {
 }
 
 #[test]
-fn a_capability_that_the_model_lacks_applies_to_all_its_requests() {
+fn refusal_of_a_capability_applies_to_the_model() {
     for (message, parts) in [
         (
             "context_management: Extra inputs are not permitted",
@@ -90,7 +94,7 @@ fn a_capability_that_the_model_lacks_applies_to_all_its_requests() {
         ),
         (
             "system.0.cache_control.ttl: Extra inputs are not permitted",
-            vec![Refused::CacheTtl],
+            vec![UnsupportedFeature::CacheTtl],
         ),
     ] {
         assert_repairs(message, Scope::Model, &parts);
@@ -98,7 +102,7 @@ fn a_capability_that_the_model_lacks_applies_to_all_its_requests() {
 }
 
 #[test]
-fn a_beta_that_was_sent_and_refused_applies_to_the_account() {
+fn refusal_of_a_sent_beta_applies_to_the_account() {
     for (message, parts) in [
         ("invalid beta flag", vec![beta(SENT[0]), beta(SENT[1])]),
         (
@@ -127,35 +131,35 @@ fn a_beta_that_was_sent_and_refused_applies_to_the_account() {
 }
 
 #[test]
-fn a_beta_of_a_request_whose_betas_are_unknown_applies_to_it_only() {
-    let failure = BedrockFailure::validation("invalid beta flag");
+fn beta_refusal_applies_to_its_request_when_sent_betas_are_unknown() {
+    let failure = validation_error("invalid beta flag");
     let all = Repair {
-        part: Refused::Field("anthropic_beta".to_owned()),
+        part: UnsupportedFeature::Field("anthropic_beta".to_owned()),
         scope: Scope::Request,
     };
     assert_eq!(repairs(&failure, &[]), [all]);
 }
 
 #[test]
-fn an_account_without_prompt_caching_keeps_its_cache_points_to_itself() {
+fn refusal_of_prompt_caching_applies_to_the_account() {
     let message = "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for more information.";
-    let failure = BedrockFailure::Answered {
+    let failure = BedrockFailure::ErrorResponse {
         status: Some(403),
         code: Some("AccessDeniedException"),
         message: Some(message),
         retry_after_s: None,
     };
     let repair = Repair {
-        part: Refused::CachePoints,
+        part: UnsupportedFeature::CachePoints,
         scope: Scope::Account,
     };
     assert_eq!(repairs_of(&failure), [repair]);
 }
 
 #[test]
-fn a_fault_of_one_conversation_applies_to_its_request_only() {
+fn refusal_of_content_applies_to_its_request_only() {
     for (message, parts) in [
-        // Fields that do not fit each other, or their values.
+        // Fields that exclude each other, or invalid values.
         (
             "adaptive thinking is not supported on this model",
             field("thinking"),
@@ -207,49 +211,49 @@ fn a_fault_of_one_conversation_applies_to_its_request_only() {
         // Blocks.
         (
             "messages.3.content.0: Invalid `signature` in `thinking` block",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         (
             "messages.39.content.0: Invalid signature in thinking block",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         (
             "messages.1.content.0.thinking.signature: Field required",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         (
             "messages.5.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         (
             "messages.5.content.0: The block is bound to a different conversation. Remove the block, or set thinking.block_binding.prefix_mismatch_behavior to \"drop_block\" with the beta thinking-binding-controls-2026-08-01",
-            vec![Refused::ThinkingHistory],
+            vec![UnsupportedFeature::ThinkingHistory],
         ),
         // The cache.
         (
             "messages.0.content.0.text.cache_control.ttl: Extra inputs are not permitted",
-            vec![Refused::CacheTtl],
+            vec![UnsupportedFeature::CacheTtl],
         ),
         (
             "messages.0.content.0.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block",
-            vec![Refused::CacheTtl],
+            vec![UnsupportedFeature::CacheTtl],
         ),
         (
             "A maximum of 4 blocks with cache_control may be provided. Found 5.",
-            vec![Refused::CachePoints],
+            vec![UnsupportedFeature::CachePoints],
         ),
         (
             "messages.4.content.1.cache_control: Extra inputs are not permitted",
-            vec![Refused::CachePoints],
+            vec![UnsupportedFeature::CachePoints],
         ),
         // The system role.
         (
             "messages.1.role: Input should be 'user' or 'assistant'",
-            vec![Refused::SystemRole],
+            vec![UnsupportedFeature::SystemRole],
         ),
         (
             "1 validation error detected: Value 'system' at 'messages.2.member.role' failed to satisfy constraint: Member must satisfy enum value set: [user, assistant]",
-            vec![Refused::SystemRole],
+            vec![UnsupportedFeature::SystemRole],
         ),
     ] {
         assert_repairs(message, Scope::Request, &parts);
@@ -257,7 +261,7 @@ fn a_fault_of_one_conversation_applies_to_its_request_only() {
 }
 
 #[test]
-fn a_word_of_the_conversation_or_of_a_tool_schema_names_no_field() {
+fn words_of_messages_and_tool_schemas_are_not_refused_fields() {
     for message in [
         "The format of the value at toolConfig.tools.0.toolSpec.inputSchema.json is invalid. The inputSchema is invalid: $.properties.temperature: null found, [object] is required",
         "tools.2.custom.input_schema.properties.strict: invalid",
@@ -276,25 +280,25 @@ fn a_word_of_the_conversation_or_of_a_tool_schema_names_no_field() {
 }
 
 #[test]
-fn an_error_inside_a_200_is_repaired_like_any_other() {
+fn error_inside_a_200_is_repaired() {
     let chunk = br#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.1.content.0: Invalid `signature` in `thinking` block"}}"#;
     let error = AnthropicError::parse(chunk).unwrap();
     let repairs = repairs_of(&error.as_failure());
-    assert_eq!(repairs[0].part, Refused::ThinkingHistory);
+    assert_eq!(repairs[0].part, UnsupportedFeature::ThinkingHistory);
 }
 
 #[test]
-fn what_claude_code_repairs_itself_and_what_no_omission_helps_is_not_repaired() {
-    let answered = |status, code, message| BedrockFailure::Answered {
+fn recoverable_and_unfixable_errors_are_not_repaired() {
+    let answered = |status, code, message| BedrockFailure::ErrorResponse {
         status: Some(status),
         code: Some(code),
         message: Some(message),
         retry_after_s: None,
     };
     for failure in [
-        BedrockFailure::validation("prompt is too long: 215000 tokens > 200000 maximum"),
-        BedrockFailure::validation("image exceeds 5 MB maximum; cache_control"),
-        BedrockFailure::validation("data retention mode 'default' is not available for this model"),
+        validation_error("prompt is too long: 215000 tokens > 200000 maximum"),
+        validation_error("image exceeds 5 MB maximum; cache_control"),
+        validation_error("data retention mode 'default' is not available for this model"),
         answered(429, "ThrottlingException", "temperature"),
         answered(403, "AccessDeniedException", "thinking"),
         answered(500, "InternalServerException", "thinking"),
@@ -305,7 +309,7 @@ fn what_claude_code_repairs_itself_and_what_no_omission_helps_is_not_repaired() 
 }
 
 #[test]
-fn the_betas_that_were_sent_are_read_from_either_body() {
+fn sent_betas_are_read_from_converse_and_invoke_bodies() {
     for (body, expected) in [
         (
             r#"{"anthropic_beta":["a","b"],"messages":[]}"#,
@@ -411,7 +415,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_message_that_quotes_the_request_never_gives_a_property_of_the_target(
+    fn refusal_that_quotes_the_request_applies_to_its_request_only(
         text in request_text(),
         (before, after) in prop::sample::select(QUOTING),
         introduced in any::<bool>(),

@@ -1,4 +1,4 @@
-//! Whole answers: Converse's and `InvokeModel`'s as Anthropic messages.
+//! Whole responses of Converse and `InvokeModel` as Anthropic messages.
 
 use dialect::ReplyContext;
 use dialect::error::{Cause, classify};
@@ -14,7 +14,7 @@ fn context() -> ReplyContext {
     }
 }
 
-/// A Converse answer with this content, stop reason and further members.
+/// A Converse response with this content, stop reason and further members.
 fn converse(content: &str, stop_reason: &str, rest: &str) -> Result<Reply, BrokenReply> {
     let body = format!(
         r#"{{"metrics":{{"latencyMs":9}},"output":{{"message":{{"content":[{content}],"role":"assistant"}}}},"stopReason":"{stop_reason}"{rest}}}"#
@@ -22,7 +22,7 @@ fn converse(content: &str, stop_reason: &str, rest: &str) -> Result<Reply, Broke
     converse_reply(body.as_bytes(), "msg_test", &context())
 }
 
-/// The message from its content on, as far as `stop_reason`.
+/// The part of the message from `content` to `stop_reason`.
 fn content(reply: &Reply) -> &str {
     let body = std::str::from_utf8(&reply.body).unwrap_or_default();
     let (_, content) = body.split_once(r#""content":"#).unwrap_or_default();
@@ -33,7 +33,7 @@ fn content(reply: &Reply) -> &str {
 }
 
 #[test]
-fn a_converse_answer_is_an_anthropic_message() {
+fn converse_response_becomes_an_anthropic_message() {
     let reply = converse(
         r#"{"reasoningContent":{"reasoningText":{"signature":"c2ln","text":"Hm."}}},{"reasoningContent":{"redactedContent":"UVVKRA=="}},{"text":"Reading."},{"toolUse":{"input":{"path":"a","limit":1e2,"b":1.0},"name":"Read","toolUseId":"tooluse_1"}}"#,
         "tool_use",
@@ -41,7 +41,7 @@ fn a_converse_answer_is_an_anthropic_message() {
     )
     .unwrap();
     assert_snapshot!(String::from_utf8(reply.body).unwrap(), @r#"{"id":"msg_test","type":"message","role":"assistant","model":"claude-opus-5-5","content":[{"type":"thinking","thinking":"Hm.","signature":"c2ln"},{"type":"redacted_thinking","data":"QUJD"},{"type":"text","text":"Reading."},{"type":"tool_use","id":"tooluse_1","name":"Read","input":{"path":"a","limit":1e2,"b":1.0}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":4},"output_tokens":2}}"#);
-    let told = TokenUsage {
+    let expected = TokenUsage {
         input: Some(3),
         output: Some(2),
         cache_read: Some(7),
@@ -49,13 +49,13 @@ fn a_converse_answer_is_an_anthropic_message() {
         cache_write_5m: Some(1),
         cache_write_1h: Some(4),
     };
-    assert_eq!(reply.usage, told);
+    assert_eq!(reply.usage, expected);
     assert_eq!(reply.stop_reason, "tool_use");
     assert!(reply.losses.is_empty());
 }
 
 #[test]
-fn writes_without_a_lifetime_count_as_five_minute_ones_on_the_wire_only() {
+fn cache_writes_without_a_lifetime_are_five_minute_writes_for_clients() {
     let reply = converse(
         r#"{"text":"Hi"}"#,
         "end_turn",
@@ -74,7 +74,7 @@ fn writes_without_a_lifetime_count_as_five_minute_ones_on_the_wire_only() {
 }
 
 #[test]
-fn each_kind_of_content_has_its_block() {
+fn each_kind_of_converse_content_becomes_its_block() {
     let table = [
         (r#"{"text":""},{"text":" \n"}"#, "[]"),
         (
@@ -108,7 +108,7 @@ fn each_kind_of_content_has_its_block() {
 }
 
 #[test]
-fn tool_call_of_any_type_but_the_servers_reaches_the_client() {
+fn tool_call_of_every_type_but_server_tool_use_is_a_client_call() {
     for r#type in ["", r#","type":"tool_use""#, r#","type":"something_newer""#] {
         let call =
             format!(r#"{{"toolUse":{{"toolUseId":"t1","name":"Bash","input":{{"a":1}}{type}}}}}"#);
@@ -120,7 +120,7 @@ fn tool_call_of_any_type_but_the_servers_reaches_the_client() {
 }
 
 #[test]
-fn what_no_anthropic_message_holds_is_left_out_and_named() {
+fn unsupported_content_is_left_out_and_recorded_as_a_loss() {
     let reply = converse(
         r#"{"image":{"format":"png","source":{"bytes":""}}},{"toolUse":{"toolUseId":"t","name":"A","input":{},"type":"server_tool_use"}},{"reasoningContent":{"redactedContent":"/w=="}},{"text":"Hi"}"#,
         "new_reason",
@@ -142,7 +142,7 @@ fn what_no_anthropic_message_holds_is_left_out_and_named() {
 }
 
 #[test]
-fn the_stop_sequence_is_found_in_both_places() {
+fn stop_sequence_is_read_from_both_paths() {
     for fields in [
         r#"{"stop_sequence":"END"}"#,
         r#"{"delta":{"stop_sequence":"END"}}"#,
@@ -164,7 +164,7 @@ fn the_stop_sequence_is_found_in_both_places() {
 }
 
 #[test]
-fn what_is_not_an_answer_is_broken() {
+fn body_without_a_message_is_a_broken_reply() {
     for body in [
         "",
         "{}",
@@ -189,7 +189,7 @@ fn what_is_not_an_answer_is_broken() {
 }
 
 #[test]
-fn error_envelope_in_the_place_of_a_message_is_that_error() {
+fn error_envelope_in_place_of_a_message_is_an_error() {
     let body = br#"{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited"}}"#;
     let broken = invoke_reply(body, &context()).unwrap_err();
     assert_eq!(classify(&broken.as_failure()).cause, Cause::Throttled);
@@ -198,7 +198,7 @@ fn error_envelope_in_the_place_of_a_message_is_that_error() {
 const INVOKED: &str = r#"{ "model":"claude-sonnet-4-5-20250929","id":"msg_bdrk_1","type":"message","role":"assistant","content":[{"type":"new_block","n":1.0},{"type":"tool_use","id":"toolu_1","name":"short","input":{"z":1e2, "a":[]}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":4},"output_tokens":2,"new":1},"amazon-bedrock-invocationMetrics":{"inputTokenCount":3} }"#;
 
 #[test]
-fn an_invoke_answer_keeps_everything_but_the_model_the_metrics_and_shortened_names() {
+fn invoke_response_changes_only_model_metrics_and_tool_names() {
     let mut context = context();
     context.renamed_tools = vec![("short".to_owned(), "a_long_name".to_owned())];
     let reply = invoke_reply(INVOKED.as_bytes(), &context).unwrap();
@@ -209,7 +209,7 @@ fn an_invoke_answer_keeps_everything_but_the_model_the_metrics_and_shortened_nam
 }
 
 #[test]
-fn of_a_member_that_comes_twice_the_one_that_clients_read_is_replaced() {
+fn last_of_two_equal_members_is_replaced() {
     let body = r#"{"model":"a","model":"b","content":[],"stop_reason":"end_turn"}"#;
     let reply = invoke_reply(body.as_bytes(), &context()).unwrap();
     let message: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
@@ -217,13 +217,17 @@ fn of_a_member_that_comes_twice_the_one_that_clients_read_is_replaced() {
 }
 
 #[test]
-fn requested_safeguards_are_told_to_be_unavailable() {
+fn requested_safeguards_are_reported_as_unavailable() {
     let mut context = context();
     context.safeguards_requested = true;
-    let told = r#""safeguard_results":[{"type":"dangerous_tool_use","status":{"type":"unavailable","reason":"disabled"}}]}"#;
+    let expected = r#""safeguard_results":[{"type":"dangerous_tool_use","status":{"type":"unavailable","reason":"disabled"}}]}"#;
     let invoked = invoke_reply(INVOKED.as_bytes(), &context).unwrap();
-    assert!(String::from_utf8(invoked.body).unwrap().ends_with(told));
+    assert!(String::from_utf8(invoked.body).unwrap().ends_with(expected));
     let body = br#"{"output":{"message":{"content":[]}},"stopReason":"end_turn"}"#;
     let conversed = converse_reply(body, "msg_test", &context).unwrap();
-    assert!(String::from_utf8(conversed.body).unwrap().ends_with(told));
+    assert!(
+        String::from_utf8(conversed.body)
+            .unwrap()
+            .ends_with(expected)
+    );
 }

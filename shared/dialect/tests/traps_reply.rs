@@ -1,5 +1,5 @@
-//! The mistakes that other gateways made with Bedrock's answers, one test each, with the place
-//! where the mistake was reported. Request-side traps are tested beside the request.
+//! Mistakes of other gateways with Bedrock's responses, with a test against each and the report of
+//! the mistake. Mistakes with requests are in `tests/request/traps.rs`.
 
 #![expect(
     clippy::expect_used,
@@ -12,15 +12,20 @@
 #[path = "stream/notation.rs"]
 mod notation;
 
-use dialect::Refused;
+mod validation_error;
+
+use dialect::UnsupportedFeature;
 use dialect::error::{BedrockFailure, Cause, classify, repairs};
 use dialect::reply::{converse_reply, invoke_reply};
 use dialect::stream::{ConverseEvent, InvokeTranslator, StreamEnd, StreamTranslator};
 use notation::{context, render, run, translate};
 
-/// Typed SDK answers keep tool inputs in hash maps (measured with aws-sdk-bedrockruntime 1.153).
+use validation_error::validation_error;
+
+/// The typed output of the SDK has tool inputs in hash maps (measured with aws-sdk-bedrockruntime
+/// 1.153).
 #[test]
-fn tool_inputs_keep_the_order_of_their_keys_so_that_the_next_turn_is_a_cache_hit() {
+fn tool_inputs_keep_the_order_of_their_keys() {
     let input = r#"{"z":1,"a":{"y":0.1,"b":[3,1,2]},"m":1e3,"k":0.10}"#;
     let body = format!(
         r#"{{"output":{{"message":{{"content":[{{"toolUse":{{"toolUseId":"t","name":"N","input":{input}}}}}]}}}},"stopReason":"tool_use"}}"#
@@ -36,7 +41,7 @@ fn tool_inputs_keep_the_order_of_their_keys_so_that_the_next_turn_is_a_cache_hit
 
 /// maximhq/bifrost#3688.
 #[test]
-fn thinking_stays_before_the_tool_call_it_led_to() {
+fn thinking_stays_before_its_tool_call() {
     let shown = translate(
         "delta 0 think Hm; delta 0 sig c2ln; stop 0; start 1 tool t1 A; stop 1;
          delta 2 think And; delta 2 sig c2ln; stop 2; start 3 tool t2 B; stop 3",
@@ -49,9 +54,9 @@ fn thinking_stays_before_the_tool_call_it_led_to() {
     assert_eq!(kinds, ["thinking", "tool_use", "thinking", "tool_use"]);
 }
 
-/// run-llama/llama_index#20851: a signature may come with no thinking text at all.
+/// run-llama/llama_index#20851: a signature may come without thinking text.
 #[test]
-fn a_signature_alone_is_kept_because_the_next_turn_needs_it() {
+fn signature_without_thinking_text_is_kept() {
     let shown = translate("delta 0 sig c2ln; stop 0; start 1 tool t A; stop 1");
     assert!(shown.contains(
         "content_block_start 0 thinking\n\
@@ -62,23 +67,23 @@ fn a_signature_alone_is_kept_because_the_next_turn_needs_it() {
 
 /// Anthropic's SDKs replace the signature with each `signature_delta`.
 #[test]
-fn a_signature_in_pieces_is_written_once() {
+fn signature_in_pieces_is_written_once() {
     let shown = translate("delta 0 think Hm; delta 0 sig AB; delta 0 sig CD; stop 0");
     assert_eq!(shown.matches("signature_delta").count(), 1);
     assert!(shown.contains("signature_delta ABCD\n"));
 }
 
-/// Envoy AI Gateway starts thinking blocks without `signature`; the SDKs' types want it.
+/// Envoy AI Gateway starts thinking blocks without `signature`; the SDKs' types require it.
 #[test]
-fn a_thinking_block_starts_with_an_empty_signature() {
+fn thinking_block_starts_with_an_empty_signature() {
     let (_, out) = run("delta 0 think Hm", context());
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains(r#""content_block":{"type":"thinking","thinking":"","signature":""}"#));
 }
 
-/// agentgateway tells redacted thinking as the text `[REDACTED]`, Portkey encodes it twice.
+/// agentgateway writes redacted thinking as the text `[REDACTED]`, Portkey encodes it twice.
 #[test]
-fn redacted_thinking_comes_back_as_the_data_that_was_redacted() {
+fn redacted_thinking_has_the_original_data() {
     let json =
         r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"redactedContent":"RXJVQg=="}}}"#;
     let mut translator = StreamTranslator::new("msg_test", "req_test", context());
@@ -91,15 +96,15 @@ fn redacted_thinking_comes_back_as_the_data_that_was_redacted() {
     assert!(render(&out).contains("content_block_start 0 redacted_thinking ErUB\n"));
 }
 
-/// maximhq/bifrost#2765: blank text is refused when the client sends it back.
+/// maximhq/bifrost#2765: Anthropic refuses blank text when the client sends it back.
 #[test]
-fn blank_text_never_reaches_the_history() {
+fn blank_text_blocks_are_not_written() {
     assert!(!translate("delta 0 text \\n\\n; stop 0; start 1 tool t A; stop 1").contains("text"));
 }
 
 /// BerriAI/litellm#32159.
 #[test]
-fn an_end_without_message_stop_is_never_a_success() {
+fn end_without_message_stop_is_an_error() {
     for steps in [
         "end",
         "messageStart; end",
@@ -119,7 +124,7 @@ fn an_end_without_message_stop_is_never_a_success() {
     }
 }
 
-/// Envoy AI Gateway writes `message_delta` before the counts are known.
+/// Envoy AI Gateway writes `message_delta` before it has the counts.
 #[test]
 fn message_delta_waits_for_the_counts() {
     let before = translate("delta 0 text Hi; stop 0; messageStop end_turn");
@@ -130,7 +135,7 @@ fn message_delta_waits_for_the_counts() {
 
 /// envoyproxy/ai-gateway PR 2239.
 #[test]
-fn counts_told_twice_are_not_added() {
+fn repeated_counts_are_not_added() {
     let (translator, out) = run(
         "messageStart; metadata in=3 out=7; messageStop end_turn; metadata in=3 out=7",
         context(),
@@ -139,10 +144,10 @@ fn counts_told_twice_are_not_added() {
     assert_eq!(translator.usage().output, Some(7));
 }
 
-/// BerriAI/litellm#34373, #36878, #24850: on the invoke dialect the cache counts may be in the
-/// metrics only.
+/// BerriAI/litellm#34373, #36878, #24850: with `InvokeModel` the cache counts may be in the metrics
+/// only.
 #[test]
-fn cache_counts_of_the_invocation_metrics_are_not_lost() {
+fn cache_counts_of_the_invocation_metrics_are_kept() {
     let mut translator = InvokeTranslator::new("req_test", context());
     let mut out = Vec::new();
     for chunk in [
@@ -165,7 +170,7 @@ fn cache_counts_of_the_invocation_metrics_are_not_lost() {
 /// Error types that Anthropic does not have (`internal_server_error`, an empty one) reach clients
 /// through Envoy AI Gateway and agentgateway.
 #[test]
-fn error_types_are_anthropics_own() {
+fn error_types_are_those_of_anthropic() {
     const ANTHROPICS: &[&str] = &[
         "invalid_request_error",
         "authentication_error",
@@ -177,12 +182,12 @@ fn error_types_are_anthropics_own() {
         "timeout_error",
         "api_error",
         "overloaded_error",
-        // Of the protocol between Claude Code and gateways: a final refusal.
+        // From the protocol between Claude Code and gateways: a final error.
         "policy_blocked",
     ];
     for status in 100..1000 {
         for code in ["", "InternalServerException", "SomethingNewException"] {
-            let failure = BedrockFailure::Answered {
+            let failure = BedrockFailure::ErrorResponse {
                 status: Some(status),
                 code: Some(code),
                 message: None,
@@ -197,10 +202,10 @@ fn error_types_are_anthropics_own() {
 
 /// vercel/ai PR 19318 shows a stringified object to the user.
 #[test]
-fn the_error_message_is_a_sentence_and_not_an_object() {
+fn error_message_is_a_sentence() {
     let upstream =
         r#"The model returned the following errors: {"type":"error","error":{"message":"x"}}"#;
-    let error = classify(&BedrockFailure::validation(upstream));
+    let error = classify(&validation_error(upstream));
     assert!(!error.message.contains('{'));
     let body: serde_json::Value = serde_json::from_slice(&error.body("req_1")).unwrap();
     assert!(body["error"]["message"].is_string());
@@ -208,7 +213,7 @@ fn the_error_message_is_a_sentence_and_not_an_object() {
 
 /// agentgateway's reasoning stream starts block 1 while block 0 is open.
 #[test]
-fn no_block_starts_inside_another() {
+fn block_never_starts_inside_another() {
     let shown = translate("delta 0 think Hm; delta 1 text Hi; start 2 tool t A; delta 3 text So");
     let mut open = 0;
     for line in shown.lines() {
@@ -220,7 +225,7 @@ fn no_block_starts_inside_another() {
 
 /// Portkey computes a block's index from Bedrock's.
 #[test]
-fn indexes_have_no_gaps_though_bedrocks_have() {
+fn block_indexes_have_no_gaps() {
     let shown = translate("delta 4 text A; stop 4; delta 9 text B; stop 9; delta 2 text C; stop 2");
     let starts: Vec<&str> = shown
         .lines()
@@ -236,9 +241,9 @@ fn indexes_have_no_gaps_though_bedrocks_have() {
     );
 }
 
-/// agentgateway ends the stream at an event or stop reason that it does not know.
+/// agentgateway ends the stream at an unknown event or stop reason.
 #[test]
-fn what_is_newer_than_this_code_does_not_end_the_stream() {
+fn unknown_events_do_not_end_the_stream() {
     let (translator, out) = run(
         "messageStart; unknown; delta 0 text Hi; delta 0 other; unknown; stop 0;
          messageStop brand_new_reason; unknown; metadata in=1 out=1",
@@ -260,27 +265,28 @@ fn malformed_output_is_a_failure_and_not_a_stop_reason() {
     assert_eq!(translator.end(), Some(StreamEnd::Failed));
 }
 
-/// sst/opencode#47073: AWS has one text for a bad key and for a key of another region.
+/// sst/opencode#47073: AWS has one message for an invalid key and for a key of another region.
 #[test]
-fn a_key_of_another_region_is_named_beside_a_bad_key() {
+fn key_error_message_names_a_wrong_region_too() {
     let message = "Authentication failed: Please make sure your API Key is valid.";
-    let failure = BedrockFailure::Answered {
+    let failure = BedrockFailure::ErrorResponse {
         status: Some(403),
         code: None,
         message: Some(message),
         retry_after_s: None,
     };
-    let told = classify(&failure).message;
+    let text = classify(&failure).message;
     assert!(
-        told.contains("mistyped or deleted") && told.contains("another AWS region"),
-        "{told}"
+        text.contains("mistyped or deleted") && text.contains("another AWS region"),
+        "{text}"
     );
 }
 
-/// A 400 that Claude Code cannot place costs it five more calls, each with a feature less, unless its type
-/// is `policy_blocked`; a 401 or 403 reads as its own login, and a 404 as a wrong model.
+/// After an unknown 400 Claude Code sends five more requests, each with a feature less, unless the
+/// type is `policy_blocked`. It treats a 401 or 403 as an error of its own login, and a 404 as a
+/// wrong model.
 #[test]
-fn no_status_that_claude_code_misreads_reaches_it() {
+fn statuses_that_claude_code_misreads_are_not_returned() {
     for status in 400..500 {
         for message in [
             "",
@@ -288,7 +294,7 @@ fn no_status_that_claude_code_misreads_reaches_it() {
             "invalid beta flag",
             "model",
         ] {
-            let failure = BedrockFailure::Answered {
+            let failure = BedrockFailure::ErrorResponse {
                 status: Some(status),
                 code: None,
                 message: Some(message),
@@ -307,11 +313,11 @@ fn no_status_that_claude_code_misreads_reaches_it() {
     }
 }
 
-/// anthropics/claude-code#49370: one unknown beta refuses the whole request, and Bedrock does not
-/// say which.
+/// anthropics/claude-code#49370: Bedrock refuses the whole request for one unknown beta, without
+/// its name.
 #[test]
-fn an_unnamed_beta_takes_all_sent_betas_with_it() {
-    let failure = BedrockFailure::validation("invalid beta flag");
+fn refusal_of_an_unnamed_beta_drops_all_sent_betas() {
+    let failure = validation_error("invalid beta flag");
     let sent = [
         "context-1m-2025-08-07".to_owned(),
         "new-2026-01-01".to_owned(),
@@ -319,12 +325,12 @@ fn an_unnamed_beta_takes_all_sent_betas_with_it() {
     let parts = repairs(&failure, &sent)
         .into_iter()
         .map(|repair| repair.part);
-    assert!(parts.eq(sent.map(Refused::Beta)));
+    assert!(parts.eq(sent.map(UnsupportedFeature::Beta)));
 }
 
-/// An ARN or an account id in a message tells developers what only administrators should see.
+/// An ARN or an account id in a message would disclose data of the AWS account to developers.
 #[test]
-fn nothing_that_aws_wrote_is_shown() {
+fn error_messages_contain_no_text_of_aws() {
     let secret = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc";
     for code in [
         "AccessDeniedException",
@@ -334,7 +340,7 @@ fn nothing_that_aws_wrote_is_shown() {
     ] {
         for status in [None, Some(400), Some(403), Some(500)] {
             let message = format!("prompt is too long: {secret} image exceeds pdf");
-            let failure = BedrockFailure::Answered {
+            let failure = BedrockFailure::ErrorResponse {
                 status,
                 code: Some(code),
                 message: Some(&message),
@@ -349,9 +355,9 @@ fn nothing_that_aws_wrote_is_shown() {
     }
 }
 
-/// Claude Code runs a tool whose call was closed, even when the stream then breaks.
+/// Claude Code runs a tool whose call is closed, even if the stream breaks afterwards.
 #[test]
-fn a_half_written_tool_call_is_not_closed_when_the_stream_breaks() {
+fn incomplete_tool_call_stays_open_when_the_stream_breaks() {
     let (_, out) = run(
         "start 0 tool t Bash; delta 0 input {\"command\":\"rm -rf /tm; end",
         context(),
@@ -359,9 +365,9 @@ fn a_half_written_tool_call_is_not_closed_when_the_stream_breaks() {
     assert!(!render(&out).contains("content_block_stop"));
 }
 
-/// Claude Code prices and labels by the model it asked for.
+/// Claude Code takes prices and labels from the requested model.
 #[test]
-fn the_answer_names_the_model_that_was_asked_for() {
+fn response_has_the_requested_model_name() {
     let (_, out) = run("messageStart", context());
     assert!(render(&out).starts_with("message_start msg_test claude-opus-5-5\n"));
     let body = br#"{"model":"claude-sonnet-4-5-20250929","content":[],"stop_reason":"end_turn"}"#;
@@ -373,16 +379,16 @@ fn the_answer_names_the_model_that_was_asked_for() {
     );
 }
 
-/// An end of turn with an open call leaves the call unanswered for ever.
+/// After `end_turn` Claude Code does not run an open tool call.
 #[test]
-fn a_turn_that_ends_with_a_tool_call_is_told_as_one() {
+fn turn_with_a_tool_call_has_stop_reason_tool_use() {
     let shown = translate("start 0 tool t A; stop 0; messageStop end_turn; metadata in=1 out=1");
     assert!(shown.contains("message_delta tool_use"));
 }
 
-/// An answer that is only a failure's text must not be taken for an answer.
+/// A response that contains only an error is not a message.
 #[test]
-fn a_200_without_an_answer_is_bedrock_being_unavailable() {
+fn response_200_without_a_message_is_bedrock_unavailable() {
     let broken = converse_reply(br#"{"Message":"x"}"#, "msg_test", &context()).unwrap_err();
     assert_eq!(classify(&broken.as_failure()).cause, Cause::Unreadable);
 }

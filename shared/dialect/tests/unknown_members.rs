@@ -1,5 +1,5 @@
-//! AWS adds members, variants and enum values to its answers without notice. Each one that this code
-//! does not list, at every place of a Converse answer, costs nothing of what it does list.
+//! AWS adds members, variants and enum values to its responses without notice. An unknown one at
+//! any place of a Converse response loses no known content.
 
 #![expect(
     clippy::indexing_slicing,
@@ -21,7 +21,7 @@ fn context() -> ReplyContext {
     }
 }
 
-/// One answer with every kind of block, in the shape of the API reference.
+/// A response with every kind of block, in the shape of the API reference.
 fn whole() -> Value {
     json!({
         "output": { "message": { "role": "assistant", "content": [
@@ -53,7 +53,7 @@ fn whole() -> Value {
     })
 }
 
-/// The same as events.
+/// The events of the same response.
 fn events() -> Vec<Value> {
     let start = |index: i64, start: Value| json!({ "contentBlockStart": { "contentBlockIndex": index, "start": start } });
     let delta = |index: i64, delta: Value| json!({ "contentBlockDelta": { "contentBlockIndex": index, "delta": delta } });
@@ -155,12 +155,12 @@ fn with_new_members(value: &Value) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn unknown_member_of_any_object_costs_no_content_of_a_whole_answer() {
+fn unknown_member_loses_no_content_of_a_whole_response() {
     let expected = reply(&whole());
     let changed = with_new_members(&whole());
     assert!(changed.len() > 20);
     for (place, answer) in changed {
-        // What the model's own arguments hold is the client's.
+        // The arguments of a tool call are the client's.
         if !place.contains("/toolUse/input") {
             assert_eq!(reply(&answer), expected, "{place}");
         }
@@ -168,7 +168,7 @@ fn unknown_member_of_any_object_costs_no_content_of_a_whole_answer() {
 }
 
 #[test]
-fn unknown_member_of_any_object_costs_no_content_of_a_stream() {
+fn unknown_member_loses_no_content_of_a_stream() {
     let expected = stream(&events());
     for at in 0..events().len() {
         for (place, event) in with_new_members(&events()[at]) {
@@ -183,7 +183,7 @@ fn unknown_member_of_any_object_costs_no_content_of_a_stream() {
 }
 
 #[test]
-fn unknown_enum_value_costs_no_content() {
+fn unknown_enum_value_loses_no_content() {
     for (place, expected) in [
         ("/output/message/role", reply(&whole())),
         ("/output/message/content/4/toolUse/type", reply(&whole())),
@@ -210,7 +210,7 @@ fn unknown_enum_value_costs_no_content() {
 }
 
 #[test]
-fn unknown_variant_is_left_out_alone_and_named() {
+fn unknown_variant_alone_is_left_out_and_recorded() {
     let mut answer = whole();
     let content = answer["output"]["message"]["content"]
         .as_array_mut()
@@ -236,7 +236,7 @@ fn unknown_variant_is_left_out_alone_and_named() {
 }
 
 #[test]
-fn empty_union_in_a_stream_says_nothing() {
+fn empty_union_in_a_stream_is_ignored() {
     let mut changed = events();
     let empty = [
         json!({ "contentBlockStart": { "contentBlockIndex": 3, "start": {} } }),

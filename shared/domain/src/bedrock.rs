@@ -23,14 +23,13 @@ pub enum Dialect {
 }
 
 /// A model as Bedrock names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BedrockModel {
     /// What stands in the request's URL: a foundation model id, an inference profile id such as
     /// `global.anthropic.claude-sonnet-4-5-20250929-v1:0`, or an (application) inference profile ARN.
     pub id: String,
     /// The foundation model behind an ARN that does not name it. Required for application
     /// inference profiles, because their capabilities cannot be told from the ARN.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_model: Option<String>,
 }
 
@@ -45,7 +44,7 @@ impl BedrockModel {
 }
 
 /// One line of a model map.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelRule {
     /// A Claude model name as the client asks for it. `*` stands for any run of characters:
     /// `claude-opus-*`.
@@ -56,10 +55,9 @@ pub struct ModelRule {
 
 /// Which Bedrock model serves which requested model. The first rule that matches wins. Without a
 /// match, a request that names a Bedrock id or ARN gets just that, and any other gets `default`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelMap {
     /// Checked in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<ModelRule>,
     /// Serves whatever no rule names.
     pub default: BedrockModel,
@@ -103,19 +101,16 @@ impl std::str::FromStr for ModelPreset {
     }
 }
 
-/// A user's Bedrock settings; a key may override them as a whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The Bedrock settings in force for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BedrockSettings {
     /// An AWS region name, such as `ap-northeast-2`.
     pub region: String,
     /// Which model serves which.
-    #[serde(default)]
     pub models: ModelMap,
     /// What serves the requests that no rule names; the deployment's preset when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<ModelPreset>,
     /// Which API carries the request; the deployment's default when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
 }
 
@@ -127,5 +122,64 @@ impl Default for BedrockSettings {
             preset: None,
             dialect: None,
         }
+    }
+}
+
+/// The Bedrock settings that a user or a key has instead of the ones below it; `None` where it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BedrockOverrides {
+    /// An AWS region name.
+    pub region: Option<String>,
+    /// The model that serves the requests that no rule names.
+    pub model: Option<BedrockModel>,
+    /// The rules; they replace all rules of the level below.
+    pub rules: Option<Vec<ModelRule>>,
+    /// What serves the requests that no rule names.
+    pub preset: Option<ModelPreset>,
+    /// The Bedrock API that carries the requests.
+    pub dialect: Option<Dialect>,
+}
+
+impl BedrockSettings {
+    /// These settings with those of `overrides` in place of their own.
+    #[must_use]
+    pub fn with(mut self, overrides: &BedrockOverrides) -> Self {
+        if let Some(region) = &overrides.region {
+            self.region.clone_from(region);
+        }
+        if let Some(model) = &overrides.model {
+            self.models.default.clone_from(model);
+        }
+        if let Some(rules) = &overrides.rules {
+            self.models.rules.clone_from(rules);
+        }
+        self.preset = overrides.preset.or(self.preset);
+        self.dialect = overrides.dialect.or(self.dialect);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn override_replaces_its_own_setting_only() {
+        let user = BedrockOverrides {
+            region: Some("eu-central-1".to_owned()),
+            model: Some(BedrockModel::named("one")),
+            dialect: Some(Dialect::Invoke),
+            ..BedrockOverrides::default()
+        };
+        let key = BedrockOverrides {
+            model: Some(BedrockModel::named("two")),
+            preset: Some(ModelPreset::One),
+            ..BedrockOverrides::default()
+        };
+        let settings = BedrockSettings::default().with(&user).with(&key);
+        assert_eq!(settings.region, "eu-central-1");
+        assert_eq!(settings.models.default, BedrockModel::named("two"));
+        assert_eq!(settings.preset, Some(ModelPreset::One));
+        assert_eq!(settings.dialect, Some(Dialect::Invoke));
     }
 }

@@ -5,41 +5,61 @@ use serde::{Deserialize, Serialize};
 use crate::bedrock::BedrockSettings;
 use crate::id::{KeyId, UserId};
 use crate::key::MaskedKey;
-use crate::policy::PolicyChange;
+use crate::policy::Policy;
 use crate::time::Timestamp;
-use crate::user::UserStatus;
+use crate::user::{Overrides, User, UserStatus};
 
-/// What an access key resolves to. It carries a copy of what the proxy needs of the user, so that
-/// one read of the key's partition is enough; whoever changes a user changes the copies too.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The record that an access key resolves to. It has the overrides of the key and, apart from them, a copy
+/// of its user, so that one read of the key's partition is enough. The merged settings are never stored:
+/// [`KeyRecord::effective_policy`] and [`KeyRecord::effective_bedrock`] merge when they are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
     /// Names the key in logs and answers.
     pub key_id: KeyId,
-    /// Whose key it is.
-    pub user_id: UserId,
-    /// The user's name, for people who read logs. Absent in records made before it was copied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_name: Option<String>,
-    /// The user's team, for attribution.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub team: Option<String>,
     /// The beginning of the key.
     pub masked: MaskedKey,
     /// Active or revoked.
     pub status: KeyStatus,
-    /// The user's status.
-    pub user_status: UserStatus,
     /// The key is refused from this moment on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// When it was issued.
     pub created_at: Timestamp,
-    /// The settings in force: the key's own, or else the user's.
-    pub bedrock: BedrockSettings,
-    /// When requests fall back, as far as it differs from the deployment's policy: what the key has of
-    /// its own, and else what its user has.
-    #[serde(default)]
-    pub policy: PolicyChange,
+    /// The settings of the key itself.
+    pub own: Overrides,
+    /// The copy of its user.
+    pub user: UserCopy,
+    /// Counts the changes of this record, from 1 on.
+    pub version: u64,
+}
+
+/// The part of a user that each of the user's keys has a copy of. A change of the user rewrites the copies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserCopy {
+    /// Whose key it is.
+    pub id: UserId,
+    /// The user's name, for people who read logs.
+    pub name: String,
+    /// The user's team, for attribution.
+    pub team: Option<String>,
+    /// The user's status.
+    pub status: UserStatus,
+    /// The user's settings.
+    pub settings: Overrides,
+    /// The [`User::version`] that was copied.
+    pub version: u64,
+}
+
+impl From<&User> for UserCopy {
+    fn from(user: &User) -> Self {
+        Self {
+            id: user.id.clone(),
+            name: user.name.clone(),
+            team: user.team.clone(),
+            status: user.status,
+            settings: user.settings.clone(),
+            version: user.version,
+        }
+    }
 }
 
 /// Whether a key was revoked.
@@ -99,12 +119,27 @@ impl Grant {
 }
 
 impl KeyRecord {
+    /// The policy in force: the deployment's, overridden by the user, overridden by the key.
+    pub fn effective_policy(&self, deployment: &Policy) -> Policy {
+        let mut policy = deployment.clone();
+        policy.apply(&self.user.settings.policy);
+        policy.apply(&self.own.policy);
+        policy
+    }
+
+    /// The Bedrock settings in force: the deployment's, overridden by the user, overridden by the key.
+    pub fn effective_bedrock(&self, deployment: BedrockSettings) -> BedrockSettings {
+        deployment
+            .with(&self.user.settings.bedrock)
+            .with(&self.own.bedrock)
+    }
+
     /// Decides whether the key is served at `now`.
     ///
     /// # Errors
     /// The [`Denial`] that says why not.
     pub fn admit(self, now: Timestamp) -> Result<Grant, Denial> {
-        match (self.status, self.user_status) {
+        match (self.status, self.user.status) {
             (KeyStatus::Revoked, _) => Err(Denial::Revoked),
             (KeyStatus::Active, UserStatus::Inactive) => Err(Denial::UserInactive),
             (KeyStatus::Active, UserStatus::Deleted) => Err(Denial::UserDeleted),
@@ -124,17 +159,39 @@ mod tests {
     fn record(status: KeyStatus, user_status: UserStatus, expires_at: Option<i64>) -> KeyRecord {
         KeyRecord {
             key_id: "key_1".parse().unwrap(),
-            user_id: "usr_1".parse().unwrap(),
-            user_name: None,
-            team: None,
             masked: AccessKey::from_entropy(&[0; 32]).masked(),
             status,
-            user_status,
             expires_at: expires_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(0),
-            bedrock: BedrockSettings::default(),
-            policy: PolicyChange::default(),
+            own: Overrides::default(),
+            user: UserCopy {
+                id: "usr_1".parse().unwrap(),
+                name: "one".to_owned(),
+                team: None,
+                status: user_status,
+                settings: Overrides::default(),
+                version: 1,
+            },
+            version: 1,
         }
+    }
+
+    #[test]
+    fn key_overrides_its_user_and_the_user_the_deployment() {
+        let mut record = record(KeyStatus::Active, UserStatus::Active, None);
+        record.user.settings.policy.breaker_failures = Some(4);
+        record.user.settings.policy.breaker_open_s = Some(20);
+        record.user.settings.bedrock.region = Some("eu-central-1".to_owned());
+        record.own.policy.breaker_failures = Some(5);
+        record.own.bedrock.dialect = Some(crate::bedrock::Dialect::Auto);
+        let policy = record.effective_policy(&Policy::default());
+        assert_eq!(policy.breaker.failures, 5);
+        assert_eq!(policy.breaker.open_for.as_secs(), 20);
+        assert_eq!(policy.breaker.window, Policy::default().breaker.window);
+        let bedrock = record.effective_bedrock(BedrockSettings::default());
+        assert_eq!(bedrock.region, "eu-central-1");
+        assert_eq!(bedrock.dialect, Some(crate::bedrock::Dialect::Auto));
+        assert_eq!(bedrock.models, BedrockSettings::default().models);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::Verdict;
+use crate::setting::{AsSettingValue, FieldOf, InvalidSetting, SettingValue, Values};
 
 /// What a verdict is counted as when it is decided whether the request falls back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,6 +41,15 @@ impl FallbackClass {
         Self::Broken,
     ];
 
+    /// The names of all of them.
+    pub const NAMES: [&'static str; 5] = [
+        Self::UsageLimit.as_str(),
+        Self::RateLimited.as_str(),
+        Self::Entitlement.as_str(),
+        Self::Overloaded.as_str(),
+        Self::Broken.as_str(),
+    ];
+
     /// The name in settings, headers and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -68,38 +77,6 @@ impl fmt::Display for FallbackClass {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
     }
-}
-
-/// Why a request went to Bedrock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FallbackReason {
-    /// Plan answered so.
-    Verdict(FallbackClass),
-    /// The breaker is open; Plan was not asked.
-    BreakerOpen,
-    /// The conversation was on Bedrock a moment ago and stays there for its prompt cache; Plan was not
-    /// asked.
-    Session,
-}
-
-impl FallbackReason {
-    /// The name in `x-spillway-upstream` and in logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Verdict(class) => class.as_str(),
-            Self::BreakerOpen => "breaker_open",
-            Self::Session => "session",
-        }
-    }
-}
-
-/// What to do after Plan's answer, while the client has seen nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Hand the answer to the client as it is.
-    Deliver,
-    /// Send the same request to Bedrock.
-    FallBack(FallbackClass),
 }
 
 /// The policy in force for a request.
@@ -147,6 +124,16 @@ pub enum BreakerScope {
     Deployment,
 }
 
+impl BreakerScope {
+    /// The name in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Deployment => "deployment",
+        }
+    }
+}
+
 impl BreakerPolicy {
     /// The most that [`BreakerPolicy::lease`] may be. Whoever sees a lease goes by this, because it may
     /// have been taken under another policy.
@@ -189,115 +176,160 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
-    /// What follows for a request whose answer means `verdict`.
-    pub fn next(&self, verdict: &Verdict) -> Next {
-        match verdict.fallback_class() {
-            Some(class) if self.fallback_on.contains(&class) => Next::FallBack(class),
-            Some(_) | None => Next::Deliver,
-        }
-    }
-
-    /// This policy with what `change` says otherwise.
-    #[must_use]
-    pub fn with(&self, change: &PolicyChange) -> Self {
-        let seconds = |changed: Option<u32>, unchanged: Duration| {
-            changed.map_or(unchanged, |seconds| Duration::from_secs(seconds.into()))
-        };
-        let breaker = &self.breaker;
-        Self {
-            fallback_on: change
-                .fallback_on
-                .clone()
-                .unwrap_or_else(|| self.fallback_on.clone()),
-            breaker: BreakerPolicy {
-                failures: change.breaker_failures.unwrap_or(breaker.failures),
-                window: seconds(change.breaker_window_s, breaker.window),
-                open_for: seconds(change.breaker_open_s, breaker.open_for),
-                max_open: seconds(change.breaker_max_open_s, breaker.max_open),
-                jitter: seconds(change.breaker_jitter_s, breaker.jitter),
-                lease: seconds(change.breaker_lease_s, breaker.lease),
-                scope: change.breaker_scope.unwrap_or(breaker.scope),
-            },
-            session_stickiness: seconds(change.session_stickiness_s, self.session_stickiness),
-        }
-    }
-}
-
-/// A policy as far as it differs from the one that holds otherwise: what a deployment, a user or a key
-/// has of its own. All times are whole seconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyChange {
-    /// See [`Policy::fallback_on`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fallback_on: Option<BTreeSet<FallbackClass>>,
-    /// See [`BreakerPolicy::failures`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breaker_failures: Option<u32>,
-    /// See [`BreakerPolicy::window`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breaker_window_s: Option<u32>,
-    /// See [`BreakerPolicy::open_for`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breaker_open_s: Option<u32>,
-    /// See [`BreakerPolicy::max_open`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breaker_max_open_s: Option<u32>,
-    /// See [`BreakerPolicy::jitter`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breaker_jitter_s: Option<u32>,
-    /// See [`BreakerPolicy::lease`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breaker_lease_s: Option<u32>,
-    /// See [`BreakerPolicy::scope`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breaker_scope: Option<BreakerScope>,
-    /// See [`Policy::session_stickiness`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session_stickiness_s: Option<u32>,
-}
-
-/// A number of a policy is out of its range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} must be a whole number from {least} to {most}, not {given}")]
-pub struct OutOfRange {
-    /// The field of [`PolicyChange`].
+/// A setting of the policy: its one declaration. The environment, the command line, the table of settings
+/// in the documentation, the range check and the stored form all read this.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicySetting {
+    /// The name, which is the field of [`PolicyChange`]: `breaker_open_s`. Times end in `_s`.
     pub name: &'static str,
-    /// The least that is allowed.
-    pub least: u32,
-    /// The most that is allowed.
-    pub most: u32,
-    /// What was given.
-    pub given: u32,
+    /// The environment variable that sets it for a deployment.
+    pub variable: &'static str,
+    /// The command-line option that sets it, without the two dashes.
+    pub option: &'static str,
+    /// The values that it takes.
+    pub values: Values,
+    /// A phrase that says what it is.
+    pub meaning: &'static str,
+    get: fn(&PolicyChange) -> Option<SettingValue>,
+    set: fn(&mut PolicyChange, &SettingValue) -> bool,
+    in_force: fn(&Policy) -> SettingValue,
+}
+
+impl PolicySetting {
+    /// The setting of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        POLICY_SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// The value in `change`; `None` when it does not change this setting.
+    pub fn get(&self, change: &PolicyChange) -> Option<SettingValue> {
+        (self.get)(change)
+    }
+
+    /// Writes a value into `change`. The range of a number is checked by [`PolicyChange::checked`].
+    ///
+    /// # Errors
+    /// [`InvalidSetting`] when the value is of another form, or a word that the setting does not take.
+    pub fn set(
+        &self,
+        change: &mut PolicyChange,
+        value: SettingValue,
+    ) -> Result<(), InvalidSetting> {
+        let is_number = matches!(value, SettingValue::Number(_));
+        if (is_number || self.values.contain(&value)) && (self.set)(change, &value) {
+            return Ok(());
+        }
+        Err(InvalidSetting {
+            name: self.name,
+            values: self.values,
+            given: value,
+        })
+    }
+
+    /// The value in force under `policy`.
+    pub fn in_force(&self, policy: &Policy) -> SettingValue {
+        (self.in_force)(policy)
+    }
+}
+
+/// Declares [`PolicyChange`], [`POLICY_SETTINGS`] and the merges from one row per setting:
+/// `name: type => field of Policy, variable, option, values, meaning`.
+macro_rules! policy_settings {
+    ($($name:ident: $type:ty => $($field:ident).+, $variable:literal, $option:literal, $values:expr, $meaning:literal;)*) => {
+        /// A policy as far as it differs from the one below it: the settings of a deployment, a user or a
+        /// key. All times are whole seconds.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct PolicyChange {$(
+            #[doc = concat!("Changes ", $meaning, ".")]
+            pub $name: Option<$type>,
+        )*}
+
+        /// All settings of the policy, in the order in which they are shown.
+        pub const POLICY_SETTINGS: &[PolicySetting] = &[$(PolicySetting {
+            name: stringify!($name),
+            variable: $variable,
+            option: $option,
+            values: $values,
+            meaning: $meaning,
+            get: |change| change.$name.as_ref().map(AsSettingValue::to_value),
+            set: |change, value| {
+                change.$name = AsSettingValue::from_value(value);
+                change.$name.is_some()
+            },
+            in_force: |policy| FieldOf::<$type>::current(&policy.$($field).+).to_value(),
+        },)*];
+
+        impl Policy {
+            /// This policy with the settings of `change` in place of its own.
+            #[must_use]
+            pub fn with(&self, change: &PolicyChange) -> Self {
+                let mut policy = self.clone();
+                policy.apply(change);
+                policy
+            }
+
+            /// Replaces the settings that `change` has.
+            pub fn apply(&mut self, change: &PolicyChange) {
+                $(if let Some(value) = &change.$name {
+                    self.$($field).+.assign(value);
+                })*
+            }
+        }
+
+        impl PolicyChange {
+            /// This change, completed by the settings of `other` that it does not have.
+            #[must_use]
+            pub fn or(self, other: Self) -> Self {
+                Self {$($name: self.$name.or(other.$name),)*}
+            }
+        }
+    };
 }
 
 const HOUR_S: u32 = 60 * 60;
 const DAY_S: u32 = 24 * HOUR_S;
-const LONGEST_LEASE_S: u32 = 15 * 60;
+
+policy_settings! {
+    fallback_on: BTreeSet<FallbackClass> => fallback_on,
+        "SPILLWAY_FALLBACK_ON", "fallback-on", Values::ListOf(&FallbackClass::NAMES),
+        "the verdicts on Plan's response that send the request to Bedrock";
+    breaker_failures: u32 => breaker.failures,
+        "SPILLWAY_BREAKER_FAILURES", "breaker-failures", Values::count(1, 100),
+        "number of counted failures in a row that open the breaker";
+    breaker_window_s: u32 => breaker.window,
+        "SPILLWAY_BREAKER_WINDOW_SECONDS", "breaker-window", Values::seconds(1, HOUR_S),
+        "time within which these failures must occur";
+    breaker_open_s: u32 => breaker.open_for,
+        "SPILLWAY_BREAKER_OPEN_SECONDS", "breaker-open", Values::seconds(1, DAY_S),
+        "time for which the breaker is open; a later `retry-after` prolongs it";
+    breaker_max_open_s: u32 => breaker.max_open,
+        "SPILLWAY_BREAKER_MAX_OPEN_SECONDS", "breaker-max-open", Values::seconds(1, 7 * DAY_S),
+        "maximum time between two probes, whatever a setting or a response names";
+    breaker_jitter_s: u32 => breaker.jitter,
+        "SPILLWAY_BREAKER_JITTER_SECONDS", "breaker-jitter", Values::seconds(0, 600),
+        "maximum random time that is added, so that the keys probe at different moments";
+    breaker_lease_s: u32 => breaker.lease,
+        "SPILLWAY_BREAKER_LEASE_SECONDS", "breaker-lease", Values::seconds(5, 15 * 60),
+        "time that a probe has before another request may probe";
+    breaker_scope: BreakerScope => breaker.scope,
+        "SPILLWAY_BREAKER_SCOPE", "breaker-scope", Values::OneOf(&["key", "deployment"]),
+        "where `overloaded` and `broken` count: in the breaker of the access key that met them, or in one for all keys";
+    session_stickiness_s: u32 => session_stickiness,
+        "SPILLWAY_SESSION_STICKINESS_SECONDS", "session-stickiness", Values::seconds(0, HOUR_S),
+        "time for which a conversation stays on Bedrock after its last forced response there, for its prompt cache; 0: not at all";
+}
 
 impl PolicyChange {
     /// The change itself, when every number is in its range.
     ///
     /// # Errors
-    /// [`OutOfRange`] for the first that is not.
-    pub fn checked(self) -> Result<Self, OutOfRange> {
-        let ranges = [
-            ("breaker_failures", self.breaker_failures, 1, 100),
-            ("breaker_window_s", self.breaker_window_s, 1, HOUR_S),
-            ("breaker_open_s", self.breaker_open_s, 1, DAY_S),
-            ("breaker_max_open_s", self.breaker_max_open_s, 1, 7 * DAY_S),
-            ("breaker_jitter_s", self.breaker_jitter_s, 0, 600),
-            ("breaker_lease_s", self.breaker_lease_s, 5, LONGEST_LEASE_S),
-            ("session_stickiness_s", self.session_stickiness_s, 0, HOUR_S),
-        ];
-        for (name, given, least, most) in ranges {
-            if let Some(given) = given
-                && !(least..=most).contains(&given)
-            {
-                return Err(OutOfRange {
-                    name,
-                    least,
-                    most,
+    /// [`InvalidSetting`] for the first value that its setting does not take.
+    pub fn checked(self) -> Result<Self, InvalidSetting> {
+        for (setting, given) in self.values() {
+            if !setting.values.contain(&given) {
+                return Err(InvalidSetting {
+                    name: setting.name,
+                    values: setting.values,
                     given,
                 });
             }
@@ -305,19 +337,37 @@ impl PolicyChange {
         Ok(self)
     }
 
-    /// This change, and where it says nothing, `other`.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            fallback_on: self.fallback_on.or(other.fallback_on),
-            breaker_failures: self.breaker_failures.or(other.breaker_failures),
-            breaker_window_s: self.breaker_window_s.or(other.breaker_window_s),
-            breaker_open_s: self.breaker_open_s.or(other.breaker_open_s),
-            breaker_max_open_s: self.breaker_max_open_s.or(other.breaker_max_open_s),
-            breaker_jitter_s: self.breaker_jitter_s.or(other.breaker_jitter_s),
-            breaker_lease_s: self.breaker_lease_s.or(other.breaker_lease_s),
-            breaker_scope: self.breaker_scope.or(other.breaker_scope),
-            session_stickiness_s: self.session_stickiness_s.or(other.session_stickiness_s),
+    /// The settings that are changed, with their values.
+    pub fn values(&self) -> impl Iterator<Item = (&'static PolicySetting, SettingValue)> {
+        POLICY_SETTINGS
+            .iter()
+            .filter_map(|setting| Some((setting, setting.get(self)?)))
+    }
+}
+
+impl AsSettingValue for BreakerScope {
+    fn to_value(&self) -> SettingValue {
+        SettingValue::Word(self.as_str().to_owned())
+    }
+
+    fn from_value(value: &SettingValue) -> Option<Self> {
+        match value {
+            SettingValue::Word(word) if word == Self::Key.as_str() => Some(Self::Key),
+            SettingValue::Word(word) if word == Self::Deployment.as_str() => Some(Self::Deployment),
+            _ => None,
+        }
+    }
+}
+
+impl AsSettingValue for BTreeSet<FallbackClass> {
+    fn to_value(&self) -> SettingValue {
+        SettingValue::Words(self.iter().map(ToString::to_string).collect())
+    }
+
+    fn from_value(value: &SettingValue) -> Option<Self> {
+        match value {
+            SettingValue::Words(words) => words.iter().map(|word| word.parse().ok()).collect(),
+            SettingValue::Number(_) | SettingValue::Word(_) => None,
         }
     }
 }
@@ -325,37 +375,6 @@ impl PolicyChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::LimitOf;
-
-    #[test]
-    fn broken_answers_fall_back_only_when_the_policy_says_so() {
-        let broken = Verdict::no_answer();
-        let default = Policy::default();
-        assert_eq!(default.next(&broken), Next::Deliver);
-        let change = PolicyChange {
-            fallback_on: Some([FallbackClass::Broken].into()),
-            ..PolicyChange::default()
-        };
-        let changed = default.with(&change);
-        assert_eq!(changed.next(&broken), Next::FallBack(FallbackClass::Broken));
-        let limit = Verdict::UsageLimit {
-            of: LimitOf::Plan,
-            until: None,
-        };
-        assert_eq!(changed.next(&limit), Next::Deliver);
-    }
-
-    #[test]
-    fn the_login_and_the_clients_faults_never_fall_back_whatever_the_policy() {
-        let change = PolicyChange {
-            fallback_on: Some(FallbackClass::ALL.into()),
-            ..PolicyChange::default()
-        };
-        let everything = Policy::default().with(&change);
-        for verdict in [Verdict::Login, Verdict::ClientFault, Verdict::Good] {
-            assert_eq!(everything.next(&verdict), Next::Deliver, "{verdict:?}");
-        }
-    }
 
     #[test]
     fn a_key_overrides_its_user_and_the_user_the_deployment() {

@@ -48,6 +48,21 @@ impl Timestamp {
     }
 }
 
+/// A text that is no moment in RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a time in RFC 3339, such as 2026-11-18T11:06:40Z")]
+pub struct MalformedTime;
+
+impl std::str::FromStr for Timestamp {
+    type Err = MalformedTime;
+
+    /// Reads RFC 3339; parts of a millisecond are cut off.
+    fn from_str(text: &str) -> Result<Self, MalformedTime> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| MalformedTime)?;
+        Ok(Self(time.as_millisecond()))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
@@ -71,6 +86,13 @@ mod tests {
             Timestamp::from_millis(1_500).to_string(),
             "1970-01-01T00:00:01.5Z"
         );
+    }
+
+    #[test]
+    fn time_in_rfc_3339_is_read_back() {
+        let time = Timestamp::from_millis(1_795_000_000_123);
+        assert_eq!(time.to_string().parse(), Ok(time));
+        assert_eq!("yesterday".parse::<Timestamp>(), Err(MalformedTime));
     }
 
     #[test]

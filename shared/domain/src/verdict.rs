@@ -1,51 +1,72 @@
-//! What an answer from Plan means.
+//! What a response of Plan means.
 //!
-//! Routing ([`crate::policy`]) and the breaker ([`crate::breaker`]) read the same [`Verdict`], so they
-//! cannot drift apart. The table of `docs/failure-taxonomy.md` is made from the cases that prove this
+//! The router ([`crate::route`]) and the breaker ([`crate::breaker`]) read the same [`Verdict`], so they
+//! cannot drift apart. The table of `docs/failure-taxonomy.md` is compared with the cases that test this
 //! module.
 
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+mod error_body;
+mod kind;
+mod limit_headers;
 
+use http::{HeaderMap, StatusCode};
+
+use self::error_body::{ErrorBody, SuccessBody};
+pub use self::kind::{UnknownVerdict, VerdictKind};
+use self::limit_headers::{
+    has_limit_headers, has_only_disabled_overage, retry_after, unified_limit,
+};
 use crate::model_family::ModelFamily;
 use crate::policy::FallbackClass;
 use crate::time::Timestamp;
 
-/// What Plan has shown of an answer while the client has seen nothing of it.
+/// A response of Plan of which the client has received nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct PlanReply<'a> {
+pub struct PlanResponse<'a> {
     /// The HTTP status.
     pub status: StatusCode,
-    /// The headers. Nothing in them is trusted: numbers are bounded where they are used, and what
-    /// cannot be read is not there.
+    /// The headers. None is trusted: numbers are bounded where they are used, and a header that cannot be
+    /// read counts as absent.
     pub headers: &'a HeaderMap,
     /// How the body begins.
-    pub opening: Opening<'a>,
+    pub body: BodyStart<&'a [u8]>,
 }
 
-/// How the body of an answer begins.
+/// How the body of a response begins. `B` holds bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening<'a> {
+pub enum BodyStart<B> {
     /// An event stream that has come to its content, or any other body that need not be looked at.
     Content,
     /// All of a body that is no event stream.
-    Whole(&'a [u8]),
-    /// What came of the body of an error before it broke off or fell silent.
-    Part(&'a [u8]),
-    /// An event stream that is alive but has not come to its content in the time for which it is held.
+    Whole(B),
+    /// The part of an error's body that came before it broke off or fell silent.
+    Part(B),
+    /// An event stream that is alive but has not come to its content in the time for which it is buffered.
     /// It counts as good: Plan has accepted the request.
     Pending,
-    /// An event stream whose first telling event is `error`: that event's data.
-    ErrorEvent(&'a [u8]),
+    /// An event stream whose first event with a meaning is `error`: that event's data.
+    ErrorEvent(B),
     /// An event stream that ended, broke off or fell silent before it came to any content.
     Nothing,
 }
 
-/// The meaning of one answer from Plan, or of its absence.
+impl<B: AsRef<[u8]>> BodyStart<B> {
+    /// The same start with borrowed bytes.
+    pub fn as_bytes(&self) -> BodyStart<&[u8]> {
+        match self {
+            Self::Content => BodyStart::Content,
+            Self::Whole(bytes) => BodyStart::Whole(bytes.as_ref()),
+            Self::Part(bytes) => BodyStart::Part(bytes.as_ref()),
+            Self::Pending => BodyStart::Pending,
+            Self::ErrorEvent(bytes) => BodyStart::ErrorEvent(bytes.as_ref()),
+            Self::Nothing => BodyStart::Nothing,
+        }
+    }
+}
+
+/// The meaning of one response of Plan, or of its absence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It answered.
+    /// A success.
     Good,
     /// The plan, or what it includes of one model family, is used up.
     UsageLimit {
@@ -98,53 +119,58 @@ impl Verdict {
     ///
     /// The rows of the table, from top to bottom; a limit of one family is told from a limit of the
     /// plan first, because both say `anthropic-ratelimit-unified-status: rejected`.
-    pub fn read(reply: PlanReply<'_>, requested: Option<&ModelFamily>, now: Timestamp) -> Self {
-        let error = match reply.opening {
-            Opening::Content | Opening::Pending => {
-                return Self::of_status(reply, &ErrorSaid::default(), requested, now);
+    pub fn read(
+        response: PlanResponse<'_>,
+        requested: Option<&ModelFamily>,
+        now: Timestamp,
+    ) -> Self {
+        let error = match response.body {
+            BodyStart::Content | BodyStart::Pending => {
+                return Self::of_status(response, &ErrorBody::default(), requested, now);
             }
-            Opening::Nothing | Opening::Part(_) if reply.status.is_success() => {
+            BodyStart::Nothing | BodyStart::Part(_) if response.status.is_success() => {
                 return Self::Broken { retry_at: None };
             }
-            Opening::Nothing => ErrorSaid::unread(),
-            Opening::Part(body) => ErrorSaid::read_part(body),
-            Opening::Whole(body) if reply.status.is_success() => {
-                match ErrorSaid::in_success(body) {
-                    Body::Answer => return Self::Good,
-                    Body::Unreadable => return Self::Broken { retry_at: None },
-                    Body::Error(error) => error,
+            BodyStart::Nothing => ErrorBody::unread(),
+            BodyStart::Part(body) => ErrorBody::read_part(body),
+            BodyStart::Whole(body) if response.status.is_success() => {
+                match ErrorBody::in_success(body) {
+                    SuccessBody::Answer => return Self::Good,
+                    SuccessBody::Unreadable => return Self::Broken { retry_at: None },
+                    SuccessBody::Error(error) => error,
                 }
             }
-            Opening::Whole(body) | Opening::ErrorEvent(body) => ErrorSaid::read(body),
+            BodyStart::Whole(body) | BodyStart::ErrorEvent(body) => ErrorBody::read(body),
         };
         // An error inside a 200 means what it would have meant as a status.
-        let status = if reply.status.is_success() {
+        let status = if response.status.is_success() {
             error.status()
         } else {
-            reply.status
+            response.status
         };
-        Self::of_status(PlanReply { status, ..reply }, &error, requested, now)
+        Self::of_status(PlanResponse { status, ..response }, &error, requested, now)
     }
 
     /// Reads the answer to a path that Bedrock has nothing for. A success there may have any body, or
     /// none: a deleted file, the answer to a HEAD, the content of a file.
     pub fn read_of_other_path(
-        reply: PlanReply<'_>,
+        response: PlanResponse<'_>,
         requested: Option<&ModelFamily>,
         now: Timestamp,
     ) -> Self {
-        let is_content = match reply.opening {
-            Opening::Whole(body) => {
-                reply.status.is_success() && matches!(ErrorSaid::in_success(body), Body::Unreadable)
+        let is_content = match response.body {
+            BodyStart::Whole(body) => {
+                response.status.is_success()
+                    && matches!(ErrorBody::in_success(body), SuccessBody::Unreadable)
             }
             _ => false,
         };
-        let opening = if is_content {
-            Opening::Content
+        let body = if is_content {
+            BodyStart::Content
         } else {
-            reply.opening
+            response.body
         };
-        Self::read(PlanReply { opening, ..reply }, requested, now)
+        Self::read(PlanResponse { body, ..response }, requested, now)
     }
 
     /// There is no answer: no connection, no TLS, no first byte in time, or a redirect, which nobody
@@ -154,23 +180,23 @@ impl Verdict {
     }
 
     fn of_status(
-        reply: PlanReply<'_>,
-        error: &ErrorSaid,
+        response: PlanResponse<'_>,
+        error: &ErrorBody,
         requested: Option<&ModelFamily>,
         now: Timestamp,
     ) -> Self {
-        let headers = reply.headers;
+        let headers = response.headers;
         let retry_at = || retry_after(headers, now);
-        match reply.status.as_u16() {
+        match response.status.as_u16() {
             200..=299 => Self::Good,
             429 => {
                 if let Some(limit) = unified_limit(headers, requested, now) {
                     limit
-                } else if error.is_about_entitlement() || tells_only_that_overage_is_off(headers) {
+                } else if error.is_about_entitlement() || has_only_disabled_overage(headers) {
                     Self::Entitlement
                 } else if error.is_spend_limit() {
                     limit_without_end()
-                } else if !tells_of_a_limit(headers) {
+                } else if !has_limit_headers(headers) {
                     Self::Burst
                 } else {
                     Self::RateLimited {
@@ -212,19 +238,24 @@ impl Verdict {
         }
     }
 
-    /// The name in `x-spillway-upstream`, in logs and in the table.
-    pub fn as_str(&self) -> &'static str {
+    /// The kind of verdict, without what it carries.
+    pub const fn kind(&self) -> VerdictKind {
         match self {
-            Self::Good => "good",
-            Self::UsageLimit { .. } => "usage_limit",
-            Self::Entitlement => "entitlement",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Burst => "burst",
-            Self::Overloaded { .. } => "overloaded",
-            Self::Broken { .. } => "broken",
-            Self::Login => "login",
-            Self::ClientFault => "client_fault",
+            Self::Good => VerdictKind::Good,
+            Self::UsageLimit { .. } => VerdictKind::UsageLimit,
+            Self::Entitlement => VerdictKind::Entitlement,
+            Self::RateLimited { .. } => VerdictKind::RateLimited,
+            Self::Burst => VerdictKind::Burst,
+            Self::Overloaded { .. } => VerdictKind::Overloaded,
+            Self::Broken { .. } => VerdictKind::Broken,
+            Self::Login => VerdictKind::Login,
+            Self::ClientFault => VerdictKind::ClientFault,
         }
+    }
+
+    /// The name in logs and in the table.
+    pub const fn as_str(&self) -> &'static str {
+        self.kind().as_str()
     }
 }
 
@@ -232,260 +263,5 @@ fn limit_without_end() -> Verdict {
     Verdict::UsageLimit {
         of: LimitOf::Plan,
         until: None,
-    }
-}
-
-const RATE_LIMIT: &str = "anthropic-ratelimit-";
-const UNIFIED: &str = "anthropic-ratelimit-unified-";
-
-/// Whether an answer tells anything about a limit or about when another try is welcome, readable or not.
-fn tells_of_a_limit(headers: &HeaderMap) -> bool {
-    headers.contains_key(RETRY_AFTER)
-        || headers
-            .keys()
-            .any(|name| name.as_str().starts_with(RATE_LIMIT))
-}
-
-/// Whether all that an answer tells of limits is why extra usage is off: one model or beta is not
-/// included, while the plan serves other requests (tombii/better-ccflare#261).
-fn tells_only_that_overage_is_off(headers: &HeaderMap) -> bool {
-    const REASON: &str = "anthropic-ratelimit-unified-overage-disabled-reason";
-    headers.contains_key(REASON)
-        && !headers.contains_key(RETRY_AFTER)
-        && headers
-            .keys()
-            .all(|name| name == REASON || !name.as_str().starts_with(RATE_LIMIT))
-}
-
-/// The limit that the `anthropic-ratelimit-unified-*` headers of a subscription tell of, if any is
-/// reached.
-fn unified_limit(
-    headers: &HeaderMap,
-    requested: Option<&ModelFamily>,
-    now: Timestamp,
-) -> Option<Verdict> {
-    let value = |name: &str| text(headers, &format!("{UNIFIED}{name}"));
-    let summary = value("status");
-    let is_of_plan = |window: &&str| matches!(*window, "5h" | "7d");
-    let mut rejected: Vec<&str> = headers
-        .keys()
-        .filter_map(|name| name.as_str().strip_prefix(UNIFIED)?.strip_suffix("-status"))
-        // Windows are named for their length: `5h`, `7d`, `7d_opus`. `overage` is none.
-        .filter(|window| window.starts_with(|first: char| first.is_ascii_digit()))
-        .filter(|window| value(&format!("{window}-status")) == Some("rejected"))
-        .collect();
-    let of_plan = rejected.iter().any(is_of_plan);
-    if of_plan {
-        rejected.retain(is_of_plan);
-    } else if summary.is_some_and(|summary| summary != "rejected") {
-        // Every answer tells of all windows. One of a family is the reason only where the summary
-        // does not say otherwise.
-        rejected.clear();
-    }
-    if rejected.is_empty() && summary != Some("rejected") {
-        return None;
-    }
-
-    let of = if of_plan {
-        LimitOf::Plan
-    } else {
-        // Of several families, the one that this request has to do with.
-        let is_its = |window: &&str| {
-            let named = named_family(window);
-            named.is_none() || named.as_ref() == requested
-        };
-        if rejected.iter().any(is_its) {
-            rejected.retain(is_its);
-        }
-        let claim = value("representative-claim").unwrap_or_default();
-        let is_claimed = claim.starts_with("seven_day_") || claim.contains("overage");
-        let named = match rejected.iter().min() {
-            Some(window) => named_family(window),
-            None if is_claimed => named_family(claim),
-            None => return Some(limit_until(LimitOf::Plan, &rejected, headers, now)),
-        };
-        match named.as_ref().or(requested) {
-            Some(family) => LimitOf::Family(family.clone()),
-            // A limit of some model, of which nothing more is known than that this request met it.
-            None => return Some(Verdict::Entitlement),
-        }
-    };
-    Some(limit_until(of, &rejected, headers, now))
-}
-
-/// A limit, with the latest reset of its windows that is to come; or else the common one, or what
-/// `retry-after` says.
-fn limit_until(of: LimitOf, windows: &[&str], headers: &HeaderMap, now: Timestamp) -> Verdict {
-    let to_come = |name: &str| {
-        let seconds = text(headers, &format!("{UNIFIED}{name}"))?.parse().ok()?;
-        Some(Timestamp::from_seconds(seconds)).filter(|reset| *reset > now)
-    };
-    let until = windows
-        .iter()
-        .filter_map(|window| to_come(&format!("{window}-reset")))
-        .max()
-        .or_else(|| to_come("reset"))
-        .or_else(|| retry_after(headers, now));
-    Verdict::UsageLimit { of, until }
-}
-
-/// The family that a window (`7d_opus`) or a claim (`seven_day_opus`) names. What is included of models
-/// that are paid from overage (`7d_oi`) names none: it is the requested model's family then.
-fn named_family(window_or_claim: &str) -> Option<ModelFamily> {
-    let name = window_or_claim.rsplit('_').next()?;
-    matches!(name, "opus" | "sonnet")
-        .then(|| ModelFamily::of(&format!("claude-{name}")))
-        .flatten()
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    Some(headers.get(name)?.to_str().ok()?.trim())
-}
-
-/// `retry-after` in whole seconds, which is all that Anthropic sends and its clients read.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
-    let seconds: u32 = text(headers, "retry-after")?
-        .parse::<u64>()
-        .ok()
-        .map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))?;
-    (seconds > 0).then(|| now.plus(std::time::Duration::from_secs(seconds.into())))
-}
-
-/// The most bytes of an error's body that are read. Anthropic's have some hundred.
-const ERROR_BYTES: usize = 64 * 1024;
-
-/// What Anthropic's error envelope says.
-#[derive(Debug, Default)]
-struct ErrorSaid {
-    kind: String,
-    message: String,
-    code: String,
-    /// The body has not arrived, or not all of it.
-    is_unread: bool,
-}
-
-enum Body {
-    Answer,
-    Error(ErrorSaid),
-    Unreadable,
-}
-
-impl ErrorSaid {
-    fn read(body: &[u8]) -> Self {
-        let value = body
-            .get(..ERROR_BYTES.min(body.len()))
-            .filter(|read| read.len() == body.len())
-            .and_then(|body| serde_json::from_slice::<Value>(body).ok())
-            .unwrap_or_default();
-        Self::of(&value)
-    }
-
-    fn of(value: &Value) -> Self {
-        let word = |pointer: &str| {
-            let text = value.pointer(pointer).and_then(Value::as_str);
-            text.unwrap_or_default().to_ascii_lowercase()
-        };
-        Self {
-            kind: word("/error/type"),
-            message: word("/error/message"),
-            code: word("/error/details/error_code"),
-            is_unread: false,
-        }
-    }
-
-    fn unread() -> Self {
-        Self {
-            is_unread: true,
-            ..Self::default()
-        }
-    }
-
-    /// What broke off may still be the whole envelope.
-    fn read_part(body: &[u8]) -> Self {
-        let error = Self::read(body);
-        if error.kind.is_empty() {
-            Self::unread()
-        } else {
-            error
-        }
-    }
-
-    /// The body of a 2xx. A web page in front of everything, and nothing at all, are no answers.
-    fn in_success(body: &[u8]) -> Body {
-        #[derive(serde::Deserialize)]
-        struct Envelope {
-            r#type: Option<Value>,
-            error: Option<Value>,
-        }
-        // Whatever else is in the object is skipped unread.
-        match serde_json::from_slice::<Envelope>(body) {
-            Err(_) => Body::Unreadable,
-            Ok(envelope) if envelope.r#type == Some("error".into()) => {
-                let value = serde_json::json!({ "error": envelope.error });
-                Body::Error(Self::of(&value))
-            }
-            Ok(_) => Body::Answer,
-        }
-    }
-
-    /// The status that an error of this type has when it is not inside a 200.
-    fn status(&self) -> StatusCode {
-        match self.kind.as_str() {
-            "invalid_request_error" => StatusCode::BAD_REQUEST,
-            "authentication_error" => StatusCode::UNAUTHORIZED,
-            "billing_error" => StatusCode::PAYMENT_REQUIRED,
-            "permission_error" => StatusCode::FORBIDDEN,
-            "not_found_error" => StatusCode::NOT_FOUND,
-            "request_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
-            "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
-            "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
-            "overloaded_error" => StatusCode::from_u16(529).unwrap_or(StatusCode::BAD_GATEWAY),
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    fn is_about_entitlement(&self) -> bool {
-        self.code == "credits_required"
-            || ["extra usage", "usage credits", "long context"]
-                .iter()
-                .any(|words| self.message.contains(words))
-    }
-
-    /// "You're out of extra usage. …" and "Third-party apps now draw from your extra usage, …", which
-    /// come as a 400, and what is said of usage credits in the same place.
-    fn is_out_of_extra_usage(&self) -> bool {
-        self.kind == "invalid_request_error"
-            && ["extra usage", "usage credits"]
-                .iter()
-                .any(|words| self.message.contains(words))
-    }
-
-    /// An overload that comes as a 500 (anthropics/claude-code#8107).
-    fn is_overload(&self) -> bool {
-        self.kind == "api_error" && self.message.starts_with("overloaded")
-    }
-
-    /// An answer whose body did not arrive may be about the login, and must not be billed on Bedrock.
-    fn is_about_the_login(&self) -> bool {
-        self.is_unread
-            || matches!(
-                self.kind.as_str(),
-                "authentication_error" | "permission_error"
-            )
-    }
-
-    fn is_spend_limit(&self) -> bool {
-        // A cloud's own limit stands in the message.
-        self.code.ends_with("spend_limit_reached") || self.message.contains("spend_limit_reached")
-    }
-
-    /// "You have reached your specified API usage limits", or "… workspace API usage limits".
-    fn is_self_set_limit(&self) -> bool {
-        self.message.contains("you have reached your specified")
-            && self.message.contains("api usage limits")
-    }
-
-    fn is_out_of_credit(&self) -> bool {
-        self.message.contains("credit balance is too low")
     }
 }

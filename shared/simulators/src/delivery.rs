@@ -18,6 +18,8 @@ pub(super) type Headers = Vec<(String, String)>;
 pub(super) enum Action {
     Send(Bytes),
     Pause(Duration),
+    /// Wait until held replies are released.
+    AwaitRelease,
     /// Send nothing more until the client disconnects.
     Hang,
     /// Break the connection.
@@ -73,6 +75,8 @@ impl Ending {
 /// The timing and the end of a reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Delivery {
+    /// Whether the status line waits until held replies are released.
+    pub(super) is_held: bool,
     /// Before the status line.
     pub(super) before_headers: Duration,
     /// Between two chunks; the simulator's pace if absent.
@@ -139,13 +143,14 @@ impl Reply {
     /// A streamed reply.
     pub(super) fn streamed(headers: Headers, chunks: Vec<Chunk>, delivery: Delivery) -> Self {
         let Delivery {
+            is_held,
             before_headers,
             between_chunks,
             ending,
         } = delivery;
         let between_chunks = between_chunks.unwrap_or_default();
         let stop = ending.point();
-        let mut opening = pause(before_headers);
+        let mut opening = before_status_line(is_held, before_headers);
         let mut body = Vec::new();
         if stop == Some(Point::Connect) {
             opening.extend(last_action(&ending));
@@ -177,7 +182,7 @@ impl Reply {
 
     /// A JSON reply, which an [`Ending`] may stop in its middle.
     pub(super) fn single(mut headers: Headers, body: Vec<u8>, delivery: &Delivery) -> Self {
-        let mut opening = pause(delivery.before_headers);
+        let mut opening = before_status_line(delivery.is_held, delivery.before_headers);
         let ending = &delivery.ending;
         let full = Bytes::from(body);
         let body = match ending.point() {
@@ -209,6 +214,12 @@ impl Reply {
             body,
         }
     }
+}
+
+fn before_status_line(is_held: bool, duration: Duration) -> Vec<Action> {
+    let mut actions = pause(duration);
+    actions.extend(is_held.then_some(Action::AwaitRelease));
+    actions
 }
 
 fn pause(duration: Duration) -> Vec<Action> {

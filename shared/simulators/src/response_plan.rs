@@ -69,9 +69,18 @@ impl Step {
                 events_ms,
             } => ResponsePlan {
                 delivery: Delivery {
+                    is_held: false,
                     before_headers: Duration::from_millis(headers_ms),
                     between_chunks: Some(Duration::from_millis(events_ms)),
                     ending: Ending::Complete,
+                },
+                ..ResponsePlan::default()
+            },
+            Self::Held { content } => ResponsePlan {
+                content,
+                delivery: Delivery {
+                    is_held: true,
+                    ..Delivery::default()
                 },
                 ..ResponsePlan::default()
             },

@@ -102,6 +102,12 @@ pub enum Step {
         #[serde(default)]
         events_ms: u64,
     },
+    /// A message whose status line waits for [`Simulator::release`](super::Simulator::release).
+    Held {
+        /// The content of the message.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Content>,
+    },
     /// A message that stops at a point, with silence until the client disconnects.
     Hang {
         /// Where it stops.

@@ -21,6 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::delivery::{Action, Reply};
@@ -47,6 +48,8 @@ struct Shared {
     service: Box<dyn Service>,
     script: StepQueue,
     journal: Mutex<Journal>,
+    /// Whether held replies may be sent.
+    released: watch::Sender<bool>,
 }
 
 impl Simulator {
@@ -58,7 +61,16 @@ impl Simulator {
     /// Adds steps to the end of the script. Each applies to one request for a message (`/v1/messages`, Converse,
     /// `InvokeModel` and their streams).
     pub fn script(&self, steps: impl IntoIterator<Item = Step>) {
+        let steps: Vec<Step> = steps.into_iter().collect();
+        if steps.iter().any(|step| matches!(step, Step::Held { .. })) {
+            self.shared.released.send_replace(false);
+        }
         self.shared.script.extend(steps);
+    }
+
+    /// Releases every [`Step::Held`] that was scripted so far, also those without a request so far.
+    pub fn release(&self) {
+        self.shared.released.send_replace(true);
     }
 
     /// The requests since the start or the last reset, the newest last, without those to the control endpoints.
@@ -84,6 +96,7 @@ pub(super) fn serve(
         service,
         script: StepQueue::default(),
         journal: Mutex::default(),
+        released: watch::Sender::new(true),
     });
     let simulator = Simulator {
         shared: Arc::clone(&shared),
@@ -115,6 +128,12 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>) {
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(socket), service)
         .await;
+}
+
+/// Waits until held replies may be sent.
+async fn released(shared: &Shared) {
+    let mut released = shared.released.subscribe();
+    let _ = released.wait_for(|released| *released).await;
 }
 
 /// A deliberate break of the connection.
@@ -160,6 +179,7 @@ async fn send(shared: &Shared, index: u64, reply: Reply) -> Result<Answer, Conne
     for action in reply.opening {
         match action {
             Action::Pause(duration) => tokio::time::sleep(duration).await,
+            Action::AwaitRelease => released(shared).await,
             Action::Hang => std::future::pending().await,
             Action::Cut => return Err(ConnectionBroken),
             Action::Send(_) => {}
@@ -213,6 +233,8 @@ async fn next_part(mut actions: VecDeque<Action>) -> Option<(Part, VecDeque<Acti
             Some(Action::Send(bytes)) if bytes.is_empty() => {}
             Some(Action::Send(bytes)) => return Some((Ok(Frame::data(bytes)), actions)),
             Some(Action::Pause(duration)) => tokio::time::sleep(duration).await,
+            // Only an opening waits.
+            Some(Action::AwaitRelease) => {}
             Some(Action::Hang) => std::future::pending().await,
             Some(Action::Cut) => {
                 // A failing body discards the unwritten bytes of the connection.

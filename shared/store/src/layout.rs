@@ -12,13 +12,17 @@
 //! | breaker of the deployment | `deployment` | `breaker` | `breakers` / `#deployment` |
 //! | conversation on Bedrock | `key#<key hash>` | `session#<session id>` | – |
 //! | pointer | `key_id#<key id>` | `pointer` | – |
+//! | key of a user | `user#<user id>` | `key#<key id>` | – |
+//! | audit record | `audit#<day>` | `<milliseconds>#<audit id>` | `audit#<target>` / `<milliseconds>#<audit id>` |
 //!
-//! An item with `expires_s` (Unix seconds) may be removed from then on; who reads it looks at the time
-//! itself, because DynamoDB may be days late.
+//! Every item has `schema`, the version of its form.
+//! An item with `expires_s` (Unix seconds) may be removed from then on. A reader compares the time itself,
+//! because DynamoDB may be days late.
 //!
 //! Everything the proxy needs of a key shares the key's partition, so one Query resolves it. The
 //! pointer finds that partition by the key's id and is never changed; it lets an admin revoke a key
-//! with a consistent read where the index would lag.
+//! with a consistent read where the index would lag. For the same reason a user's partition has the keys of
+//! the user: a change of the user must reach all of them.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
@@ -36,6 +40,7 @@ pub(crate) const PK: &str = "pk";
 pub(crate) const SK: &str = "sk";
 pub(crate) const LISTED_IN: &str = "listed_in";
 pub(crate) const LISTED_AS: &str = "listed_as";
+pub(crate) const SCHEMA: &str = "schema";
 pub(crate) const LISTING: &str = "listing";
 
 pub(crate) const SK_USER: &str = "user";
@@ -44,6 +49,9 @@ pub(crate) const SK_BEDROCK_KEY: &str = "bedrock_key";
 pub(crate) const SK_POINTER: &str = "pointer";
 pub(crate) const SK_BREAKER: &str = "breaker";
 pub(crate) const SK_SESSION: &str = "session";
+pub(crate) const SK_USER_KEY: &str = "key";
+pub(crate) const PK_AUDIT: &str = "audit";
+pub(crate) const IN_AUDIT: &str = "audit";
 pub(crate) const PK_DEPLOYMENT: &str = "deployment";
 pub(crate) const IN_USERS: &str = "users";
 pub(crate) const IN_BREAKERS: &str = "breakers";
@@ -55,6 +63,16 @@ pub(crate) fn user_pk(user: &UserId) -> String {
 
 pub(crate) fn key_pk(hash: &KeyHash) -> String {
     format!("key#{hash}")
+}
+
+/// The partition of the key whose hash is `hash` as text.
+pub(crate) fn key_pk_of_text(hash: &str) -> String {
+    format!("key#{hash}")
+}
+
+/// The sort key of a key in its user's partition.
+pub(crate) fn sk_of_user_key(key: &KeyId) -> String {
+    format!("{SK_USER_KEY}#{key}")
 }
 
 pub(crate) fn pointer_pk(key: &KeyId) -> String {
@@ -88,7 +106,7 @@ pub struct Index {
     pub sort_key: &'static str,
 }
 
-/// Users, keys and sealed Bedrock keys, breakers and conversations on Bedrock.
+/// Users, keys and sealed Bedrock keys, breakers, conversations on Bedrock, and audit records.
 pub const ACCESS: Table = Table {
     default_name: "spillway-access",
     partition_key: PK,

@@ -1,34 +1,46 @@
-//! What Spillway keeps: users, access keys and sealed Bedrock API keys in DynamoDB, and the secrets
-//! that protect them.
+//! What Spillway stores: users, access keys and sealed Bedrock API keys in DynamoDB, and the secrets that
+//! protect them.
 //!
-//! | room | what it does |
+//! | module | contents |
 //! |---|---|
 //! | [`layout`] | the tables, defined once for the template, local mode and tests |
-//! | [`access`] | users, keys and bindings: the reads and the conditional writes |
-//! | [`breaker`] | the breakers' states: conditional writes, one per transition |
-//! | [`session`] | conversations that are on Bedrock |
-//! | [`directory`] | access key → record and breakers, with the cache that bounds revocation |
-//! | [`vault`] | Bedrock API keys sealed under KMS, and opened |
-//! | [`secrets`] | what is read from Secrets Manager |
+//! | [`table`] | the access table: items, pages, and the schema version of a row |
+//! | [`mutation`] | the writes of an admin: one transaction with its audit record |
+//! | [`audit`] | audit records |
+//! | [`users`] | users |
+//! | [`keys`] | access keys and their Bedrock keys, as rows |
+//! | [`propagation`] | the copy of a user in each of the user's keys, rewritten after a change |
+//! | [`breakers`] | the states of breakers: one conditional write per transition |
+//! | [`sessions`] | conversations that are on Bedrock |
+//! | [`partition`] | all that one Query returns for an access key, and the changes to it |
+//! | [`cache`] | all cached state: keys, their breakers, and the breaker of the deployment |
+//! | [`vault`] | encryption and decryption of Bedrock API keys under KMS |
+//! | [`secrets`] | the secrets in Secrets Manager |
 //! | [`aws`] | the AWS clients of a function |
 //!
-//! Attribute names exist in this crate only. It reads no environment and no clock: clients come
-//! configured, time is an argument.
+//! Rows and attribute names exist in this crate only. It reads no environment and no clock: clients are
+//! passed in configured, and time is an argument.
 
 use aws_smithy_runtime_api::client::result::SdkError;
 
-pub mod access;
+pub mod audit;
 pub mod aws;
-pub mod breaker;
-pub mod directory;
+pub mod breakers;
+pub mod cache;
+pub mod keys;
 pub mod layout;
-mod row;
+pub mod mutation;
+mod overrides;
+pub mod partition;
+pub mod propagation;
 pub mod secrets;
-pub mod server_secret;
-pub mod session;
+pub mod sessions;
+pub mod table;
+pub mod transition;
+pub mod users;
 pub mod vault;
 
-/// DynamoDB did not do what was asked.
+/// A DynamoDB operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It could not be reached, throttled, or answered with an error of its own. The same call may

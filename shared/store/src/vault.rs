@@ -78,7 +78,7 @@ pub enum VaultError {
     #[error(
         "the sealed Bedrock key does not open: it was changed, or belongs to another access key"
     )]
-    Refused,
+    CiphertextRejected,
     /// The operating system gave no random bytes.
     #[error("no random bytes from the operating system")]
     NoEntropy,
@@ -164,7 +164,7 @@ impl Sealer {
             owner.additional_data(&version),
             &mut ciphertext,
         )
-        .map_err(|_| VaultError::Refused)?;
+        .map_err(|_| VaultError::CiphertextRejected)?;
         Ok(Sealed {
             version,
             data_key: encrypted.into_inner(),
@@ -266,7 +266,7 @@ impl Opener {
     ) -> Result<BedrockKey, VaultError> {
         if sealed.data_key.is_empty() {
             // KMS takes no empty ciphertext; this one would be none of its own.
-            return Err(VaultError::Refused);
+            return Err(VaultError::CiphertextRejected);
         }
         if let Some(token) = self.opened().get(owner.key, &sealed.version, now) {
             return Ok(token);
@@ -280,22 +280,24 @@ impl Opener {
             .send()
             .await
             .map_err(|error| match code(&error).as_str() {
-                "InvalidCiphertextException" | "IncorrectKeyException" => VaultError::Refused,
+                "InvalidCiphertextException" | "IncorrectKeyException" => {
+                    VaultError::CiphertextRejected
+                }
                 code => VaultError::Unavailable {
                     operation: "Decrypt",
                     code: code.to_owned(),
                 },
             })?;
-        let key = aead_key(answer.plaintext.ok_or(VaultError::Refused)?)?;
-        let nonce =
-            Nonce::try_assume_unique_for_key(&sealed.nonce).map_err(|_| VaultError::Refused)?;
+        let key = aead_key(answer.plaintext.ok_or(VaultError::CiphertextRejected)?)?;
+        let nonce = Nonce::try_assume_unique_for_key(&sealed.nonce)
+            .map_err(|_| VaultError::CiphertextRejected)?;
         let mut plain = Zeroizing::new(sealed.ciphertext.clone());
         let token = key
             .open_in_place(nonce, owner.additional_data(&sealed.version), &mut plain)
             .ok()
             .and_then(|plain| std::str::from_utf8(plain).ok())
             .and_then(|text| BedrockKey::parse(text).ok())
-            .ok_or(VaultError::Refused)?;
+            .ok_or(VaultError::CiphertextRejected)?;
         self.opened().put(owner.key, &sealed.version, &token, now);
         Ok(token)
     }
@@ -311,7 +313,7 @@ fn aead_key(data_key: Blob) -> Result<LessSafeKey, VaultError> {
         &AES_256_GCM,
         secrecy::ExposeSecret::expose_secret(&data_key),
     )
-    .map_err(|_| VaultError::Refused)?;
+    .map_err(|_| VaultError::CiphertextRejected)?;
     Ok(LessSafeKey::new(key))
 }
 

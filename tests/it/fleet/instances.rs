@@ -21,10 +21,10 @@ use reqwest::{Method, RequestBuilder};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use simulators::{Simulator, Step, Window};
 use spillway::sandbox::{Sandbox, SandboxOptions};
-use store::access::AccessTable;
 use store::aws::Aws;
-use store::breaker::{BreakerPlace, StoredBreaker, Swap};
+use store::breakers::{BreakerKey, StoredBreaker, Swap};
 use store::layout;
+use store::table::AccessTable;
 use tests::{Answer, BEDROCK_KEY, START_MS, Streaming, client, loopback, message, read};
 use tokio::sync::{Barrier, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -194,13 +194,13 @@ impl Fleet {
     /// The stored breaker of the key.
     pub(super) async fn breaker(&self) -> StoredBreaker {
         let breakers = self.breakers().await.into_iter();
-        let mut of_key = breakers.filter(|breaker| *breaker.place.circuit() == Circuit::Key);
+        let mut of_key = breakers.filter(|breaker| *breaker.key.circuit() == Circuit::Key);
         of_key.next().expect("nothing was ever written of it")
     }
 
     /// The stored breaker of the deployment.
     pub(super) async fn breaker_of_deployment(&self) -> StoredBreaker {
-        let place = BreakerPlace::deployment();
+        let place = BreakerKey::deployment();
         self.table.breaker(&place).await.unwrap()
     }
 

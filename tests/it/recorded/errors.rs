@@ -96,7 +96,7 @@ fn recorded_errors_have_their_cause() {
             continue;
         };
         let status = http["status"].as_u64().and_then(|s| u16::try_from(s).ok());
-        let cause = classify(&BedrockFailure::Answered {
+        let cause = classify(&BedrockFailure::ErrorResponse {
             status,
             code: http["headers"]["x-amzn-errortype"].as_str(),
             message: Some(message),

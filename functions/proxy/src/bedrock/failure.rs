@@ -32,7 +32,7 @@ impl Failure {
                 message,
                 retry_after_s,
                 ..
-            } => BedrockFailure::Answered {
+            } => BedrockFailure::ErrorResponse {
                 status: *status,
                 code: code.as_deref(),
                 message: message.as_deref(),
@@ -62,7 +62,7 @@ impl Failure {
 impl From<BedrockFailure<'_>> for Failure {
     fn from(failure: BedrockFailure<'_>) -> Self {
         match failure {
-            BedrockFailure::Answered {
+            BedrockFailure::ErrorResponse {
                 status,
                 code,
                 message,

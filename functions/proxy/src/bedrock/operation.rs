@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use dialect::request::{Operation, RequestLabels, Translated};
+use dialect::request::{BedrockRequest, Operation, RequestLabels};
 use futures_util::future::BoxFuture;
 
 use super::BedrockCall;
@@ -31,7 +31,7 @@ pub(super) enum Output {
 pub(super) type Calling = BoxFuture<'static, Result<Answered, Failure>>;
 
 /// Calls Bedrock once. Nothing is sent before the future is polled.
-pub(super) fn start(client: &Client, sent: &Translated, call: &BedrockCall<'_>) -> Calling {
+pub(super) fn start(client: &Client, sent: &BedrockRequest, call: &BedrockCall<'_>) -> Calling {
     let id = sent.model_id.clone();
     let body = Bytes::copy_from_slice(&sent.body);
     let blob = Blob::new(body.clone());
@@ -106,7 +106,7 @@ fn override_for(call: &BedrockCall<'_>) -> Builder {
 
 /// What Bedrock's invocation logs are to know of the request.
 pub(super) fn labels(call: &BedrockCall<'_>) -> RequestLabels {
-    RequestLabels::new(call.owner.user.as_str(), call.request_id.as_str())
+    RequestLabels::new(call.owner.user.as_str(), call.request.id.as_str())
 }
 
 /// `InvokeModel` has no place for the labels in its body.

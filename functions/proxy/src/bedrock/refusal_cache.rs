@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dialect::error::{Repair, Scope};
-use dialect::{Learned, Refused};
+use dialect::{UnsupportedFeature, UnsupportedFeatures};
 use domain::id::KeyId;
 use domain::time::Timestamp;
 use lru::LruCache;
@@ -46,7 +46,7 @@ struct Key {
 
 #[derive(Debug)]
 struct CachedRefusal {
-    part: Refused,
+    part: UnsupportedFeature,
     expires: Timestamp,
 }
 
@@ -68,9 +68,9 @@ impl RequestTarget<'_> {
 
 impl RefusalCache {
     /// The parts that a request to this target leaves out.
-    pub(super) fn parts(&self, target: RequestTarget<'_>, now: Timestamp) -> Learned {
+    pub(super) fn parts(&self, target: RequestTarget<'_>, now: Timestamp) -> UnsupportedFeatures {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut parts = Learned::default();
+        let mut parts = UnsupportedFeatures::default();
         for account in [None, Some(target.key_id)] {
             let cached = cache.get(&target.key(account)).into_iter().flatten();
             for refusal in cached.filter(|refusal| now < refusal.expires) {
@@ -87,7 +87,7 @@ impl RefusalCache {
         target: RequestTarget<'_>,
         repairs: &[Repair],
         now: Timestamp,
-    ) -> Vec<Refused> {
+    ) -> Vec<UnsupportedFeature> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut added = Vec::new();
         for Repair { part, scope } in repairs {
@@ -134,7 +134,7 @@ mod tests {
 
     fn repair(name: &str, scope: Scope) -> Repair {
         Repair {
-            part: Refused::Field(name.to_owned()),
+            part: UnsupportedFeature::Field(name.to_owned()),
             scope,
         }
     }
@@ -150,7 +150,7 @@ mod tests {
             let cache = RefusalCache::default();
             let added = cache.insert(target("m", &one), &[repair("top_k", scope)], NOW);
             assert_eq!(!added.is_empty(), same_account, "{scope:?}");
-            let is_cached = |target| cache.parts(target, NOW).field("top_k");
+            let is_cached = |target| cache.parts(target, NOW).has_field("top_k");
             assert_eq!(is_cached(target("m", &one)), same_account, "{scope:?}");
             assert_eq!(is_cached(target("m", &other)), other_account, "{scope:?}");
             assert!(!is_cached(target("another", &one)), "{scope:?}");
@@ -170,8 +170,11 @@ mod tests {
         assert_eq!(cache.insert(target, &repairs, NOW).len(), 1);
         let later = NOW.plus(LIFETIME.saturating_sub(Duration::from_millis(1)));
         assert!(cache.insert(target, &repairs, later).is_empty());
-        assert!(cache.parts(target, later).field("top_k"));
-        assert_eq!(cache.parts(target, NOW.plus(LIFETIME)), Learned::default());
+        assert!(cache.parts(target, later).has_field("top_k"));
+        assert_eq!(
+            cache.parts(target, NOW.plus(LIFETIME)),
+            UnsupportedFeatures::default()
+        );
         assert_eq!(cache.insert(target, &repairs, NOW.plus(LIFETIME)).len(), 1);
     }
 
@@ -183,13 +186,17 @@ mod tests {
             cache.insert(target(&model, &key), &[repair("top_k", Scope::Model)], NOW);
         }
         assert_eq!(cache.0.lock().unwrap().len(), TARGETS.get());
-        assert!(cache.parts(target("arn:999", &key), NOW).field("top_k"));
-        assert!(!cache.parts(target("arn:0", &key), NOW).field("top_k"));
+        assert!(cache.parts(target("arn:999", &key), NOW).has_field("top_k"));
+        assert!(!cache.parts(target("arn:0", &key), NOW).has_field("top_k"));
         for number in 0..100 {
             let name = format!("field-{number}");
             cache.insert(target("m", &key), &[repair(&name, Scope::Account)], NOW);
         }
         let parts = cache.parts(target("m", &key), NOW);
-        assert!(parts.field("field-99") && parts.field("field-68") && !parts.field("field-67"));
+        assert!(
+            parts.has_field("field-99")
+                && parts.has_field("field-68")
+                && !parts.has_field("field-67")
+        );
     }
 }

@@ -152,7 +152,7 @@ fn the_event_of_an_http_api_is_read_too() {
 
 #[tokio::test]
 async fn the_prelude_has_one_string_for_every_header() {
-    let mut response = Response::new(crate::reply::whole("body"));
+    let mut response = Response::new(crate::response::full_body("body"));
     let headers = response.headers_mut();
     for (name, value) in [
         ("content-length", b"4".as_slice()),

@@ -1,16 +1,15 @@
-//! Why Bedrock gave no answer, and everything that follows from the reason: the class that is counted,
-//! the status, the type and the sentence that the client gets. A table in code, no decisions.
+//! The causes of Bedrock's failures, with error class, HTTP status, error type and message of each.
 
 /// The four classes that logs and metrics count (R1.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// The key, or what it may do.
+    /// The Bedrock key or its permissions.
     AuthError,
     /// A limit of the AWS account.
     QuotaExceeded,
-    /// Bedrock, or the way to it, does not work at the moment.
+    /// Bedrock or the network does not work at the moment.
     Unavailable,
-    /// This request as it stands will never be served.
+    /// Bedrock will not accept this request at any time.
     Rejected,
 }
 
@@ -26,7 +25,7 @@ impl Class {
     }
 }
 
-/// Why Bedrock gave no answer, as finely as its words allow.
+/// The cause of a failed Bedrock call.
 ///
 /// | cause | class | HTTP status, error type | `x-should-retry` |
 /// |---|---|---|---|
@@ -38,34 +37,36 @@ impl Class {
 /// | prompt too long, context overflow, image, document | rejected | 400 `invalid_request_error` | |
 /// | body too large | rejected | 413 `request_too_large` | false |
 ///
-/// The statuses are those to which Claude Code 2.1.329 adds no wrong advice. At a 401 or 403 it says "Please
-/// run /login", at a 404 it blames the model, at a final 5xx it says that the failure is temporary, and at a
-/// final 429 of a plan login that it is not the usage limit. A 529 hides the sentence from a client with an
-/// API key. A 400 costs five more calls, each with a feature less, unless its type is `policy_blocked` or
-/// Claude Code recovers from its wording.
+/// These are the statuses to which Claude Code 2.1.329 adds no wrong advice. For a 401 or 403 it
+/// shows "Please run /login", for a 404 a hint at the model, for a final 5xx that the failure is
+/// temporary, and for a final 429 of a plan login that it is not the usage limit. For a 529 it
+/// hides the sentence from a client with an API key. After a 400 it sends five more requests, each
+/// with a feature less, unless the type is `policy_blocked` or Claude Code recovers from the
+/// wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// A wrong or deleted key, or one of another region: AWS has one text for both.
+    /// The key is wrong, deleted, or of another region. AWS has one message for these.
     KeyInvalid,
-    /// A short-term key past its time.
+    /// The short-term key has expired.
     KeyExpired,
-    /// The key is good, but its policy or the account's model access forbids the call.
+    /// The key is valid, but its policy or the account's model access forbids the call.
     AccessDenied,
     /// A step of the AWS account's set-up for the model is missing.
     AccountSetup(SetupStep),
     /// Too many requests or tokens in a short time.
     Throttled,
-    /// The day's tokens are used up.
+    /// The daily token quota is used up.
     DailyQuota,
     /// Another quota of the account.
     ServiceQuota,
     /// The model is being loaded.
     ModelNotReady,
-    /// 5xx, a model error, or an exception that says nothing better.
+    /// A 5xx, a model error, or an unknown exception.
     ServiceError,
     /// See [`BedrockFailure::NoConnection`](super::BedrockFailure::NoConnection).
     NoConnection,
-    /// See [`BedrockFailure::TimedOut`](super::BedrockFailure::TimedOut); also Bedrock's own wait for the model.
+    /// See [`BedrockFailure::TimedOut`](super::BedrockFailure::TimedOut); also Bedrock's time-out
+    /// for the model.
     TimedOut,
     /// See [`BedrockFailure::Cut`](super::BedrockFailure::Cut).
     Cut,
@@ -73,7 +74,8 @@ pub enum Cause {
     Unreadable,
     /// See [`BedrockFailure::MalformedOutput`](super::BedrockFailure::MalformedOutput).
     MalformedOutput,
-    /// The configured model does not exist here, is retired, or needs an inference profile.
+    /// The configured model does not exist in the region, is retired, or needs an inference
+    /// profile.
     ModelUnavailable,
     /// The conversation is longer than the model's context.
     PromptTooLong,
@@ -83,13 +85,13 @@ pub enum Cause {
     Image,
     /// A document is too big, too long, or unreadable.
     Document,
-    /// The body is larger than Bedrock takes.
+    /// The body is larger than Bedrock accepts.
     BodyTooLarge,
     /// Any other validation error.
-    Refused,
+    BadRequest,
 }
 
-/// A step by which an AWS account gets the use of a model.
+/// A step of the set-up of an AWS account for a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SetupStep {
     /// Anthropic's use case form, once for each account or organisation.
@@ -177,7 +179,7 @@ impl Cause {
             Self::Image => "image",
             Self::Document => "document",
             Self::BodyTooLarge => "body_too_large",
-            Self::Refused => "refused",
+            Self::BadRequest => "refused",
         }
     }
 
@@ -189,7 +191,7 @@ impl Cause {
         }
     }
 
-    /// The class it counts in.
+    /// The error class in logs and metrics.
     pub fn class(self) -> Class {
         match self {
             Self::KeyInvalid | Self::KeyExpired | Self::AccessDenied | Self::AccountSetup(_) => {
@@ -209,11 +211,11 @@ impl Cause {
             | Self::Image
             | Self::Document
             | Self::BodyTooLarge
-            | Self::Refused => Class::Rejected,
+            | Self::BadRequest => Class::Rejected,
         }
     }
 
-    /// Claude Code reads the message and repairs the conversation by itself.
+    /// Returns true when Claude Code recovers from the message by changing the conversation.
     pub(super) fn is_recoverable(self) -> bool {
         matches!(
             self,
@@ -242,7 +244,7 @@ impl Cause {
         }
     }
 
-    /// One sentence for the developer in front of Claude Code: what it can be, who can fix it.
+    /// The message for the developer: the possible cause, and who can fix it.
     pub(super) fn message(self) -> &'static str {
         match self {
             Self::KeyInvalid => {
@@ -304,11 +306,11 @@ impl Cause {
                  available in your region or has been retired; your Spillway administrator can \
                  change the model map."
             }
-            // The stable words of the gateway protocol that Claude Code serves at `/protocol`:
-            // it removes the block in question and tells the user.
+            // The wording of the gateway protocol that Claude Code documents at `/protocol`. Claude
+            // Code removes the block and informs the user.
             Self::Image => "capability_rejected: image_block",
             Self::Document => "capability_rejected: document_block",
-            // Both wordings: older versions of Claude Code know only the first.
+            // Both wordings, because older versions of Claude Code match only the first.
             Self::PromptTooLong => "prompt is too long: Input is too long for requested model.",
             Self::ContextOverflow => {
                 "prompt is too long: input length and `max_tokens` exceed context limit"
@@ -317,7 +319,7 @@ impl Cause {
                 "The request is larger than Amazon Bedrock accepts (20 MB); remove large files or \
                  images from the conversation, or use /compact."
             }
-            Self::Refused => {
+            Self::BadRequest => {
                 "Amazon Bedrock does not accept this request as Spillway translated it; your \
                  Spillway administrator can find the reason in the log by the request id."
             }

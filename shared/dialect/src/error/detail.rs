@@ -1,21 +1,23 @@
-//! What the log says of a failure: AWS's own reason, without accounts and without the request's text.
+//! The details of a failure for the log: AWS's message without account ids and text of the request.
 
-use super::{AnthropicError, BedrockFailure, exception_name, inner_message};
+use super::envelope::AnthropicError;
+use super::failure::BedrockFailure;
+use super::message::{exception_name, inner_message};
 use crate::token;
 
-/// The longest reason, in characters.
+/// Maximum length of the reason, in characters.
 const REASON_CHARACTERS: usize = 300;
 
-/// The longest quoted value that is kept, in characters.
+/// Maximum length of a quoted value in the reason, in characters.
 const VALUE_CHARACTERS: usize = 40;
 
-/// The longest word that is kept, in bytes.
+/// Maximum length of a word in the reason, in bytes.
 const WORD_BYTES: usize = 80;
 
-/// A failure for the log.
+/// The details of a failure for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureDetail {
-    /// The HTTP status, if the failure has one.
+    /// The HTTP status. None for an exception inside a stream.
     pub status: Option<u16>,
     /// The exception's name or Anthropic's error type.
     pub code: Option<String>,
@@ -25,9 +27,9 @@ pub struct FailureDetail {
 }
 
 impl FailureDetail {
-    /// The detail of a failure; empty for a failure of the transport.
-    pub fn of(failure: &BedrockFailure<'_>) -> Self {
-        let BedrockFailure::Answered {
+    /// The details of a failure. Empty for a failure of the transport.
+    pub fn from_failure(failure: &BedrockFailure<'_>) -> Self {
+        let BedrockFailure::ErrorResponse {
             status,
             code,
             message,
@@ -50,15 +52,15 @@ fn reason(message: &str) -> String {
     let message = error
         .as_ref()
         .map_or(message, |error| inner_message(&error.message));
-    // The validators write one line; a prompt seldom has only one.
+    // A validation message has one line; further lines are a quoted prompt.
     let message = message.lines().next().unwrap_or_default();
     let message = without_objects(&without_values(message));
     let words: Vec<String> = message.split_whitespace().map(masked_word).collect();
     words.join(" ").chars().take(REASON_CHARACTERS).collect()
 }
 
-/// Replaces each quoted value that does not look like a name. What AWS quotes can contain quotation
-/// marks itself, so a value that is no name goes on to the last mark of its kind.
+/// Replaces each quoted value that does not look like a name. A quoted value can contain quotation
+/// marks, so a value that is not a name ends at the last mark of its kind.
 fn without_values(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -76,7 +78,7 @@ fn without_values(text: &str) -> String {
             rest = inner;
             continue;
         }
-        // `Value 'VALUE' at 'PATH'`: the path is worth reading.
+        // `Value 'VALUE' at 'PATH'`: the path stays.
         let of_aws = before.ends_with("Value ").then(|| inner.rfind("' at '"));
         let end = match (of_aws.flatten(), inner.find(mark)) {
             (Some(end), _) => Some(end),

@@ -1,18 +1,17 @@
-//! Anthropic's error envelope where Bedrock passes it on: inside an answer with status 200, or as
-//! the text of one of its own errors.
+//! Anthropic's error envelope in a Bedrock response: inside a response with status 200, or as the
+//! message of an AWS error.
 
 use serde::Deserialize;
 
-use super::BedrockFailure;
+use super::failure::BedrockFailure;
 
 /// The error inside Anthropic's envelope, `{"type":"error","error":{"type":…,"message":…}}`
 /// (<https://docs.anthropic.com/en/api/errors>).
 ///
-/// `InvokeModelWithResponseStream` can send it as the first chunk of an answer with status 200:
+/// `InvokeModelWithResponseStream` can send it as the first chunk of a response with status 200:
 /// `{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited","details":null},…}`
-/// (anthropics/anthropic-sdk-python#1472). [`AnthropicError::as_failure`] gives it the meaning that
-/// the matching HTTP status would have had; [`classify`](super::classify) and
-/// [`repairs`](super::repairs) then read it like any other failure:
+/// (anthropics/anthropic-sdk-python#1472). [`AnthropicError::as_failure`] makes it a failure for
+/// [`classify`](super::classify) and [`repairs`](super::repairs):
 ///
 /// ```
 /// use dialect::error::{AnthropicError, Cause, classify};
@@ -26,7 +25,8 @@ use super::BedrockFailure;
 pub struct AnthropicError {
     /// `error.type`, such as `rate_limit_error`; empty when the envelope has none.
     pub error_type: String,
-    /// `error.message`, which may quote the request: for classification, never for a client.
+    /// `error.message`. It may quote the request: it is used for classification and is not sent to
+    /// a client.
     pub message: String,
 }
 
@@ -57,10 +57,10 @@ impl AnthropicError {
         })
     }
 
-    /// The failure that this error is when it comes inside an answer with status 200: the error type
-    /// takes the place of the exception's name.
+    /// The failure of a response with status 200 that contains this error. The error type takes the
+    /// place of the exception's name.
     pub fn as_failure(&self) -> BedrockFailure<'_> {
-        BedrockFailure::Answered {
+        BedrockFailure::ErrorResponse {
             status: None,
             code: Some(&self.error_type),
             message: Some(&self.message),

@@ -1,32 +1,36 @@
-//! What a validation message refuses of the request, and whether the refusal is a property of the
-//! target.
+//! The parts of a request that a validation message refuses, and the requests to which the refusal
+//! applies.
 //!
-//! The texts come from Anthropic's validator (`thinking.display: Extra inputs are not permitted`),
-//! from Bedrock's JSON schema check (`#: extraneous key [context_management] is not permitted`) and
-//! from AWS' own validation (`Value 'system' at 'messages.2.member.role' failed to satisfy
-//! constraint`). Field paths appear with indexes and, for tools, with the member `custom` in between.
+//! The messages come from Anthropic's validator (`thinking.display: Extra inputs are not
+//! permitted`), from Bedrock's JSON schema check (`#: extraneous key [context_management] is not
+//! permitted`) and from AWS' own validation (`Value 'system' at 'messages.2.member.role' failed to
+//! satisfy constraint`). Field paths appear with indexes and, for tools, with the member `custom`
+//! in between.
 //!
-//! Such texts can quote the request. So a part that is to be left out of other requests too is read
-//! only where the **whole** text has one of a few forms in which every name comes from a closed list.
+//! A message can quote the request. A part is left out of other requests too only if the **whole**
+//! message has one of a few forms, in which every name is in a closed list.
 
 use serde::Deserialize;
 
-use super::{BedrockFailure, Cause, Reason, mentions};
-use crate::Refused;
+use super::cause::Cause;
+use super::classification::cause;
+use super::failure::BedrockFailure;
+use super::message::{ErrorLocation, ErrorText, is_path_character, mentions, tokens};
+use crate::UnsupportedFeature;
 
-/// One part that the repaired request leaves out.
+/// A part that the repaired request leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
     /// The part.
-    pub part: Refused,
-    /// Which requests the refusal applies to.
+    pub part: UnsupportedFeature,
+    /// The requests to which the refusal applies.
     pub scope: Scope,
 }
 
-/// Which requests a refusal applies to, provided that Bedrock accepts the repaired request.
+/// The requests to which a refusal applies, if Bedrock accepts the repaired request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// This request only: the fault is in its content or in its combination of fields.
+    /// This request only: its content or its combination of fields is refused.
     Request,
     /// Requests of the same AWS account to the same model.
     Account,
@@ -34,13 +38,13 @@ pub enum Scope {
     Model,
 }
 
-/// What an error says the target does not accept, for the one repair. Empty when the message names
-/// nothing that can be left out.
+/// The parts of the request that a failure refuses, for the one repaired call. Empty when the
+/// message names no part that can be left out.
 ///
-/// `sent_betas` are the betas of the refused request, see [`sent_betas`]. Messages that Claude Code
-/// recovers from by itself (too long, images) are never repaired here.
+/// `sent_betas` are the betas of the refused request, see [`sent_betas`]. Errors from which Claude
+/// Code recovers (too long, images) are not repaired here.
 pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repair> {
-    let BedrockFailure::Answered {
+    let BedrockFailure::ErrorResponse {
         status,
         code,
         message: Some(message),
@@ -49,46 +53,46 @@ pub fn repairs(failure: &BedrockFailure<'_>, sent_betas: &[String]) -> Vec<Repai
     else {
         return Vec::new();
     };
-    let reason = Reason::read(message);
+    let reason = ErrorText::read(message);
     let text = reason.text.as_str();
-    // The one refusal that AWS gives as a missing right.
+    // AWS sends this refusal as a missing permission.
     if mentions(text, &["did not allow prompt caching"]) {
         let scope = if text.starts_with(NO_PROMPT_CACHING) {
             Scope::Account
         } else {
             Scope::Request
         };
-        return one(Refused::CachePoints, scope);
+        return single_repair(UnsupportedFeature::CachePoints, scope);
     }
-    if reason.cause(status, code.unwrap_or_default()) != Cause::Refused {
+    if cause(&reason, status, code.unwrap_or_default()) != Cause::BadRequest {
         return Vec::new();
     }
-    let place = Place::of(text);
-    if let Place::Path(path) = place
+    let location = ErrorLocation::from_text(text);
+    if let ErrorLocation::Path(path) = location
         && has_member(path, "anthropic_beta")
     {
         return betas(text, sent_betas);
     }
-    if let Some(part) = capability(text) {
-        return one(part, Scope::Model);
+    if let Some(part) = feature_unsupported_by_model(text) {
+        return single_repair(part, Scope::Model);
     }
-    if place == Place::Schema {
+    if location == ErrorLocation::Schema {
         return Vec::new();
     }
-    if let Some(part) = whole_parts(text) {
-        return one(part, Scope::Request);
+    if let Some(part) = feature_in_text(text) {
+        return single_repair(part, Scope::Request);
     }
-    let field = match place {
-        Place::Messages | Place::Schema => None,
-        Place::Path(path) => field_at(path),
-        Place::Unnamed if tokens(text).any(is_beta_word) => return betas(text, sent_betas),
-        Place::Unnamed => field_in_prose(text),
+    let field = match location {
+        ErrorLocation::Messages | ErrorLocation::Schema => None,
+        ErrorLocation::Path(path) => field_at(path),
+        ErrorLocation::Unnamed if tokens(text).any(is_beta_word) => return betas(text, sent_betas),
+        ErrorLocation::Unnamed => field_in_prose(text),
     };
-    let part = field.map(|name| Refused::Field(name.to_owned()));
-    part.map_or_else(Vec::new, |part| one(part, Scope::Request))
+    let part = field.map(|name| UnsupportedFeature::Field(name.to_owned()));
+    part.map_or_else(Vec::new, |part| single_repair(part, Scope::Request))
 }
 
-fn one(part: Refused, scope: Scope) -> Vec<Repair> {
+fn single_repair(part: UnsupportedFeature, scope: Scope) -> Vec<Repair> {
     vec![Repair { part, scope }]
 }
 
@@ -114,21 +118,23 @@ pub fn sent_betas(body: &[u8]) -> Vec<String> {
 const NO_PROMPT_CACHING: &str =
     "you invoked an unsupported model or your request did not allow prompt caching";
 
-/// The part that a text declares unsupported by the model, whatever the request contains. `None`
-/// unless the whole text has one of these forms, with a field of ours for the name:
+/// The part that the model does not support in any request, by the message. `None` unless the whole
+/// message has one of these forms, with a name in `FIELDS`:
 ///
 /// - `NAME: Extra inputs are not permitted`
 /// - `#: extraneous key [NAME] is not permitted`
 /// - `NAME is not supported for this model` (`deprecated`; `by`, `on`)
 /// - `This model does not support the NAME parameter`
-fn capability(text: &str) -> Option<Refused> {
+fn feature_unsupported_by_model(text: &str) -> Option<UnsupportedFeature> {
     let text = text.trim_end_matches('.');
     let path = if let Some(path) = text.strip_suffix(": extra inputs are not permitted") {
-        if let Some(place) = path.strip_suffix(".cache_control.ttl") {
-            let is_ours = ["system.", "tools."].iter().any(|of| place.starts_with(of))
-                && Place::of(text) != Place::Schema
-                && place.chars().all(is_path_character);
-            return is_ours.then_some(Refused::CacheTtl);
+        if let Some(location) = path.strip_suffix(".cache_control.ttl") {
+            let is_ours = ["system.", "tools."]
+                .iter()
+                .any(|of| location.starts_with(of))
+                && ErrorLocation::from_text(text) != ErrorLocation::Schema
+                && location.chars().all(is_path_character);
+            return is_ours.then_some(UnsupportedFeature::CacheTtl);
         }
         path
     } else if let Some(rest) = text
@@ -151,55 +157,7 @@ fn capability(text: &str) -> Option<Refused> {
     };
     let path = tool_member(path).unwrap_or(path);
     let (_, name) = FIELDS.iter().find(|(spelling, _)| *spelling == path)?;
-    Some(Refused::Field((*name).to_owned()))
-}
-
-/// What part of the request a text is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place<'t> {
-    /// The conversation.
-    Messages,
-    /// The input schema of a tool: any name in the text may be the client's.
-    Schema,
-    /// The field at this path.
-    Path(&'t str),
-    /// The text does not begin with a path.
-    Unnamed,
-}
-
-impl<'t> Place<'t> {
-    /// Reads a text in lower case.
-    pub(super) fn of(text: &'t str) -> Self {
-        const OF_A_SCHEMA: &[&str] = &["input_schema", "inputschema", "json schema"];
-        // AWS quotes the value first: `Value 'VALUE' at 'PATH' failed to satisfy constraint`.
-        let quoted = text
-            .rsplit_once("' at '")
-            .and_then(|(_, rest)| rest.split_once("' failed to satisfy"))
-            .map(|(path, _)| path);
-        let path = quoted.or_else(|| {
-            let (path, _) = text.split_once(": ")?;
-            let is_path = !path.is_empty() && path.chars().all(is_path_character);
-            is_path.then_some(path)
-        });
-        match path {
-            Some(path) if path == "messages" || path.starts_with("messages.") => Self::Messages,
-            Some(path) if mentions(path, OF_A_SCHEMA) => Self::Schema,
-            Some(path) => Self::Path(path),
-            None if mentions(text, OF_A_SCHEMA) => Self::Schema,
-            None => Self::Unnamed,
-        }
-    }
-}
-
-fn is_path_character(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "._".contains(c)
-}
-
-/// The words of a text that can be names: `thinking.type.enabled`, `top_k`, `anthropic-beta`.
-fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(is_path_character(c) || "$-".contains(c)))
-        .map(|token| token.trim_end_matches('.'))
-        .filter(|token| !token.is_empty())
+    Some(UnsupportedFeature::Field((*name).to_owned()))
 }
 
 fn is_beta_word(token: &str) -> bool {
@@ -209,13 +167,13 @@ fn is_beta_word(token: &str) -> bool {
     )
 }
 
-/// Whether a member of this name is in a path.
+/// Returns true when the path has a member of this name.
 fn has_member(token: &str, name: &str) -> bool {
     token.split('.').any(|member| member == name)
 }
 
-/// Refusals that mean more than one field.
-fn whole_parts(text: &str) -> Option<Refused> {
+/// The refused part, where it is more than one field.
+fn feature_in_text(text: &str) -> Option<UnsupportedFeature> {
     let of_history = mentions(text, &["thinking", "reasoning"])
         && mentions(
             text,
@@ -240,22 +198,22 @@ fn whole_parts(text: &str) -> Option<Refused> {
         || mentions(text, &["cache point", "prompt caching"]);
     let of_thinking = mentions(text, &["expected `thinking` or `redacted_thinking`"]);
     if of_history {
-        Some(Refused::ThinkingHistory)
+        Some(UnsupportedFeature::ThinkingHistory)
     } else if of_role {
-        Some(Refused::SystemRole)
+        Some(UnsupportedFeature::SystemRole)
     } else if of_caching && has("ttl") {
-        Some(Refused::CacheTtl)
+        Some(UnsupportedFeature::CacheTtl)
     } else if of_caching {
-        Some(Refused::CachePoints)
+        Some(UnsupportedFeature::CachePoints)
     } else if of_thinking {
-        Some(Refused::Field("thinking".to_owned()))
+        Some(UnsupportedFeature::Field("thinking".to_owned()))
     } else {
         None
     }
 }
 
-/// The betas that a text refuses: those that it names of the ones that were sent. Bedrock's short
-/// text (`invalid beta flag`) names none: then it is all that were sent, because any can be the one.
+/// The refused betas: those of the sent betas that the message names. Bedrock's short message
+/// (`invalid beta flag`) names none; then all sent betas, because each can be the refused one.
 fn betas(text: &str, sent: &[String]) -> Vec<Repair> {
     let named: Vec<&str> = tokens(text).filter(|token| is_beta_name(token)).collect();
     let is_capability = matches!(
@@ -268,21 +226,21 @@ fn betas(text: &str, sent: &[String]) -> Vec<Repair> {
     } else {
         Scope::Request
     };
-    let beta = |name: &str| Refused::Beta(name.to_owned());
+    let beta = |name: &str| UnsupportedFeature::Beta(name.to_owned());
     if sent.is_empty() {
-        // Not known what was sent: this request only.
-        let all = Refused::Field("anthropic_beta".to_owned());
+        // The sent betas are unknown: this request only.
+        let all = UnsupportedFeature::Field("anthropic_beta".to_owned());
         return match named.as_slice() {
-            [] => one(all, Scope::Request),
+            [] => single_repair(all, Scope::Request),
             named => named
                 .iter()
-                .flat_map(|name| one(beta(name), Scope::Request))
+                .flat_map(|name| single_repair(beta(name), Scope::Request))
                 .collect(),
         };
     }
     sent.iter()
         .filter(|name| named.is_empty() || named.contains(&name.as_str()))
-        .flat_map(|name| one(beta(name), scope))
+        .flat_map(|name| single_repair(beta(name), scope))
         .collect()
 }
 
@@ -295,9 +253,9 @@ fn is_beta_name(word: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
-/// The fields that can be left out: each spelling, in lower case, and the name in [`Refused`]. Where a
-/// sentence has several, the first of this list is meant: a sentence about `temperature` may also say
-/// that thinking is on.
+/// The fields that can be left out: each spelling, in lower case, and the name in [`UnsupportedFeature`]. Of
+/// several names in a message the first of this list is the refused one: a message about
+/// `temperature` may also mention thinking.
 const FIELDS: &[(&str, &str)] = &[
     ("thinking.type", "thinking"),
     ("temperature", "temperature"),
@@ -332,7 +290,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("budget_tokens", "thinking"),
 ];
 
-/// `tools.strict` for `tools.3.custom.strict`: a member of a tool that is a field of the API.
+/// `tools.strict` for `tools.3.custom.strict`: a member of a tool.
 fn tool_member(path: &str) -> Option<&'static str> {
     let rest = path.strip_prefix("toolconfig.").unwrap_or(path);
     let (index, rest) = rest.strip_prefix("tools.")?.split_once('.')?;
@@ -349,7 +307,7 @@ fn tool_member(path: &str) -> Option<&'static str> {
     }
 }
 
-/// The field at a path, or the one that the path leads into.
+/// The field at a path, or the field that contains it.
 fn field_at(path: &str) -> Option<&'static str> {
     const AROUND: &[&str] = &[
         "inferenceconfig.",
@@ -364,7 +322,7 @@ fn field_at(path: &str) -> Option<&'static str> {
     }
     let inner = AROUND.iter().find_map(|around| path.strip_prefix(around));
     let mut path = inner.unwrap_or(path).to_owned();
-    // The validator puts the kind of thinking into the path.
+    // The validator adds the type of thinking to the path.
     for kind in ["enabled", "adaptive", "disabled", "between_tools"] {
         path = path.replace(&format!("thinking.{kind}."), "thinking.");
     }
@@ -377,7 +335,7 @@ fn field_at(path: &str) -> Option<&'static str> {
     }
 }
 
-/// The field that a sentence is about.
+/// The refused field of a message without a path.
 fn field_in_prose(text: &str) -> Option<&'static str> {
     let is_named = |spelling: &str| {
         let mut tokens = tokens(text);
@@ -387,49 +345,9 @@ fn field_in_prose(text: &str) -> Option<&'static str> {
         })
     };
     if is_named("temperature") && (is_named("top_p") || is_named("topp")) {
-        // Only one of them may stand: the temperature stays.
+        // The model accepts one of them: the temperature stays.
         return Some("top_p");
     }
     let named = FIELDS.iter().find(|(spelling, _)| is_named(spelling));
     named.map(|&(_, name)| name)
-}
-
-/// The exact wording of Anthropic's own API for a refusal that has numbers: Claude Code computes
-/// with them. Only a text of exactly that form is taken, so that nothing else slips through.
-pub(super) fn with_numbers(cause: Cause, message: &str) -> Option<String> {
-    let message = message.to_ascii_lowercase();
-    match cause {
-        Cause::PromptTooLong => {
-            let (_, rest) = message.split_once("prompt is too long: ")?;
-            let (tokens, rest) = count(rest)?;
-            let (maximum, rest) = count(rest.strip_prefix(" tokens > ")?)?;
-            rest.strip_prefix(" maximum")?;
-            Some(format!(
-                "prompt is too long: {tokens} tokens > {maximum} maximum"
-            ))
-        }
-        Cause::ContextOverflow => {
-            let (_, rest) = message.split_once("exceed context limit: ")?;
-            let (input, rest) = count(rest)?;
-            let (output, rest) = count(rest.strip_prefix(" + ")?)?;
-            let (limit, _) = count(rest.strip_prefix(" > ")?)?;
-            Some(format!(
-                "input length and `max_tokens` exceed context limit: {input} + {output} > {limit}, \
-                 decrease input length or `max_tokens` and try again"
-            ))
-        }
-        _ => None,
-    }
-}
-
-/// The number that a text begins with, and what follows it. Token counts have less than ten digits.
-fn count(text: &str) -> Option<(u32, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, rest) = text.split_at_checked(end)?;
-    Some((
-        digits.parse().ok().filter(|count| *count < 1_000_000_000)?,
-        rest,
-    ))
 }

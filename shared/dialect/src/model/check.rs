@@ -1,41 +1,41 @@
-//! Checks a configured model when it is set, so that a wrong one is not found at the first fallback.
+//! Checks a model when it is configured, so that an error shows before the first fallback.
 
 use domain::bedrock::BedrockModel;
 
 use super::name::{ClaudeName, Family};
-use super::{foundation_id, table};
+use super::table::{self, foundation_id};
 
-/// Why a model cannot be configured.
+/// The reason why a model cannot be configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableModel {
-    /// It is empty, too long, or has characters that no model id has.
+    /// The id is empty, too long, or has invalid characters.
     #[error("a model must be 1 to 2048 visible ASCII characters")]
     Unprintable,
-    /// It names no Claude model.
+    /// The id does not name a Claude model.
     #[error(
         "`{0}` is not a Claude model on Bedrock; give a model id, an inference profile id such as \
          global.anthropic.claude-sonnet-4-5-20250929-v1:0, or an ARN"
     )]
     NotClaude(String),
-    /// Nearly the id of a model.
-    #[error("`{given}` is not a Claude model on Bedrock; did you mean {meant}?")]
+    /// The id is similar to that of a model.
+    #[error("`{given}` is not a Claude model on Bedrock; did you mean {similar}?")]
     Misspelt {
-        /// What was given.
+        /// The configured id.
         given: String,
-        /// The id of that model.
-        meant: String,
+        /// The id of the similar model.
+        similar: String,
     },
-    /// An ARN of something else.
+    /// The ARN is not that of a Bedrock model or profile.
     #[error("the ARN is not that of a Bedrock model or inference profile")]
     OtherArn,
-    /// An ARN of a region that is not the one in force.
+    /// The ARN belongs to another region than the configured one.
     #[error(
         "the model's ARN is of {arn}, not of {region}; a Bedrock call reaches only ARNs of its own region"
     )]
     OtherRegion {
         /// The ARN's region.
         arn: String,
-        /// The region in force.
+        /// The configured region.
         region: String,
     },
     /// The ARN of an application inference profile, without its model.
@@ -46,7 +46,7 @@ pub enum UnusableModel {
     BaseModelMissing,
 }
 
-/// What an ARN of a Bedrock model may name (AWS service authorization reference, Amazon Bedrock).
+/// Resource types of a Bedrock model's ARN (AWS service authorization reference, Amazon Bedrock).
 const ARN_KINDS: &[&str] = &[
     "application-inference-profile",
     "custom-model-deployment",
@@ -59,14 +59,15 @@ const ARN_KINDS: &[&str] = &[
 /// Prefixes of inference profile ids.
 const PREFIXES: &[&str] = &["apac", "au", "ca", "eu", "global", "jp", "us", "us-gov"];
 
-/// Ids of Claude models on Bedrock beside those of the capability table.
+/// Ids of Claude models on Bedrock that are not in the capability table.
 const OTHER_FOUNDATIONS: &[&str] = &["anthropic.claude-3-5-sonnet-20240620-v1:0"];
 
-/// Checks a model that is configured for calls in `region`. A model that is newer than the capability
-/// table passes; a model of an unknown family passes with a base model of a known one.
+/// Checks a model that is configured for calls in `region`. A model that is newer than the
+/// capability table is accepted; a model of an unknown family is accepted with a base model of a
+/// known family.
 ///
 /// # Errors
-/// [`UnusableModel`], which says what to give.
+/// [`UnusableModel`], whose message says what to configure.
 pub fn check(model: &BedrockModel, region: &str) -> Result<(), UnusableModel> {
     let is_visible = |text: &str| {
         (1..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -121,7 +122,7 @@ fn check_name(name: &str) -> Result<(), UnusableModel> {
     if prefix.is_some_and(|prefix| !PREFIXES.contains(&prefix)) {
         return Err(not_claude());
     }
-    let Some(row) = table::row(claude) else {
+    let Some(row) = table::find_row(claude) else {
         return Ok(());
     };
     // `anthropic.claude-…-v1:0:200k` is the same model with a shorter context.
@@ -135,12 +136,12 @@ fn check_name(name: &str) -> Result<(), UnusableModel> {
     {
         return Ok(());
     }
-    let meant = match prefix {
+    let similar = match prefix {
         Some(prefix) => format!("{prefix}.{}", row.foundation),
         None => row.foundation.to_owned(),
     };
     Err(UnusableModel::Misspelt {
         given: name.chars().take(100).collect(),
-        meant,
+        similar,
     })
 }

@@ -1,8 +1,6 @@
-//! Claude model names: every spelling that clients and Bedrock use, read as family and version.
-//!
-//! Knows nothing of capabilities; it only tells what a name says.
+//! Claude model names: family and version of every spelling that clients and Bedrock use.
 
-/// A line of Claude models.
+/// A family of Claude models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// Claude Opus.
@@ -13,14 +11,27 @@ pub enum Family {
     Haiku,
     /// Claude Fable.
     Fable,
-    /// A family that this crate does not know.
+    /// Another family.
     Other,
 }
 
-/// What a model name says: `claude-opus-4-6` is family opus, version 4.6.
+impl Family {
+    /// The family's name in model names, such as `opus`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opus => "opus",
+            Self::Sonnet => "sonnet",
+            Self::Haiku => "haiku",
+            Self::Fable => "fable",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Family and version of a model name: `claude-opus-4-6` is family opus, version 4.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaudeName {
-    /// The line of models.
+    /// The family.
     pub family: Family,
     /// Major and minor version, such as `(4, 6)`; without a minor part it is `(5, 0)`.
     pub version: (u16, u16),
@@ -29,7 +40,7 @@ pub struct ClaudeName {
 impl ClaudeName {
     /// Reads any spelling that contains `claude-`: client names in both orders
     /// (`claude-sonnet-4-5-20250929`, `claude-3-7-sonnet-latest`), Bedrock ids with or without a
-    /// geo prefix, and ARNs that end in such an id. None when there is no family and version in it.
+    /// geo prefix, and ARNs that end in such an id. None when the name has no family or no version.
     pub fn read(name: &str) -> Option<Self> {
         let lower = name.to_ascii_lowercase();
         let rest = &lower.get(lower.find("claude-")? + "claude-".len()..)?;
@@ -38,7 +49,7 @@ impl ClaudeName {
         let mut version = [None, None];
         for part in rest.get(..end)?.split('-') {
             match part.parse::<u16>() {
-                // Dates have eight digits and do not fit; a version part has one or two.
+                // A version part has one or two digits; a date has eight and overflows `u16`.
                 Ok(number) if part.len() <= 2 => match version.iter_mut().find(|v| v.is_none()) {
                     Some(slot) => *slot = Some(number),
                     None => break,
@@ -64,8 +75,8 @@ impl ClaudeName {
     }
 }
 
-/// A requested name as model rules see it: lower case, without `[1m]`, `-latest` and `@date`.
-/// Bedrock ids and ARNs only lose `[1m]`, because every other character of theirs counts.
+/// A requested name in the form that model rules match: lower case, without `[1m]`, `-latest` and
+/// `@date`. Bedrock ids and ARNs lose only `[1m]`.
 pub(super) fn normalise(requested: &str) -> String {
     let trimmed = requested.trim();
     let name = trimmed
@@ -96,19 +107,19 @@ pub(super) fn undated(name: &str) -> &str {
     }
 }
 
-/// The longest model id that Bedrock takes, in characters.
+/// Maximum length of a model id at Bedrock, in characters.
 const LONGEST_ID: usize = 2048;
 
-/// Whether the name is already what Bedrock calls a model, and so needs no lookup. No id is longer
-/// than 2048 characters, and the AWS SDK panics on one that makes no URL.
-/// Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>.
+/// Returns true when the name is a Bedrock id or ARN, which needs no lookup. An id has at most 2048
+/// characters; the AWS SDK panics on an id that is invalid in a URL. Source:
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>.
 pub(super) fn is_bedrock_id(name: &str) -> bool {
     (name.starts_with("arn:") || name.contains("anthropic."))
         && name.len() <= LONGEST_ID
         && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether `name` fits `pattern`, in which each `*` stands for any run of characters.
+/// Returns true when `name` matches `pattern`, in which `*` matches any run of characters.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, mut pattern)) = pattern.split_once('*') else {
         return pattern == name;
@@ -116,7 +127,7 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let Some(mut rest) = name.strip_prefix(head) else {
         return false;
     };
-    // Each middle piece may take its first occurrence: what follows only gets more room by that.
+    // The first occurrence of each middle piece leaves the longest rest for the next ones.
     while let Some((piece, after)) = pattern.split_once('*') {
         let Some(at) = rest.find(piece) else {
             return false;

@@ -1,154 +1,11 @@
-//! The capability table. A new model is a row here and nothing else.
+//! The capability table. A new model is one row.
 //!
 //! Sources: Anthropic's model overview and extended thinking pages, the Bedrock user guide's
 //! pages on Claude and inference profiles, and the public model map of `BerriAI/litellm`
 //! (`model_prices_and_context_window.json`), read in autumn 2026.
 
-use super::name::{ClaudeName, Family};
-
-/// How a model takes `thinking`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThinkingKinds {
-    /// It does not think, or it is not known whether it does: nothing is sent.
-    None,
-    /// `enabled` with a token budget.
-    Budget,
-    /// `enabled` and `adaptive`.
-    Both,
-    /// `adaptive` only; a budget is refused.
-    Adaptive,
-}
-
-/// What to send when the client asks for no thinking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThinkingOff {
-    /// Nothing: the model only thinks when it is asked to.
-    Omit,
-    /// `{"type":"disabled"}`: without it the model thinks by itself.
-    Disabled,
-    /// `{"type":"between_tools"}`: the least thinking this model has.
-    BetweenTools,
-    /// Nothing: the model always thinks, and refuses to be told otherwise.
-    AlwaysOn,
-}
-
-/// A level of `output_config.effort`, in ascending order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effort {
-    /// `low`.
-    Low,
-    /// `medium`.
-    Medium,
-    /// `high`.
-    High,
-    /// `xhigh`.
-    Xhigh,
-    /// `max`.
-    Max,
-}
-
-impl Effort {
-    /// The level of that name on the wire.
-    pub fn read(name: &str) -> Option<Self> {
-        Some(match name {
-            "low" => Self::Low,
-            "medium" => Self::Medium,
-            "high" => Self::High,
-            "xhigh" => Self::Xhigh,
-            "max" => Self::Max,
-            _ => return None,
-        })
-    }
-
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Xhigh => "xhigh",
-            Self::Max => "max",
-        }
-    }
-}
-
-/// Whether `tool_choice` may force a tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForcedTool {
-    /// Always.
-    Yes,
-    /// Only while the request asks for no thinking.
-    WithoutThinking,
-    /// Never: the model always thinks.
-    No,
-}
-
-/// What a model can take. All that the request translation knows of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent column of the table"
-)]
-pub struct Capabilities {
-    /// Most output tokens; also the limit of a thinking budget.
-    pub max_output: u64,
-    /// Context window in tokens, without betas.
-    pub context: u64,
-    /// Kinds of `thinking`.
-    pub thinking: ThinkingKinds,
-    /// How thinking is switched off.
-    pub thinking_off: ThinkingOff,
-    /// Whether earlier thinking is bound to the conversation it was made in, so that a changed
-    /// prefix is refused unless the request asks for the block to be dropped.
-    pub binds_thinking: bool,
-    /// Levels of effort, ascending; empty when the model refuses the field.
-    pub efforts: &'static [Effort],
-    /// The highest level that goes along with thinking switched off, where that is not the highest
-    /// of all: the model refuses the pair.
-    pub effort_without_thinking: Option<Effort>,
-    /// Whether `temperature`, `top_p` and `top_k` are taken.
-    pub sampling: bool,
-    /// Whether the conversation may end in an assistant message.
-    pub prefill: bool,
-    /// Whether a tool may be forced.
-    pub forced_tool: ForcedTool,
-    /// Whether cache points may carry `ttl`.
-    pub cache_ttl: bool,
-    /// Whether an output format (JSON schema) and `strict` tools are taken. Recorded refusals
-    /// (`output_config.format: Extra inputs are not permitted`, 2026): Opus 4.7, 4.8 and 5 and
-    /// Sonnet 5. For the 5.5 models and Fable no answer of AWS is recorded; the model map of
-    /// `BerriAI/litellm` says yes for some, so that false is the careful reading.
-    pub structured_output: bool,
-    /// Whether `role: system` messages inside the conversation are taken by `InvokeModel`.
-    pub native_system_role: bool,
-    /// Whether tool search (`defer_loading`, `tool_reference`) is taken by `InvokeModel`.
-    pub tool_search: bool,
-    /// Whether `tool_addition` and `tool_removal` are taken by `InvokeModel`. Anthropic's pages name
-    /// Bedrock for Opus 5; no answer of `InvokeModel` is recorded, and a refusal is repaired. No
-    /// model takes them by Converse ("doesn't support the toolRemoval field", measured in 2026-09).
-    pub tool_changes: bool,
-    /// Whether `CountTokens` works for it.
-    pub count_tokens: bool,
-    /// Betas that only some models take.
-    pub betas: Betas,
-}
-
-/// The betas whose acceptance differs between models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent column of the table"
-)]
-pub struct Betas {
-    /// `interleaved-thinking-2025-05-14`.
-    pub interleaved_thinking: bool,
-    /// `context-1m-2025-08-07`.
-    pub context_1m: bool,
-    /// `fine-grained-tool-streaming-2025-05-14`.
-    pub fine_grained_tool_streaming: bool,
-    /// `effort-2025-11-24`, which the effort field needs on this model.
-    pub effort: bool,
-}
+use super::capabilities::{Betas, Capabilities, Effort, ForcedTool, ThinkingKinds, ThinkingOff};
+use super::name::{self, ClaudeName, Family};
 
 use Effort::{High, Low, Max, Medium, Xhigh};
 use Family::{Fable, Haiku, Opus, Sonnet};
@@ -166,7 +23,7 @@ const BETAS_TO_4_6: Betas = Betas {
     ..NO_BETAS
 };
 
-/// What every Claude model takes: used for a target whose model is not known.
+/// The capabilities that all Claude models have, for a target of an unknown model.
 pub(super) const UNKNOWN: Capabilities = Capabilities {
     max_output: 64_000,
     context: 200_000,
@@ -254,8 +111,8 @@ const OPUS_4_6: Capabilities = Capabilities {
     ..SONNET_4_6
 };
 
-/// `max` is taken since 4.6, `xhigh` since 4.7 (Anthropic's page on effort; a recorded refusal of a
-/// 4.6 model names `high, low, max, medium`).
+/// `max` is accepted since 4.6, `xhigh` since 4.7 (Anthropic's page on effort; a recorded refusal
+/// of a 4.6 model names `high, low, max, medium`).
 const OPUS_4_7: Capabilities = Capabilities {
     thinking: ThinkingKinds::Adaptive,
     thinking_off: ThinkingOff::Disabled,
@@ -274,7 +131,7 @@ const OPUS_4_8: Capabilities = Capabilities {
 
 const SONNET_5: Capabilities = OPUS_4_8;
 
-/// Thinking is switched off at effort `high` and below only: the release notes of Opus 5.
+/// Source of `effort_without_thinking`: the release notes of Opus 5.
 const OPUS_5: Capabilities = Capabilities {
     tool_changes: true,
     effort_without_thinking: Some(High),
@@ -284,8 +141,8 @@ const OPUS_5: Capabilities = Capabilities {
 // The 5.5 models and Fable 5.1 and later bind thinking to the conversation (Anthropic's page on
 // preserved thinking, which names Amazon Bedrock).
 
-/// That `between_tools` is refused with `xhigh` and `max`, as `disabled` is by Opus 5, stands in the
-/// release notes of another gateway only; no answer of AWS is recorded.
+/// Source of `effort_without_thinking`: the release notes of another gateway; no response of AWS is
+/// recorded.
 const SONNET_5_5: Capabilities = Capabilities {
     thinking_off: ThinkingOff::BetweenTools,
     binds_thinking: true,
@@ -302,7 +159,7 @@ const OPUS_5_5: Capabilities = Capabilities {
     ..OPUS_5
 };
 
-/// For its `effort_without_thinking` there are secondary sources only, as for Sonnet 5.5.
+/// Source of `effort_without_thinking`: secondary sources, as for Sonnet 5.5.
 const HAIKU_5_5: Capabilities = Capabilities {
     binds_thinking: true,
     effort_without_thinking: Some(High),
@@ -319,18 +176,46 @@ const FABLE_5_1: Capabilities = Capabilities {
     ..FABLE_5
 };
 
-/// As 5.1: the Bedrock user guide's model card, and the release notes of `@ai-sdk/amazon-bedrock`.
+/// Equal to 5.1. Sources: the Bedrock user guide's model card, and the release notes of
+/// `@ai-sdk/amazon-bedrock`.
 const FABLE_5_2: Capabilities = FABLE_5_1;
 
-/// One model: what it can do, what Bedrock calls it and where its profiles are.
-pub(super) struct Row {
-    family: Family,
-    version: (u16, u16),
+/// One model: its capabilities, its id at Bedrock and its inference profiles.
+#[derive(Debug)]
+pub struct ModelRow {
+    /// The family.
+    pub family: Family,
+    /// Major and minor version.
+    pub version: (u16, u16),
     /// The foundation model id.
-    pub(super) foundation: &'static str,
+    pub foundation: &'static str,
     /// Geo prefixes of its inference profiles.
-    pub(super) prefixes: &'static [&'static str],
-    capabilities: Capabilities,
+    pub prefixes: &'static [&'static str],
+    /// The capabilities.
+    pub capabilities: Capabilities,
+    /// The preset `family` serves its family with this model.
+    pub is_current: bool,
+}
+
+impl ModelRow {
+    /// Marks the model with which the preset `family` serves its family. Another mark changes what
+    /// requests cost.
+    const fn current(self) -> Self {
+        Self {
+            is_current: true,
+            ..self
+        }
+    }
+
+    /// The model's name at Anthropic's API in the form that models have since version 4, such as
+    /// `claude-opus-4-6`.
+    pub fn claude_name(&self) -> String {
+        let family = self.family.as_str();
+        match self.version {
+            (major, 0) => format!("claude-{family}-{major}"),
+            (major, minor) => format!("claude-{family}-{major}-{minor}"),
+        }
+    }
 }
 
 const US_APAC: &[&str] = &["us", "apac"];
@@ -345,68 +230,98 @@ const GLOBAL_US_EU_US_GOV: &[&str] = &["global", "us", "eu", "us-gov"];
 const EVERYWHERE: &[&str] = &["global", "us", "eu", "au", "jp", "apac"];
 const EVERYWHERE_AND_GOV: &[&str] = &["global", "us", "eu", "au", "jp", "apac", "us-gov"];
 
-const fn is(
+const fn model(
     family: Family,
     version: (u16, u16),
     foundation: &'static str,
     prefixes: &'static [&'static str],
     capabilities: Capabilities,
-) -> Row {
-    Row {
+) -> ModelRow {
+    ModelRow {
         family,
         version,
         foundation,
         prefixes,
         capabilities,
+        is_current: false,
     }
 }
 
-/// Within a family in ascending order of version. Models that AWS has retired since (3.5, 3.7) or
-/// calls legacy (4.0) stay, because a configured rule may name them and their row says what they
-/// took; AWS answers such a call with 404.
+/// All models, in ascending order of version within a family. Models that AWS has retired (3.5,
+/// 3.7) or calls legacy (4.0) keep their rows, because a configured rule may name them; AWS
+/// responds to such a call with 404.
 #[rustfmt::skip]
-pub(super) const ROWS: &[Row] = &[
-    is(Sonnet, (3, 5), "anthropic.claude-3-5-sonnet-20241022-v2:0", US_APAC, V3_5),
-    is(Sonnet, (3, 7), "anthropic.claude-3-7-sonnet-20250219-v1:0", US_EU_APAC, V3_7),
-    is(Sonnet, (4, 0), "anthropic.claude-sonnet-4-20250514-v1:0", GLOBAL_US_EU_APAC, SONNET_4),
-    is(Sonnet, (4, 5), "anthropic.claude-sonnet-4-5-20250929-v1:0", WITHOUT_APAC, SONNET_4_5),
-    is(Sonnet, (4, 6), "anthropic.claude-sonnet-4-6", EVERYWHERE, SONNET_4_6),
-    is(Sonnet, (5, 0), "anthropic.claude-sonnet-5", EVERYWHERE_AND_GOV, SONNET_5),
-    is(Sonnet, (5, 5), "anthropic.claude-sonnet-5-5", EVERYWHERE_AND_GOV, SONNET_5_5),
-    is(Opus, (4, 0), "anthropic.claude-opus-4-20250514-v1:0", US, OPUS_4),
-    is(Opus, (4, 1), "anthropic.claude-opus-4-1-20250805-v1:0", US_EU, OPUS_4),
-    is(Opus, (4, 5), "anthropic.claude-opus-4-5-20251101-v1:0", GLOBAL_US_EU, OPUS_4_5),
-    is(Opus, (4, 6), "anthropic.claude-opus-4-6-v1", EVERYWHERE, OPUS_4_6),
-    is(Opus, (4, 7), "anthropic.claude-opus-4-7", EVERYWHERE, OPUS_4_7),
-    is(Opus, (4, 8), "anthropic.claude-opus-4-8", EVERYWHERE_AND_GOV, OPUS_4_8),
-    is(Opus, (5, 0), "anthropic.claude-opus-5", EVERYWHERE_AND_GOV, OPUS_5),
-    is(Opus, (5, 5), "anthropic.claude-opus-5-5", EVERYWHERE_AND_GOV, OPUS_5_5),
-    is(Haiku, (3, 5), "anthropic.claude-3-5-haiku-20241022-v1:0", US, V3_5),
-    is(Haiku, (4, 5), "anthropic.claude-haiku-4-5-20251001-v1:0", EVERYWHERE, HAIKU_4_5),
-    is(Haiku, (5, 5), "anthropic.claude-haiku-5-5", EVERYWHERE_AND_GOV, HAIKU_5_5),
-    is(Fable, (5, 0), "anthropic.claude-fable-5", GLOBAL_US_EU_APAC_AU, FABLE_5),
-    is(Fable, (5, 1), "anthropic.claude-fable-5-1", GLOBAL_US_EU_US_GOV, FABLE_5_1),
-    // Only the profile `us` is public; the others are taken over from 5.1.
-    is(Fable, (5, 2), "anthropic.claude-fable-5-2", GLOBAL_US_EU_US_GOV, FABLE_5_2),
+pub const MODELS: &[ModelRow] = &[
+    model(Haiku, (3, 5), "anthropic.claude-3-5-haiku-20241022-v1:0", US, V3_5),
+    model(Haiku, (4, 5), "anthropic.claude-haiku-4-5-20251001-v1:0", EVERYWHERE, HAIKU_4_5),
+    model(Haiku, (5, 5), "anthropic.claude-haiku-5-5", EVERYWHERE_AND_GOV, HAIKU_5_5).current(),
+    model(Sonnet, (3, 5), "anthropic.claude-3-5-sonnet-20241022-v2:0", US_APAC, V3_5),
+    model(Sonnet, (3, 7), "anthropic.claude-3-7-sonnet-20250219-v1:0", US_EU_APAC, V3_7),
+    model(Sonnet, (4, 0), "anthropic.claude-sonnet-4-20250514-v1:0", GLOBAL_US_EU_APAC, SONNET_4),
+    model(Sonnet, (4, 5), "anthropic.claude-sonnet-4-5-20250929-v1:0", WITHOUT_APAC, SONNET_4_5),
+    model(Sonnet, (4, 6), "anthropic.claude-sonnet-4-6", EVERYWHERE, SONNET_4_6),
+    model(Sonnet, (5, 0), "anthropic.claude-sonnet-5", EVERYWHERE_AND_GOV, SONNET_5),
+    model(Sonnet, (5, 5), "anthropic.claude-sonnet-5-5", EVERYWHERE_AND_GOV, SONNET_5_5).current(),
+    model(Opus, (4, 0), "anthropic.claude-opus-4-20250514-v1:0", US, OPUS_4),
+    model(Opus, (4, 1), "anthropic.claude-opus-4-1-20250805-v1:0", US_EU, OPUS_4),
+    model(Opus, (4, 5), "anthropic.claude-opus-4-5-20251101-v1:0", GLOBAL_US_EU, OPUS_4_5),
+    model(Opus, (4, 6), "anthropic.claude-opus-4-6-v1", EVERYWHERE, OPUS_4_6),
+    model(Opus, (4, 7), "anthropic.claude-opus-4-7", EVERYWHERE, OPUS_4_7),
+    model(Opus, (4, 8), "anthropic.claude-opus-4-8", EVERYWHERE_AND_GOV, OPUS_4_8),
+    model(Opus, (5, 0), "anthropic.claude-opus-5", EVERYWHERE_AND_GOV, OPUS_5),
+    model(Opus, (5, 5), "anthropic.claude-opus-5-5", EVERYWHERE_AND_GOV, OPUS_5_5).current(),
+    model(Fable, (5, 0), "anthropic.claude-fable-5", GLOBAL_US_EU_APAC_AU, FABLE_5),
+    model(Fable, (5, 1), "anthropic.claude-fable-5-1", GLOBAL_US_EU_US_GOV, FABLE_5_1),
+    // Only the profile `us` is documented; the others are those of 5.1.
+    model(Fable, (5, 2), "anthropic.claude-fable-5-2", GLOBAL_US_EU_US_GOV, FABLE_5_2),
 ];
 
+/// The models of the preset `family`: each family with the Claude name of its model. The region
+/// decides the inference profile.
+///
+/// Source: the Bedrock user guide's page on supported models, read in autumn 2026.
+pub fn current_models() -> impl Iterator<Item = (Family, String)> {
+    let current = MODELS.iter().filter(|row| row.is_current);
+    current.map(|row| (row.family, row.claude_name()))
+}
+
 /// The row of exactly this model.
-pub(super) fn row(name: ClaudeName) -> Option<&'static Row> {
-    ROWS.iter()
+pub(super) fn find_row(name: ClaudeName) -> Option<&'static ModelRow> {
+    MODELS
+        .iter()
         .find(|row| row.family == name.family && row.version == name.version)
 }
 
-/// What a model can do: its own row, or that of the newest older model of its family, because a
-/// new model takes what its predecessor took far more often than not. A family that is not known
-/// is read as Sonnet, the narrowest ladder; what is older than every row gets the least.
+/// The capabilities of a model: those of its row, or of the newest older model of its family. A new
+/// model usually accepts what its predecessor accepted. An unknown family gets the capabilities of
+/// Sonnet, and a model older than every row gets `UNKNOWN`.
 pub(super) fn capabilities(name: ClaudeName) -> &'static Capabilities {
     let family = if name.family == Family::Other {
         Family::Sonnet
     } else {
         name.family
     };
-    ROWS.iter()
+    MODELS
+        .iter()
         .rev()
         .find(|row| row.family == family && row.version <= name.version)
         .map_or(&UNKNOWN, |row| &row.capabilities)
+}
+
+/// The foundation model id of a name: a Bedrock id or ARN without its prefix, or the id of a Claude
+/// name in the table. For a Claude name newer than the table it is `anthropic.` and the name, the
+/// form of all models since Sonnet 4.6. None for every other name.
+pub fn foundation_id(name: &str) -> Option<String> {
+    if let Some(at) = name.find("anthropic.claude-") {
+        return name.get(at..).map(str::to_owned);
+    }
+    if name.starts_with("arn:") {
+        return None;
+    }
+    let plain = name::normalise(name);
+    let read = ClaudeName::read(&plain)?;
+    Some(match find_row(read) {
+        Some(row) => row.foundation.to_owned(),
+        None => format!("anthropic.{}", name::undated(&plain)),
+    })
 }

@@ -1,4 +1,4 @@
-//! Where a sentence of the answer comes from, in Converse's words and in Anthropic's.
+//! Citations of Converse as citations of Anthropic's API.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -12,17 +12,17 @@ pub struct Citation {
     pub title: Option<String>,
     /// Source of the cited search result.
     pub source: Option<String>,
-    /// The cited words, the texts of `sourceContent` joined.
+    /// The cited text: the joined texts of `sourceContent`.
     pub cited_text: String,
-    /// Where they stand. `None` for a web page or something newer: Anthropic's form of a web
-    /// citation needs an encrypted index that Bedrock does not give.
+    /// The location of the cited text. `None` for a web page or an unknown kind: Anthropic's web
+    /// citation needs an encrypted index, which Bedrock does not send.
     pub location: Option<CitationLocation>,
 }
 
-/// `location` of a citation, with the numbers as Bedrock gives them.
+/// `location` of a citation, with Bedrock's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CitationLocation {
-    /// What the numbers count.
+    /// The unit of the numbers.
     pub unit: CitationUnit,
     /// `documentIndex` or `searchResultIndex`.
     pub index: i64,
@@ -45,7 +45,7 @@ pub enum CitationUnit {
     SearchResult,
 }
 
-/// A citation as Anthropic's API has it.
+/// A citation of Anthropic's API.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(
@@ -81,19 +81,20 @@ pub(crate) enum WireCitation<'a> {
     },
 }
 
-/// What the citations of documents have in common.
+/// The common members of the citations of documents.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct CitedDocument<'a> {
     cited_text: &'a str,
     document_index: i64,
     document_title: Option<&'a str>,
-    /// Files never reach Bedrock; Anthropic's own answers say `null` too.
+    /// Always `null`: files are not sent to Bedrock.
     file_id: Option<()>,
 }
 
 impl Citation {
-    /// The same in Anthropic's words, where there are some. A document's title is the client's:
-    /// Bedrock's `title` is the name under which Spillway sent the document.
+    /// The citation in Anthropic's form; `None` for a location that Anthropic's API does not have.
+    /// The title of a document is the client's; Bedrock's `title` is the name that Spillway gave
+    /// the document.
     pub(crate) fn wire<'a>(&'a self, context: &'a ReplyContext) -> Option<WireCitation<'a>> {
         let CitationLocation {
             unit,
@@ -162,7 +163,7 @@ struct SourceText {
     text: Option<String>,
 }
 
-/// A union: exactly one member is there.
+/// A union: exactly one member is present.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LocationJson {

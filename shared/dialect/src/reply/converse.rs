@@ -1,4 +1,4 @@
-//! The answer of Converse as an Anthropic message.
+//! The response of Converse as an Anthropic message.
 
 use std::borrow::Cow;
 
@@ -8,15 +8,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::citation::WireCitation;
-use super::{
-    BrokenReply, Citation, ConverseUsage, RawObject, Reply, SAFEGUARDS_UNAVAILABLE,
-    SafeguardResult, Stop, WireUsage,
-};
+use super::citation::{Citation, WireCitation};
+use super::message::{BrokenReply, Reply};
+use super::raw_object::RawObject;
+use super::safeguards::{SAFEGUARDS_UNAVAILABLE, SafeguardResult};
+use super::stop_reason::StopReason;
+use super::usage::{ConverseUsage, WireUsage};
 use crate::sse::write_json;
 use crate::{Losses, ReplyContext};
 
-/// Translates the body of a Converse answer.
+/// Translates the body of a Converse response.
 ///
 /// `message_id` becomes the message's `id`, because Converse has none. Tool inputs keep the order of
 /// their keys and the text of their numbers. A block of blank text becomes the beginning of the text
@@ -24,18 +25,20 @@ use crate::{Losses, ReplyContext};
 /// without such a block it is left out.
 ///
 /// # Errors
-/// [`BrokenReply`] when the body is not an answer, or the model ended in malformed output.
+/// [`BrokenReply`] when the body does not have the form of a response, or the model's output is
+/// malformed.
 pub fn converse_reply(
     body: &[u8],
     message_id: &str,
     context: &ReplyContext,
 ) -> Result<Reply, BrokenReply> {
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| BrokenReply::Unreadable)?;
+    let response: ConverseResponse<'_> =
+        serde_json::from_slice(body).map_err(|_| BrokenReply::Unreadable)?;
     let mut losses = Losses::default();
 
     let mut blocks = Vec::new();
     let mut blank = String::new();
-    for block in &answer.output.message.content {
+    for block in &response.output.message.content {
         match block.translate(context, &mut losses) {
             Some(WireBlock::Text { text, citations }) if text.trim().is_empty() => {
                 blank.push_str(&text);
@@ -61,15 +64,15 @@ pub fn converse_reply(
         .iter()
         .any(|block| matches!(block, WireBlock::ToolUse { .. }));
 
-    let stop = Stop::read(&answer.stop_reason);
-    if stop == Stop::Unknown {
+    let stop = StopReason::read(&response.stop_reason);
+    if stop == StopReason::Unknown {
         losses.add("reply:stop_reason");
     }
     let stop_reason = stop
         .anthropic(called_a_tool)
         .ok_or(BrokenReply::Malformed)?;
-    let stop_sequence = stop_sequence(answer.additional_model_response_fields.as_ref());
-    let usage = answer.usage.unwrap_or_default().tokens();
+    let stop_sequence = stop_sequence(response.additional_model_response_fields.as_ref());
+    let usage = response.usage.unwrap_or_default().tokens();
     let message = WireMessage {
         id: message_id,
         r#type: "message",
@@ -95,7 +98,7 @@ pub fn converse_reply(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct ConverseResponse<'a> {
     #[serde(borrow)]
     output: Output<'a>,
     stop_reason: String,
@@ -115,7 +118,8 @@ struct Message<'a> {
     content: Vec<Block<'a>>,
 }
 
-/// A union: exactly one member is there; kinds that no Anthropic message holds leave all empty.
+/// A union: exactly one member is present, or none for a kind that an Anthropic message cannot
+/// hold.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Block<'a> {
@@ -160,16 +164,16 @@ struct Generated {
     text: Option<String>,
 }
 
-/// Whether the `type` of a `toolUse` says that Bedrock runs the tool itself. Every other type, and
-/// none, is a call of one of the client's tools: AWS sends `tool_use` there, which its model of the
-/// API does not list
+/// Returns true when the `type` of a `toolUse` is that of a tool that Bedrock runs. Every other
+/// type, and an absent one, is a call of a client's tool: AWS sends `tool_use`, which its model of
+/// the API does not list
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolUseBlock.html>).
 pub fn is_server_tool(r#type: Option<&str>) -> bool {
     r#type == Some("server_tool_use")
 }
 
-/// The stop sequence in `additionalModelResponseFields`: the member that the path `/stop_sequence`
-/// brings back, or the one under `delta`, as some models' streams have it.
+/// The stop sequence in `additionalModelResponseFields`: the member of the path `/stop_sequence`,
+/// or the one under `delta`, as in the streams of some models.
 pub(crate) fn stop_sequence(fields: Option<&Value>) -> Option<String> {
     let at = |path| fields?.pointer(path)?.as_str().map(str::to_owned);
     at("/stop_sequence").or_else(|| at("/delta/stop_sequence"))

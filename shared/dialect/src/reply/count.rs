@@ -1,8 +1,8 @@
-//! The answer of `CountTokens`.
+//! The response of `CountTokens`.
 
 use serde::Deserialize;
 
-use super::BrokenReply;
+use super::message::BrokenReply;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -10,7 +10,7 @@ struct Counted {
     input_tokens: u64,
 }
 
-/// The number of input tokens in the body of a `CountTokens` answer
+/// The number of input tokens in the body of a `CountTokens` response
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>).
 ///
 /// # Errors

@@ -1,18 +1,21 @@
-//! The answer of `InvokeModel`, which is an Anthropic message already.
+//! The response of `InvokeModel`, which is an Anthropic message.
 
 use serde_json::value::RawValue;
 
-use super::{BrokenReply, InvokeUsage, RawObject, Reply, SAFEGUARDS_UNAVAILABLE, to_raw};
+use super::message::{BrokenReply, Reply};
+use super::raw_object::{RawObject, to_raw};
+use super::safeguards::SAFEGUARDS_UNAVAILABLE;
+use super::usage::InvokeUsage;
 use crate::error::AnthropicError;
 use crate::sse::write_json;
 use crate::{Losses, ReplyContext};
 
-/// The member that Bedrock adds to Anthropic's own.
+/// The member that Bedrock adds to Anthropic's.
 pub(crate) const INVOCATION_METRICS: &str = "amazon-bedrock-invocationMetrics";
 
-/// Adapts the body of an `InvokeModel` answer: the model's name, the tools' names and the
-/// safeguards as the client knows them. Everything else stays as Bedrock wrote it, members that
-/// this code does not know included.
+/// Adapts the body of an `InvokeModel` response: the model's name and the tools' names of the
+/// client, and `safeguard_results`. All other members are unchanged, including unknown ones, so the
+/// translation has no losses.
 ///
 /// # Errors
 /// [`BrokenReply`] when the body is not an Anthropic message, or is Anthropic's error envelope.
@@ -36,7 +39,7 @@ pub fn invoke_reply(body: &[u8], context: &ReplyContext) -> Result<Reply, Broken
     let renamed = (!context.renamed_tools.is_empty()).then(|| {
         let blocks = blocks
             .iter()
-            .map(|block| with_known_tool_name(block.get(), context));
+            .map(|block| restore_tool_name(block.get(), context));
         to_raw(&blocks.collect::<Vec<_>>())
     });
     if let Some(blocks) = renamed {
@@ -58,8 +61,8 @@ pub fn invoke_reply(body: &[u8], context: &ReplyContext) -> Result<Reply, Broken
     })
 }
 
-/// A content block as it came, but a tool's name as the client knows it.
-pub(crate) fn with_known_tool_name<'a>(block: &'a str, context: &ReplyContext) -> RawObject<'a> {
+/// The unchanged content block, with the client's name of a tool.
+pub(crate) fn restore_tool_name<'a>(block: &'a str, context: &ReplyContext) -> RawObject<'a> {
     let mut object = RawObject::parse(block).unwrap_or_default();
     if object.read::<String>("type").as_deref() == Some("tool_use")
         && let Some(sent) = object.read::<String>("name")

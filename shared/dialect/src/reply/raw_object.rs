@@ -8,7 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// Members by name, values unread.
+/// A JSON object with unparsed members.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RawObject<'a>(Vec<(Cow<'a, str>, Cow<'a, RawValue>)>);
 
@@ -17,7 +17,7 @@ impl<'a> RawObject<'a> {
         serde_json::from_str(json).ok()
     }
 
-    /// The text of a member; the last one wins, as in every JSON parser that keeps one.
+    /// The JSON text of a member. Of several members of this name the last one is used.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         let members = self.0.iter().rev();
         members
@@ -26,18 +26,18 @@ impl<'a> RawObject<'a> {
             .map(|(_, value)| value.get())
     }
 
-    /// A member read as a type; `None` when it is missing or something else.
+    /// A member, parsed; `None` when it is missing or has another type.
     pub(crate) fn read<T: de::DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.text(name)?).ok()
     }
 
-    /// Whether a member is there and says something.
-    pub(crate) fn tells(&self, name: &str) -> bool {
+    /// Returns true when a member is present and not `null`.
+    pub(crate) fn has_value(&self, name: &str) -> bool {
         self.text(name).is_some_and(|text| text != "null")
     }
 
-    /// Replaces a member where it stands, or adds it at the end. Of several of one name it is the
-    /// last that counts.
+    /// Replaces a member at its place, or adds it at the end. Of several members of this name the
+    /// last one is replaced.
     pub(crate) fn set(&mut self, name: &'static str, value: Box<RawValue>) {
         let known = self.0.iter().rposition(|(key, _)| key == name);
         match known.and_then(|at| self.0.get_mut(at)) {
@@ -50,7 +50,7 @@ impl<'a> RawObject<'a> {
         self.0.retain(|(key, _)| key != name);
     }
 
-    /// The object as one value again.
+    /// The object as one JSON value.
     pub(crate) fn into_raw(self) -> Box<RawValue> {
         to_raw(&self)
     }

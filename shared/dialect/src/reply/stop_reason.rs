@@ -1,18 +1,18 @@
-//! Why the model stopped, from Converse's words into Anthropic's.
+//! Stop reasons of Converse as stop reasons of Anthropic's API.
 
 /// A Converse `stopReason`
-/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>), read.
+/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// Anthropic has a word for it.
+pub(crate) enum StopReason {
+    /// Anthropic's stop reason.
     Known(&'static str),
-    /// Newer than this code: told as the end of the turn.
+    /// Unknown; it is translated to the end of the turn.
     Unknown,
-    /// What the model wrote is not usable; there is no honest stop reason for it.
+    /// The model's output is unusable; Anthropic's API has no stop reason for it.
     Malformed,
 }
 
-impl Stop {
+impl StopReason {
     pub(crate) fn read(bedrock: &str) -> Self {
         Self::Known(match bedrock {
             "end_turn" => "end_turn",
@@ -26,8 +26,8 @@ impl Stop {
         })
     }
 
-    /// Anthropic's `stop_reason`. A turn that ended with a tool call is told as one, whatever
-    /// Bedrock says: Claude Code would leave the call unanswered. `None`: malformed.
+    /// Anthropic's `stop_reason`; `None` for malformed output. A turn with a tool call gets
+    /// `tool_use` instead of `end_turn`, because Claude Code would not run the tool otherwise.
     pub(crate) fn anthropic(self, called_a_tool: bool) -> Option<&'static str> {
         match self {
             Self::Known("end_turn") | Self::Unknown if called_a_tool => Some("tool_use"),

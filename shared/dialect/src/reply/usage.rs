@@ -1,13 +1,13 @@
-//! Token counts, from Bedrock's three spellings into the ledger's and the wire's.
+//! Token counts: Bedrock's three forms as the ledger's and as Anthropic's.
 //!
-//! The ledger says `None` for what was not told; Anthropic's wire has no such word and says 0.
+//! A missing count is `None` in the ledger and 0 in Anthropic's form.
 
 use domain::usage::TokenUsage;
 use serde::{Deserialize, Serialize};
 
 /// `TokenUsage` of the Converse API, in a reply or in a stream's `metadata`
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html>).
-/// `inputTokens` leaves out what was read from or written to the cache.
+/// `inputTokens` excludes tokens read from or written to the cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConverseUsage {
@@ -19,7 +19,7 @@ pub struct ConverseUsage {
     pub cache_read_input_tokens: Option<i64>,
     /// `cacheWriteInputTokens`.
     pub cache_write_input_tokens: Option<i64>,
-    /// `cacheDetails`: what was written, by lifetime.
+    /// `cacheDetails`: tokens written to the cache, by lifetime.
     pub cache_details: Option<Vec<CacheDetail>>,
 }
 
@@ -34,17 +34,17 @@ pub struct CacheDetail {
 }
 
 impl ConverseUsage {
-    /// The same counts as the ledger keeps them.
+    /// The counts in the form of the ledger.
     pub fn tokens(&self) -> TokenUsage {
         let count = |tokens: Option<i64>| tokens.and_then(|tokens| u64::try_from(tokens).ok());
         let details = self.cache_details.as_deref().unwrap_or_default();
-        let living = |ttl: &str| {
+        let written_with = |ttl: &str| {
             let counts = details.iter().filter(|detail| detail.ttl == ttl);
             counts
                 .filter_map(|detail| count(Some(detail.input_tokens)))
                 .reduce(u64::saturating_add)
         };
-        let (five_minutes, one_hour) = (living("5m"), living("1h"));
+        let (five_minutes, one_hour) = (written_with("5m"), written_with("1h"));
         let detailed = [five_minutes, one_hour]
             .into_iter()
             .flatten()
@@ -60,7 +60,7 @@ impl ConverseUsage {
     }
 }
 
-/// `usage` as Anthropic's wire has it, in a message or an event of one. `null` is as good as absent.
+/// `usage` of an Anthropic message or event. `null` is treated as absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct InvokeUsage {
@@ -95,7 +95,7 @@ impl InvokeUsage {
     }
 }
 
-/// `usage` as written for the client: every count is there.
+/// `usage` for the client, with every count.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct WireUsage {
     input_tokens: u64,
@@ -118,8 +118,8 @@ impl WireUsage {
         }
     }
 
-    /// For a whole message. Writes whose lifetime was not told count as 5-minute ones, which is
-    /// the default lifetime.
+    /// For a whole message. Writes without a lifetime are counted as 5-minute writes, the default
+    /// lifetime.
     pub(crate) fn in_message(tokens: &TokenUsage) -> Self {
         let written = tokens.cache_write.unwrap_or(0);
         let one_hour = tokens.cache_write_1h.unwrap_or(0);

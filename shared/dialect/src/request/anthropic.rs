@@ -1,18 +1,15 @@
-//! A Messages request as the client wrote it: read, checked for shape, and nothing decided yet.
+//! A Messages request as the client wrote it, checked for its shape.
 //!
-//! Wire shapes: Anthropic's Messages API reference, and what Claude Code 2.1 was seen to send. Knows
-//! nothing of Bedrock and of models.
+//! Wire shapes: Anthropic's Messages API reference, and recorded requests of Claude Code 2.1.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::Refusal;
 use super::json::Object;
-use super::read;
 
-/// A Messages (or `count_tokens`) request, read but not yet translated. Borrows the body: texts and
-/// opaque JSON stay where they are.
+/// A Messages (or `count_tokens`) request before its translation. It borrows texts and opaque JSON
+/// from the body.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -33,20 +30,20 @@ pub struct MessagesRequest<'a> {
     pub(super) top_p: Option<Number<'a>>,
     pub(super) top_k: Option<Number<'a>>,
     pub(super) stop_sequences: Vec<Cow<'a, str>>,
-    /// Automatic caching: a cache point after whatever comes last.
+    /// Automatic caching: a cache point after the last block.
     pub(super) cache: Option<CacheControl>,
     pub(super) user_id: Option<&'a RawValue>,
     pub(super) context_edits: Vec<ContextEdit<'a>>,
     pub(super) safeguards: bool,
     pub(super) mcp_servers: bool,
-    /// The rest of the conversation is kept in a thread on Anthropic's servers.
+    /// Anthropic's servers keep the rest of the conversation in a thread.
     pub(super) continues_thread: bool,
     pub(super) betas: Vec<Cow<'a, str>>,
-    /// Names of fields that have no place in any translation, in order.
+    /// Names of the fields that no translation uses, in order.
     pub(super) ignored: Vec<String>,
 }
 
-/// A number with its text, which is what is sent on.
+/// A number with its source text, which is sent unchanged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number<'a> {
     pub(super) value: f64,
@@ -76,23 +73,23 @@ pub(super) enum Ttl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CacheControl {
     pub(super) ttl: Ttl,
-    /// It had members beside `type` and `ttl`, which Bedrock does not know.
+    /// It has members other than `type` and `ttl`, which Bedrock does not support.
     pub(super) scoped: bool,
 }
 
 /// A content block.
 #[derive(Debug)]
 pub(super) struct Block<'a> {
-    pub(super) kind: Kind<'a>,
+    pub(super) kind: BlockKind<'a>,
     pub(super) cache: Option<CacheControl>,
     /// `citations` of a text, unless it is an empty list.
     pub(super) citations: Option<&'a RawValue>,
-    /// What the block was, as text: a request can have a million blocks, and few are read again.
+    /// The source text of the block, which is parsed again where it is sent unchanged.
     pub(super) source: &'a RawValue,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind<'a> {
+pub(super) enum BlockKind<'a> {
     Text(Cow<'a, str>),
     Image(Image<'a>),
     Document(Box<Document<'a>>),
@@ -100,7 +97,7 @@ pub(super) enum Kind<'a> {
         id: Cow<'a, str>,
         name: Cow<'a, str>,
         input: Option<&'a RawValue>,
-        /// It has a `caller`, which Bedrock does not take.
+        /// It has a `caller`, which Bedrock does not support.
         has_caller: bool,
     },
     ToolResult {
@@ -134,7 +131,7 @@ pub(super) enum Kind<'a> {
     },
 }
 
-/// A change of the tools from one point of the conversation on.
+/// A change of the tools at one point of the conversation.
 #[derive(Debug)]
 pub(super) enum ToolChange<'a> {
     /// A tool of `tools`, by name.
@@ -143,7 +140,7 @@ pub(super) enum ToolChange<'a> {
     Define(Box<Tool<'a>>),
     /// A tool of `tools`, or one defined before, by name.
     Remove(Cow<'a, str>),
-    /// Tools of an MCP server, or something newer.
+    /// A change of another kind, such as tools of an MCP server.
     Unknown { addition: bool },
 }
 
@@ -154,23 +151,23 @@ pub(super) enum Image<'a> {
         /// Base64.
         data: Cow<'a, str>,
     },
-    /// `url`, `file` and whatever else is not in the request itself.
-    Elsewhere,
+    /// `url`, `file` and every other source outside the request.
+    NotInline,
 }
 
 #[derive(Debug)]
-pub(super) enum Source<'a> {
+pub(super) enum DocumentSource<'a> {
     /// Base64.
     Pdf(Cow<'a, str>),
     Text(Cow<'a, str>),
     Blocks(Vec<Block<'a>>),
-    /// `url`, `file` and whatever else is not in the request itself.
-    Elsewhere,
+    /// `url`, `file` and every other source outside the request.
+    NotInline,
 }
 
 #[derive(Debug)]
 pub(super) struct Document<'a> {
-    pub(super) source: Source<'a>,
+    pub(super) source: DocumentSource<'a>,
     pub(super) title: Option<Cow<'a, str>>,
     pub(super) context: Option<Cow<'a, str>>,
     pub(super) citations: bool,
@@ -201,7 +198,7 @@ pub(super) enum ToolKind<'a> {
         schema: &'a RawValue,
         strict: Option<bool>,
     },
-    /// Defined by Anthropic, run by the client: `bash_20250124` and its like.
+    /// Defined by Anthropic, run by the client, such as `bash_20250124`.
     Client { version: Cow<'a, str> },
     /// Run by Anthropic's servers.
     Server { version: Cow<'a, str> },
@@ -209,12 +206,12 @@ pub(super) enum ToolKind<'a> {
 
 #[derive(Debug)]
 pub(super) struct ToolChoice<'a> {
-    pub(super) kind: Choice<'a>,
+    pub(super) kind: ToolChoiceKind<'a>,
     pub(super) disable_parallel: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Choice<'a> {
+pub(super) enum ToolChoiceKind<'a> {
     Auto,
     Any,
     Tool(Cow<'a, str>),
@@ -236,7 +233,7 @@ pub(super) enum ThinkingKind {
     Adaptive,
     BetweenTools,
     Disabled,
-    /// A kind that did not exist when this was written.
+    /// An unknown kind.
     Unknown,
 }
 
@@ -247,62 +244,36 @@ pub(super) struct ContextEdit<'a> {
 }
 
 impl<'a> MessagesRequest<'a> {
-    /// Reads a request body and the values of its `anthropic-beta` headers (each may be a
-    /// comma-separated list).
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`] with status 413, and nothing read, when the body is larger than Bedrock takes;
-    /// with status 400 when it is not a Messages request, in the words and with the path that
-    /// Anthropic's own API uses.
-    pub fn parse<'b>(
-        body: &'a [u8],
-        anthropic_beta: impl Iterator<Item = &'b str>,
-    ) -> Result<Self, Refusal> {
-        Refusal::if_too_large(body.len())?;
-        let object = Object::from_body(body).map_err(Refusal::from)?;
-        let mut request = read::request(&object).map_err(Refusal::from)?;
-        for name in anthropic_beta
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
-        {
-            if !name.is_empty() {
-                request.betas.push(Cow::Owned(name.to_owned()));
-            }
-        }
-        Ok(request)
-    }
-
     /// All blocks of the messages, those inside `mid_conv_system` blocks after the block itself.
     pub(super) fn blocks(&self) -> impl Iterator<Item = &Block<'a>> {
         let blocks = self.messages.iter().flat_map(|message| &message.blocks);
         blocks.flat_map(|block| {
             let inner = match &block.kind {
-                Kind::MidConversationSystem { content } => content.as_slice(),
+                BlockKind::MidConversationSystem { content } => content.as_slice(),
                 _ => &[],
             };
             std::iter::once(block).chain(inner)
         })
     }
 
-    /// The model as the client named it.
+    /// The requested model name.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    /// Whether the client asked for server-sent events.
+    /// Returns true when the client requests server-sent events.
     pub fn stream(&self) -> bool {
         self.stream
     }
 
-    /// The most output tokens that the client allows; a `count_tokens` request has none.
+    /// The requested maximum of output tokens. None in a `count_tokens` request.
     pub fn max_tokens(&self) -> Option<u64> {
         self.max_tokens
     }
 }
 
-/// The level that a request asks for: the last one inside the conversation, which stands for the
-/// turn it precedes, before that of the whole request.
+/// The requested level of effort: the last level inside the conversation, else that of the whole
+/// request.
 pub(super) fn requested_effort<'r>(request: &'r MessagesRequest<'_>) -> Option<&'r str> {
     let in_conversation = request
         .messages
@@ -310,4 +281,14 @@ pub(super) fn requested_effort<'r>(request: &'r MessagesRequest<'_>) -> Option<&
         .rev()
         .find_map(|message| message.effort.as_deref());
     in_conversation.or(request.effort.as_deref())
+}
+
+/// Returns true for a text of white space only, as Anthropic's API checks it: Python's white space
+/// is Unicode's and the four information separators.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(is_space)
+}
+
+pub(super) fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }

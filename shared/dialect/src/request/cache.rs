@@ -1,31 +1,35 @@
-//! Cache points: where the client's `cache_control` marks may stand at Bedrock.
+//! Cache points: the client's `cache_control` within Bedrock's limits.
 //!
-//! A mark belongs to the item that it follows, so it can neither come first in a list nor next to
-//! another. What is left to settle is their number, their order by lifetime and what the model takes.
+//! A cache point belongs to the item before it, so it is never the first of a list nor next to
+//! another. [`limit_cache_points`] limits their number, their order by lifetime and their lifetime.
 
 use super::anthropic::{CacheControl, Ttl};
-use super::terms::Terms;
-use crate::{Losses, Refused};
+use super::context::TranslationContext;
+use crate::{Losses, UnsupportedFeature};
 
-/// Most cache points in one request, over tools, system and messages together.
+/// Maximum number of cache points in a request, in tools, system and messages together.
 const MAX_POINTS: usize = 4;
 
-/// An item of a list, with the cache point that follows it.
+/// An item of a list with the cache point after it.
 #[derive(Clone, Debug)]
-pub(super) struct Marked<T> {
+pub(super) struct WithCachePoint<T> {
     pub(super) item: T,
     pub(super) cache: Option<Ttl>,
 }
 
-impl<T> From<T> for Marked<T> {
+impl<T> From<T> for WithCachePoint<T> {
     fn from(item: T) -> Self {
         Self { item, cache: None }
     }
 }
 
-/// Marks the end of a list so far. An empty list has nothing to cache yet, and of two marks at the
-/// same place the longer-lived one says it all.
-pub(super) fn mark<T>(list: &mut [Marked<T>], cache: Option<CacheControl>, losses: &mut Losses) {
+/// Adds a cache point after the last item of a list. In an empty list it is lost; of two cache
+/// points at the same place the one with the longer lifetime remains.
+pub(super) fn add_cache_point<T>(
+    list: &mut [WithCachePoint<T>],
+    cache: Option<CacheControl>,
+    losses: &mut Losses,
+) {
     let Some(control) = cache else { return };
     if control.scoped {
         losses.add("cache_control.scope");
@@ -37,19 +41,22 @@ pub(super) fn mark<T>(list: &mut [Marked<T>], cache: Option<CacheControl>, losse
     }
 }
 
-/// Brings the marks of a request within Bedrock's rules: at most four, those of the messages going
-/// first and the oldest of them before the newest; none that lives an hour after one that lives
-/// five minutes. `fixed` are the marks of tools and system, `messages` those of the conversation,
-/// each in the order in which the model reads them.
-pub(super) fn settle(
+/// Limits the cache points of a request to Bedrock's rules: at most four, of which the oldest of
+/// the messages are removed first, and no point of one hour after a point of five minutes. `fixed`
+/// are the points of tools and system, `messages` those of the conversation, each in the order of
+/// the prompt.
+pub(super) fn limit_cache_points(
     fixed: Vec<&mut Option<Ttl>>,
     messages: Vec<&mut Option<Ttl>>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) {
     let mut fixed: Vec<_> = fixed.into_iter().filter(|mark| mark.is_some()).collect();
     let mut messages: Vec<_> = messages.into_iter().filter(|mark| mark.is_some()).collect();
-    let allowed = if terms.learned.contains(&Refused::CachePoints) {
+    let allowed = if context
+        .unsupported
+        .contains(&UnsupportedFeature::CachePoints)
+    {
         0
     } else {
         MAX_POINTS
@@ -64,14 +71,15 @@ pub(super) fn settle(
         .chain(fixed.drain(..excess - from_messages));
     dropped.for_each(|mark| *mark = None);
 
-    let mut hour = terms.capabilities.cache_ttl && !terms.learned.contains(&Refused::CacheTtl);
+    let mut one_hour_allowed = context.capabilities.cache_ttl
+        && !context.unsupported.contains(&UnsupportedFeature::CacheTtl);
     for mark in fixed.into_iter().chain(messages) {
         match mark {
-            Some(Ttl::OneHour) if !hour => {
+            Some(Ttl::OneHour) if !one_hour_allowed => {
                 *mark = Some(Ttl::FiveMinutes);
                 losses.add("cache_control.ttl");
             }
-            Some(Ttl::FiveMinutes) => hour = false,
+            Some(Ttl::FiveMinutes) => one_hour_allowed = false,
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The body of `Converse` and `ConverseStream`, and of `CountTokens` on their terms.
+//! The body of `Converse` and `ConverseStream`, and that of `CountTokens` in the same form.
 
 mod wire;
 
@@ -9,55 +9,58 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 
 use self::wire::{
-    Block, Body, Bytes, CachePoint, Citations, CountBody, CountInput, Document, DocumentSource,
-    Effort, Image, InferenceConfig, Input, JsonSchema, Message, ModelFields, ModelToolChoice,
-    OutputConfig, Reasoning, Schema, SearchResult, Structure, SystemBlock, TextFormat, TextOnly,
-    Tool, ToolChoice, ToolConfig, ToolResult, ToolSpec, ToolUse,
+    Block, Body, Bytes, CachePoint, CountBody, CountInput, Document, DocumentSource, Effort, Image,
+    InferenceConfig, JsonSchema, Message, ModelFields, ModelToolChoice, OutputConfig, Reasoning,
+    Schema, SearchResult, Structure, SystemBlock, TextFormat, TextOnly, Tool, ToolChoice,
+    ToolConfig, ToolResult, ToolSpec, ToolUse,
 };
-use super::anthropic::{Choice, Role, Ttl};
-use super::cache::Marked;
-use super::fit::Content;
+use super::adapt::AdaptedRequest;
+use super::anthropic::{Role, ToolChoiceKind, Ttl};
+use super::cache::WithCachePoint;
+use super::context::{Purpose, TranslationContext};
 use super::labels::RequestLabels;
-use super::parts::{Paper, PaperContent, Part};
-use super::terms::{Purpose, Terms};
-use super::tools::{Custom, Spec, Toolbox, Use};
+use super::parts::{CitationsConfig, DocumentContent, DocumentPart, Part};
+use super::tools::{Custom, TargetToolChoice, ToolDefinition, ToolSet};
 use super::turns::Turn;
 use crate::Losses;
 
-/// Where the model says which stop sequence it was: in a whole answer and, as another gateway saw it
-/// on AWS in both APIs, in the `message_delta` event.
+/// Paths of the stop sequence in the model's response: in a whole message, and in the
+/// `message_delta` event, as another gateway recorded it for both APIs.
 const STOP_SEQUENCE_PATHS: [&str; 2] = ["/stop_sequence", "/delta/stop_sequence"];
 
 /// The body as JSON.
 pub(super) fn write(
-    content: &Content<'_>,
+    adapted: &AdaptedRequest<'_>,
     labels: Option<&RequestLabels>,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let answer = terms.purpose == Purpose::Answer;
-    let options = &content.options;
-    let asks_path = answer && !terms.learned.field("additionalModelResponseFieldPaths");
-    let (tool_choice, model_choice) = tool_choices(&content.tool_use, terms, losses);
+    let is_message = context.purpose == Purpose::Message;
+    let options = &adapted.options;
+    let asks_path = is_message
+        && !context
+            .unsupported
+            .has_field("additionalModelResponseFieldPaths");
+    let (tool_choice, model_choice) = tool_choices(&adapted.tool_use, context, losses);
     let mut system = interleave(
-        &content.system,
+        &adapted.system,
         |text| Some(SystemBlock::Text(text)),
         SystemBlock::CachePoint,
     );
-    if content.tool_use.choice == Some(Choice::None) && model_choice.is_none() {
-        // Behind the last cache point, so that what is cached stays the same.
+    if adapted.tool_use.choice == Some(ToolChoiceKind::None) && model_choice.is_none() {
+        // After the last cache point, so that the cached prefix stays the same.
         system.push(SystemBlock::Text("Answer without using any tool."));
     }
     let body = Body {
-        messages: Messages(&content.turns),
+        messages: Messages(&adapted.turns),
         system,
-        inference_config: answer.then_some(InferenceConfig {
+        inference_config: is_message.then_some(InferenceConfig {
             max_tokens: options.max_tokens,
             temperature: options.temperature,
             top_p: options.top_p,
             stop_sequences: &options.stop_sequences,
         }),
-        tool_config: tool_config(&content.toolbox, tool_choice),
+        tool_config: tool_config(&adapted.tool_set, tool_choice),
         output_config: options.format.map(|format| OutputConfig {
             text_format: TextFormat {
                 r#type: "json_schema",
@@ -74,29 +77,30 @@ pub(super) fn write(
                 effort: effort.name(),
             }),
             top_k: options.top_k,
-            tools: &content.toolbox.client,
+            tools: &adapted.tool_set.client_tools,
             tool_choice: model_choice,
-            anthropic_beta: &content.betas,
+            anthropic_beta: &adapted.betas,
         },
         additional_model_response_field_paths: asks_path.then_some(STOP_SEQUENCE_PATHS),
         request_metadata: labels,
     };
-    match terms.purpose {
-        Purpose::Answer => serde_json::to_vec(&body),
+    match context.purpose {
+        Purpose::Message => serde_json::to_vec(&body),
         Purpose::Count => serde_json::to_vec(&CountBody {
             input: CountInput { converse: body },
         }),
     }
 }
 
-/// A list with the cache points between its items; items that cannot be written leave nothing.
+/// A list with the cache points after its items. Items that `write` rejects are left out with their
+/// cache point.
 fn interleave<'b, T, B>(
-    items: &'b [Marked<T>],
+    items: &'b [WithCachePoint<T>],
     write: impl Fn(&'b T) -> Option<B>,
     point: impl Fn(CachePoint) -> B,
 ) -> Vec<B> {
     let mut list = Vec::with_capacity(items.len());
-    for Marked { item, cache } in items {
+    for WithCachePoint { item, cache } in items {
         let Some(written) = write(item) else { continue };
         list.push(written);
         if let Some(ttl) = cache {
@@ -109,14 +113,14 @@ fn interleave<'b, T, B>(
 fn cache_point(ttl: Ttl) -> CachePoint {
     CachePoint {
         r#type: "default",
-        // Five minutes is what a point without a lifetime has.
+        // A point without `ttl` lives five minutes.
         ttl: (ttl == Ttl::OneHour).then_some("1h"),
     }
 }
 
-/// The messages, each made when it is written: the blocks of all of them take more memory than the
-/// request.
-pub(super) struct Messages<'b>(&'b [Turn<'b>]);
+/// The messages. Each is converted when it is written, because the blocks of all messages need more
+/// memory than the request.
+struct Messages<'b>(&'b [Turn<'b>]);
 
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -131,12 +135,12 @@ impl Serialize for Messages<'_> {
 }
 
 /// The blocks of a message, with the cache points between them.
-pub(super) struct Parts<'b>(&'b [Marked<Part<'b>>]);
+struct Parts<'b>(&'b [WithCachePoint<Part<'b>>]);
 
 impl Serialize for Parts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        for Marked { item, cache } in self.0 {
+        for WithCachePoint { item, cache } in self.0 {
             let Some(block) = block(item) else { continue };
             list.serialize_element(&block)?;
             if let Some(ttl) = cache {
@@ -147,7 +151,7 @@ impl Serialize for Parts<'_> {
     }
 }
 
-/// None for what only `InvokeModel` takes, which is never fitted for Converse.
+/// None for a part that only `InvokeModel` supports; such parts are not made for Converse.
 fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
     Some(match part {
         Part::Text { text, .. } => Block::Text(text),
@@ -155,25 +159,23 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
             format,
             source: Bytes { bytes: data },
         }),
-        Part::Document(paper) => Block::Document(document(paper)),
+        Part::Document(part) => Block::Document(document(part)),
         Part::ToolUse { id, name, input } => Block::ToolUse(ToolUse {
             id,
             name,
-            input: input.map_or(Input::Empty {}, Input::Given),
+            input: *input,
         }),
-        Part::ToolResult {
-            id,
-            parts,
-            is_error,
-        } => Block::ToolResult(ToolResult {
-            tool_use_id: id,
-            content: parts.iter().filter_map(block).collect(),
-            status: is_error.map(|is_error| if is_error { "error" } else { "success" }),
+        Part::ToolResult(result) => Block::ToolResult(ToolResult {
+            tool_use_id: &result.id,
+            content: result.parts.iter().filter_map(block).collect(),
+            status: result
+                .is_error
+                .map(|is_error| if is_error { "error" } else { "success" }),
         }),
         Part::Thinking { text, signature } => {
             Block::ReasoningContent(Reasoning::ReasoningText { text, signature })
         }
-        // Bedrock wants bytes, and gives back Claude's own text as bytes.
+        // Bedrock expects bytes: the base64 of Claude's text.
         Part::Redacted { data } => {
             Block::ReasoningContent(Reasoning::RedactedContent(BASE64.encode(data)))
         }
@@ -181,48 +183,45 @@ fn block<'b>(part: &'b Part<'_>) -> Option<Block<'b>> {
             source: &result.source,
             title: &result.title,
             content: result.texts.iter().map(|text| TextOnly { text }).collect(),
-            citations: result.citations.then_some(Citations { enabled: true }),
+            citations: CitationsConfig::when(result.citations),
         }),
         Part::Native(_) | Part::ToolChange { .. } => return None,
     })
 }
 
-fn document<'b>(paper: &'b Paper<'_>) -> Document<'b> {
-    let (format, source) = match &paper.content {
-        PaperContent::Pdf(data) => (Some("pdf"), DocumentSource::Bytes(Cow::Borrowed(data))),
-        PaperContent::Text(text) => (
+fn document<'b>(part: &'b DocumentPart<'_>) -> Document<'b> {
+    let (format, source) = match &part.content {
+        DocumentContent::Pdf(data) => (Some("pdf"), DocumentSource::Bytes(Cow::Borrowed(data))),
+        DocumentContent::Text(text) => (
             Some("txt"),
             DocumentSource::Bytes(Cow::Owned(BASE64.encode(text))),
         ),
-        PaperContent::Texts(texts) => {
+        DocumentContent::Texts(texts) => {
             let texts = texts.iter().map(|text| TextOnly { text }).collect();
             (None, DocumentSource::Content(texts))
         }
     };
-    // The name must stay what it is, so the title goes where it can be read.
-    let told: Vec<&str> = [&paper.document.title, &paper.document.context]
+    // The name is fixed, so the title is written to `context`.
+    let title_and_context: Vec<&str> = [&part.document.title, &part.document.context]
         .into_iter()
         .flatten()
         .map(AsRef::as_ref)
         .collect();
     Document {
         format,
-        name: &paper.name,
+        name: &part.name,
         source,
-        context: (!told.is_empty()).then(|| told.join("\n")),
-        citations: paper
-            .document
-            .citations
-            .then_some(Citations { enabled: true }),
+        context: (!title_and_context.is_empty()).then(|| title_and_context.join("\n")),
+        citations: CitationsConfig::when(part.document.citations),
     }
 }
 
 fn tool_config<'b>(
-    toolbox: &'b Toolbox<'_>,
+    tool_set: &'b ToolSet<'_>,
     tool_choice: Option<ToolChoice<'b>>,
 ) -> Option<ToolConfig<'b>> {
-    let write = |spec: &'b Spec<'_>| match spec {
-        Spec::Custom(Custom {
+    let write = |spec: &'b ToolDefinition<'_>| match spec {
+        ToolDefinition::Custom(Custom {
             name,
             description,
             schema,
@@ -234,39 +233,39 @@ fn tool_config<'b>(
             input_schema: Schema { json: schema },
             strict: *strict,
         })),
-        Spec::Search(_) => None,
+        ToolDefinition::Search(_) => None,
     };
-    let tools = interleave(&toolbox.specs, write, Tool::CachePoint);
+    let tools = interleave(&tool_set.definitions, write, Tool::CachePoint);
     (!tools.is_empty()).then_some(ToolConfig { tools, tool_choice })
 }
 
-/// `toolConfig.toolChoice`, and what has to be said to the model itself: that it must not use a
-/// tool, or not two at once. The two must not both name a type.
+/// `toolConfig.toolChoice`, and the model's own `tool_choice` for what Converse does not support:
+/// no tool, or no parallel calls. At most one of them has a `type`.
 fn tool_choices<'b>(
-    tool_use: &'b Use<'_>,
-    terms: &Terms<'_>,
+    tool_use: &'b TargetToolChoice<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> (Option<ToolChoice<'b>>, Option<ModelToolChoice>) {
-    let to_model = |r#type, disable: bool| ModelToolChoice {
+    let model_choice_of = |r#type, disable: bool| ModelToolChoice {
         r#type,
         disable_parallel_tool_use: disable.then_some(true),
     };
     let disable = tool_use.disable_parallel;
     let (choice, model) = match &tool_use.choice {
         None => (None, None),
-        Some(Choice::Auto) if disable => (None, Some(to_model(Some("auto"), true))),
-        Some(Choice::Auto) => (Some(ToolChoice::Auto {}), None),
-        Some(Choice::Any) => (
+        Some(ToolChoiceKind::Auto) if disable => (None, Some(model_choice_of(Some("auto"), true))),
+        Some(ToolChoiceKind::Auto) => (Some(ToolChoice::Auto {}), None),
+        Some(ToolChoiceKind::Any) => (
             Some(ToolChoice::Any {}),
-            disable.then(|| to_model(None, true)),
+            disable.then(|| model_choice_of(None, true)),
         ),
-        Some(Choice::Tool(name)) => (
+        Some(ToolChoiceKind::Tool(name)) => (
             Some(ToolChoice::Tool { name }),
-            disable.then(|| to_model(None, true)),
+            disable.then(|| model_choice_of(None, true)),
         ),
-        Some(Choice::None) => (None, Some(to_model(Some("none"), false))),
+        Some(ToolChoiceKind::None) => (None, Some(model_choice_of(Some("none"), false))),
     };
-    if model.is_some() && terms.learned.field("tool_choice") {
+    if model.is_some() && context.unsupported.has_field("tool_choice") {
         losses.add("tool_choice");
         return (choice, None);
     }

@@ -1,8 +1,9 @@
-//! JSON read one level at a time, so that what is opaque to the translation stays the text it was.
+//! JSON that is read one level at a time. Values that the translation does not interpret stay
+//! source text.
 //!
 //! Every value below a read object or array is still its source text ([`RawValue`]): key order,
-//! number texts and escapes survive because nothing re-serialises them. Errors carry the path of
-//! the value in Anthropic's notation, `messages.0.content.1.type`.
+//! number texts and escapes are sent unchanged. Errors carry the path of the value in Anthropic's
+//! notation, `messages.0.content.1.type`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,21 +12,21 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-/// Nesting beyond which an opaque value is refused: no real schema or tool input comes near, and
-/// what reads the body next may not be as patient with its stack.
+/// Maximum nesting of an opaque value. Real schemas and tool inputs are far below it; a deeper
+/// value can exhaust the stack of the next reader.
 const MAX_DEPTH: usize = 100;
 
-/// What is wrong with a request, and where.
+/// An error of a request with the path of its field.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// From the innermost part outwards.
+pub(super) struct FieldError {
+    /// The path, from the innermost part outwards.
     path: Vec<String>,
     message: Cow<'static, str>,
-    /// The request is valid, but asks for what Bedrock does not have.
+    /// The request is valid, but needs a feature that Bedrock lacks.
     is_unavailable: bool,
 }
 
-impl Fault {
+impl FieldError {
     pub(super) fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             path: Vec::new(),
@@ -34,7 +35,7 @@ impl Fault {
         }
     }
 
-    /// A valid part of the request that Bedrock does not have.
+    /// The error for a valid part of the request that Bedrock does not support.
     pub(super) fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             is_unavailable: true,
@@ -50,14 +51,14 @@ impl Fault {
         Self::new("Field required").within(field)
     }
 
-    /// The same fault, seen from the value that holds the faulty one under this key or index.
+    /// Adds the key or index of the surrounding value to the path.
     pub(super) fn within(mut self, part: impl fmt::Display) -> Self {
         self.path.push(part.to_string());
         self
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, part) in self.path.iter().rev().enumerate() {
             write!(f, "{}{part}", if nth == 0 { "" } else { "." })?;
@@ -71,7 +72,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A string, borrowed from the body where it has no escapes.
+/// A string, borrowed from the body unless it has escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Text<'a>(Cow<'a, str>);
 
@@ -94,7 +95,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// An object whose values are not read yet, in the order of the source.
+/// An object with unparsed values, in the order of the source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object<'a> {
     entries: Vec<(Cow<'a, str>, &'a RawValue)>,
@@ -122,10 +123,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
 impl<'a> Object<'a> {
     /// Reads the outermost object of a body.
-    pub(super) fn from_body(body: &'a [u8]) -> Result<Self, Fault> {
+    pub(super) fn from_body(body: &'a [u8]) -> Result<Self, FieldError> {
         serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Fault::new("The request body must be an object"),
-            _ => Fault::new(format!(
+            serde_json::error::Category::Data => {
+                FieldError::new("The request body must be an object")
+            }
+            _ => FieldError::new(format!(
                 "The request body is not valid JSON (line {}, column {})",
                 error.line(),
                 error.column()
@@ -133,18 +136,19 @@ impl<'a> Object<'a> {
         })
     }
 
-    pub(super) fn read(raw: &'a RawValue) -> Result<Self, Fault> {
-        serde_json::from_str(raw.get()).map_err(|_| Fault::new("Input should be a valid object"))
+    pub(super) fn read(raw: &'a RawValue) -> Result<Self, FieldError> {
+        serde_json::from_str(raw.get())
+            .map_err(|_| FieldError::new("Input should be a valid object"))
     }
 
-    /// The value of a key; `null` counts as absent. Of a repeated key the last counts, as in every
-    /// common reader.
+    /// The value of a key. `null` is treated as absent, and of a repeated key the last value is
+    /// used.
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
         let (_, value) = self.entries.iter().rfind(|(name, _)| name == key)?;
         (value.get() != "null").then_some(*value)
     }
 
-    /// The keys that have a value, in order.
+    /// The keys whose value is not `null`, in order.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries
             .iter()
@@ -158,60 +162,60 @@ impl<'a> Object<'a> {
             .map(|(key, value)| (key.as_ref(), *value))
     }
 
-    /// Reads the value of a key with `read`, and puts the key in the path of what goes wrong.
+    /// Reads the value of a key with `read`, and adds the key to the path of an error.
     pub(super) fn with<T>(
         &self,
         key: &str,
-        read: impl FnOnce(&'a RawValue) -> Result<T, Fault>,
-    ) -> Result<Option<T>, Fault> {
+        read: impl FnOnce(&'a RawValue) -> Result<T, FieldError>,
+    ) -> Result<Option<T>, FieldError> {
         self.get(key)
-            .map(|raw| read(raw).map_err(|fault| fault.within(key)))
+            .map(|raw| read(raw).map_err(|error| error.within(key)))
             .transpose()
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<Option<Cow<'a, str>>, Fault> {
+    pub(super) fn text(&self, key: &str) -> Result<Option<Cow<'a, str>>, FieldError> {
         self.with(key, text)
     }
 
-    pub(super) fn required_text(&self, key: &str) -> Result<Cow<'a, str>, Fault> {
-        self.text(key)?.ok_or_else(|| Fault::required(key))
+    pub(super) fn required_text(&self, key: &str) -> Result<Cow<'a, str>, FieldError> {
+        self.text(key)?.ok_or_else(|| FieldError::required(key))
     }
 
-    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, Fault> {
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, FieldError> {
         self.with(key, |raw| match raw.get() {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(Fault::new("Input should be a valid boolean")),
+            _ => Err(FieldError::new("Input should be a valid boolean")),
         })
     }
 
-    pub(super) fn whole_number(&self, key: &str) -> Result<Option<u64>, Fault> {
+    pub(super) fn whole_number(&self, key: &str) -> Result<Option<u64>, FieldError> {
         self.with(key, |raw| {
             raw.get()
                 .parse()
-                .map_err(|_| Fault::new("Input should be a valid integer"))
+                .map_err(|_| FieldError::new("Input should be a valid integer"))
         })
     }
 
-    pub(super) fn object(&self, key: &str) -> Result<Option<Object<'a>>, Fault> {
+    pub(super) fn object(&self, key: &str) -> Result<Option<Object<'a>>, FieldError> {
         self.with(key, Object::read)
     }
 
-    /// Reads an array, one element at a time; absent is empty.
+    /// Reads an array element by element. An absent array is empty.
     pub(super) fn list<T>(
         &self,
         key: &str,
-        read: impl FnMut(&'a RawValue) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
+        read: impl FnMut(&'a RawValue) -> Result<T, FieldError>,
+    ) -> Result<Vec<T>, FieldError> {
         Ok(self.with(key, |raw| list(raw, read))?.unwrap_or_default())
     }
 
-    /// The object with `type: object` in front of its other members.
-    pub(super) fn typed_object(&self) -> TypedObject<'_, 'a> {
-        TypedObject(self)
+    /// The object with `type: object` before its other members.
+    pub(super) fn with_object_type(&self) -> ObjectWithType<'_, 'a> {
+        ObjectWithType(self)
     }
 
-    /// Leaves keys out.
+    /// Removes these keys.
     pub(super) fn without(mut self, unwanted: &[&str]) -> Self {
         self.entries
             .retain(|(key, _)| !unwanted.contains(&key.as_ref()));
@@ -229,10 +233,10 @@ impl Serialize for Object<'_> {
     }
 }
 
-/// An object, written with `object` as its `type`.
-pub(super) struct TypedObject<'o, 'a>(&'o Object<'a>);
+/// An object that is serialized with `object` as its `type`.
+pub(super) struct ObjectWithType<'o, 'a>(&'o Object<'a>);
 
-impl Serialize for TypedObject<'_, '_> {
+impl Serialize for ObjectWithType<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", "object")?;
@@ -243,27 +247,27 @@ impl Serialize for TypedObject<'_, '_> {
     }
 }
 
-pub(super) fn text(raw: &RawValue) -> Result<Cow<'_, str>, Fault> {
+pub(super) fn text(raw: &RawValue) -> Result<Cow<'_, str>, FieldError> {
     serde_json::from_str::<Text<'_>>(raw.get())
         .map(|Text(text)| text)
-        .map_err(|_| Fault::new("Input should be a valid string"))
+        .map_err(|_| FieldError::new("Input should be a valid string"))
 }
 
-/// Reads the elements of an array as they come, so that a list of the wrong things ends at the first.
+/// Reads an array element by element, up to the first invalid one.
 pub(super) fn list<'a, T>(
     raw: &'a RawValue,
-    read: impl FnMut(&'a RawValue) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
+    read: impl FnMut(&'a RawValue) -> Result<T, FieldError>,
+) -> Result<Vec<T>, FieldError> {
     let mut elements = Elements {
         read,
         list: Vec::new(),
-        fault: None,
+        error: None,
     };
     let read = serde_json::Deserializer::from_str(raw.get()).deserialize_seq(&mut elements);
-    match (read, elements.fault) {
-        (_, Some(fault)) => Err(fault.within(elements.list.len())),
+    match (read, elements.error) {
+        (_, Some(error)) => Err(error.within(elements.list.len())),
         (Ok(()), None) => Ok(elements.list),
-        (Err(_), None) => Err(Fault::new("Input should be a valid list")),
+        (Err(_), None) => Err(FieldError::new("Input should be a valid list")),
     }
 }
 
@@ -271,11 +275,13 @@ pub(super) fn list<'a, T>(
 struct Elements<T, F> {
     read: F,
     list: Vec<T>,
-    /// What was wrong with the element after `list`.
-    fault: Option<Fault>,
+    /// The error of the element after `list`.
+    error: Option<FieldError>,
 }
 
-impl<'de, T, F: FnMut(&'de RawValue) -> Result<T, Fault>> Visitor<'de> for &mut Elements<T, F> {
+impl<'de, T, F: FnMut(&'de RawValue) -> Result<T, FieldError>> Visitor<'de>
+    for &mut Elements<T, F>
+{
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,9 +292,9 @@ impl<'de, T, F: FnMut(&'de RawValue) -> Result<T, Fault>> Visitor<'de> for &mut 
         while let Some(element) = sequence.next_element::<&'de RawValue>()? {
             match (self.read)(element) {
                 Ok(element) => self.list.push(element),
-                Err(fault) => {
-                    self.fault = Some(fault);
-                    return Err(de::Error::custom("the fault is kept"));
+                Err(error) => {
+                    self.error = Some(error);
+                    return Err(de::Error::custom("the error is kept"));
                 }
             }
         }
@@ -304,10 +310,10 @@ pub(super) fn is_object(raw: &RawValue) -> bool {
     raw.get().starts_with('{')
 }
 
-/// Passes on an object as it is, unless it is nested beyond all reason.
-pub(super) fn opaque_object(raw: &RawValue) -> Result<&RawValue, Fault> {
+/// Returns an object unparsed. Deeper nesting than `MAX_DEPTH` is an error.
+pub(super) fn opaque_object(raw: &RawValue) -> Result<&RawValue, FieldError> {
     if !is_object(raw) {
-        return Err(Fault::new("Input should be a valid object"));
+        return Err(FieldError::new("Input should be a valid object"));
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in raw.get().bytes() {
@@ -318,7 +324,7 @@ pub(super) fn opaque_object(raw: &RawValue) -> Result<&RawValue, Fault> {
             b'{' | b'[' if !in_string => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Err(Fault::new("Input is nested too deeply"));
+                    return Err(FieldError::new("Input is nested too deeply"));
                 }
             }
             b'}' | b']' if !in_string => depth = depth.saturating_sub(1),

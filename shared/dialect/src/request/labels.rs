@@ -1,14 +1,13 @@
-//! The gateway's own labels on a request.
+//! Labels that Spillway adds to a request.
 
 use serde::Serialize;
 
-/// Longest value of a label.
+/// Maximum length of a label's value, in characters.
 const MAX_LENGTH: usize = 256;
 
-/// What the gateway tells Bedrock about a request, for the log of model invocations: as
-/// `requestMetadata` of Converse, or as the header `X-Amzn-Bedrock-Request-Metadata` of
-/// `InvokeModel`. Nothing of the client's goes here: Claude Code's `metadata.user_id` is JSON, which
-/// the pattern of these values refuses.
+/// Labels of a request in Bedrock's log of model invocations: `requestMetadata` of Converse, or the
+/// header `X-Amzn-Bedrock-Request-Metadata` of `InvokeModel`. They contain no data of the client:
+/// Claude Code's `metadata.user_id` is JSON, which the pattern of the values does not allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RequestLabels {
     #[serde(rename = "spillway_user", skip_serializing_if = "String::is_empty")]
@@ -18,9 +17,9 @@ pub struct RequestLabels {
 }
 
 impl RequestLabels {
-    /// Labels with the user's id and the request's own. Characters that Bedrock refuses
-    /// (everything but ASCII letters, digits, white space and `:_@$#=/+,-.`) become `_`, and what is
-    /// longer than 256 characters is cut. An empty one is left out.
+    /// Labels with the user's id and the request's id. Characters that Bedrock refuses (all but
+    /// ASCII letters, digits, white space and `:_@$#=/+,-.`) become `_`, and a value is cut to 256
+    /// characters. An empty value is left out.
     pub fn new(user: &str, request: &str) -> Self {
         Self {
             user: label(user),
@@ -28,7 +27,7 @@ impl RequestLabels {
         }
     }
 
-    /// Whether there is nothing to tell.
+    /// Returns true when both labels are empty.
     pub fn is_empty(&self) -> bool {
         self.user.is_empty() && self.request.is_empty()
     }

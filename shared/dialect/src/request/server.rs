@@ -1,17 +1,17 @@
-//! Blocks of tools that Anthropic's servers ran, told in words.
+//! Blocks of tools that Anthropic's servers ran, as text.
 //!
-//! Bedrock has no such tools, so a conversation that used them keeps what the model can still use: what
-//! was asked, and which pages came back. Encrypted parts are of no use to anyone else.
+//! Bedrock has no such tools. The text contains what the model can still use, such as the query and
+//! the pages that were found. Encrypted parts are left out.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::anthropic::is_blank;
 use super::json::Object;
-use super::parts::is_blank;
 
-/// Whether a `server_tool_use` is a search for tools.
+/// Returns true for a `server_tool_use` of tool search.
 pub(super) fn is_tool_search(block: &RawValue) -> bool {
     Object::read(block)
         .and_then(|block| block.text("name"))
@@ -21,12 +21,12 @@ pub(super) fn is_tool_search(block: &RawValue) -> bool {
 /// Names of the tools that a `tool_search_tool_result` found.
 pub(super) fn found_tools(block: &RawValue) -> Vec<String> {
     match Object::read(block) {
-        Ok(block) => names_found(&block),
+        Ok(block) => found_tool_names(&block),
         Err(_) => Vec::new(),
     }
 }
 
-fn names_found(block: &Object<'_>) -> Vec<String> {
+fn found_tool_names(block: &Object<'_>) -> Vec<String> {
     let name = |raw| {
         let reference = Object::read(raw).ok();
         Ok(reference.and_then(|reference| reference.text("tool_name").ok().flatten()))
@@ -38,12 +38,12 @@ fn names_found(block: &Object<'_>) -> Vec<String> {
     names.into_iter().flatten().map(Cow::into_owned).collect()
 }
 
-/// What a server block says to the model; None when there is nothing to say.
+/// The text in place of a server block. None for a block without readable content.
 pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
-    let said = match kind {
+    let text = match kind {
         "server_tool_use" | "mcp_tool_use" => {
             let name = block.text("name").ok().flatten().unwrap_or_default();
-            let input = parsed(block, "input").unwrap_or_default();
+            let input = parse_member(block, "input").unwrap_or_default();
             let name = name.replace('_', " ");
             let subject = ["query", "url", "pattern"]
                 .iter()
@@ -53,7 +53,8 @@ pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
                 None => format!("[{name}]\n{}", members(&input)),
             }
         }
-        // Read one at a time: all at once would take many times the memory of the request.
+        // Reads one page at a time, because all parsed pages need many times the memory of the
+        // request.
         "web_search_tool_result" => match block.list("content", |raw| Ok(read_page(raw))) {
             Ok(pages) if block.get("content").is_some() => {
                 let lines: Vec<_> = pages.into_iter().flatten().collect();
@@ -62,33 +63,33 @@ pub(super) fn summary(kind: &str, block: &Object<'_>) -> Option<String> {
             _ => "[web search failed]".to_owned(),
         },
         "web_fetch_tool_result" => {
-            let content = parsed(block, "content");
+            let content = parse_member(block, "content");
             let content = content.as_ref();
             let page = content.and_then(page).unwrap_or_default();
-            let text = content.map(output).unwrap_or_default();
+            let text = content.map(result_text).unwrap_or_default();
             format!("[web page fetched]\n{page}\n{text}")
         }
         "tool_search_tool_result" => {
-            let lines: Vec<_> = names_found(block)
+            let lines: Vec<_> = found_tool_names(block)
                 .iter()
                 .map(|name| format!("Tool loaded: {name}"))
                 .collect();
             lines.join("\n")
         }
-        // The summary that stands for everything before it.
-        "compaction" | "mcp_tool_result" => texts(&parsed(block, "content")?),
+        // The summary that replaces everything before it.
+        "compaction" | "mcp_tool_result" => texts(&parse_member(block, "content")?),
         "container_upload" => "[file omitted]".to_owned(),
         _ => {
-            let content = parsed(block, "content");
-            let output = content.as_ref().map(output).unwrap_or_default();
-            format!("[{}]\n{output}", kind.replace('_', " "))
+            let content = parse_member(block, "content");
+            let result_text = content.as_ref().map(result_text).unwrap_or_default();
+            format!("[{}]\n{result_text}", kind.replace('_', " "))
         }
     };
-    let said = said.trim_end();
-    (!is_blank(said)).then(|| said.to_owned())
+    let text = text.trim_end();
+    (!is_blank(text)).then(|| text.to_owned())
 }
 
-fn parsed(block: &Object<'_>, key: &str) -> Option<Value> {
+fn parse_member(block: &Object<'_>, key: &str) -> Option<Value> {
     serde_json::from_str(block.get(key)?.get()).ok()
 }
 
@@ -117,9 +118,9 @@ fn members(input: &Value) -> String {
     lines.join("\n")
 }
 
-/// All that a result holds in readable form: its text, what a command wrote and returned, the text
-/// of a fetched document, the code of an error. Wire shapes: Anthropic's pages on the server tools.
-fn output(content: &Value) -> String {
+/// The readable content of a result: its text, the output and exit code of a command, the text of a
+/// fetched document, the code of an error. Wire shapes: Anthropic's pages on the server tools.
+fn result_text(content: &Value) -> String {
     let text = |pointer: &str| content.pointer(pointer).and_then(Value::as_str);
     let mut parts: Vec<String> = ["/text", "/stdout", "/content", "/content/source/data"]
         .iter()
@@ -127,7 +128,7 @@ fn output(content: &Value) -> String {
         .filter(|found| !is_blank(found))
         .map(str::to_owned)
         .collect();
-    // The bytes of a PDF are no text.
+    // The base64 of a PDF is not text.
     if text("/content/source/type") == Some("base64") {
         parts.clear();
     }
@@ -138,10 +139,10 @@ fn output(content: &Value) -> String {
         parts.extend(lines.iter().filter_map(Value::as_str).map(str::to_owned));
     }
     for (name, label) in [("stderr", "stderr"), ("error_code", "error")] {
-        let said = content.get(name).and_then(Value::as_str);
+        let text = content.get(name).and_then(Value::as_str);
         parts.extend(
-            said.filter(|said| !is_blank(said))
-                .map(|said| format!("{label}: {said}")),
+            text.filter(|text| !is_blank(text))
+                .map(|text| format!("{label}: {text}")),
         );
     }
     if let Some(code) = content.get("return_code").and_then(Value::as_i64) {

@@ -1,66 +1,66 @@
-//! Thinking and effort, in the kind that the target knows.
+//! Thinking and effort, in the form that the target accepts.
 //!
-//! Some models think by a budget, some by a level of effort, some always. What the client asked for
-//! is said in the target's words; the numbers that stand for levels are ours.
+//! Some models have a thinking budget, some levels of effort, and some always think. The requested
+//! form is converted to that of the target. The budgets of the levels are Spillway's choice.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::anthropic::{MessagesRequest, Role, ThinkingKind, requested_effort};
-use super::betas;
-use super::terms::Terms;
+use super::beta_names;
+use super::context::TranslationContext;
 use super::turns::{self, Turn};
 use crate::Losses;
 use crate::model::{Effort, ThinkingKinds, ThinkingOff};
 
-/// Least thinking budget that any model takes.
+/// Minimum thinking budget of all models, in tokens.
 const MIN_BUDGET: u64 = 1_024;
 
-/// `thinking` as the target takes it.
+/// `thinking` in the form of the target.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct ThinkingField<'r> {
     #[serde(flatten)]
-    pub(super) kind: KindField,
+    pub(super) kind: ThinkingMode,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) display: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) block_binding: Option<Binding<'r>>,
+    pub(super) block_binding: Option<BlockBinding<'r>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum KindField {
+pub(super) enum ThinkingMode {
     Enabled { budget_tokens: u64 },
     Adaptive,
     BetweenTools,
     Disabled,
 }
 
-/// What becomes of earlier thinking that belongs to another conversation.
+/// `block_binding`: what the model does with thinking blocks of another conversation.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Binding<'r> {
-    Asked(&'r RawValue),
-    Ours {
+pub(super) enum BlockBinding<'r> {
+    Requested(&'r RawValue),
+    Default {
         prefix_mismatch_behavior: &'static str,
     },
 }
 
-/// What the target is told about thinking and effort.
-pub(super) fn decide<'r>(
+/// Decides `thinking` and `output_config.effort` for the target.
+pub(super) fn thinking_and_effort<'r>(
     request: &'r MessagesRequest<'_>,
     turns: &[Turn<'_>],
     max_tokens: u64,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> (Option<ThinkingField<'r>>, Option<Effort>) {
-    let asked = asked_effort(request, losses);
-    let plan = plan(request, asked, turns, max_tokens, terms, losses);
-    let field = field(request, plan.kind, turns, terms, losses);
-    (field, effort(&plan, terms, losses))
+    let requested = read_effort(request, losses);
+    let decision = decide_thinking(request, requested, turns, max_tokens, context, losses);
+    let field = field(request, decision.kind, turns, context, losses);
+    (field, effort(&decision, context, losses))
 }
 
-fn asked_effort(request: &MessagesRequest<'_>, losses: &mut Losses) -> Option<Effort> {
+fn read_effort(request: &MessagesRequest<'_>, losses: &mut Losses) -> Option<Effort> {
     let name = requested_effort(request)?;
     let effort = Effort::read(name);
     if effort.is_none() {
@@ -69,63 +69,63 @@ fn asked_effort(request: &MessagesRequest<'_>, losses: &mut Losses) -> Option<Ef
     effort
 }
 
-/// What is decided on thinking and effort, which can stand for each other.
-struct Plan {
-    kind: Option<KindField>,
+/// The decision on thinking and effort, of which one can replace the other.
+struct ThinkingDecision {
+    kind: Option<ThinkingMode>,
     effort: Option<Effort>,
 }
 
-fn plan(
+fn decide_thinking(
     request: &MessagesRequest<'_>,
     effort: Option<Effort>,
     turns: &[Turn<'_>],
     max_tokens: u64,
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
-) -> Plan {
-    let nothing = Plan { kind: None, effort };
-    let Some(asked) = request.thinking.as_ref().map(|thinking| thinking.kind) else {
+) -> ThinkingDecision {
+    let nothing = ThinkingDecision { kind: None, effort };
+    let Some(requested) = request.thinking.as_ref().map(|thinking| thinking.kind) else {
         return nothing;
     };
-    if terms.learned.field("thinking") {
+    if context.unsupported.has_field("thinking") {
         losses.add("thinking");
         return nothing;
     }
-    if asked == ThinkingKind::Unknown {
+    if requested == ThinkingKind::Unknown {
         losses.add("thinking.type");
     }
-    let capabilities = terms.capabilities;
-    match (capabilities.thinking, asked) {
+    let capabilities = context.capabilities;
+    match (capabilities.thinking, requested) {
         (ThinkingKinds::Adaptive, ThinkingKind::Enabled { budget }) => {
             losses.add("thinking.budget_tokens");
             let effort = effort.or(Some(effort_of_budget(budget)));
-            Plan {
-                kind: Some(KindField::Adaptive),
+            ThinkingDecision {
+                kind: Some(ThinkingMode::Adaptive),
                 effort,
             }
         }
         (
             ThinkingKinds::Adaptive | ThinkingKinds::Both,
             ThinkingKind::Adaptive | ThinkingKind::Unknown,
-        ) => Plan {
-            kind: Some(KindField::Adaptive),
+        ) => ThinkingDecision {
+            kind: Some(ThinkingMode::Adaptive),
             effort,
         },
         (ThinkingKinds::Adaptive, ThinkingKind::Disabled | ThinkingKind::BetweenTools) => {
             let kind = match capabilities.thinking_off {
-                ThinkingOff::BetweenTools => Some(KindField::BetweenTools),
-                ThinkingOff::Disabled => Some(KindField::Disabled),
+                ThinkingOff::BetweenTools => Some(ThinkingMode::BetweenTools),
+                ThinkingOff::Disabled => Some(ThinkingMode::Disabled),
                 ThinkingOff::Omit | ThinkingOff::AlwaysOn => None,
             };
             let exact = matches!(
-                (asked, kind),
-                (ThinkingKind::Disabled, Some(KindField::Disabled))
-                    | (ThinkingKind::BetweenTools, Some(KindField::BetweenTools))
+                (requested, kind),
+                (ThinkingKind::Disabled, Some(ThinkingMode::Disabled))
+                    | (ThinkingKind::BetweenTools, Some(ThinkingMode::BetweenTools))
             );
             if !exact {
                 losses.add("thinking.type");
             }
-            Plan { kind, effort }
+            ThinkingDecision { kind, effort }
         }
         (_, ThinkingKind::Disabled) => nothing,
         (ThinkingKinds::None, _)
@@ -133,28 +133,31 @@ fn plan(
             losses.add("thinking");
             nothing
         }
-        (ThinkingKinds::Budget | ThinkingKinds::Both, ThinkingKind::Enabled { budget: asked }) => {
-            let budget = asked.min(max_tokens.saturating_sub(1));
-            if budget != asked {
+        (
+            ThinkingKinds::Budget | ThinkingKinds::Both,
+            ThinkingKind::Enabled { budget: requested },
+        ) => {
+            let budget = requested.min(max_tokens.saturating_sub(1));
+            if budget != requested {
                 losses.add("thinking.budget_tokens");
             }
-            Plan {
-                kind: budgeted(budget, turns, terms, losses),
+            ThinkingDecision {
+                kind: budgeted(budget, turns, context, losses),
                 effort,
             }
         }
         (ThinkingKinds::Budget, ThinkingKind::Adaptive | ThinkingKind::Unknown) => {
             losses.add("thinking.adaptive");
             let budget = budget_of_effort(effort).min(max_tokens.saturating_sub(MIN_BUDGET));
-            Plan {
-                kind: budgeted(budget, turns, terms, losses),
+            ThinkingDecision {
+                kind: budgeted(budget, turns, context, losses),
                 effort: None,
             }
         }
     }
 }
 
-/// The budget that stands for a level on a model that has only budgets.
+/// The budget in place of a level of effort, for a model with budgets only.
 fn budget_of_effort(effort: Option<Effort>) -> u64 {
     match effort {
         Some(Effort::Low) => 4_096,
@@ -165,65 +168,72 @@ fn budget_of_effort(effort: Option<Effort>) -> u64 {
     }
 }
 
-/// Thinking with a budget, where the model can begin it here.
+/// Thinking with a budget, where the model can start to think at this point.
 fn budgeted(
     budget: u64,
     turns: &[Turn<'_>],
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
-) -> Option<KindField> {
-    let only_budgets = terms.capabilities.thinking == ThinkingKinds::Budget;
+) -> Option<ThinkingMode> {
+    let only_budgets = context.capabilities.thinking == ThinkingKinds::Budget;
     let prefilled = turns
         .last()
         .is_some_and(|turn| turn.role == Role::Assistant);
     if budget < MIN_BUDGET
         || prefilled
-        || (only_budgets && turns::loop_opens_without_thinking(turns))
+        || (only_budgets && turns::tool_loop_starts_without_thinking(turns))
     {
         losses.add("thinking");
         return None;
     }
-    Some(KindField::Enabled {
+    Some(ThinkingMode::Enabled {
         budget_tokens: budget,
     })
 }
 
 fn field<'r>(
     request: &'r MessagesRequest<'_>,
-    kind: Option<KindField>,
+    kind: Option<ThinkingMode>,
     turns: &[Turn<'_>],
-    terms: &Terms<'_>,
+    context: &TranslationContext<'_>,
     losses: &mut Losses,
 ) -> Option<ThinkingField<'r>> {
-    let asked = request.thinking.as_ref();
-    let adaptive_only = terms.capabilities.thinking == ThinkingKinds::Adaptive;
-    let thinks = kind.is_some_and(|kind| kind != KindField::Disabled);
+    let requested = request.thinking.as_ref();
+    let adaptive_only = context.capabilities.thinking == ThinkingKinds::Adaptive;
+    let thinks = kind.is_some_and(|kind| kind != ThinkingMode::Disabled);
 
-    let display = asked
+    let display = requested
         .and_then(|thinking| thinking.display.as_deref())
         .filter(|display| {
             let known = match *display {
                 "omitted" | "summarized" => true,
-                "updates" => betas::may_go(betas::DISPLAY_UPDATES, request, terms.learned),
+                "updates" => beta_names::is_allowed(
+                    beta_names::DISPLAY_UPDATES,
+                    request,
+                    context.unsupported,
+                ),
                 _ => false,
             };
-            let goes = known && adaptive_only && thinks && !terms.learned.field("thinking.display");
-            if !goes {
+            let is_sent = known
+                && adaptive_only
+                && thinks
+                && !context.unsupported.has_field("thinking.display");
+            if !is_sent {
                 losses.add("thinking.display");
             }
-            goes
+            is_sent
         });
 
-    let binds = terms.capabilities.binds_thinking
-        && kind != Some(KindField::Disabled)
+    let binds = context.capabilities.binds_thinking
+        && kind != Some(ThinkingMode::Disabled)
         && turns::holds_thinking(turns)
-        && !terms.learned.field("thinking")
-        && !terms.learned.field("thinking.block_binding")
-        && !terms.learned.beta(betas::BLOCK_BINDING);
-    let asked_binding = asked.and_then(|thinking| thinking.block_binding);
-    let block_binding = match asked_binding {
-        Some(binding) if binds => Some(Binding::Asked(binding)),
-        None if binds => Some(Binding::Ours {
+        && !context.unsupported.has_field("thinking")
+        && !context.unsupported.has_field("thinking.block_binding")
+        && !context.unsupported.has_beta(beta_names::BLOCK_BINDING);
+    let requested_binding = requested.and_then(|thinking| thinking.block_binding);
+    let block_binding = match requested_binding {
+        Some(binding) if binds => Some(BlockBinding::Requested(binding)),
+        None if binds => Some(BlockBinding::Default {
             prefix_mismatch_behavior: "drop_block",
         }),
         Some(_) => {
@@ -232,8 +242,8 @@ fn field<'r>(
         }
         None => None,
     };
-    // Binding needs the object around it; a model that binds thinks in any case.
-    let kind = kind.or(block_binding.is_some().then_some(KindField::Adaptive))?;
+    // `block_binding` needs a `thinking` object; a model that binds thinking always thinks.
+    let kind = kind.or(block_binding.is_some().then_some(ThinkingMode::Adaptive))?;
     Some(ThinkingField {
         kind,
         display,
@@ -241,39 +251,43 @@ fn field<'r>(
     })
 }
 
-/// The level for the target: the highest of its own that is not above what was asked for, so that
-/// nobody pays for more. Below all of them there is nothing to choose but the lowest.
-fn effort(plan: &Plan, terms: &Terms<'_>, losses: &mut Losses) -> Option<Effort> {
-    let asked = plan.effort?;
-    let refused = terms.learned.field("output_config.effort")
-        || terms.learned.field("output_config")
-        || (terms.capabilities.betas.effort && terms.learned.beta(betas::EFFORT));
+/// The level for the target: its highest level that is not above the requested level, because a
+/// higher level costs more. If the requested level is below all of them, the lowest.
+fn effort(
+    decision: &ThinkingDecision,
+    context: &TranslationContext<'_>,
+    losses: &mut Losses,
+) -> Option<Effort> {
+    let requested = decision.effort?;
+    let refused = context.unsupported.has_field("output_config.effort")
+        || context.unsupported.has_field("output_config")
+        || (context.capabilities.betas.effort && context.unsupported.has_beta(beta_names::EFFORT));
     let levels = if refused {
         &[]
     } else {
-        terms.capabilities.efforts
+        context.capabilities.efforts
     };
     let thinking_off = matches!(
-        plan.kind,
-        Some(KindField::Disabled | KindField::BetweenTools)
+        decision.kind,
+        Some(ThinkingMode::Disabled | ThinkingMode::BetweenTools)
     );
-    let highest = terms
+    let highest = context
         .capabilities
         .effort_without_thinking
         .filter(|_| thinking_off)
-        .map_or(asked, |limit| limit.min(asked));
+        .map_or(requested, |limit| limit.min(requested));
     let level = levels
         .iter()
         .rfind(|level| **level <= highest)
         .or(levels.first())
         .copied();
-    if level != Some(asked) {
+    if level != Some(requested) {
         losses.add("output_config.effort");
     }
     level
 }
 
-/// The level behind a budget, for a model that knows no budgets.
+/// The level of effort in place of a budget, for a model without budgets.
 fn effort_of_budget(budget: u64) -> Effort {
     match budget {
         24_576.. => Effort::Xhigh,

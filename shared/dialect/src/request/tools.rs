@@ -1,37 +1,37 @@
-//! Tools: which of them Bedrock can be told of, in which words, and whether the model must use one.
+//! The tools of a request: those that the target gets, and whether the model must use one.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::anthropic::{Block, Choice, Kind, MessagesRequest, Tool, ToolChange, ToolKind};
-use super::cache::{self, Marked};
-use super::json::{Fault, Object};
-use super::names::Names;
-use super::parts::{Part, is_blank};
-use super::server;
-use super::terms::{Terms, Wire};
-use super::tool_changes::{ToolChanges, called};
+use super::anthropic::{MessagesRequest, Tool, ToolChoiceKind, ToolKind, is_blank};
+use super::beta_names;
+use super::cache::{self, WithCachePoint};
+use super::context::{Api, TranslationContext};
+use super::json::{FieldError, Object};
+use super::names::ToolNames;
+use super::parts::Part;
+use super::tool_history::{ToolChanges, called_tools, needed_tools};
 use super::turns::Turn;
 use crate::model::ForcedTool;
 use crate::{Losses, token};
 
 /// The tools of a request.
 #[derive(Debug, Default)]
-pub(super) struct Toolbox<'r> {
-    pub(super) specs: Vec<Marked<Spec<'r>>>,
-    /// Anthropic-defined tools that the client runs, as they came.
-    pub(super) client: Vec<Object<'r>>,
-    /// The betas that `client` needs.
+pub(super) struct ToolSet<'r> {
+    pub(super) definitions: Vec<WithCachePoint<ToolDefinition<'r>>>,
+    /// Tools that Anthropic defines and the client runs, unchanged.
+    pub(super) client_tools: Vec<Object<'r>>,
+    /// The betas that `client_tools` need.
     pub(super) betas: Vec<&'static str>,
 }
 
-/// A tool that Bedrock is told of.
+/// The definition of a tool for the target.
 #[derive(Clone, Debug)]
-pub(super) enum Spec<'r> {
+pub(super) enum ToolDefinition<'r> {
     Custom(Custom<'r>),
-    /// Only for `InvokeModel`: the search that finds deferred tools.
+    /// Tool search, which finds deferred tools. Only `InvokeModel` supports it.
     Search(Object<'r>),
 }
 
@@ -44,153 +44,211 @@ pub(super) struct Custom<'r> {
     pub(super) deferred: bool,
 }
 
-/// What the model is told about using tools.
+/// `tool_choice` for the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Use<'r> {
-    pub(super) choice: Option<Choice<'r>>,
+pub(super) struct TargetToolChoice<'r> {
+    pub(super) choice: Option<ToolChoiceKind<'r>>,
     pub(super) disable_parallel: bool,
 }
 
 const EMPTY_SCHEMA: &str = r#"{"type":"object"}"#;
 
-/// The tools of a request that the target can have.
-pub(super) fn toolbox<'r>(
+/// Selects the tools of a request that the target accepts.
+pub(super) fn select_tools<'r>(
     request: &'r MessagesRequest<'_>,
-    terms: &Terms<'_>,
-    names: &mut Names,
+    context: &TranslationContext<'_>,
+    names: &mut ToolNames,
     losses: &mut Losses,
-) -> Result<Toolbox<'r>, Fault> {
+) -> Result<ToolSet<'r>, FieldError> {
     refuse_only_server_tools(&request.tools)?;
-    let changes = ToolChanges::of(request)?;
-    let wanted = wanted_tools(request);
-    // Without a search that finds them, deferred tools would never be seen.
-    let searched = request.tools.iter().any(|tool| is_search(tool));
-    let mut toolbox = Toolbox::default();
-    let mut seen = BTreeSet::new();
-    let called = called(request);
+    let changes = ToolChanges::from_request(request)?;
+    let mut selection = ToolSelection {
+        wanted: needed_tools(request),
+        called: called_tools(request),
+        searched: request.tools.iter().any(|tool| is_search(tool)),
+        selected_names: BTreeSet::new(),
+        tool_set: ToolSet::default(),
+        changes: &changes,
+        context,
+        names,
+        losses,
+    };
     for (nth, tool) in changes.tools(request).into_iter().enumerate() {
-        if !terms.tool_changes && changes.removed(&tool.name) {
-            // Its calls in the conversation must stay described.
-            if called.contains(tool.name.as_ref()) && seen.insert(names.tool(&tool.name)) {
-                toolbox
-                    .specs
-                    .push(unavailable(names.tool(&tool.name)).into());
-            }
-            cache::mark(&mut toolbox.specs, tool.cache, losses);
-            continue;
-        }
-        let added = !terms.tool_changes && changes.added(&tool.name);
-        let at = |fault: Fault| fault.within(nth).within("tools");
-        match &tool.kind {
-            ToolKind::Custom { .. }
-                if tool.deferred
-                    && !terms.tool_search
-                    && !searched
-                    && !added
-                    && !wanted.contains(tool.name.as_ref()) =>
-            {
-                losses.add("tools.defer_loading");
-            }
-            ToolKind::Custom {
-                description,
-                schema,
-                strict,
-            } => {
-                let name = names.tool(&tool.name);
-                if !seen.insert(name.clone()) {
-                    return Err(Fault::new("Tool names must be unique.").within("tools"));
-                }
-                let custom = Custom {
-                    name,
-                    description: description.as_deref().filter(|text| !is_blank(text)),
-                    schema: object_schema(schema).map_err(at)?,
-                    strict: strict.filter(|_| strict_goes(terms, losses)),
-                    deferred: tool.deferred && terms.tool_search && !added,
-                };
-                if tool.deferred && !terms.tool_search {
-                    losses.add("tools.defer_loading");
-                }
-                for key in [
-                    "eager_input_streaming",
-                    "input_examples",
-                    "allowed_callers",
-                    "custom",
-                ] {
-                    if tool.source.get(key).is_some() {
-                        losses.add(format!("tools.{key}"));
-                    }
-                }
-                toolbox.specs.push(Spec::Custom(custom).into());
-            }
-            ToolKind::Client { version } => {
-                let beta = client_beta(version);
-                toolbox
-                    .client
-                    .push(tool.source.clone().without(&["cache_control"]));
-                if !toolbox.betas.contains(&beta) {
-                    toolbox.betas.push(beta);
-                }
-            }
-            ToolKind::Server { .. } if terms.tool_search && is_search(tool) => {
-                let search = tool.source.clone().without(&["cache_control"]);
-                toolbox.specs.push(Spec::Search(search).into());
-            }
-            ToolKind::Server { version } => {
-                losses.add(format!("tool:{}", server_tool_name(version)));
-            }
-        }
-        cache::mark(&mut toolbox.specs, tool.cache, losses);
+        selection.add(nth, tool)?;
     }
-    Ok(toolbox)
+    Ok(selection.tool_set)
 }
 
-impl<'r> Toolbox<'r> {
+/// The state of the selection, tool by tool.
+struct ToolSelection<'r, 'x> {
+    /// The names of the tools that the conversation has found or called, or that `tool_choice`
+    /// names.
+    wanted: BTreeSet<Cow<'r, str>>,
+    /// The names of the tools that the conversation calls.
+    called: BTreeSet<&'r str>,
+    /// The request has tool search, without which deferred tools are never found.
+    searched: bool,
+    /// The names of the selected tools at Bedrock.
+    selected_names: BTreeSet<Cow<'r, str>>,
+    tool_set: ToolSet<'r>,
+    changes: &'x ToolChanges<'r>,
+    context: &'x TranslationContext<'x>,
+    names: &'x mut ToolNames,
+    losses: &'x mut Losses,
+}
+
+impl<'r> ToolSelection<'r, '_> {
+    /// Adds a tool as far as the target accepts it. `nth` is its index in the list of the request.
+    fn add(&mut self, nth: usize, tool: &'r Tool<'r>) -> Result<(), FieldError> {
+        if !self.context.tool_changes && self.changes.removed(&tool.name) {
+            self.add_removed(tool);
+        } else {
+            match &tool.kind {
+                ToolKind::Custom { .. } if self.stays_deferred(tool) => {
+                    self.losses.add("tools.defer_loading");
+                }
+                ToolKind::Custom {
+                    description,
+                    schema,
+                    strict,
+                } => self.add_custom(nth, tool, description.as_deref(), schema, *strict)?,
+                ToolKind::Client { version } => self.add_client(tool, client_beta(version)),
+                ToolKind::Server { .. } if self.context.tool_search && is_search(tool) => {
+                    let search = tool.source.clone().without(&["cache_control"]);
+                    self.tool_set
+                        .definitions
+                        .push(ToolDefinition::Search(search).into());
+                }
+                ToolKind::Server { version } => {
+                    self.losses
+                        .add(format!("tool:{}", server_tool_name(version)));
+                }
+            }
+        }
+        cache::add_cache_point(&mut self.tool_set.definitions, tool.cache, self.losses);
+        Ok(())
+    }
+
+    /// Adds the description of a removed tool, which its calls in the conversation need.
+    fn add_removed(&mut self, tool: &'r Tool<'r>) {
+        if self.called.contains(tool.name.as_ref())
+            && self.selected_names.insert(self.names.tool(&tool.name))
+        {
+            let spec = unavailable(self.names.tool(&tool.name));
+            self.tool_set.definitions.push(spec.into());
+        }
+    }
+
+    /// Returns true when a deferred tool is left out, because it has not been found yet.
+    fn stays_deferred(&self, tool: &Tool<'_>) -> bool {
+        tool.deferred
+            && !self.context.tool_search
+            && !self.searched
+            && !self.is_added(tool)
+            && !self.wanted.contains(tool.name.as_ref())
+    }
+
+    /// Returns true when the conversation adds this tool and the addition itself is not sent.
+    fn is_added(&self, tool: &Tool<'_>) -> bool {
+        !self.context.tool_changes && self.changes.added(&tool.name)
+    }
+
+    fn add_custom(
+        &mut self,
+        nth: usize,
+        tool: &'r Tool<'r>,
+        description: Option<&'r str>,
+        schema: &'r RawValue,
+        strict: Option<bool>,
+    ) -> Result<(), FieldError> {
+        let name = self.names.tool(&tool.name);
+        if !self.selected_names.insert(name.clone()) {
+            return Err(FieldError::new("Tool names must be unique.").within("tools"));
+        }
+        let custom = Custom {
+            name,
+            description: description.filter(|text| !is_blank(text)),
+            schema: object_schema(schema).map_err(|error| error.within(nth).within("tools"))?,
+            strict: strict.filter(|_| is_strict_sent(self.context, self.losses)),
+            deferred: tool.deferred && self.context.tool_search && !self.is_added(tool),
+        };
+        if tool.deferred && !self.context.tool_search {
+            self.losses.add("tools.defer_loading");
+        }
+        for key in [
+            "eager_input_streaming",
+            "input_examples",
+            "allowed_callers",
+            "custom",
+        ] {
+            if tool.source.get(key).is_some() {
+                self.losses.add(format!("tools.{key}"));
+            }
+        }
+        self.tool_set
+            .definitions
+            .push(ToolDefinition::Custom(custom).into());
+        Ok(())
+    }
+
+    /// Adds a tool that Anthropic defines and the client runs, with its beta.
+    fn add_client(&mut self, tool: &'r Tool<'r>, beta: &'static str) {
+        let source = tool.source.clone().without(&["cache_control"]);
+        self.tool_set.client_tools.push(source);
+        if !self.tool_set.betas.contains(&beta) {
+            self.tool_set.betas.push(beta);
+        }
+    }
+}
+
+impl<'r> ToolSet<'r> {
     pub(super) fn has(&self, wanted: &str) -> bool {
-        self.specs
-            .iter()
-            .any(|spec| matches!(&spec.item, Spec::Custom(custom) if custom.name == wanted))
+        self.definitions.iter().any(
+            |spec| matches!(&spec.item, ToolDefinition::Custom(custom) if custom.name == wanted),
+        )
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.specs.is_empty() && self.client.is_empty()
+        self.definitions.is_empty() && self.client_tools.is_empty()
     }
 
     fn client_names(&self) -> BTreeSet<Cow<'r, str>> {
         let name = |tool: &Object<'r>| tool.text("name").ok().flatten();
-        self.client.iter().filter_map(name).collect()
+        self.client_tools.iter().filter_map(name).collect()
     }
 
-    /// A conversation that used tools needs them described, even if they are gone.
-    pub(super) fn cover_history(&mut self, turns: &[Turn<'r>], wire: Wire) {
-        let described = match wire {
-            Wire::Converse => !self.specs.is_empty(),
-            Wire::Invoke => !self.is_empty(),
+    /// Describes the called tools of a conversation if no tool is described otherwise, because
+    /// Bedrock requires a description.
+    pub(super) fn describe_called_tools(&mut self, turns: &[Turn<'r>], api: Api) {
+        let described = match api {
+            Api::Converse => !self.definitions.is_empty(),
+            Api::Invoke => !self.is_empty(),
         };
         if described {
             return;
         }
         let client = self.client_names();
-        let mut gone: BTreeSet<Cow<'r, str>> = BTreeSet::new();
+        let mut described: BTreeSet<Cow<'r, str>> = BTreeSet::new();
         for part in turns.iter().flat_map(|turn| &turn.parts) {
             let Part::ToolUse { name, .. } = &part.item else {
                 continue;
             };
-            // Converse wants some tool described, and the model would refuse a name twice.
+            // Converse requires a described tool, and the model refuses the same name twice.
             let name = if client.contains(name) {
                 Cow::Borrowed("unavailable")
             } else {
                 name.clone()
             };
-            if gone.insert(name.clone()) {
-                self.specs.push(unavailable(name).into());
+            if described.insert(name.clone()) {
+                self.definitions.push(unavailable(name).into());
             }
         }
     }
 }
 
-/// A tool that the conversation called and that is there no longer.
-fn unavailable(name: Cow<'_, str>) -> Spec<'_> {
-    Spec::Custom(Custom {
+/// The definition of a called tool that is no longer available.
+fn unavailable(name: Cow<'_, str>) -> ToolDefinition<'_> {
+    ToolDefinition::Custom(Custom {
         name,
         description: Some("Not available in this turn."),
         schema: empty_schema(),
@@ -200,44 +258,13 @@ fn unavailable(name: Cow<'_, str>) -> Spec<'_> {
 }
 
 fn empty_schema() -> Cow<'static, RawValue> {
-    // A constant that is JSON, so that the default (`null`) is never reached.
+    // The constant is JSON, so the default (`null`) is never used.
     Cow::Owned(RawValue::from_string(EMPTY_SCHEMA.to_owned()).unwrap_or_default())
 }
 
-/// Names of tools that the conversation has found, called or demands.
-pub(super) fn wanted_tools<'r>(request: &'r MessagesRequest<'_>) -> BTreeSet<Cow<'r, str>> {
-    let mut wanted = BTreeSet::new();
-    let mut see = |block: &'r Block<'_>| match &block.kind {
-        Kind::ToolReference { name }
-        | Kind::ToolUse { name, .. }
-        | Kind::ToolChange(ToolChange::Add(name)) => {
-            wanted.insert(Cow::Borrowed(name.as_ref()));
-        }
-        Kind::Server { .. } => {
-            wanted.extend(
-                server::found_tools(block.source)
-                    .into_iter()
-                    .map(Cow::Owned),
-            );
-        }
-        _ => {}
-    };
-    for block in request.blocks() {
-        see(block);
-        if let Kind::ToolResult { content, .. } = &block.kind {
-            content.iter().for_each(&mut see);
-        }
-    }
-    if let Some(Choice::Tool(name)) = request.tool_choice.as_ref().map(|choice| &choice.kind) {
-        wanted.insert(Cow::Borrowed(name.as_ref()));
-    }
-    wanted
-}
-
-/// A request that has nothing but tools of Anthropic's servers asks for what Bedrock cannot do: the
-/// model would make the result up. Claude Code hands this sentence to its main turn as the
-/// tool's error and goes on.
-fn refuse_only_server_tools(tools: &[Tool<'_>]) -> Result<(), Fault> {
+/// Refuses a request that has only tools of Anthropic's servers, because the model would invent
+/// their results. Claude Code passes the message to its main conversation as the error of the tool.
+fn refuse_only_server_tools(tools: &[Tool<'_>]) -> Result<(), FieldError> {
     let server = |tool: &Tool<'_>| match &tool.kind {
         ToolKind::Server { version } => Some(server_tool_name(version)),
         ToolKind::Custom { .. } | ToolKind::Client { .. } => None,
@@ -248,7 +275,7 @@ fn refuse_only_server_tools(tools: &[Tool<'_>]) -> Result<(), Fault> {
     if tools.iter().any(|tool| server(tool).is_none()) {
         return Ok(());
     }
-    Err(Fault::unavailable(format!(
+    Err(FieldError::unavailable(format!(
         "{first} is not available on Amazon Bedrock"
     )))
 }
@@ -268,70 +295,71 @@ fn server_tool_name(version: &str) -> String {
 
 fn client_beta(version: &str) -> &'static str {
     if version.starts_with("memory_") {
-        "context-management-2025-06-27"
+        beta_names::CONTEXT_MANAGEMENT
     } else if version.ends_with("_20251124") {
-        "computer-use-2025-11-24"
+        beta_names::COMPUTER_USE_2025_11
     } else {
-        "computer-use-2025-01-24"
+        beta_names::COMPUTER_USE_2025_01
     }
 }
 
-fn strict_goes(terms: &Terms<'_>, losses: &mut Losses) -> bool {
-    let goes = terms.capabilities.structured_output && !terms.learned.field("tools.strict");
-    if !goes {
+fn is_strict_sent(context: &TranslationContext<'_>, losses: &mut Losses) -> bool {
+    let is_sent =
+        context.capabilities.structured_output && !context.unsupported.has_field("tools.strict");
+    if !is_sent {
         losses.add("tools.strict");
     }
-    goes
+    is_sent
 }
 
-/// The schema as it is, unless its `type` is missing or not JSON Schema's.
-fn object_schema(schema: &RawValue) -> Result<Cow<'_, RawValue>, Fault> {
+/// The schema, unchanged unless its `type` is missing or `custom`.
+fn object_schema(schema: &RawValue) -> Result<Cow<'_, RawValue>, FieldError> {
     let object = Object::read(schema)?;
     match object.text("type") {
         Ok(Some(kind)) if kind != "custom" => Ok(Cow::Borrowed(schema)),
-        // An array of types is JSON Schema, too.
+        // An array of types is valid JSON Schema.
         Err(_) => Ok(Cow::Borrowed(schema)),
-        Ok(_) => to_raw_value(&object.typed_object())
+        Ok(_) => to_raw_value(&object.with_object_type())
             .map(Cow::Owned)
-            .map_err(|_| Fault::new("Input should be a valid object")),
+            .map_err(|_| FieldError::new("Input should be a valid object")),
     }
 }
 
-/// What the request asks about using tools, as far as the target can be made to.
-pub(super) fn tool_use<'r>(
+/// `tool_choice` of the request, reduced to what the target accepts.
+pub(super) fn target_tool_choice<'r>(
     request: &'r MessagesRequest<'_>,
-    toolbox: &Toolbox<'r>,
+    tool_set: &ToolSet<'r>,
     thinks: bool,
-    terms: &Terms<'_>,
-    names: &mut Names,
+    context: &TranslationContext<'_>,
+    names: &mut ToolNames,
     losses: &mut Losses,
-) -> Use<'r> {
-    let Some(asked) = &request.tool_choice else {
-        return Use::default();
+) -> TargetToolChoice<'r> {
+    let Some(requested) = &request.tool_choice else {
+        return TargetToolChoice::default();
     };
-    if toolbox.is_empty() {
-        return Use::default();
+    if tool_set.is_empty() {
+        return TargetToolChoice::default();
     }
-    let forcible = match terms.capabilities.forced_tool {
-        _ if terms.learned.field("tool_choice") => false,
+    let forcible = match context.capabilities.forced_tool {
+        _ if context.unsupported.has_field("tool_choice") => false,
         ForcedTool::Yes => true,
         ForcedTool::WithoutThinking => !thinks,
         ForcedTool::No => false,
     };
-    let choice = match &asked.kind {
-        Choice::Any if forcible => Choice::Any,
-        Choice::Tool(name) if forcible && toolbox.has(&names.tool(name)) => {
-            Choice::Tool(names.tool(name))
+    let choice = match &requested.kind {
+        ToolChoiceKind::Any if forcible => ToolChoiceKind::Any,
+        ToolChoiceKind::Tool(name) if forcible && tool_set.has(&names.tool(name)) => {
+            ToolChoiceKind::Tool(names.tool(name))
         }
-        Choice::Any | Choice::Tool(_) => {
+        ToolChoiceKind::Any | ToolChoiceKind::Tool(_) => {
             losses.add("tool_choice");
-            Choice::Auto
+            ToolChoiceKind::Auto
         }
-        Choice::Auto => Choice::Auto,
-        Choice::None => Choice::None,
+        ToolChoiceKind::Auto => ToolChoiceKind::Auto,
+        ToolChoiceKind::None => ToolChoiceKind::None,
     };
-    Use {
+    TargetToolChoice {
         choice: Some(choice),
-        disable_parallel: asked.disable_parallel,
+        disable_parallel: requested.disable_parallel,
     }
 }

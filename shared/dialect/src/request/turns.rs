@@ -1,41 +1,45 @@
-//! The conversation, brought into the order that Bedrock insists on.
+//! The conversation, in the order of turns that Bedrock requires.
 //!
-//! User and assistant alternate, the user speaks first, nothing is blank, results of tools come
-//! first in their turn and answer every call of the turn before. Whatever breaks these rules is
-//! mended in the same way every time, so that earlier turns keep their bytes and stay cached.
+//! User and assistant turns alternate, and the first turn is the user's. No text is blank. Tool
+//! results come first in their turn, one for each call of the turn before. A conversation that
+//! breaks these rules is repaired in the same way every time, so that earlier turns keep their
+//! bytes and stay cached.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::anthropic::{MessagesRequest, Role};
-use super::cache::Marked;
-use super::json::Fault;
-use super::names::Names;
-use super::parts::{Part, Place, Reader, is_space};
-use super::terms::{Purpose, Terms, Wire};
-use crate::{Losses, Refused};
+use super::anthropic::{MessagesRequest, Role, is_space};
+use super::blocks::{BlockPosition, BlockReader};
+use super::cache::WithCachePoint;
+use super::context::{Api, Purpose, TranslationContext};
+use super::json::FieldError;
+use super::names::ToolNames;
+use super::parts::{Part, ToolResult};
+use crate::{Losses, UnsupportedFeature};
 
-/// What the user says in a turn that only the order of turns needs.
+/// The text of a user turn that only the order of turns requires.
 const EMPTY_TURN: &str = "(empty)";
 
 /// One turn of the conversation.
 #[derive(Debug)]
 pub(super) struct Turn<'r> {
     pub(super) role: Role,
-    pub(super) parts: Vec<Marked<Part<'r>>>,
+    pub(super) parts: Vec<WithCachePoint<Part<'r>>>,
 }
 
 /// The turns of a request.
 pub(super) fn turns<'r>(
     request: &'r MessagesRequest<'r>,
-    terms: &Terms<'_>,
-    names: &mut Names,
+    context: &TranslationContext<'_>,
+    names: &mut ToolNames,
     losses: &mut Losses,
-) -> Result<Vec<Turn<'r>>, Fault> {
-    let native_system = terms.wire == Wire::Invoke
-        && terms.capabilities.native_system_role
-        && !terms.learned.contains(&Refused::SystemRole);
-    let listed: BTreeSet<&str> = request
+) -> Result<Vec<Turn<'r>>, FieldError> {
+    let native_system = context.api == Api::Invoke
+        && context.capabilities.native_system_role
+        && !context
+            .unsupported
+            .contains(&UnsupportedFeature::SystemRole);
+    let tool_names: BTreeSet<&str> = request
         .tools
         .iter()
         .map(|tool| tool.name.as_ref())
@@ -54,20 +58,20 @@ pub(super) fn turns<'r>(
             Role::System if !native_system => Role::User,
             role => role,
         };
-        let place = Place {
+        let position = BlockPosition {
             role: message.role,
             newest: Some(nth) == newest,
         };
-        let mut reader = Reader {
-            listed: &listed,
-            terms,
+        let mut reader = BlockReader {
+            tool_names: &tool_names,
+            context,
             names,
             losses,
             parts: Vec::new(),
         };
         reader
-            .message(message, place, native_system)
-            .map_err(|fault| fault.within(nth).within("messages"))?;
+            .message(message, position, native_system)
+            .map_err(|error| error.within(nth).within("messages"))?;
         let parts = reader.parts;
         if message.role == Role::System && !native_system {
             if parts.is_empty() {
@@ -75,22 +79,23 @@ pub(super) fn turns<'r>(
             }
             losses.add("messages.system");
         }
-        join(&mut turns, Turn { role, parts });
+        append_turn(&mut turns, Turn { role, parts });
     }
 
-    // A turn of the assistant or system that has nothing left to say goes, and its neighbours meet.
-    let mut spoken = Vec::with_capacity(turns.len());
+    // Drop empty assistant and system turns and merge the adjacent turns.
+    let mut kept = Vec::with_capacity(turns.len());
     for turn in turns {
         if turn.role == Role::User || !turn.parts.is_empty() {
-            join(&mut spoken, turn);
+            append_turn(&mut kept, turn);
         }
     }
-    let mut turns = pair_tools(spoken, losses).map_err(|fault| fault.within("messages"))?;
+    let mut turns = pair_tools(kept, losses).map_err(|error| error.within("messages"))?;
     if turns.iter().all(|turn| turn.role == Role::System) {
-        return Err(Fault::new("at least one message is required").within("messages"));
+        return Err(FieldError::new("at least one message is required").within("messages"));
     }
     if turns.first().is_some_and(|turn| turn.role != Role::User) {
-        // Anthropic takes a conversation that the assistant begins; Bedrock wants the user first.
+        // Anthropic accepts a conversation that starts with the assistant; Bedrock requires the
+        // user.
         losses.add("messages.first_user");
         let placeholder = Turn {
             role: Role::User,
@@ -98,40 +103,40 @@ pub(super) fn turns<'r>(
         };
         turns.insert(0, placeholder);
     }
-    close_final_assistant(&mut turns, terms)?;
+    check_final_assistant_turn(&mut turns, context)?;
     for turn in &mut turns {
-        finish_user_turn(turn, terms.wire);
-        unmark_thinking(turn, losses);
+        finish_user_turn(turn, context.api);
+        remove_thinking_cache_points(turn, losses);
     }
     name_documents(&mut turns);
     Ok(turns)
 }
 
-/// Appends a turn, or its parts to the last one if the same side goes on speaking.
-fn join<'r>(turns: &mut Vec<Turn<'r>>, turn: Turn<'r>) {
+/// Appends a turn, or its parts to the last turn if that has the same role.
+fn append_turn<'r>(turns: &mut Vec<Turn<'r>>, turn: Turn<'r>) {
     match turns.last_mut() {
         Some(last) if last.role == turn.role => last.parts.extend(turn.parts),
         _ => turns.push(turn),
     }
 }
 
-/// The calls of a turn that have no result yet.
+/// The calls of a turn without a result.
 #[derive(Debug, Default)]
-struct OpenCalls<'r> {
-    /// The place of each call in the order of the calls.
+struct UnansweredCalls<'r> {
+    /// The number of each call in the order of the calls.
     at: BTreeMap<Cow<'r, str>, usize>,
-    /// How many calls there were.
+    /// The number of calls so far.
     count: usize,
 }
 
-impl<'r> OpenCalls<'r> {
-    /// Adds a call; false when one of this id is open.
+impl<'r> UnansweredCalls<'r> {
+    /// Adds a call. Returns false when a call with this id has no result yet.
     fn insert(&mut self, id: Cow<'r, str>) -> bool {
         self.count += 1;
         self.at.insert(id, self.count).is_none()
     }
 
-    /// Takes the call of this id; false when none is open.
+    /// Removes the call with this id. Returns false when there is none.
     fn remove(&mut self, id: &str) -> bool {
         self.at.remove(id).is_some()
     }
@@ -144,20 +149,20 @@ impl<'r> OpenCalls<'r> {
     }
 }
 
-/// Gives every call exactly one result, in the turn after it and before all else.
-fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<'r>>, Fault> {
+/// Gives every call exactly one result, at the start of the next turn.
+fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<'r>>, FieldError> {
     let mut paired: Vec<Turn<'r>> = Vec::with_capacity(turns.len());
-    let mut open = OpenCalls::default();
+    let mut open = UnansweredCalls::default();
     for mut turn in turns {
         match turn.role {
             Role::System => {}
             Role::Assistant => {
-                answer_missing(&mut paired, &mut open, losses);
+                add_missing_results(&mut paired, &mut open, losses);
                 for part in &turn.parts {
                     if let Part::ToolUse { id, .. } = &part.item
                         && !open.insert(id.clone())
                     {
-                        return Err(Fault::new("`tool_use` ids must be unique"));
+                        return Err(FieldError::new("`tool_use` ids must be unique"));
                     }
                 }
             }
@@ -165,27 +170,31 @@ fn pair_tools<'r>(turns: Vec<Turn<'r>>, losses: &mut Losses) -> Result<Vec<Turn<
                 let (mut results, mut rest) = (Vec::new(), Vec::new());
                 for part in turn.parts {
                     match &part.item {
-                        Part::ToolResult { id, .. } if open.remove(id) => results.push(part),
-                        Part::ToolResult { .. } => rest.extend(orphan(part, losses)),
+                        Part::ToolResult(result) if open.remove(&result.id) => results.push(part),
+                        Part::ToolResult(_) => rest.extend(orphan_result_as_text(part, losses)),
                         _ => rest.push(part),
                     }
                 }
-                results.extend(missing(&mut open, losses));
+                results.extend(missing_results(&mut open, losses));
                 results.append(&mut rest);
                 turn.parts = results;
             }
         }
         paired.push(turn);
     }
-    answer_missing(&mut paired, &mut open, losses);
+    add_missing_results(&mut paired, &mut open, losses);
     Ok(paired)
 }
 
-/// A turn of the user for calls that the client never answered.
-fn answer_missing<'r>(turns: &mut Vec<Turn<'r>>, open: &mut OpenCalls<'r>, losses: &mut Losses) {
-    let parts: Vec<_> = missing(open, losses).collect();
+/// Appends a user turn with results for the calls that have none.
+fn add_missing_results<'r>(
+    turns: &mut Vec<Turn<'r>>,
+    open: &mut UnansweredCalls<'r>,
+    losses: &mut Losses,
+) {
+    let parts: Vec<_> = missing_results(open, losses).collect();
     if !parts.is_empty() {
-        join(
+        append_turn(
             turns,
             Turn {
                 role: Role::User,
@@ -195,64 +204,74 @@ fn answer_missing<'r>(turns: &mut Vec<Turn<'r>>, open: &mut OpenCalls<'r>, losse
     }
 }
 
-fn missing<'r>(
-    open: &mut OpenCalls<'r>,
+fn missing_results<'r>(
+    open: &mut UnansweredCalls<'r>,
     losses: &mut Losses,
-) -> impl Iterator<Item = Marked<Part<'r>>> + use<'r> {
+) -> impl Iterator<Item = WithCachePoint<Part<'r>>> + use<'r> {
     if !open.at.is_empty() {
         losses.add("tool_result:missing");
     }
     std::mem::take(open).into_ids().map(|id| {
         let parts = vec![Part::text("Tool result missing.")];
-        Part::ToolResult {
+        Part::ToolResult(ToolResult {
             id,
             parts,
             is_error: Some(true),
-        }
+        })
         .into()
     })
 }
 
-/// A result without its call, as what the user says.
-fn orphan<'r>(result: Marked<Part<'r>>, losses: &mut Losses) -> Vec<Marked<Part<'r>>> {
+/// The parts of a result without its call, as user content.
+fn orphan_result_as_text<'r>(
+    result: WithCachePoint<Part<'r>>,
+    losses: &mut Losses,
+) -> Vec<WithCachePoint<Part<'r>>> {
     losses.add("tool_result:orphan");
-    let Part::ToolResult { parts, .. } = result.item else {
+    let Part::ToolResult(ToolResult { parts, .. }) = result.item else {
         return Vec::new();
     };
-    let mut told: Vec<Marked<Part<'r>>> =
+    let mut parts_as_text: Vec<WithCachePoint<Part<'r>>> =
         vec![Part::text("[result of an earlier tool call]").into()];
-    // References need a result around them; everything else can stand alone.
-    told.extend(
+    // References are valid inside a result only.
+    parts_as_text.extend(
         parts
             .into_iter()
             .filter(|part| !matches!(part, Part::Native(_) | Part::ToolChange { .. }))
-            .map(Marked::from),
+            .map(WithCachePoint::from),
     );
-    if let Some(last) = told.last_mut() {
+    if let Some(last) = parts_as_text.last_mut() {
         last.cache = result.cache;
     }
-    told
+    parts_as_text
 }
 
-/// A conversation that ends in the assistant's words asks the model to go on from them.
-fn close_final_assistant(turns: &mut Vec<Turn<'_>>, terms: &Terms<'_>) -> Result<(), Fault> {
+/// Checks a final assistant turn, which the model continues (prefill).
+fn check_final_assistant_turn(
+    turns: &mut Vec<Turn<'_>>,
+    context: &TranslationContext<'_>,
+) -> Result<(), FieldError> {
     let Some(last) = turns.last_mut().filter(|turn| turn.role == Role::Assistant) else {
         return Ok(());
     };
-    while last.parts.last().is_some_and(|part| part.item.thinks()) {
+    while last
+        .parts
+        .last()
+        .is_some_and(|part| part.item.is_thinking())
+    {
         last.parts.pop();
     }
     if last.parts.is_empty() {
         turns.pop();
         return Ok(());
     }
-    if !terms.capabilities.prefill && terms.purpose == Purpose::Answer {
-        return Err(Fault::new(
+    if !context.capabilities.prefill && context.purpose == Purpose::Message {
+        return Err(FieldError::new(
             "This model does not support assistant message prefill. \
              The conversation must end with a user message.",
         ));
     }
-    if let Some(Marked {
+    if let Some(WithCachePoint {
         item: Part::Text { text, .. },
         ..
     }) = last.parts.last_mut()
@@ -266,16 +285,16 @@ fn close_final_assistant(turns: &mut Vec<Turn<'_>>, terms: &Terms<'_>) -> Result
     Ok(())
 }
 
-fn finish_user_turn(turn: &mut Turn<'_>, wire: Wire) {
+fn finish_user_turn(turn: &mut Turn<'_>, api: Api) {
     if turn.role != Role::User {
         return;
     }
     if turn.parts.is_empty() {
-        // Without it two turns of the assistant would meet.
+        // Without it two assistant turns would be adjacent.
         turn.parts.push(Part::text(EMPTY_TURN).into());
     }
     let holds = |wanted: fn(&Part<'_>) -> bool| turn.parts.iter().any(|part| wanted(&part.item));
-    if wire == Wire::Converse
+    if api == Api::Converse
         && holds(|part| matches!(part, Part::Document(_)))
         && !holds(|part| matches!(part, Part::Text { .. }))
     {
@@ -283,9 +302,9 @@ fn finish_user_turn(turn: &mut Turn<'_>, wire: Wire) {
     }
 }
 
-/// Thinking cannot be the end of what is cached.
-fn unmark_thinking(turn: &mut Turn<'_>, losses: &mut Losses) {
-    for part in turn.parts.iter_mut().filter(|part| part.item.thinks()) {
+/// Removes the cache points after thinking, where Bedrock does not allow them.
+fn remove_thinking_cache_points(turn: &mut Turn<'_>, losses: &mut Losses) {
+    for part in turn.parts.iter_mut().filter(|part| part.item.is_thinking()) {
         if part.cache.take().is_some() {
             losses.add("cache_control");
         }
@@ -295,14 +314,14 @@ fn unmark_thinking(turn: &mut Turn<'_>, losses: &mut Losses) {
 fn name_documents(turns: &mut [Turn<'_>]) {
     let mut count = 0_usize;
     let mut name = |part: &mut Part<'_>| {
-        if let Part::Document(paper) = part {
+        if let Part::Document(part) = part {
             count += 1;
-            paper.name = format!("document-{count}");
+            part.name = format!("document-{count}");
         }
     };
     for part in turns.iter_mut().flat_map(|turn| &mut turn.parts) {
         match &mut part.item {
-            Part::ToolResult { parts, .. } => parts.iter_mut().for_each(&mut name),
+            Part::ToolResult(result) => result.parts.iter_mut().for_each(&mut name),
             other => name(other),
         }
     }
@@ -311,45 +330,49 @@ fn name_documents(turns: &mut [Turn<'_>]) {
 /// The client's titles of the documents, in the order in which [`name_documents`] numbers them.
 pub(super) fn document_titles(turns: &[Turn<'_>]) -> Vec<Option<String>> {
     let title = |part: &Part<'_>| match part {
-        Part::Document(paper) => Some(paper.document.title.as_deref().map(str::to_owned)),
+        Part::Document(part) => Some(part.document.title.as_deref().map(str::to_owned)),
         _ => None,
     };
     let parts = turns.iter().flat_map(|turn| &turn.parts);
     parts
         .flat_map(|part| match &part.item {
-            Part::ToolResult { parts, .. } => parts.iter().filter_map(title).collect(),
+            Part::ToolResult(result) => result.parts.iter().filter_map(title).collect(),
             other => title(other).into_iter().collect::<Vec<_>>(),
         })
         .collect()
 }
 
-/// Whether the tool loop that is going on was opened without thinking, so that models that know
-/// only budgets refuse to think in it ("Expected `thinking`").
-pub(super) fn loop_opens_without_thinking(turns: &[Turn<'_>]) -> bool {
-    let answers = |turn: &&Turn<'_>| {
+/// Returns true when the current tool loop started without thinking. Models with budgets only then
+/// refuse to think in it ("Expected `thinking`").
+pub(super) fn tool_loop_starts_without_thinking(turns: &[Turn<'_>]) -> bool {
+    let has_results = |turn: &&Turn<'_>| {
         turn.parts
             .iter()
-            .any(|part| matches!(part.item, Part::ToolResult { .. }))
+            .any(|part| matches!(part.item, Part::ToolResult(_)))
     };
-    let mut spoken = turns
+    let mut kept = turns
         .iter()
         .rev()
         .filter(|turn| turn.role != Role::System)
         .peekable();
     let mut opening = None;
-    while spoken
-        .next_if(|turn| turn.role == Role::User && answers(turn))
+    while kept
+        .next_if(|turn| turn.role == Role::User && has_results(turn))
         .is_some()
     {
-        opening = spoken.next();
+        opening = kept.next();
     }
-    opening.is_some_and(|turn| turn.parts.first().is_some_and(|part| !part.item.thinks()))
+    opening.is_some_and(|turn| {
+        turn.parts
+            .first()
+            .is_some_and(|part| !part.item.is_thinking())
+    })
 }
 
-/// Whether earlier thinking goes along.
+/// Returns true when the conversation contains thinking blocks.
 pub(super) fn holds_thinking(turns: &[Turn<'_>]) -> bool {
     turns
         .iter()
         .flat_map(|turn| &turn.parts)
-        .any(|part| part.item.thinks())
+        .any(|part| part.item.is_thinking())
 }

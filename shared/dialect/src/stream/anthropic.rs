@@ -1,4 +1,4 @@
-//! The events of Anthropic's stream, as this crate writes them
+//! The events of Anthropic's stream that this crate writes
 //! (<https://platform.claude.com/docs/en/build-with-claude/streaming>).
 
 use serde::Serialize;
@@ -43,7 +43,8 @@ pub(super) struct MessageHead<'a> {
 }
 
 impl<'a> MessageHead<'a> {
-    /// With zeros for usage: a guess here would stick in the client when the count at the end is 0.
+    /// A message head with zeros for usage: clients keep a count of the start when the count of the
+    /// end is 0.
     pub(super) fn new(id: &'a str, model: &'a str) -> Self {
         Self {
             id,
@@ -63,7 +64,7 @@ impl<'a> MessageHead<'a> {
 pub(super) enum Block<'a> {
     Text {
         text: &'a str,
-        /// Present, and empty, where citations follow in deltas.
+        /// An empty list where citations follow in deltas.
         #[serde(skip_serializing_if = "Option::is_none")]
         citations: Option<[(); 0]>,
     },

@@ -1,8 +1,8 @@
 //! The events of `ConverseStream` and the chunks of `InvokeModelWithResponseStream`, read from the
 //! JSON payloads of their frames.
 //!
-//! Members, union variants and enum values that this code does not list are allowed everywhere: AWS
-//! adds them without notice.
+//! Unknown members, union variants and enum values are accepted everywhere, because AWS adds them
+//! without notice.
 
 use std::borrow::Cow;
 
@@ -15,23 +15,23 @@ use crate::reply::{Citation, ConverseUsage, is_server_tool, stop_sequence};
 
 /// One event of `ConverseStream`
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html>).
-/// Exceptions are not events: they go to the translator's `fail`.
+/// Exceptions are not events; they are arguments of the translator's `fail`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConverseEvent<'a> {
     /// `messageStart`.
     MessageStart,
     /// `contentBlockStart`. Bedrock sends none before text and thinking.
     BlockStart {
-        /// `contentBlockIndex`: compared only, it may skip numbers.
+        /// `contentBlockIndex`. It may skip numbers.
         index: i64,
-        /// What begins.
+        /// The kind of the block.
         start: BlockStart<'a>,
     },
     /// `contentBlockDelta`.
     BlockDelta {
         /// `contentBlockIndex`.
         index: i64,
-        /// What is added.
+        /// The added piece.
         delta: BlockDelta<'a>,
     },
     /// `contentBlockStop`.
@@ -43,52 +43,51 @@ pub enum ConverseEvent<'a> {
     MessageStop {
         /// `stopReason`.
         stop_reason: Cow<'a, str>,
-        /// `stop_sequence` of `additionalModelResponseFields`, where it was asked for: the member
+        /// `stop_sequence` of `additionalModelResponseFields`, if it was requested: the member
         /// itself, or the one under `delta`.
         stop_sequence: Option<Cow<'a, str>>,
     },
     /// `metadata`. May come before `messageStop`.
     Metadata(ConverseUsage),
-    /// An event newer than this code.
+    /// An unknown event.
     Unknown,
 }
 
-/// How a content block begins.
+/// The kind of a content block at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockStart<'a> {
     /// `toolUse` of one of the client's tools: without a `type`, or with any but `server_tool_use`.
-    /// AWS has sent `tool_use` there since May 2026; its model of the API names only the server's.
+    /// AWS has sent `tool_use` there since May 2026; its model of the API lists only the server's.
     ToolUse {
         /// `toolUseId`.
         id: Cow<'a, str>,
         /// `name`, as it was sent to Bedrock.
         name: Cow<'a, str>,
     },
-    /// `toolUse` of the type `server_tool_use`: a tool that the server runs. An Anthropic client
-    /// never asked for it.
+    /// `toolUse` of the type `server_tool_use`: a tool that Bedrock runs.
     ServerToolUse,
-    /// Anything else; the deltas tell what it is.
+    /// Another kind, or none; the deltas have the kind.
     Other,
 }
 
-/// What a delta adds to its block.
+/// The piece that a delta adds to its block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockDelta<'a> {
     /// `text`.
     Text(Cow<'a, str>),
     /// `reasoningContent.text`.
     Reasoning(Cow<'a, str>),
-    /// `reasoningContent.signature`, maybe a part of it.
+    /// `reasoningContent.signature`, possibly in parts.
     Signature(Cow<'a, str>),
-    /// `reasoningContent.redactedContent`, decoded from base64; maybe a part of it.
+    /// `reasoningContent.redactedContent`, decoded from base64, possibly in parts.
     Redacted(Cow<'a, [u8]>),
     /// `toolUse.input`: a piece of JSON text.
     ToolInput(Cow<'a, str>),
     /// `citation`.
     Citation(Citation),
-    /// A union without a member: nothing is added.
+    /// A union without a member, which adds nothing.
     Empty,
-    /// Anything else.
+    /// Another kind.
     Unknown,
 }
 
@@ -175,7 +174,7 @@ impl<'a> ConverseEvent<'a> {
     }
 }
 
-/// Whether the `delta` of a payload is absent, `null` or `{}`.
+/// Returns true when the `delta` of a payload is absent, `null` or `{}`.
 fn has_no_delta(payload: &[u8]) -> bool {
     let event: Value = serde_json::from_slice(payload).unwrap_or_default();
     let delta = event.get("delta").unwrap_or(&Value::Null);

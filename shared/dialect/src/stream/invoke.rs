@@ -1,4 +1,4 @@
-//! `InvokeModelWithResponseStream` as Anthropic's stream: nearly a copy.
+//! `InvokeModelWithResponseStream` as Anthropic's stream: the events are copied with few changes.
 
 use std::borrow::Cow;
 
@@ -6,16 +6,15 @@ use domain::usage::TokenUsage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Fault, StreamEnd};
-use crate::error::{AnthropicError, BedrockError, BedrockFailure, classify};
+use super::failure::{StreamEnd, StreamErrorEvent, StreamFault};
+use crate::error::{AnthropicError, BedrockError, BedrockFailure};
 use crate::reply::{
-    INVOCATION_METRICS, InvokeUsage, RawObject, SAFEGUARDS_UNAVAILABLE, to_raw,
-    with_known_tool_name,
+    INVOCATION_METRICS, InvokeUsage, RawObject, SAFEGUARDS_UNAVAILABLE, restore_tool_name, to_raw,
 };
-use crate::sse::{PING, error_event, write_json, write_raw_event};
+use crate::sse::{PING, write_json, write_raw_event};
 use crate::{Losses, ReplyContext};
 
-/// Translates one `InvokeModelWithResponseStream` answer, chunk by chunk. A chunk's bytes are one
+/// Translates one `InvokeModelWithResponseStream` response, chunk by chunk. A chunk's bytes are one
 /// event of Anthropic's stream as JSON.
 ///
 /// ```text
@@ -26,34 +25,34 @@ use crate::{Losses, ReplyContext};
 ///     └────────────────► Failed ◄┘
 /// ```
 ///
-/// | event | what the client gets |
+/// | event | event for the client |
 /// |---|---|
-/// | `message_start` | with the model's name as the client asked for it |
-/// | `content_block_start` | as it is, or with the tool's own name |
-/// | `message_delta` | held until `message_stop`, which brings the counts that it lacks |
+/// | `message_start` | with the requested model's name |
+/// | `content_block_start` | unchanged, or with the client's name of the tool |
+/// | `message_delta` | held until `message_stop`, which contains the missing counts |
 /// | `message_stop` | without `amazon-bedrock-invocationMetrics` |
-/// | `error` | an error of ours, by its type and message |
-/// | `message_start` once more, of the same message | nothing |
-/// | any other | as it is, between `message_start` and the end |
+/// | `error` | an error by the classification of its type and message |
+/// | repeated `message_start` of the same message | nothing |
+/// | any other | unchanged, between `message_start` and the end |
 ///
-/// An event where Anthropic's order does not allow it (a delta without its block, a block inside a
-/// block) makes clients stop reading, so it ends the stream with an error that they can resume from.
+/// An event that Anthropic's order does not allow (a delta without its block, a block inside a
+/// block) ends the stream with an error after which clients resume, because they would stop reading
+/// at such an event.
 #[derive(Debug)]
 pub struct InvokeTranslator {
-    request_id: String,
     context: ReplyContext,
+    errors: StreamErrorEvent,
     state: State,
     next_index: u64,
     /// The index of the block that is open.
     open: Option<u64>,
-    /// `message_delta` waits for `message_stop`: clients take it for the end.
+    /// `message_delta` events that wait for `message_stop`, because clients treat them as the end.
     held: Vec<Box<RawValue>>,
     /// The message's `id`.
     message_id: Option<String>,
     stop_reason: Option<String>,
     usage: TokenUsage,
     losses: Losses,
-    fault: Option<Fault>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,15 +63,15 @@ enum State {
     Failed,
 }
 
-/// What the order of events is told by.
+/// The members of an event that decide its order.
 #[derive(Deserialize)]
-struct Head<'a> {
+struct EventHead<'a> {
     #[serde(borrow)]
     r#type: Cow<'a, str>,
     index: Option<u64>,
 }
 
-/// What `message_stop` adds on Bedrock.
+/// The member that Bedrock adds to `message_stop`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct InvocationMetrics {
@@ -87,11 +86,11 @@ struct InvocationMetrics {
 }
 
 impl InvokeTranslator {
-    /// A translator for one answer. `request_id` stands in an error event.
+    /// A translator for one response. `request_id` is written to an error event.
     pub fn new(request_id: impl Into<String>, context: ReplyContext) -> Self {
         Self {
-            request_id: request_id.into(),
             context,
+            errors: StreamErrorEvent::new(request_id),
             state: State::Waiting,
             next_index: 0,
             open: None,
@@ -100,28 +99,27 @@ impl InvokeTranslator {
             stop_reason: None,
             usage: TokenUsage::default(),
             losses: Losses::default(),
-            fault: None,
         }
     }
 
-    /// Takes the bytes of Bedrock's next chunk and appends what the client is told of it.
+    /// Translates the bytes of Bedrock's next chunk and appends the client's events.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         if self.end().is_some() {
             return;
         }
         let text = std::str::from_utf8(chunk).unwrap_or_default();
-        let fault = match serde_json::from_str::<Head<'_>>(text) {
+        let fault = match serde_json::from_str::<EventHead<'_>>(text) {
             Ok(head) if head.r#type == "error" => {
-                AnthropicError::parse(chunk).map_or(Fault::Unreadable, Fault::Error)
+                AnthropicError::parse(chunk).map_or(StreamFault::Unreadable, StreamFault::Error)
             }
             Ok(head) if self.translate(&head, text, out).is_some() => return,
-            Ok(_) | Err(_) => Fault::Unreadable,
+            Ok(_) | Err(_) => StreamFault::Unreadable,
         };
-        self.fail_with(fault, out);
+        self.end_with_fault(fault, out);
     }
 
-    /// Appends a keep-alive, unless the stream is over. Before `message_start` it is a comment,
-    /// because no event may come before that one.
+    /// Appends a keep-alive, unless the stream has ended. Before `message_start` it is a comment,
+    /// because `message_start` must be the first event.
     pub fn ping(&mut self, out: &mut Vec<u8>) {
         match self.state {
             State::Waiting => out.extend_from_slice(b": waiting\n\n"),
@@ -130,38 +128,32 @@ impl InvokeTranslator {
         }
     }
 
-    /// Takes the end of Bedrock's stream. Without `message_stop` before it, that is a failure.
+    /// Ends the stream at the end of Bedrock's stream, which is a failure before `message_stop`.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.fail_with(Fault::Cut, out);
+        self.end_with_fault(StreamFault::Cut, out);
     }
 
-    /// Takes an exception in the stream, a lost connection or a time-out.
+    /// Ends the stream after an exception, a lost connection or a time-out.
     pub fn fail(&mut self, error: &BedrockError, out: &mut Vec<u8>) {
         if self.end().is_none() {
-            error_event(
-                out,
-                error.stream_error_type(),
-                &error.message,
-                &self.request_id,
-            );
+            self.errors.write(error, out);
             self.state = State::Failed;
         }
     }
 
-    /// Ends the stream for a reason that the translation itself found.
-    fn fail_with(&mut self, fault: Fault, out: &mut Vec<u8>) {
-        self.fail(&classify(&fault.as_failure()), out);
-        if self.end() == Some(StreamEnd::Failed) {
-            self.fault.get_or_insert(fault);
+    fn end_with_fault(&mut self, fault: StreamFault, out: &mut Vec<u8>) {
+        self.fail(&fault.error(), out);
+        if self.state == State::Failed {
+            self.errors.keep(fault);
         }
     }
 
-    /// Why the stream failed, when neither an exception nor the connection did it.
+    /// The failure that the translator itself found. None for an exception or a lost connection.
     pub fn failure(&self) -> Option<BedrockFailure<'_>> {
-        self.fault.as_ref().map(Fault::as_failure)
+        self.errors.failure()
     }
 
-    /// How the stream ended, once it has. Nothing is written afterwards.
+    /// How the stream ended. None until it has; nothing is written afterwards.
     pub fn end(&self) -> Option<StreamEnd> {
         match self.state {
             State::Waiting | State::Writing => None,
@@ -170,32 +162,32 @@ impl InvokeTranslator {
         }
     }
 
-    /// Whether content, or the end of an answer without content, has been written. Before that,
-    /// what was written may be thrown away and another answer given instead.
+    /// Returns true when content, or the end of a message without content, has been written. Before
+    /// that, the caller may discard the written bytes and return another response.
     pub fn has_content(&self) -> bool {
         self.next_index > 0 || self.state == State::Complete
     }
 
-    /// The token counts, as far as they were told.
+    /// The token counts, as far as Bedrock has sent them.
     pub fn usage(&self) -> TokenUsage {
         self.usage
     }
 
-    /// Anthropic's `stop_reason`, once it was told.
+    /// Anthropic's `stop_reason`, once Bedrock has sent it.
     pub fn stop_reason(&self) -> Option<&str> {
         self.stop_reason.as_deref()
     }
 
-    /// Parts of the answer that were left out.
+    /// The parts of the response that were left out.
     pub fn losses(&self) -> &Losses {
         &self.losses
     }
 
-    /// `None`: the event does not have its shape, or may not come here.
-    fn translate(&mut self, head: &Head<'_>, text: &str, out: &mut Vec<u8>) -> Option<()> {
+    /// Returns `None` when the event does not have its form, or is not allowed at this point.
+    fn translate(&mut self, head: &EventHead<'_>, text: &str, out: &mut Vec<u8>) -> Option<()> {
         match (self.state, head.r#type.as_ref()) {
             (State::Waiting, "message_start") => self.start_message(text, out)?,
-            // Gateways have been seen to send it twice. A second message is another matter.
+            // Some gateways send it twice. A second message is an error.
             (State::Writing, "message_start") if self.is_same_message(text) => {}
             (State::Writing, "content_block_start") => self.start_block(head.index?, text, out)?,
             (State::Writing, "content_block_delta") => {
@@ -206,7 +198,7 @@ impl InvokeTranslator {
                 self.open.take_if(|open| Some(*open) == head.index)?;
                 write_raw_event(out, "content_block_stop", text.as_bytes());
             }
-            (State::Writing, "message_delta") => self.hold_end(text)?,
+            (State::Writing, "message_delta") => self.hold_message_delta(text)?,
             (State::Writing, "message_stop") => self.stop(text, out)?,
             (
                 _,
@@ -239,7 +231,7 @@ impl InvokeTranslator {
         Some(())
     }
 
-    /// Whether a `message_start` names the message that was begun, of which nothing has come yet.
+    /// Returns true for a repeated `message_start` of the same message, before its content.
     fn is_same_message(&self, text: &str) -> bool {
         let id = RawObject::parse(text)
             .and_then(|event| RawObject::parse(event.text("message")?)?.read::<String>("id"));
@@ -252,7 +244,7 @@ impl InvokeTranslator {
         }
         let mut event = RawObject::parse(text)?;
         if !self.context.renamed_tools.is_empty() {
-            let block = with_known_tool_name(event.text("content_block")?, &self.context);
+            let block = restore_tool_name(event.text("content_block")?, &self.context);
             let block = block.into_raw();
             event.set("content_block", block);
         }
@@ -262,7 +254,7 @@ impl InvokeTranslator {
         Some(())
     }
 
-    fn hold_end(&mut self, text: &str) -> Option<()> {
+    fn hold_message_delta(&mut self, text: &str) -> Option<()> {
         if self.open.is_some() {
             return None;
         }
@@ -270,7 +262,7 @@ impl InvokeTranslator {
         self.count(event.read("usage").unwrap_or_default());
         let mut delta = RawObject::parse(event.text("delta")?)?;
         self.stop_reason = delta.read("stop_reason").or(self.stop_reason.take());
-        if self.context.safeguards_requested && !delta.tells("safeguard_results") {
+        if self.context.safeguards_requested && !delta.has_value("safeguard_results") {
             delta.set("safeguard_results", to_raw(SAFEGUARDS_UNAVAILABLE));
             let delta = delta.into_raw();
             event.set("delta", delta);
@@ -287,7 +279,7 @@ impl InvokeTranslator {
         self.usage.cache_read = self.usage.cache_read.or(metrics.cache_read);
         self.usage.cache_write = self.usage.cache_write.or(metrics.cache_write);
 
-        // More than one is legal; the last one tells the final counts.
+        // More than one is valid; the last one has the final counts.
         let (last, earlier) = self.held.split_last()?;
         let last = self.with_all_counts(last.get())?;
         for event in earlier {
@@ -300,7 +292,7 @@ impl InvokeTranslator {
         Some(())
     }
 
-    /// `message_delta` with the counts that it lacks and that were told elsewhere.
+    /// `message_delta` with the counts that it lacks and that other events contain.
     fn with_all_counts<'a>(&self, message_delta: &'a str) -> Option<RawObject<'a>> {
         let mut event = RawObject::parse(message_delta)?;
         let mut usage = event
@@ -313,7 +305,7 @@ impl InvokeTranslator {
             ("cache_read_input_tokens", self.usage.cache_read),
             ("output_tokens", self.usage.output),
         ] {
-            if let Some(count) = count.filter(|_| !usage.tells(name)) {
+            if let Some(count) = count.filter(|_| !usage.has_value(name)) {
                 usage.set(name, to_raw(&count));
             }
         }
@@ -322,8 +314,8 @@ impl InvokeTranslator {
         Some(event)
     }
 
-    /// Later events count everything again, so what they tell replaces what was told before.
-    fn count(&mut self, told: InvokeUsage) {
+    /// Adds the counts of an event. They are totals and replace earlier ones.
+    fn count(&mut self, reported: InvokeUsage) {
         let TokenUsage {
             input,
             output,
@@ -331,7 +323,7 @@ impl InvokeTranslator {
             cache_write,
             cache_write_5m,
             cache_write_1h,
-        } = told.tokens();
+        } = reported.tokens();
         self.usage = TokenUsage {
             input: input.or(self.usage.input),
             output: output.or(self.usage.output),
@@ -343,7 +335,7 @@ impl InvokeTranslator {
     }
 }
 
-/// Can stand in an `event:` line.
+/// Returns true for a name that is valid in an `event:` line.
 fn is_event_name(name: &str) -> bool {
     !name.is_empty()
         && name

@@ -1,8 +1,9 @@
-//! Content blocks one after the other, also where Bedrock's events of several blocks are mixed.
+//! Order of content blocks: one after the other, also where Bedrock mixes the events of several
+//! blocks.
 
 use std::collections::VecDeque;
 
-use super::{BlockDelta, BlockStart};
+use super::event::{BlockDelta, BlockStart};
 
 /// One event of a content block.
 #[derive(Debug)]
@@ -14,18 +15,18 @@ pub(super) enum BlockEvent<'a> {
 
 /// Releases the events of one block at a time.
 ///
-/// A block is open from its first event to its `contentBlockStop`. Events of the block that was opened
-/// first pass; those of every other block wait until the blocks before it have stopped. Without mixed
-/// blocks nothing waits.
+/// A block is open from its first event to its `contentBlockStop`. Events of the block that was
+/// opened first are released; those of every other block wait until the blocks before it have
+/// stopped.
 #[derive(Debug, Default)]
 pub(super) struct BlockOrder {
-    /// `contentBlockIndex` of the block whose events pass.
+    /// `contentBlockIndex` of the block whose events are released.
     current: Option<i64>,
     waiting: VecDeque<(i64, Vec<BlockEvent<'static>>)>,
 }
 
 impl BlockOrder {
-    /// Takes one event, and calls `release` for each event that may be written now, in order.
+    /// Adds one event and calls `release` for each event that may be written now, in order.
     pub(super) fn take<'a>(
         &mut self,
         index: i64,
@@ -44,8 +45,7 @@ impl BlockOrder {
         }
     }
 
-    /// Calls `release` for each event that still waits, in the order of the blocks: no more events
-    /// come.
+    /// Calls `release` for each event that still waits, in the order of the blocks.
     pub(super) fn release_all<'a>(&mut self, mut release: impl FnMut(i64, BlockEvent<'a>)) {
         self.current = None;
         for (index, events) in self.waiting.drain(..) {
@@ -56,7 +56,7 @@ impl BlockOrder {
     }
 
     fn wait(&mut self, index: i64, event: BlockEvent<'static>) {
-        // A block that has stopped takes nothing more: its number begins another block.
+        // After its stop a block gets no more events; its number belongs to a new block.
         let open = self.waiting.iter_mut().find(|(waiting, events)| {
             *waiting == index && !matches!(events.last(), Some(BlockEvent::Stop))
         });

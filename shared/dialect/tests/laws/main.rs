@@ -1,4 +1,4 @@
-//! Laws of the answer side, on generated input.
+//! Laws of responses, on generated input.
 
 #![expect(
     clippy::expect_used,
@@ -20,41 +20,41 @@ use serde_json::{Value, json};
 
 proptest! {
     #[test]
-    fn splitting_a_stream_of_events_anywhere_changes_nothing(data in stream_like()) {
+    fn sse_reader_finds_the_same_events_for_every_split(data in stream_like()) {
         law::sse(&data);
     }
 
     #[test]
-    fn any_sequence_of_converse_events_makes_a_stream_that_clients_understand(
+    fn any_sequence_of_converse_events_is_a_valid_anthropic_stream(
         data in vec(any::<u8>(), 0..300),
     ) {
         law::converse_stream(&data);
     }
 
     #[test]
-    fn any_frames_of_a_converse_stream_are_read_or_refused(data in vec(any::<u8>(), 0..100)) {
+    fn any_converse_stream_frames_are_events_or_errors(data in vec(any::<u8>(), 0..100)) {
         law::converse_frames(&data);
     }
 
     #[test]
-    fn any_sequence_of_invoke_chunks_makes_a_stream_that_clients_understand(
+    fn any_sequence_of_invoke_chunks_is_a_valid_anthropic_stream(
         data in vec(any::<u8>(), 0..200),
     ) {
         law::invoke_stream(&data);
     }
 
     #[test]
-    fn any_body_is_a_message_or_a_refusal(data in vec(any::<u8>(), 0..200)) {
+    fn any_response_body_is_a_message_or_an_error(data in vec(any::<u8>(), 0..200)) {
         law::reply(&data);
     }
 
     #[test]
-    fn any_failure_is_told_in_words_of_our_own(data in vec(any::<u8>(), 0..100)) {
+    fn any_failure_has_an_error_message_without_text_of_aws(data in vec(any::<u8>(), 0..100)) {
         law::failure(&data);
     }
 
     #[test]
-    fn any_request_is_translated_the_same_each_time_or_refused(
+    fn any_request_has_one_translation_or_an_error(
         head in vec(any::<u8>(), 3),
         seed in prop::sample::select(SEEDS),
         edits in vec((any::<prop::sample::Index>(), edit()), 0..4),
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn a_whole_answer_is_conserved_however_it_was_cut_into_deltas(
+    fn split_into_deltas_keeps_the_whole_message(
         blocks in vec(block(), 0..6),
         cuts in vec(1..9_usize, 1..20),
         stops in any::<bool>(),
@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn stream_and_whole_reply_say_the_same(blocks in vec(block(), 0..6)) {
+    fn stream_and_whole_response_become_the_same_message(blocks in vec(block(), 0..6)) {
         let reply = converse_reply(&as_reply(&blocks), "msg_test", &law::context()).unwrap();
         let message: Value = serde_json::from_slice(&reply.body).unwrap();
         prop_assert_eq!(&message["content"], &Value::from(expected(&blocks, Parsed)));
@@ -90,13 +90,13 @@ proptest! {
     }
 }
 
-/// Requests with most of what Claude Code sends; the fuzzer starts from them too.
+/// Requests with most fields of Claude Code. The fuzzer starts from them too.
 const SEEDS: &[&str] = &[
     include_str!("../../../../fuzz/seeds/request/turn.json"),
     include_str!("../../../../fuzz/seeds/request/search.json"),
 ];
 
-/// What a value of a request is replaced by.
+/// The replacements of a value of a request.
 fn edit() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -112,7 +112,7 @@ fn edit() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// The request with some of its values replaced, wherever they stand.
+/// The request with some of its values replaced.
 fn edited(seed: &str, edits: &[(prop::sample::Index, Value)]) -> String {
     fn count(value: &Value) -> usize {
         1 + match value {
@@ -145,7 +145,7 @@ fn edited(seed: &str, edits: &[(prop::sample::Index, Value)]) -> String {
     request.to_string()
 }
 
-/// Bytes among which the characters of the grammar are frequent.
+/// Bytes with many characters of the grammar.
 fn stream_like() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"data".to_vec()),
@@ -191,7 +191,7 @@ fn block() -> impl Strategy<Value = Block> {
     ]
 }
 
-/// Events that say the same as the blocks, cut into pieces of the given lengths in characters.
+/// The events of the blocks, in pieces of the given lengths in characters.
 fn as_stream(blocks: &[Block], cuts: &[usize], stops: bool) -> Vec<ConverseEvent<'static>> {
     let mut events = vec![ConverseEvent::MessageStart];
     let mut cuts = cuts.iter().cycle();
@@ -259,7 +259,7 @@ fn as_stream(blocks: &[Block], cuts: &[usize], stops: bool) -> Vec<ConverseEvent
     events
 }
 
-/// The same as the body of a Converse answer.
+/// The body of a Converse response with the same blocks.
 fn as_reply(blocks: &[Block]) -> Vec<u8> {
     let blocks: Vec<Value> = blocks
         .iter()
@@ -287,7 +287,7 @@ fn as_reply(blocks: &[Block]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// How a tool's input is compared.
+/// The compared form of a tool's input.
 #[derive(Clone, Copy)]
 enum InputForm {
     AsText,
@@ -296,7 +296,7 @@ enum InputForm {
 use InputForm::{AsText, Parsed};
 
 fn expected(blocks: &[Block], inputs: InputForm) -> Vec<Value> {
-    // Blank text begins the text block after it.
+    // Blank text is the start of the text block after it.
     let mut blank = String::new();
     let mut visible = Vec::new();
     for block in blocks {

@@ -1,24 +1,26 @@
-//! The native body: what `InvokeModel` can say and Converse cannot, and what neither can.
+//! The body of `InvokeModel`: the features that Converse lacks, and those that both lack.
 
 use dialect::request::Operation;
 use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, losses, messages, request};
+use crate::translation::{
+    OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, Translation, losses, messages, request,
+};
 
 fn invoke(model: &str, betas: &str, body: &Value) -> Value {
-    Ask {
+    Translation {
         model,
         betas,
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     }
     .body(body)
 }
 
 #[test]
-fn the_native_body_has_no_field_that_bedrock_does_not_know() {
+fn invoke_body_has_only_fields_that_bedrock_supports() {
     let body = request(json!({
         "stream": true,
         "system": [
@@ -31,11 +33,11 @@ fn the_native_body_has_no_field_that_bedrock_does_not_know() {
         "service_tier": "auto",
         "temperature": 0,
     }));
-    let ask = Ask {
+    let translation = Translation {
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
-    let translated = ask.ask(&body).unwrap();
+    let translated = translation.translate_body(&body).unwrap();
     assert_eq!(
         translated.operation,
         Operation::InvokeModelWithResponseStream
@@ -45,7 +47,7 @@ fn the_native_body_has_no_field_that_bedrock_does_not_know() {
 }
 
 #[test]
-fn system_messages_stay_where_the_model_takes_them() {
+fn invoke_body_keeps_system_messages_when_the_model_accepts_them() {
     let body = messages(json!([
         {"role": "user", "content": "a"},
         {"role": "system", "content": "s", "output_config": {"effort": "low"}},
@@ -71,7 +73,7 @@ fn system_messages_stay_where_the_model_takes_them() {
 }
 
 #[test]
-fn tool_search_is_native_with_its_beta_and_told_in_words_without() {
+fn tool_search_is_native_with_its_beta_and_text_without_it() {
     let body = request(json!({
         "tools": [
             {"name": "ToolSearch", "input_schema": {"type": "object"}},
@@ -107,7 +109,7 @@ fn tool_search_is_native_with_its_beta_and_told_in_words_without() {
 }
 
 #[test]
-fn what_servers_did_stays_native() {
+fn invoke_body_keeps_blocks_of_server_tools() {
     let blocks = json!([
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
         {"type": "web_search_tool_result", "tool_use_id": "s", "content": [],
@@ -123,7 +125,7 @@ fn what_servers_did_stays_native() {
 }
 
 #[test]
-fn documents_and_pictures_stay_what_they_are() {
+fn invoke_body_keeps_documents_and_images() {
     let body = messages(json!([{"role": "user", "content": [
         {"type": "document", "title": "T", "context": "C", "citations": {"enabled": true},
          "source": {"type": "text", "media_type": "text/plain", "data": "d"}},
@@ -143,7 +145,7 @@ fn documents_and_pictures_stay_what_they_are() {
 }
 
 #[test]
-fn context_edits_that_bedrock_takes_go_with_their_betas() {
+fn supported_context_edits_are_sent_with_their_betas() {
     let body = request(json!({"context_management": {"edits": [
         {"type": "clear_tool_uses_20250919", "trigger": {"type": "tool_uses", "value": 30}},
         {"type": "clear_thinking_20251015", "keep": "all"},
@@ -155,7 +157,7 @@ fn context_edits_that_bedrock_takes_go_with_their_betas() {
 }
 
 #[test]
-fn auto_is_converse_until_only_the_native_body_can_say_it() {
+fn auto_dialect_is_invoke_when_converse_lacks_a_feature() {
     let tool = json!([{"name": "T", "input_schema": {"type": "object"}}]);
     let history = |block: Value| {
         json!({"messages": [
@@ -236,11 +238,14 @@ fn auto_is_converse_until_only_the_native_body_can_say_it() {
             true,
         ),
     ] {
-        let ask = Ask {
+        let translation = Translation {
             dialect: Dialect::Auto,
-            ..Ask::default()
+            ..Translation::default()
         };
-        let operation = ask.ask(&request(parts)).unwrap().operation;
+        let operation = translation
+            .translate_body(&request(parts))
+            .unwrap()
+            .operation;
         let wanted = if native {
             Operation::InvokeModel
         } else {
@@ -251,9 +256,9 @@ fn auto_is_converse_until_only_the_native_body_can_say_it() {
 }
 
 #[test]
-fn a_choice_is_told_in_the_native_words() {
+fn invoke_body_has_anthropics_tool_choice() {
     let tools = json!([{"name": "T", "input_schema": {"type": "object"}}]);
-    for (asked, told) in [
+    for (requested, expected) in [
         (json!({"type": "none"}), json!({"type": "none"})),
         (
             json!({"type": "auto", "disable_parallel_tool_use": true}),
@@ -264,7 +269,7 @@ fn a_choice_is_told_in_the_native_words() {
             json!({"type": "tool", "name": "T"}),
         ),
     ] {
-        let body = request(json!({"tools": tools, "tool_choice": asked}));
-        assert_eq!(invoke(SONNET_4_5, "", &body)["tool_choice"], told);
+        let body = request(json!({"tools": tools, "tool_choice": requested}));
+        assert_eq!(invoke(SONNET_4_5, "", &body)["tool_choice"], expected);
     }
 }

@@ -1,18 +1,20 @@
 //! Laws that hold for every request.
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::request::{MessagesRequest, RequestLabels, count_tokens, translate};
 use domain::bedrock::Dialect;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, target};
+use crate::translation::{
+    FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, Translation, target,
+};
 
 const MODELS: &[&str] = &[
     SONNET_4_5, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, FABLE_5_1,
 ];
 
-/// Any JSON, with the words of the API here and there.
+/// Any JSON, with some names of the API.
 fn anything() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
         "role",
@@ -213,56 +215,56 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+    fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
         let _ = MessagesRequest::parse(&bytes, std::iter::empty());
     }
 
     #[test]
-    fn no_json_makes_it_panic(body in anything(), messages in anything(), dialect in dialect()) {
-        let whole = Ask { dialect, ..Ask::default() };
-        let _ = whole.ask(&body);
-        let _ = whole.ask(&json!({"model": "m", "max_tokens": 10, "messages": messages, "tools": body}));
-        let _ = whole.ask(&json!({"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": messages}],
+    fn arbitrary_json_does_not_panic(body in anything(), messages in anything(), dialect in dialect()) {
+        let whole = Translation { dialect, ..Translation::default() };
+        let _ = whole.translate_body(&body);
+        let _ = whole.translate_body(&json!({"model": "m", "max_tokens": 10, "messages": messages, "tools": body}));
+        let _ = whole.translate_body(&json!({"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": messages}],
                                   "system": body}));
     }
 
     #[test]
-    fn a_refusal_is_always_one_that_the_client_understands(body in anything()) {
-        if let Err(refusal) = Ask::default().ask(&body) {
+    fn translate_error_always_has_a_valid_status_and_type(body in anything()) {
+        if let Err(refusal) = Translation::default().translate_body(&body) {
             prop_assert_eq!(refusal.status(), 400);
             prop_assert!(!refusal.to_string().is_empty());
         }
     }
 
     #[test]
-    fn a_conversation_is_always_in_the_order_that_bedrock_insists_on(
+    fn translated_turns_are_always_in_bedrocks_order(
         body in conversation(),
         model in prop::sample::select(MODELS),
     ) {
-        // One id for two calls is the one thing that a generated conversation may get wrong.
-        let Ok(translated) = (Ask { model, ..Ask::default() }).ask(&body) else { return Ok(()) };
+        // The only valid error: the generated conversation repeats an id of a tool call.
+        let Ok(translated) = (Translation { model, ..Translation::default() }).translate_body(&body) else { return Ok(()) };
         obeys(&serde_json::from_slice(&translated.body).unwrap());
     }
 
     #[test]
-    fn the_same_request_is_the_same_bytes(
+    fn translation_is_deterministic(
         body in conversation(),
         dialect in dialect(),
         model in prop::sample::select(MODELS),
     ) {
-        let ask = Ask { model, dialect, ..Ask::default() };
-        prop_assert_eq!(ask.ask(&body), ask.ask(&body));
+        let translation = Translation { model, dialect, ..Translation::default() };
+        prop_assert_eq!(translation.translate_body(&body), translation.translate_body(&body));
     }
 
     #[test]
-    fn a_longer_conversation_begins_with_the_bytes_of_the_shorter(body in conversation()) {
+    fn longer_conversation_starts_with_the_bytes_of_the_shorter_one(body in conversation()) {
         let mut longer = body.clone();
         longer["messages"].as_array_mut().unwrap().extend([
             json!({"role": "assistant", "content": "and on"}),
             json!({"role": "user", "content": "it goes"}),
         ]);
-        // Cache points move on with the conversation; what they cache must not.
-        let sent = |body: &Value| Ask::default().ask(body).ok().map(|translated| {
+        // Cache points move with the conversation; the cached prefix stays.
+        let sent = |body: &Value| Translation::default().translate_body(body).ok().map(|translated| {
             let text = String::from_utf8(translated.body).unwrap();
             let text = text.replace(r#","ttl":"1h""#, "").replace(r#",{"cachePoint":{"type":"default"}}"#, "");
             let end = text.find(r#","inferenceConfig""#).unwrap_or(text.len());
@@ -275,22 +277,22 @@ proptest! {
     }
 
     #[test]
-    fn a_count_is_refused_or_carries_the_same_conversation(body in conversation()) {
+    fn count_request_has_the_same_conversation_or_is_an_error(body in conversation()) {
         let text = body.to_string();
         let request = MessagesRequest::parse(text.as_bytes(), std::iter::empty()).unwrap();
-        let (target, learned) = (target(SONNET_4_5), Learned::default());
-        let counted = count_tokens(&request, &target, Dialect::Converse, &learned);
-        let asked = translate(&request, &target, Dialect::Converse, &learned, &RequestLabels::default());
-        prop_assert_eq!(counted.is_ok(), asked.is_ok());
-        if let (Ok(counted), Ok(asked)) = (counted, asked) {
+        let (target, unsupported) = (target(SONNET_4_5), UnsupportedFeatures::default());
+        let counted = count_tokens(&request, &target, Dialect::Converse, &unsupported);
+        let requested = translate(&request, &target, Dialect::Converse, &unsupported, &RequestLabels::default());
+        prop_assert_eq!(counted.is_ok(), requested.is_ok());
+        if let (Ok(counted), Ok(requested)) = (counted, requested) {
             let counted: Value = serde_json::from_slice(&counted.body).unwrap();
-            let asked: Value = serde_json::from_slice(&asked.body).unwrap();
-            prop_assert_eq!(&counted["input"]["converse"]["messages"], &asked["messages"]);
+            let requested: Value = serde_json::from_slice(&requested.body).unwrap();
+            prop_assert_eq!(&counted["input"]["converse"]["messages"], &requested["messages"]);
         }
     }
 }
 
-/// The rules of Converse that its schema does not say.
+/// The rules of Converse that its schema does not contain.
 fn obeys(body: &Value) {
     let turns = body["messages"].as_array().unwrap();
     let mut points = body["system"].to_string().matches("cachePoint").count()

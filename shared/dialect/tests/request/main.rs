@@ -1,4 +1,4 @@
-//! What Bedrock is sent for what the client asks: models, rules, recorded shapes, traps and laws.
+//! Translation of requests: models, rules, recorded shapes, traps and laws.
 
 #![expect(
     clippy::expect_used,
@@ -8,14 +8,14 @@
     reason = "a test ends where its expectation does; clippy.toml exempts test functions only"
 )]
 
-mod asking;
 mod golden;
 mod invoke;
 mod laws;
-mod learned;
 mod models;
 mod refusals;
 mod rules;
 mod tool_changes;
 mod tools;
+mod translation;
 mod traps;
+mod unsupported;

@@ -1,4 +1,4 @@
-//! Which model serves which request.
+//! Selection of the model that serves a request.
 
 use dialect::model::{
     ClaudeName, Effort, Family, TargetWarning, ThinkingKinds, bedrock_id, foundation_id, resolve,
@@ -24,7 +24,7 @@ fn settings(region: &str, rules: &[(&str, BedrockModel)]) -> BedrockSettings {
 }
 
 #[test]
-fn whatever_no_rule_names_is_served_by_the_default() {
+fn default_model_is_used_without_a_matching_rule() {
     for requested in [
         "claude-opus-5-5",
         "claude-haiku-9",
@@ -42,7 +42,7 @@ fn whatever_no_rule_names_is_served_by_the_default() {
 }
 
 #[test]
-fn the_first_rule_that_fits_wins_whatever_the_spelling() {
+fn first_matching_rule_is_used_in_every_spelling() {
     let settings = settings(
         "us-east-1",
         &[
@@ -96,7 +96,7 @@ fn the_first_rule_that_fits_wins_whatever_the_spelling() {
 }
 
 #[test]
-fn stars_stand_for_any_run_of_characters() {
+fn star_in_a_rule_matches_any_run_of_characters() {
     for (pattern, name, fits) in [
         ("*", "", true),
         ("a*", "a", true),
@@ -114,7 +114,7 @@ fn stars_stand_for_any_run_of_characters() {
 }
 
 #[test]
-fn a_bedrock_id_or_arn_in_the_request_is_served_as_it_is() {
+fn requested_bedrock_id_or_arn_is_used_unchanged() {
     for (requested, id) in [
         (
             "us.anthropic.claude-opus-4-6-v1",
@@ -131,7 +131,7 @@ fn a_bedrock_id_or_arn_in_the_request_is_served_as_it_is() {
 }
 
 #[test]
-fn a_rule_may_name_a_plain_claude_and_gets_the_profile_of_the_region() {
+fn rule_with_a_plain_claude_name_gets_the_regions_profile() {
     for (region, name, id) in [
         (
             "eu-west-1",
@@ -195,7 +195,7 @@ fn a_rule_may_name_a_plain_claude_and_gets_the_profile_of_the_region() {
 }
 
 #[test]
-fn a_rule_whose_model_is_not_offered_falls_to_the_default_and_says_so() {
+fn rule_without_a_profile_in_the_region_uses_the_default_and_warns() {
     let settings = settings(
         "sa-east-1",
         &[("*", BedrockModel::named("claude-opus-4-1"))],
@@ -209,7 +209,7 @@ fn a_rule_whose_model_is_not_offered_falls_to_the_default_and_says_so() {
 }
 
 #[test]
-fn counting_goes_to_the_foundation_model() {
+fn target_has_the_foundation_id_for_token_counting() {
     for (name, id) in [
         (
             "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -228,7 +228,7 @@ fn counting_goes_to_the_foundation_model() {
 }
 
 #[test]
-fn an_opaque_arn_is_known_by_its_base_model_only() {
+fn opaque_arn_gets_the_capabilities_of_its_base_model() {
     let with = |base: Option<&str>| {
         let serve = BedrockModel {
             id: ARN.to_owned(),
@@ -236,16 +236,16 @@ fn an_opaque_arn_is_known_by_its_base_model_only() {
         };
         resolve("claude-opus-5-5", &settings("eu-west-1", &[("*", serve)]))
     };
-    let told = with(Some("anthropic.claude-opus-4-6-v1"));
-    assert_eq!((told.model_id.as_str(), told.warning), (ARN, None));
-    assert_eq!(told.capabilities.thinking, ThinkingKinds::Both);
+    let opaque = with(Some("anthropic.claude-opus-4-6-v1"));
+    assert_eq!((opaque.model_id.as_str(), opaque.warning), (ARN, None));
+    assert_eq!(opaque.capabilities.thinking, ThinkingKinds::Both);
     assert_eq!(
-        told.foundation_id.as_deref(),
+        opaque.foundation_id.as_deref(),
         Some("anthropic.claude-opus-4-6-v1")
     );
     assert_eq!(
         with(Some("claude-opus-4-6")).capabilities,
-        told.capabilities
+        opaque.capabilities
     );
 
     let untold = with(None);
@@ -256,7 +256,7 @@ fn an_opaque_arn_is_known_by_its_base_model_only() {
 }
 
 #[test]
-fn a_model_newer_than_the_table_gets_the_rules_of_its_predecessor() {
+fn model_newer_than_the_table_gets_its_predecessors_capabilities() {
     let capabilities = |id: &str| {
         let settings = settings("us-east-1", &[("*", BedrockModel::named(id))]);
         let target = resolve("x", &settings);
@@ -286,7 +286,7 @@ fn a_model_newer_than_the_table_gets_the_rules_of_its_predecessor() {
         capabilities("amazon.nova-pro-v1:0").1,
         Some(TargetWarning::UnknownModel)
     );
-    // Older than every row: as little as for a model that is not known at all.
+    // A model older than every row has the capabilities of an unknown model.
     let oldest = capabilities("us.anthropic.claude-3-haiku-20240307-v1:0");
     assert_eq!(oldest.0, capabilities("amazon.nova-pro-v1:0").0);
     assert_eq!(oldest.1, Some(TargetWarning::OldModel));
@@ -297,7 +297,7 @@ fn a_model_newer_than_the_table_gets_the_rules_of_its_predecessor() {
 }
 
 #[test]
-fn models_with_preserved_thinking_are_marked() {
+fn models_with_preserved_thinking_bind_it() {
     let binds = |id: &str| {
         let settings = settings("us-east-1", &[("*", BedrockModel::named(id))]);
         let target = resolve("x", &settings);
@@ -319,7 +319,7 @@ fn models_with_preserved_thinking_are_marked() {
 }
 
 #[test]
-fn every_spelling_of_a_name_is_read() {
+fn model_name_is_read_in_every_spelling() {
     for (name, read) in [
         ("claude-opus-4-6", Some((Family::Opus, (4, 6)))),
         ("claude-sonnet-4-20250514", Some((Family::Sonnet, (4, 0)))),
@@ -347,7 +347,7 @@ fn every_spelling_of_a_name_is_read() {
 }
 
 #[test]
-fn efforts_are_known_by_name_and_ordered() {
+fn effort_levels_are_read_by_name_and_ordered() {
     let names = ["low", "medium", "high", "xhigh", "max"];
     let efforts: Vec<_> = names.iter().filter_map(|name| Effort::read(name)).collect();
     assert!(efforts.is_sorted() && efforts.len() == names.len());
@@ -391,7 +391,7 @@ fn family_preset_serves_each_family_with_its_current_model() {
         ),
         ("claude-fable-5-2", "us-east-1", default.as_str()),
         ("gpt-5", "us-east-1", default.as_str()),
-        // What is a Bedrock id already is served as it was requested.
+        // A requested Bedrock id is used unchanged.
         (
             "us.anthropic.claude-opus-4-6-v1",
             "us-east-1",
@@ -402,7 +402,7 @@ fn family_preset_serves_each_family_with_its_current_model() {
         assert_eq!(target.model_id, served, "{requested} in {region}");
     }
     assert!(resolve("claude-sonnet-4-5[1m]", &family("eu-west-1")).long_context);
-    // A rule is nearer than the preset.
+    // A rule has precedence over the preset.
     let rule = BedrockSettings {
         preset: Some(ModelPreset::Family),
         ..settings(
@@ -417,17 +417,28 @@ fn family_preset_serves_each_family_with_its_current_model() {
 }
 
 #[test]
-fn each_familys_current_model_is_in_the_capability_table() {
-    for (family, model) in dialect::model::CURRENT_MODELS {
-        let rules = [("*", BedrockModel::named(*model))];
+fn current_model_of_each_family_is_in_the_capability_table() {
+    let current: Vec<_> = dialect::model::current_models()
+        .map(|(family, model)| (family.as_str(), model))
+        .collect();
+    let expected = [
+        ("haiku", "claude-haiku-5-5"),
+        ("sonnet", "claude-sonnet-5-5"),
+        ("opus", "claude-opus-5-5"),
+    ];
+    assert_eq!(
+        current,
+        expected.map(|(family, model)| (family, model.to_owned()))
+    );
+    for (family, model) in current {
+        let rules = [("*", BedrockModel::named(model))];
         let target = resolve("x", &settings("eu-west-1", &rules));
         assert_eq!(target.warning, None, "{family}");
-        assert!(model.contains(family), "{model}");
     }
 }
 
 #[test]
-fn a_configured_model_is_checked_when_it_is_set() {
+fn configured_model_check_accepts_and_refuses_each_form() {
     let check = |id: &str, base_model: Option<&str>| {
         let model = BedrockModel {
             id: id.to_owned(),

@@ -1,16 +1,18 @@
-//! What cannot go to Bedrock, and what the client is told.
+//! Requests that cannot be sent to Bedrock, and their errors.
 
-use dialect::Learned;
+use dialect::UnsupportedFeatures;
 use dialect::model::Target;
-use dialect::request::{MessagesRequest, Operation, Refusal, count_tokens};
+use dialect::request::{MessagesRequest, Operation, TranslateError, count_tokens};
 use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, OPUS_5_5, SONNET_4_5, keep_for_judges, messages, read, request, target};
+use crate::translation::{
+    OPUS_5_5, SONNET_4_5, Translation, messages, read, request, target, write_for_validators,
+};
 
 #[test]
-fn what_is_not_a_messages_request_is_told_where_and_why() {
+fn invalid_request_is_an_error_with_path_and_reason() {
     let mut table = Vec::new();
     for body in [
         "",
@@ -40,7 +42,7 @@ fn what_is_not_a_messages_request_is_told_where_and_why() {
         r#"{"model":"m","max_tokens":1,"temperature":2,"messages":[{"role":"user","content":"x"}]}"#,
         r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"\ud800"}]}"#,
     ] {
-        let refusal = Ask::default().text(body).unwrap_err();
+        let refusal = Translation::default().text(body).unwrap_err();
         assert_eq!(
             (refusal.status(), refusal.error_type()),
             (400, "invalid_request_error"),
@@ -78,9 +80,9 @@ fn what_is_not_a_messages_request_is_told_where_and_why() {
     "#);
 }
 
-/// Claude Code sends a 400 `invalid_request_error` that it cannot place five more times.
+/// After an unknown 400 `invalid_request_error` Claude Code sends five more requests.
 #[test]
-fn feature_that_bedrock_lacks_is_refused_with_a_type_that_is_not_retried() {
+fn missing_feature_is_an_error_of_a_type_without_retries() {
     let user = |content: serde_json::Value| json!([{"role": "user", "content": content}]);
     let hello = user(json!("hello"));
     let elsewhere = |kind: &str| json!([{"type": kind, "source": {"type": "url", "url": "https://example.com/x"}}]);
@@ -116,7 +118,7 @@ fn feature_that_bedrock_lacks_is_refused_with_a_type_that_is_not_retried() {
         let mut body = body;
         body["model"] = json!("m");
         body["max_tokens"] = json!(1);
-        let refusal = Ask::default().text(&body.to_string()).unwrap_err();
+        let refusal = Translation::default().text(&body.to_string()).unwrap_err();
         assert_eq!(refusal.to_string(), sentence);
         let answer = (refusal.status(), refusal.error_type());
         assert_eq!(answer, (400, "policy_blocked"), "{sentence}");
@@ -124,7 +126,7 @@ fn feature_that_bedrock_lacks_is_refused_with_a_type_that_is_not_retried() {
 }
 
 #[test]
-fn data_that_is_not_base64_is_refused_before_bedrock_does() {
+fn invalid_base64_is_an_error() {
     for data in [
         "",
         "===",
@@ -137,7 +139,7 @@ fn data_that_is_not_base64_is_refused_before_bedrock_does() {
         let body = messages(json!([{"role": "user", "content": [
             {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
         ]}]));
-        let refusal = Ask::default().ask(&body).unwrap_err();
+        let refusal = Translation::default().translate_body(&body).unwrap_err();
         assert_eq!(
             refusal.to_string(),
             "messages.0.content.0.source.data: invalid base64 data",
@@ -147,7 +149,7 @@ fn data_that_is_not_base64_is_refused_before_bedrock_does() {
 }
 
 #[test]
-fn pictures_and_documents_of_other_kinds_are_refused() {
+fn unsupported_media_types_are_errors() {
     for (kind, media_type) in [
         ("image", "image/svg+xml"),
         ("document", "application/msword"),
@@ -155,20 +157,23 @@ fn pictures_and_documents_of_other_kinds_are_refused() {
         let body = messages(json!([{"role": "user", "content": [
             {"type": kind, "source": {"type": "base64", "media_type": media_type, "data": "aGk="}},
         ]}]));
-        let refusal = Ask::default().ask(&body).unwrap_err().to_string();
+        let refusal = Translation::default()
+            .translate_body(&body)
+            .unwrap_err()
+            .to_string();
         assert!(refusal.starts_with("messages.0.content.0.source.media_type: Input should be"));
     }
 }
 
 #[test]
-fn nesting_without_end_is_refused_wherever_it_is() {
+fn excessive_nesting_is_an_error_in_every_field() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let input = format!(
         r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":"a"}},{{"role":"assistant","content":[
             {{"type":"tool_use","id":"a","name":"b","input":{{"a":{}}}}}]}}]}}"#,
         deep(100_000)
     );
-    assert_snapshot!(Ask::default().text(&input).unwrap_err(), @"messages.1.content.0.input: Input is nested too deeply");
+    assert_snapshot!(Translation::default().text(&input).unwrap_err(), @"messages.1.content.0.input: Input is nested too deeply");
 
     let block = r#"{"type":"tool_result","tool_use_id":"a","content":["#;
     let results = format!(
@@ -176,55 +181,55 @@ fn nesting_without_end_is_refused_wherever_it_is() {
         block.repeat(10_000),
         "]}".repeat(10_000)
     );
-    assert_snapshot!(Ask::default().text(&results).unwrap_err(), @"messages.0.content.0.content.0.type: content blocks of type 'tool_result' are not available on Amazon Bedrock");
+    assert_snapshot!(Translation::default().text(&results).unwrap_err(), @"messages.0.content.0.content.0.type: content blocks of type 'tool_result' are not available on Amazon Bedrock");
 
     let ignored = format!(
         r#"{{"model":"m","max_tokens":1,"x":{},"messages":[{{"role":"user","content":"a"}}]}}"#,
         deep(100_000)
     );
-    assert!(Ask::default().text(&ignored).is_ok());
+    assert!(Translation::default().text(&ignored).is_ok());
 }
 
 #[test]
-fn one_id_for_two_calls_is_refused() {
+fn repeated_tool_call_id_is_an_error() {
     let call = json!({"type": "tool_use", "id": "a", "name": "b", "input": {}});
     let body = messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [call]},
         {"role": "assistant", "content": [call]},
     ]));
-    assert_snapshot!(Ask::default().ask(&body).unwrap_err(), @"messages: `tool_use` ids must be unique");
+    assert_snapshot!(Translation::default().translate_body(&body).unwrap_err(), @"messages: `tool_use` ids must be unique");
 }
 
 #[test]
-fn one_name_for_two_tools_is_refused() {
+fn repeated_tool_name_is_an_error() {
     let tool = json!({"name": "a", "input_schema": {"type": "object"}});
     let body = request(json!({"tools": [tool, tool]}));
-    assert_snapshot!(Ask::default().ask(&body).unwrap_err(), @"tools: Tool names must be unique.");
+    assert_snapshot!(Translation::default().translate_body(&body).unwrap_err(), @"tools: Tool names must be unique.");
 }
 
 #[test]
-fn a_body_larger_than_bedrock_takes_is_too_large() {
+fn translated_body_larger_than_the_limit_is_an_error() {
     let text = "x".repeat(20_000_000);
-    let refusal = Ask::default()
-        .ask(&messages(json!([{"role": "user", "content": text}])))
+    let refusal = Translation::default()
+        .translate_body(&messages(json!([{"role": "user", "content": text}])))
         .unwrap_err();
     assert_eq!(
         (refusal.status(), refusal.error_type()),
         (413, "request_too_large")
     );
-    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock takes at most 20 MB");
+    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock accepts at most 20 MB");
 }
 
 #[test]
-fn a_body_larger_than_bedrock_takes_is_refused_before_it_is_read() {
+fn request_larger_than_the_limit_is_an_error_before_parsing() {
     let no_json = "[1,".repeat(7_000_000);
-    let refusal = Ask::default().text(&no_json).unwrap_err();
-    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock takes at most 20 MB");
+    let refusal = Translation::default().text(&no_json).unwrap_err();
+    assert_snapshot!(refusal, @"Request too large: Amazon Bedrock accepts at most 20 MB");
 }
 
 #[test]
-fn a_refusal_never_repeats_what_was_said() {
+fn translate_error_contains_no_content() {
     let secret = "s3cret";
     for body in [
         json!({"model": "m", "messages": [{"role": secret, "content": ""}]}),
@@ -233,16 +238,19 @@ fn a_refusal_never_repeats_what_was_said() {
         json!({"model": "m", "tools": [{"name": "a", "input_schema": secret}], "messages": []}),
         json!({"model": "m", "tool_choice": {"type": secret}, "messages": []}),
     ] {
-        let refusal = Ask::default().ask(&body).unwrap_err().to_string();
+        let refusal = Translation::default()
+            .translate_body(&body)
+            .unwrap_err()
+            .to_string();
         assert!(!refusal.contains(secret), "{refusal}");
     }
 }
 
-fn count(body: &Value, target: &Target, dialect: Dialect) -> Result<Value, Refusal> {
+fn count(body: &Value, target: &Target, dialect: Dialect) -> Result<Value, TranslateError> {
     let body = body.to_string();
     let request = MessagesRequest::parse(body.as_bytes(), std::iter::empty())?;
-    let translated = count_tokens(&request, target, dialect, &Learned::default())?;
-    keep_for_judges(&translated);
+    let translated = count_tokens(&request, target, dialect, &UnsupportedFeatures::default())?;
+    write_for_validators(&translated);
     assert_eq!(translated.operation, Operation::CountTokens);
     assert_eq!(
         translated.model_id,
@@ -261,13 +269,13 @@ fn countable() -> Value {
 }
 
 #[test]
-fn tokens_are_counted_by_the_model_behind_the_profile() {
+fn tokens_are_counted_with_the_foundation_model() {
     let body = count(&countable(), &target(SONNET_4_5), Dialect::Converse).unwrap();
     assert_snapshot!(body, @r#"{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"foo"}]},{"role":"assistant","content":[{"text":"bar"}]}],"system":[{"text":"s"}],"toolConfig":{"tools":[{"toolSpec":{"name":"T","inputSchema":{"json":{"type":"object"}}}}]}}}}"#);
 }
 
 #[test]
-fn tokens_are_counted_of_a_native_body_too() {
+fn tokens_are_counted_for_an_invoke_body() {
     use base64::Engine as _;
     let body = count(&countable(), &target(SONNET_4_5), Dialect::Invoke).unwrap();
     let inner = body["input"]["invokeModel"]["body"].as_str().unwrap();
@@ -278,7 +286,7 @@ fn tokens_are_counted_of_a_native_body_too() {
 }
 
 #[test]
-fn a_count_that_bedrock_does_not_have_is_never_made_up() {
+fn count_without_bedrock_support_is_an_error() {
     let empty = json!({"model": "m", "messages": []});
     for (body, model) in [(&countable(), OPUS_5_5), (&empty, SONNET_4_5)] {
         let refusal = count(body, &target(model), Dialect::Converse).unwrap_err();
@@ -297,23 +305,23 @@ fn a_count_that_bedrock_does_not_have_is_never_made_up() {
 }
 
 #[test]
-fn a_request_that_continues_a_thread_is_refused_with_its_error_code() {
+fn thread_continuation_is_an_error_with_its_error_code() {
     let thread = |thread: &Value| request(json!({"thread": thread}));
     for kind in [
         json!({"type": "continue", "previous_message_id": "msg_1"}),
         json!({"type": "fork", "previous_message_id": "msg_1"}),
     ] {
         let body = thread(&kind).to_string();
-        let asked = Ask::default().text(&body).unwrap_err();
+        let requested = Translation::default().text(&body).unwrap_err();
         let parsed = MessagesRequest::parse(body.as_bytes(), std::iter::empty()).unwrap();
         let counted = count_tokens(
             &parsed,
             &target(SONNET_4_5),
             Dialect::Converse,
-            &Learned::default(),
+            &UnsupportedFeatures::default(),
         )
         .unwrap_err();
-        for refusal in [asked, counted] {
+        for refusal in [requested, counted] {
             assert_eq!(
                 (refusal.status(), refusal.error_type(), refusal.error_code(),),
                 (
@@ -326,6 +334,9 @@ fn a_request_that_continues_a_thread_is_refused_with_its_error_code() {
         }
     }
     let created = thread(&json!({"type": "create"}));
-    assert_eq!(Ask::default().losses(&created), "thread");
-    assert_eq!(Ask::default().text("{}").unwrap_err().error_code(), None);
+    assert_eq!(Translation::default().losses(&created), "thread");
+    assert_eq!(
+        Translation::default().text("{}").unwrap_err().error_code(),
+        None
+    );
 }

@@ -1,19 +1,21 @@
-//! Rules of the translation to Converse, each by the smallest request that shows it.
+//! Rules of the translation to Converse, each with a minimal request.
 
 use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{
-    Ask, FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, converse, converse_for,
-    messages, outline, read, request, turns,
+use crate::translation::{
+    FABLE_5_1, OPUS_4_5, OPUS_4_6, OPUS_4_7, OPUS_5_5, SONNET_4_5, Translation, converse,
+    converse_for, messages, outline, read, request, turns,
 };
 
 const DOT: &str = "iVBORw0KGgo=";
 
 #[test]
-fn the_smallest_request_is_the_smallest_body() {
-    let translated = Ask::default().ask(&request(json!({}))).unwrap();
+fn minimal_request_becomes_a_minimal_body() {
+    let translated = Translation::default()
+        .translate_body(&request(json!({})))
+        .unwrap();
     let body = std::str::from_utf8(&translated.body).unwrap();
     assert_snapshot!(body, @r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":32000},"additionalModelResponseFieldPaths":["/stop_sequence","/delta/stop_sequence"]}"#);
     assert_snapshot!(translated.losses.iter().count(), @"0");
@@ -21,20 +23,20 @@ fn the_smallest_request_is_the_smallest_body() {
 }
 
 #[test]
-fn max_tokens_are_always_told_and_never_above_the_targets_own() {
-    for (asked, model, told) in [
+fn max_tokens_is_always_sent_and_within_the_targets_limit() {
+    for (requested, model, expected) in [
         (128_000, SONNET_4_5, 64_000),
         (128_000, OPUS_4_6, 128_000),
         (5, SONNET_4_5, 5),
         (0, OPUS_5_5, 1),
     ] {
-        let body = converse_for(model, &request(json!({ "max_tokens": asked })));
-        assert_eq!(body["inferenceConfig"]["maxTokens"], told);
+        let body = converse_for(model, &request(json!({ "max_tokens": requested })));
+        assert_eq!(body["inferenceConfig"]["maxTokens"], expected);
     }
 }
 
 #[test]
-fn system_keeps_its_borders_and_loses_what_is_blank() {
+fn system_keeps_its_blocks_without_blank_ones() {
     let body = converse(&request(json!({"system": [
         {"type": "text", "text": "one"},
         {"type": "text", "text": " \n"},
@@ -53,7 +55,7 @@ fn system_keeps_its_borders_and_loses_what_is_blank() {
 }
 
 #[test]
-fn consecutive_messages_of_one_side_become_one_turn() {
+fn consecutive_messages_of_one_role_become_one_turn() {
     let body = converse(&messages(json!([
         {"role": "user", "content": "a"},
         {"role": "user", "content": [{"type": "text", "text": "b"}]},
@@ -70,7 +72,7 @@ fn consecutive_messages_of_one_side_become_one_turn() {
 }
 
 #[test]
-fn a_turn_that_says_nothing_stays_only_where_two_others_would_meet() {
+fn empty_turn_stays_only_between_turns_of_the_same_role() {
     let body = converse(&messages(json!([
         {"role": "user", "content": " "},
         {"role": "assistant", "content": "a"},
@@ -90,7 +92,7 @@ fn a_turn_that_says_nothing_stays_only_where_two_others_would_meet() {
 }
 
 #[test]
-fn a_conversation_may_end_in_the_assistants_words_where_the_target_goes_on_from_them() {
+fn prefill_is_sent_to_models_that_accept_it() {
     let body = messages(json!([
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "The answer is \n"},
@@ -99,17 +101,17 @@ fn a_conversation_may_end_in_the_assistants_words_where_the_target_goes_on_from_
     user: a
     assistant: The answer is
     ");
-    let refusal = Ask {
+    let refusal = Translation {
         model: OPUS_4_6,
-        ..Ask::default()
+        ..Translation::default()
     }
-    .ask(&body)
+    .translate_body(&body)
     .unwrap_err();
     assert_snapshot!(refusal, @"This model does not support assistant message prefill. The conversation must end with a user message.");
 }
 
 #[test]
-fn results_of_tools_come_first_and_answer_every_call_once() {
+fn tool_results_come_first_with_one_for_each_call() {
     let body = converse(&messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [
@@ -134,22 +136,22 @@ fn results_of_tools_come_first_and_answer_every_call_once() {
 }
 
 #[test]
-fn calls_that_were_never_answered_are_answered_with_an_error() {
-    let ask = Ask::default();
+fn tool_calls_without_a_result_get_an_error_result() {
+    let translation = Translation::default();
     let body = messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "Bash", "input": {}}]},
     ]));
-    assert_snapshot!(turns(&ask.body(&body)), @r#"
+    assert_snapshot!(turns(&translation.body(&body)), @r#"
     user: go
     assistant: use a Bash {}
     user: result a "error" [Tool result missing.]
     "#);
-    assert_eq!(ask.losses(&body), "tool_result:missing");
+    assert_eq!(translation.losses(&body), "tool_result:missing");
 }
 
 #[test]
-fn ids_and_names_that_bedrock_refuses_are_replaced_alike_on_every_turn() {
+fn invalid_ids_and_names_are_replaced_equally_on_every_turn() {
     let long = format!("mcp__{}", "x".repeat(100));
     let body = request(json!({
         "tools": [{"name": long, "input_schema": {"type": "object"}}],
@@ -164,8 +166,8 @@ fn ids_and_names_that_bedrock_refuses_are_replaced_alike_on_every_turn() {
             ]},
         ],
     }));
-    let translated = Ask::default().ask(&body).unwrap();
-    assert_snapshot!(outline(&crate::asking::read(&translated)), @r#"
+    let translated = Translation::default().translate_body(&body).unwrap();
+    assert_snapshot!(outline(&crate::translation::read(&translated)), @r#"
     user: go
     assistant: use call__1_fecfd6781cb3323370a8 mcp__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_66d9c770f666e456c8ac {}
     user: result call__1_fecfd6781cb3323370a8 [ok]
@@ -180,7 +182,7 @@ fn ids_and_names_that_bedrock_refuses_are_replaced_alike_on_every_turn() {
 }
 
 #[test]
-fn pictures_and_documents_go_as_bytes() {
+fn images_and_documents_are_sent_as_bytes() {
     let body = converse(&messages(json!([{"role": "user", "content": [
         {"type": "image", "source": {"type": "base64", "media_type": "image/jpg", "data": DOT}},
         {"type": "document", "title": "Plan.pdf", "context": "secret",
@@ -196,14 +198,14 @@ fn pictures_and_documents_go_as_bytes() {
 }
 
 #[test]
-fn what_lies_elsewhere_is_refused_now_and_left_out_of_the_past() {
+fn urls_and_files_are_errors_when_newest_and_dropped_in_history() {
     let sources = [
         json!({"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}),
         json!({"type": "document", "source": {"type": "file", "file_id": "file_1"}}),
     ];
     for block in sources {
         let now = messages(json!([{"role": "user", "content": [block]}]));
-        let refusal = Ask::default().ask(&now).unwrap_err();
+        let refusal = Translation::default().translate_body(&now).unwrap_err();
         assert_eq!(refusal.status(), 400);
         assert!(
             refusal
@@ -219,12 +221,15 @@ fn what_lies_elsewhere_is_refused_now_and_left_out_of_the_past() {
         ]));
         let kind = block["type"].as_str().unwrap();
         assert!(turns(&converse(&past)).starts_with(&format!("user: [{kind} omitted]")));
-        assert_eq!(Ask::default().losses(&past), format!("block:{kind}"));
+        assert_eq!(
+            Translation::default().losses(&past),
+            format!("block:{kind}")
+        );
     }
 }
 
 #[test]
-fn search_results_stay_search_results() {
+fn search_results_are_sent_as_search_results() {
     let result = json!({"type": "search_result", "source": "s", "title": "t",
         "content": [{"type": "text", "text": "found"}], "citations": {"enabled": true}});
     let body = converse(&messages(json!([
@@ -286,7 +291,7 @@ fn readable_parts_of_server_tool_results_are_kept() {
 }
 
 #[test]
-fn conversation_that_the_assistant_begins_is_answered() {
+fn conversation_that_starts_with_the_assistant_gets_a_user_turn() {
     let body = messages(json!([
         {"role": "assistant", "content": "summary so far"},
         {"role": "user", "content": "go on"},
@@ -296,10 +301,10 @@ fn conversation_that_the_assistant_begins_is_answered() {
     assistant: summary so far
     user: go on
     "#);
-    assert_eq!(Ask::default().losses(&body), "messages.first_user");
-    let native = Ask {
+    assert_eq!(Translation::default().losses(&body), "messages.first_user");
+    let native = Translation {
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
     assert_snapshot!(native.body(&body)["messages"], @r#"[{"role":"user","content":[{"type":"text","text":"(empty)"}]},{"role":"assistant","content":[{"type":"text","text":"summary so far"}]},{"role":"user","content":[{"type":"text","text":"go on"}]}]"#);
     let system_first = messages(json!([
@@ -307,7 +312,7 @@ fn conversation_that_the_assistant_begins_is_answered() {
         {"role": "assistant", "content": "a"},
         {"role": "user", "content": "u"},
     ]));
-    let native = Ask {
+    let native = Translation {
         model: OPUS_5_5,
         ..native
     };
@@ -322,7 +327,7 @@ fn conversation_that_the_assistant_begins_is_answered() {
 }
 
 #[test]
-fn what_anthropics_servers_did_is_told_in_words() {
+fn server_tool_blocks_become_text_for_converse() {
     let body = converse(&messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [
@@ -350,21 +355,21 @@ fn what_anthropics_servers_did_is_told_in_words() {
 }
 
 #[test]
-fn blocks_of_the_future_are_refused_now_and_left_out_of_the_past() {
+fn unknown_blocks_are_errors_when_newest_and_dropped_in_history() {
     let block = json!({"type": "hologram", "data": 1});
     let now = messages(json!([{"role": "user", "content": [block]}]));
-    assert_snapshot!(Ask::default().ask(&now).unwrap_err(), @"messages.0.content.0.type: content blocks of type 'hologram' are not available on Amazon Bedrock");
+    assert_snapshot!(Translation::default().translate_body(&now).unwrap_err(), @"messages.0.content.0.type: content blocks of type 'hologram' are not available on Amazon Bedrock");
     let past = messages(json!([
         {"role": "user", "content": [{"type": "text", "text": "a"}, block]},
         {"role": "assistant", "content": [block]},
         {"role": "user", "content": "b"},
     ]));
     assert_snapshot!(turns(&converse(&past)), @"user: a | b");
-    assert_eq!(Ask::default().losses(&past), "block:hologram");
+    assert_eq!(Translation::default().losses(&past), "block:hologram");
 }
 
-fn thinking(asked: &Value, effort: Option<&str>, model: &str) -> String {
-    let mut parts = json!({ "thinking": asked });
+fn thinking(requested: &Value, effort: Option<&str>, model: &str) -> String {
+    let mut parts = json!({ "thinking": requested });
     if let Some(effort) = effort {
         parts["output_config"] = json!({ "effort": effort });
     }
@@ -372,12 +377,12 @@ fn thinking(asked: &Value, effort: Option<&str>, model: &str) -> String {
 }
 
 #[test]
-fn thinking_is_told_in_the_kind_that_the_target_knows() {
+fn thinking_is_sent_in_the_form_of_the_target() {
     let budget = json!({"type": "enabled", "budget_tokens": 10_000, "display": "summarized"});
     let adaptive = json!({"type": "adaptive", "display": "summarized"});
     let off = json!({"type": "disabled"});
     let mut table = Vec::new();
-    for (name, asked) in [("budget", &budget), ("adaptive", &adaptive), ("off", &off)] {
+    for (name, requested) in [("budget", &budget), ("adaptive", &adaptive), ("off", &off)] {
         for model in [
             SONNET_4_5,
             OPUS_4_5,
@@ -389,7 +394,7 @@ fn thinking_is_told_in_the_kind_that_the_target_knows() {
             let family = model.split("claude-").nth(1).unwrap();
             table.push(format!(
                 "{name:8} high {family:22} {}",
-                thinking(asked, Some("high"), model)
+                thinking(requested, Some("high"), model)
             ));
         }
     }
@@ -416,7 +421,7 @@ fn thinking_is_told_in_the_kind_that_the_target_knows() {
 }
 
 #[test]
-fn a_level_of_effort_is_a_budget_where_only_budgets_are_known() {
+fn effort_becomes_a_budget_for_models_with_budgets_only() {
     for (effort, max_tokens, budget) in [
         (Some("low"), 32_000, Some(4_096)),
         (Some("medium"), 32_000, Some(8_192)),
@@ -443,15 +448,15 @@ fn a_level_of_effort_is_a_budget_where_only_budgets_are_known() {
 }
 
 #[test]
-fn a_budget_is_a_level_of_effort_where_no_budgets_are_known() {
+fn budget_becomes_effort_for_models_without_budgets() {
     for (budget, effort) in [
         (1_024, "low"),
         (4_096, "medium"),
         (8_192, "high"),
         (31_999, "xhigh"),
     ] {
-        let asked = json!({"type": "enabled", "budget_tokens": budget});
-        let fields = thinking(&asked, None, OPUS_4_7);
+        let requested = json!({"type": "enabled", "budget_tokens": budget});
+        let fields = thinking(&requested, None, OPUS_4_7);
         assert!(
             fields.contains(&format!(r#""effort":"{effort}""#)),
             "{budget}: {fields}"
@@ -460,8 +465,8 @@ fn a_budget_is_a_level_of_effort_where_no_budgets_are_known() {
 }
 
 #[test]
-fn a_budget_stays_below_max_tokens_and_above_the_least() {
-    for (budget, max_tokens, told) in [
+fn budget_stays_between_the_minimum_and_max_tokens() {
+    for (budget, max_tokens, expected) in [
         (31_999, 32_000, Some(31_999)),
         (31_999, 16_000, Some(15_999)),
         (500, 32_000, None),
@@ -474,21 +479,24 @@ fn a_budget_stays_below_max_tokens_and_above_the_least() {
         let thinking = &body["additionalModelRequestFields"]["thinking"];
         assert_eq!(
             thinking["budget_tokens"].as_u64(),
-            told,
+            expected,
             "{budget} of {max_tokens}"
         );
     }
 }
 
 #[test]
-fn effort_is_never_above_what_was_asked() {
-    let told = |asked: &str, model: &str| {
-        let body = converse_for(model, &request(json!({"output_config": {"effort": asked}})));
+fn effort_is_never_above_the_requested_level() {
+    let expected = |requested: &str, model: &str| {
+        let body = converse_for(
+            model,
+            &request(json!({"output_config": {"effort": requested}})),
+        );
         body["additionalModelRequestFields"]["output_config"]["effort"]
             .as_str()
             .map(str::to_owned)
     };
-    for (asked, on_4_5, on_opus_4_5, on_4_6, on_4_7, on_5_5) in [
+    for (requested, on_4_5, on_opus_4_5, on_4_6, on_4_7, on_5_5) in [
         (
             "low",
             None,
@@ -522,13 +530,17 @@ fn effort_is_never_above_what_was_asked() {
             (OPUS_4_7, on_4_7),
             (OPUS_5_5, on_5_5),
         ] {
-            assert_eq!(told(asked, model).as_deref(), wanted, "{asked} on {model}");
+            assert_eq!(
+                expected(requested, model).as_deref(),
+                wanted,
+                "{requested} on {model}"
+            );
         }
     }
 }
 
 #[test]
-fn the_last_effort_of_the_conversation_counts() {
+fn last_effort_of_the_conversation_is_used() {
     let body = request(json!({
         "output_config": {"effort": "low"},
         "messages": [
@@ -548,8 +560,8 @@ fn the_last_effort_of_the_conversation_counts() {
 }
 
 #[test]
-fn sampling_goes_where_it_is_taken_and_never_two_at_once() {
-    let asked = json!({"temperature": 0.2, "top_p": 0.9, "top_k": 5});
+fn sampling_is_sent_to_models_that_accept_it_one_at_a_time() {
+    let requested = json!({"temperature": 0.2, "top_p": 0.9, "top_k": 5});
     let mut table = Vec::new();
     for (name, model, extra) in [
         ("4.5", SONNET_4_5, json!({})),
@@ -561,17 +573,17 @@ fn sampling_goes_where_it_is_taken_and_never_two_at_once() {
         ("4.5 top_p", SONNET_4_5, json!({"temperature": null})),
         ("4.7", OPUS_4_7, json!({})),
     ] {
-        let mut parts = asked.clone();
+        let mut parts = requested.clone();
         parts
             .as_object_mut()
             .unwrap()
             .extend(extra.as_object().unwrap().clone());
-        let ask = Ask {
+        let translation = Translation {
             model,
-            ..Ask::default()
+            ..Translation::default()
         };
-        let body = ask.body(&request(parts.clone()));
-        let losses = ask.losses(&request(parts));
+        let body = translation.body(&request(parts.clone()));
+        let losses = translation.losses(&request(parts));
         let fields = body
             .get("additionalModelRequestFields")
             .map(Value::to_string);
@@ -590,12 +602,12 @@ fn sampling_goes_where_it_is_taken_and_never_two_at_once() {
 }
 
 #[test]
-fn numbers_are_sent_as_they_were_written() {
+fn numbers_are_sent_with_their_source_text() {
     let body = r#"{"model":"m","max_tokens":10,"temperature":0.10,"top_k":40,
         "tools":[{"name":"T","input_schema":{"type":"object","z":1.0,"a":1e3,"n":12345678901234567890123}}],
         "messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[
             {"type":"tool_use","id":"t","name":"T","input":{"z":1.50,"a":[1E2, -0]}}]}]}"#;
-    let sent = String::from_utf8(Ask::default().text(body).unwrap().body).unwrap();
+    let sent = String::from_utf8(Translation::default().text(body).unwrap().body).unwrap();
     for kept in [
         r#""temperature":0.10"#,
         r#"{"type":"object","z":1.0,"a":1e3,"n":12345678901234567890123}"#,
@@ -606,7 +618,7 @@ fn numbers_are_sent_as_they_were_written() {
 }
 
 #[test]
-fn stop_sequences_that_are_blank_go() {
+fn blank_stop_sequences_are_dropped() {
     let body = converse(&request(json!({"stop_sequences": ["END", " ", "", "\n"]})));
     assert_eq!(body["inferenceConfig"]["stopSequences"], json!(["END"]));
     assert_eq!(
@@ -616,40 +628,40 @@ fn stop_sequences_that_are_blank_go() {
 }
 
 #[test]
-fn a_json_schema_is_told_as_text_to_the_families_that_take_it() {
-    let asked = request(json!({"output_config": {"format":
+fn json_schema_is_sent_as_a_string_to_models_that_accept_it() {
+    let requested = request(json!({"output_config": {"format":
         {"type": "json_schema", "schema": {"type": "object", "required": ["b", "a"]}}}}));
     assert_eq!(
-        converse(&asked)["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"],
+        converse(&requested)["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"],
         r#"{"type":"object","required":["b","a"]}"#
     );
-    let ask = Ask {
+    let translation = Translation {
         model: OPUS_5_5,
-        ..Ask::default()
+        ..Translation::default()
     };
-    assert_eq!(ask.body(&asked).get("outputConfig"), None);
-    assert_eq!(ask.losses(&asked), "output_config.format");
+    assert_eq!(translation.body(&requested).get("outputConfig"), None);
+    assert_eq!(translation.losses(&requested), "output_config.format");
 }
 
 #[test]
-fn json_schema_is_an_instruction_where_the_model_takes_no_format() {
-    let asked = request(json!({
+fn json_schema_becomes_an_instruction_for_models_without_formats() {
+    let requested = request(json!({
         "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
         "output_config": {"format": {"type": "json_schema", "schema": {"type": "object", "required": ["b", "a"]}}},
     }));
-    let native = Ask {
+    let native = Translation {
         model: OPUS_4_7,
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
-    let native = native.body(&asked);
-    assert_snapshot!(converse_for(OPUS_4_7, &asked)["system"], @r#"[{"text":"s"},{"cachePoint":{"type":"default"}},{"text":"Answer with one JSON value that fits this JSON schema, without any other text and without a code fence:\n{\"type\":\"object\",\"required\":[\"b\",\"a\"]}"}]"#);
+    let native = native.body(&requested);
+    assert_snapshot!(converse_for(OPUS_4_7, &requested)["system"], @r#"[{"text":"s"},{"cachePoint":{"type":"default"}},{"text":"Answer with one JSON value that fits this JSON schema, without any other text and without a code fence:\n{\"type\":\"object\",\"required\":[\"b\",\"a\"]}"}]"#);
     assert_snapshot!(native["system"], @r#"[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}},{"type":"text","text":"Answer with one JSON value that fits this JSON schema, without any other text and without a code fence:\n{\"type\":\"object\",\"required\":[\"b\",\"a\"]}"}]"#);
     assert_eq!(native.get("output_config"), None);
 }
 
 #[test]
-fn automatic_caching_marks_the_end_of_the_conversation() {
+fn automatic_caching_adds_a_point_at_the_end_of_the_conversation() {
     let body = request(json!({
         "cache_control": {"type": "ephemeral", "ttl": "1h"},
         "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
@@ -658,7 +670,7 @@ fn automatic_caching_marks_the_end_of_the_conversation() {
 }
 
 #[test]
-fn history_that_is_bound_elsewhere_is_dropped_and_not_refused() {
+fn foreign_bound_thinking_is_dropped_by_block_binding() {
     let body = request(json!({
         "thinking": {"type": "adaptive", "display": "omitted"},
         "messages": [
@@ -676,10 +688,10 @@ fn history_that_is_bound_elsewhere_is_dropped_and_not_refused() {
 }
 
 #[test]
-fn fields_without_a_place_are_named_and_never_sent() {
-    let ask = Ask {
+fn unsupported_fields_are_losses_and_not_sent() {
+    let translation = Translation {
         betas: "oauth-2025-04-20, made-up-1 ,,claude-code-20250219",
-        ..Ask::default()
+        ..Translation::default()
     };
     let body = request(json!({
         "service_tier": "auto",
@@ -691,17 +703,23 @@ fn fields_without_a_place_are_named_and_never_sent() {
         "inference_geo": null,
         "weird \"key\"\n": 1,
     }));
-    assert_snapshot!(ask.losses(&body), @"service_tier container weird__key__ metadata.more safeguards metadata.user_id context_management beta:oauth-2025-04-20 beta:made-up-1 beta:claude-code-20250219");
-    assert_snapshot!(outline(&ask.body(&body)), @r#"
+    assert_snapshot!(translation.losses(&body), @"service_tier container weird__key__ metadata.more safeguards metadata.user_id context_management beta:oauth-2025-04-20 beta:made-up-1 beta:claude-code-20250219");
+    assert_snapshot!(outline(&translation.body(&body)), @r#"
     user: hi
     inferenceConfig: {"maxTokens":32000}
     additionalModelResponseFieldPaths: ["/stop_sequence","/delta/stop_sequence"]
     "#);
-    assert!(ask.ask(&body).unwrap().reply.safeguards_requested);
+    assert!(
+        translation
+            .translate_body(&body)
+            .unwrap()
+            .reply
+            .safeguards_requested
+    );
 }
 
 #[test]
-fn betas_go_only_with_what_needs_them() {
+fn betas_are_sent_only_with_the_fields_that_need_them() {
     let tools = json!([{"name": "T", "input_schema": {"type": "object"}}]);
     let thinking = json!({"type": "adaptive", "display": "updates"});
     let all = "interleaved-thinking-2025-05-14,context-1m-2025-08-07,\
@@ -717,10 +735,10 @@ fn betas_go_only_with_what_needs_them() {
                 json!({"tools": tools, "thinking": thinking, "output_config": {"effort": "high"}}),
             ),
         ] {
-            let body = Ask {
+            let body = Translation {
                 model,
                 betas: all,
-                ..Ask::default()
+                ..Translation::default()
             }
             .body(&request(parts));
             let betas = &body["additionalModelRequestFields"]["anthropic_beta"];
@@ -741,16 +759,16 @@ fn betas_go_only_with_what_needs_them() {
 }
 
 #[test]
-fn what_was_lost_always_fits_a_header() {
+fn losses_are_always_valid_in_a_header() {
     let betas: Vec<_> = (0..200)
         .map(|nth| format!("beta\r\n-{nth}-{}", "x".repeat(99)))
         .collect();
     let betas = betas.join(",");
-    let ask = Ask {
+    let translation = Translation {
         betas: &betas,
-        ..Ask::default()
+        ..Translation::default()
     };
-    let lost = ask.losses(&messages(json!([
+    let lost = translation.losses(&messages(json!([
         {"role": "user", "content": [{"type": "odd\r\nblock"}]},
         {"role": "assistant", "content": "a"},
         {"role": "user", "content": "b"},
@@ -761,7 +779,7 @@ fn what_was_lost_always_fits_a_header() {
 }
 
 #[test]
-fn a_system_message_without_words_leaves_no_turn() {
+fn blank_system_message_leaves_no_turn() {
     let body = converse_for(
         OPUS_4_5,
         &messages(json!([
@@ -774,7 +792,7 @@ fn a_system_message_without_words_leaves_no_turn() {
 }
 
 #[test]
-fn document_titles_are_kept_in_the_order_of_the_document_names() {
+fn document_titles_are_in_the_order_of_the_document_names() {
     let text = |data: &str, title: Option<&str>| {
         json!({
             "type": "document",
@@ -794,14 +812,16 @@ fn document_titles_are_kept_in_the_order_of_the_document_names() {
             {"type": "tool_result", "tool_use_id": "t", "content": result},
         ]},
     ]));
-    let asked = Ask::default().ask(&conversation).unwrap();
-    let titles: Vec<_> = asked
+    let requested = Translation::default()
+        .translate_body(&conversation)
+        .unwrap();
+    let titles: Vec<_> = requested
         .reply
         .document_titles
         .iter()
         .map(Option::as_deref)
         .collect();
-    let sent = read(&asked);
+    let sent = read(&requested);
     let mut named = Vec::new();
     for message in sent["messages"].as_array().unwrap() {
         for block in message["content"].as_array().unwrap() {
@@ -844,17 +864,19 @@ fn effort_is_lowered_to_high_while_thinking_is_off() {
         ("opus-5", "medium", "medium"),
         ("haiku-5-5", "max", "high"),
         ("sonnet-5-5", "xhigh", "high"),
-        // These take the pair, or do not switch thinking off at all.
+        // These models accept the pair, or do not switch thinking off.
         ("opus-4-8", "max", "max"),
         ("opus-5-5", "max", "max"),
     ] {
-        let ask = Ask {
+        let translation = Translation {
             model: &format!("us.anthropic.claude-{model}"),
-            ..Ask::default()
+            ..Translation::default()
         };
-        let fields = ask.body(&body(effort))["additionalModelRequestFields"].clone();
+        let fields = translation.body(&body(effort))["additionalModelRequestFields"].clone();
         assert_eq!(fields["output_config"]["effort"], sent, "{model} {effort}");
-        let lost = ask.losses(&body(effort)).contains("output_config.effort");
+        let lost = translation
+            .losses(&body(effort))
+            .contains("output_config.effort");
         assert_eq!(lost, sent != effort, "{model} {effort}");
     }
 }

@@ -1,10 +1,12 @@
-//! Tools that come and go inside the conversation, and system messages as blocks.
+//! Tools that are added and removed inside the conversation, and system messages as blocks.
 
 use domain::bedrock::Dialect;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{Ask, SONNET_4_5, converse, losses, outline, read, request, turns};
+use crate::translation::{
+    SONNET_4_5, Translation, converse, losses, outline, read, request, turns,
+};
 
 const OPUS_5: &str = "us.anthropic.claude-opus-5";
 
@@ -22,7 +24,7 @@ fn change(kind: &str, name: &str) -> Value {
     json!({"type": kind, "tool": {"type": "tool_reference", "name": name}})
 }
 
-/// A conversation in which the blocks stand in a system message after the first user turn.
+/// A conversation with these blocks in a system message after the first user turn.
 fn conversation(tools: &[Value], blocks: &[Value]) -> Value {
     request(json!({
         "tools": tools,
@@ -80,7 +82,7 @@ fn added_tools_are_sent_and_removed_tools_are_left_out() {
     ] {
         assert_eq!(sent(&conversation(&tools, &blocks)), names, "{blocks:?}");
     }
-    // The newest definition counts, in the place of the first.
+    // The newest definition is used, at the place of the first.
     let redefined = conversation(
         &tools,
         &[definition("Bash", "first"), definition("Bash", "second")],
@@ -93,7 +95,7 @@ fn added_tools_are_sent_and_removed_tools_are_left_out() {
 }
 
 #[test]
-fn removed_tool_stays_described_while_the_history_calls_it() {
+fn removed_tool_keeps_a_description_while_the_history_calls_it() {
     let body = request(json!({
         "tools": [tool("Bash"), tool("Gone")],
         "messages": [
@@ -103,7 +105,7 @@ fn removed_tool_stays_described_while_the_history_calls_it() {
             {"role": "system", "content": [change("tool_removal", "Gone")]},
         ],
     }));
-    let translated = Ask::default().ask(&body).unwrap();
+    let translated = Translation::default().translate_body(&body).unwrap();
     assert_snapshot!(outline(&read(&translated)), @r#"
     user: a
     assistant: use t Gone {}
@@ -118,7 +120,7 @@ fn removed_tool_stays_described_while_the_history_calls_it() {
 }
 
 #[test]
-fn tools_that_cannot_be_added_are_refused_in_words_that_claude_code_reads() {
+fn unknown_tool_addition_is_an_error_that_claude_code_matches() {
     for (block, fault) in [
         (
             change("tool_addition", "unknown"),
@@ -130,22 +132,25 @@ fn tools_that_cannot_be_added_are_refused_in_words_that_claude_code_reads() {
         ),
     ] {
         let body = conversation(&[tool("Bash")], &[block]);
-        let refusal = Ask::default().ask(&body).unwrap_err();
+        let refusal = Translation::default().translate_body(&body).unwrap_err();
         assert_eq!(
             (refusal.status(), refusal.to_string().as_str()),
             (400, fault)
         );
     }
-    // In a turn of the user they are no change of the tools.
+    // In a user turn they do not change the tools.
     let body = request(json!({"tools": [tool("Bash")], "messages": [
         {"role": "user", "content": [change("tool_removal", "Bash")]},
     ]}));
-    let refusal = Ask::default().ask(&body).unwrap_err().to_string();
+    let refusal = Translation::default()
+        .translate_body(&body)
+        .unwrap_err()
+        .to_string();
     assert!(refusal.ends_with("`tool_removal` blocks can only be in `system` messages"));
 }
 
 #[test]
-fn tool_changes_are_native_where_the_model_takes_them() {
+fn tool_changes_are_sent_to_models_that_accept_them() {
     const BETA: &str = "mid-conversation-tool-changes-2026-07-01";
     let body = conversation(
         &[tool("Bash"), tool("Other")],
@@ -155,13 +160,13 @@ fn tool_changes_are_native_where_the_model_takes_them() {
         ],
     );
     let native = |model: &str, betas: &str| {
-        let ask = Ask {
+        let translation = Translation {
             model,
             betas,
             dialect: Dialect::Invoke,
-            ..Ask::default()
+            ..Translation::default()
         };
-        let sent = ask.body(&body);
+        let sent = translation.body(&body);
         sent.to_string().contains("tool_removal").then_some(sent)
     };
     let sent = native(OPUS_5, BETA).unwrap();
@@ -171,13 +176,13 @@ fn tool_changes_are_native_where_the_model_takes_them() {
     assert_eq!(
         native(OPUS_5, ""),
         None,
-        "the client did not ask for the beta"
+        "the client did not translation for the beta"
     );
     assert_eq!(native(SONNET_4_5, BETA), None, "the model does not take it");
 }
 
 #[test]
-fn system_block_is_a_reminder_wherever_it_stands() {
+fn mid_conversation_system_block_becomes_a_system_reminder() {
     let block = |text: &str| {
         json!({"type": "mid_conv_system", "content": [
             {"type": "text", "text": text}, change("tool_addition", "late"),

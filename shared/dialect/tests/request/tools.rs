@@ -1,25 +1,25 @@
-//! Rules on tools.
+//! Rules of the translation of tools.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::asking::{
-    Ask, OPUS_4_7, OPUS_5_5, SONNET_4_5, converse, losses, outline, read, request,
+use crate::translation::{
+    OPUS_4_7, OPUS_5_5, SONNET_4_5, Translation, converse, losses, outline, read, request,
 };
 
 fn tool(name: &str) -> Value {
     json!({"name": name, "input_schema": {"type": "object"}})
 }
 
-/// `toolConfig.toolChoice` and what the model itself is told of it.
-fn choice(model: &str, asked: &Value, thinking: &Value) -> String {
-    let ask = Ask {
+/// `toolConfig.toolChoice` and the model's own `tool_choice`.
+fn choice(model: &str, requested: &Value, thinking: &Value) -> String {
+    let translation = Translation {
         model,
-        ..Ask::default()
+        ..Translation::default()
     };
-    let translated = ask
-        .ask(&request(
-            json!({"tools": [tool("Bash")], "tool_choice": asked, "thinking": thinking}),
+    let translated = translation
+        .translate_body(&request(
+            json!({"tools": [tool("Bash")], "tool_choice": requested, "thinking": thinking}),
         ))
         .unwrap();
     let body = read(&translated);
@@ -36,7 +36,7 @@ fn choice(model: &str, asked: &Value, thinking: &Value) -> String {
 }
 
 #[test]
-fn a_tool_is_told_by_name_description_and_schema_alone() {
+fn tool_spec_has_name_description_and_schema_only() {
     let body = converse(&request(json!({"tools": [
         {"type": "custom", "name": "A", "description": "does a", "eager_input_streaming": true,
          "input_schema": {"$schema": "s", "type": "object", "properties": {"z": {}, "a": {}}},
@@ -54,7 +54,7 @@ fn a_tool_is_told_by_name_description_and_schema_alone() {
 }
 
 #[test]
-fn a_choice_among_tools_is_told_once() {
+fn tool_choice_is_sent_in_one_field() {
     let auto = json!({"type": "auto"});
     let alone = json!({"type": "auto", "disable_parallel_tool_use": true});
     let any_alone = json!({"type": "any", "disable_parallel_tool_use": true});
@@ -62,7 +62,7 @@ fn a_choice_among_tools_is_told_once() {
     let none = json!({"type": "none"});
     let gone = json!({"type": "tool", "name": "Nope"});
     let mut table = Vec::new();
-    for (name, asked) in [
+    for (name, requested) in [
         ("auto", &auto),
         ("auto alone", &alone),
         ("any alone", &any_alone),
@@ -72,7 +72,7 @@ fn a_choice_among_tools_is_told_once() {
     ] {
         table.push(format!(
             "{name:10} {}",
-            choice(SONNET_4_5, asked, &Value::Null)
+            choice(SONNET_4_5, requested, &Value::Null)
         ));
     }
     assert_snapshot!(table.join("\n"), @r#"
@@ -86,8 +86,8 @@ fn a_choice_among_tools_is_told_once() {
 }
 
 #[test]
-fn no_tool_is_forced_on_a_model_that_thinks() {
-    let asked = json!({"type": "tool", "name": "Bash"});
+fn tool_is_not_forced_on_a_thinking_model() {
+    let requested = json!({"type": "tool", "name": "Bash"});
     let adaptive = json!({"type": "adaptive"});
     let off = json!({"type": "disabled"});
     for (model, thinking, forced) in [
@@ -98,17 +98,17 @@ fn no_tool_is_forced_on_a_model_that_thinks() {
         (OPUS_5_5, &off, false),
         (OPUS_5_5, &Value::Null, false),
     ] {
-        let told = choice(model, &asked, thinking);
+        let text = choice(model, &requested, thinking);
         assert_eq!(
-            !told.contains("changed"),
+            !text.contains("changed"),
             forced,
-            "{model} {thinking}: {told}"
+            "{model} {thinking}: {text}"
         );
     }
 }
 
 #[test]
-fn a_conversation_that_used_tools_has_them_described_even_when_they_are_gone() {
+fn called_tools_are_described_when_the_request_has_no_tools() {
     let body = json!({"messages": [
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [
@@ -127,7 +127,7 @@ fn a_conversation_that_used_tools_has_them_described_even_when_they_are_gone() {
 }
 
 #[test]
-fn tools_that_anthropic_defines_and_the_client_runs_go_to_the_model_itself() {
+fn client_tools_of_anthropic_are_sent_as_model_fields() {
     let body = request(json!({
         "tools": [
             {"type": "bash_20250124", "name": "bash", "cache_control": {"type": "ephemeral"}},
@@ -152,10 +152,10 @@ fn tools_that_anthropic_defines_and_the_client_runs_go_to_the_model_itself() {
 }
 
 #[test]
-fn tools_of_anthropics_servers_go_when_others_stay_and_are_refused_alone() {
+fn server_tools_are_dropped_beside_others_and_an_error_alone() {
     let search = json!({"type": "web_search_20250305", "name": "web_search", "max_uses": 8});
     let mixed = request(json!({"tools": [search, tool("Bash")]}));
-    let translated = Ask::default().ask(&mixed).unwrap();
+    let translated = Translation::default().translate_body(&mixed).unwrap();
     assert_eq!(
         read(&translated)["toolConfig"]["tools"]
             .as_array()
@@ -166,13 +166,13 @@ fn tools_of_anthropics_servers_go_when_others_stay_and_are_refused_alone() {
     assert_eq!(losses(&translated), "tool:web_search");
 
     let alone = request(json!({"tools": [search], "tool_choice": {"type": "auto"}}));
-    let refusal = Ask::default().ask(&alone).unwrap_err();
+    let refusal = Translation::default().translate_body(&alone).unwrap_err();
     assert_eq!(refusal.status(), 400);
     assert_snapshot!(refusal, @"web_search is not available on Amazon Bedrock");
 }
 
 #[test]
-fn deferred_tools_are_told_once_they_were_found_called_or_demanded() {
+fn deferred_tools_are_sent_when_found_called_or_chosen() {
     let deferred = |name: &str| json!({"name": name, "input_schema": {"type": "object"}, "defer_loading": true});
     let body = request(json!({
         "tools": [tool("ToolSearch"), deferred("Found"), deferred("Called"), deferred("Demanded"), deferred("Hidden")],
@@ -200,12 +200,12 @@ fn deferred_tools_are_told_once_they_were_found_called_or_demanded() {
 }
 
 #[test]
-fn deferred_tools_are_all_told_when_only_a_server_could_have_found_them() {
+fn deferred_tools_are_all_sent_with_server_tool_search() {
     let body = request(json!({"tools": [
         {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
         {"name": "A", "input_schema": {"type": "object"}, "defer_loading": true},
     ]}));
-    let translated = Ask::default().ask(&body).unwrap();
+    let translated = Translation::default().translate_body(&body).unwrap();
     assert_eq!(
         read(&translated)["toolConfig"]["tools"][0]["toolSpec"]["name"],
         "A"

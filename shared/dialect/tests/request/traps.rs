@@ -1,14 +1,13 @@
-//! Mistakes that other gateways made between Anthropic and Bedrock, each as the promise that it is
-//! not made here.
+//! Mistakes of other gateways between Anthropic and Bedrock, with a test against each.
 
 use dialect::request::{MessagesRequest, RequestLabels, translate};
-use dialect::{Learned, Refused};
+use dialect::{UnsupportedFeature, UnsupportedFeatures};
 use domain::bedrock::Dialect;
 use serde_json::{Value, json};
 
-use crate::asking::{
-    Ask, OPUS_4_5, OPUS_5_5, SONNET_4_5, converse, converse_for, keep_for_judges, messages, read,
-    request, target, turns,
+use crate::translation::{
+    OPUS_4_5, OPUS_5_5, SONNET_4_5, Translation, converse, converse_for, messages, request, target,
+    turns, write_for_validators,
 };
 
 fn ephemeral() -> Value {
@@ -26,24 +25,24 @@ fn schemas_inputs_and_tools_keep_their_order() {
                  {"name":"A","input_schema":{"type":"object"}}],
         "messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[
             {"type":"tool_use","id":"t","name":"Z","input":{"z":1,"y":2,"a":3}}]}]}"#;
-    let sent = String::from_utf8(Ask::default().text(body).unwrap().body).unwrap();
+    let sent = String::from_utf8(Translation::default().text(body).unwrap().body).unwrap();
     assert!(sent.contains(r#""properties":{"z":{},"y":{},"a":{}}"#));
     assert!(sent.contains(r#""input":{"z":1,"y":2,"a":3}"#));
     assert!(sent.find(r#""name":"Z""#) < sent.find(r#""name":"A""#));
 }
 
 #[test]
-fn equal_requests_are_equal_bytes() {
+fn equal_requests_become_equal_bytes() {
     let body = request(json!({
         "tools": [{"name": "T", "input_schema": {"type": "object"}}],
         "thinking": {"type": "adaptive"},
     }));
-    let first = Ask::default().ask(&body).unwrap();
-    assert!((0..20).all(|_| Ask::default().ask(&body).unwrap() == first));
+    let first = Translation::default().translate_body(&body).unwrap();
+    assert!((0..20).all(|_| Translation::default().translate_body(&body).unwrap() == first));
 }
 
 #[test]
-fn the_lifetime_of_a_cache_point_is_kept() {
+fn ttl_of_a_cache_point_is_kept() {
     let body = request(json!({
         "system": [{"type": "text", "text": "s", "cache_control": hour()}],
         "tools": [{"name": "T", "input_schema": {"type": "object"}, "cache_control": hour()}],
@@ -60,7 +59,7 @@ fn the_lifetime_of_a_cache_point_is_kept() {
 }
 
 #[test]
-fn the_lifetime_of_a_cache_point_is_not_told_to_models_that_do_not_know_it() {
+fn ttl_is_not_sent_to_models_without_it() {
     let body = request(json!({"system": [{"type": "text", "text": "s", "cache_control": hour()}]}));
     let sent = converse_for("us.anthropic.claude-3-7-sonnet-20250219-v1:0", &body);
     assert_eq!(
@@ -70,7 +69,7 @@ fn the_lifetime_of_a_cache_point_is_not_told_to_models_that_do_not_know_it() {
 }
 
 #[test]
-fn an_hour_never_follows_five_minutes() {
+fn one_hour_cache_point_never_follows_a_five_minute_one() {
     let body = request(json!({
         "system": [{"type": "text", "text": "s", "cache_control": ephemeral()}],
         "tools": [{"name": "T", "input_schema": {"type": "object"}, "cache_control": hour()}],
@@ -78,11 +77,15 @@ fn an_hour_never_follows_five_minutes() {
     }));
     let sent = converse(&body).to_string();
     assert_eq!(sent.matches(r#""ttl":"1h""#).count(), 1);
-    assert!(Ask::default().losses(&body).contains("cache_control.ttl"));
+    assert!(
+        Translation::default()
+            .losses(&body)
+            .contains("cache_control.ttl")
+    );
 }
 
 #[test]
-fn a_cache_point_never_lies_inside_a_tool_result() {
+fn cache_point_is_never_inside_a_tool_result() {
     let body = messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "T", "input": {}}]},
@@ -98,7 +101,7 @@ fn a_cache_point_never_lies_inside_a_tool_result() {
 }
 
 #[test]
-fn there_are_never_more_than_four_cache_points_and_the_newest_stay() {
+fn at_most_four_cache_points_are_sent_and_the_newest_stay() {
     let marked = |text: &str| json!({"type": "text", "text": text, "cache_control": ephemeral()});
     let body = request(json!({
         "system": [marked("s"), marked("t")],
@@ -107,7 +110,11 @@ fn there_are_never_more_than_four_cache_points_and_the_newest_stay() {
     let sent = converse(&body);
     assert_eq!(turns(&sent), "user: a | b | POINT | c | POINT");
     assert_eq!(sent["system"].to_string().matches("cachePoint").count(), 2);
-    assert!(Ask::default().losses(&body).contains("cache_control"));
+    assert!(
+        Translation::default()
+            .losses(&body)
+            .contains("cache_control")
+    );
 
     let many: Vec<_> = (0..6).map(|nth| marked(&nth.to_string())).collect();
     let sent = converse(&request(
@@ -118,7 +125,7 @@ fn there_are_never_more_than_four_cache_points_and_the_newest_stay() {
 }
 
 #[test]
-fn a_cache_point_never_comes_first_or_after_thinking_or_twice() {
+fn cache_point_is_never_first_after_thinking_or_doubled() {
     let body = messages(json!([
         {"role": "user", "content": [
             {"type": "text", "text": " ", "cache_control": ephemeral()},
@@ -140,7 +147,7 @@ fn a_cache_point_never_comes_first_or_after_thinking_or_twice() {
 }
 
 #[test]
-fn system_messages_inside_the_conversation_are_told_in_place() {
+fn system_messages_inside_the_conversation_stay_in_place() {
     let first = json!([
         {"role": "user", "content": "a"},
         {"role": "system", "content": [{"type": "text", "text": "be kind", "cache_control": ephemeral()}],
@@ -169,7 +176,7 @@ fn system_messages_inside_the_conversation_are_told_in_place() {
 }
 
 #[test]
-fn thinking_keeps_its_place_its_text_and_its_signature() {
+fn thinking_block_keeps_place_text_and_signature() {
     let body = messages(json!([
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": [
@@ -204,7 +211,7 @@ fn thinking_without_a_signature_is_left_out() {
 }
 
 #[test]
-fn a_tool_loop_that_was_opened_without_thinking_goes_on_without_on_models_that_insist() {
+fn tool_loop_without_thinking_continues_without_it_on_budget_models() {
     let conversation = |opening: Value| {
         request(json!({
             "thinking": {"type": "enabled", "budget_tokens": 2000},
@@ -229,7 +236,7 @@ fn a_tool_loop_that_was_opened_without_thinking_goes_on_without_on_models_that_i
 }
 
 #[test]
-fn redacted_thinking_goes_as_the_bytes_of_its_text() {
+fn redacted_thinking_is_sent_as_the_bytes_of_its_text() {
     let body = messages(json!([
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": [
@@ -248,7 +255,7 @@ fn redacted_thinking_goes_as_the_bytes_of_its_text() {
 }
 
 #[test]
-fn effort_and_adaptive_thinking_follow_the_version_and_not_a_list() {
+fn effort_and_adaptive_thinking_follow_the_model_version() {
     let body =
         request(json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}));
     let fields = |model: &str| converse_for(model, &body)["additionalModelRequestFields"].clone();
@@ -269,7 +276,7 @@ fn effort_and_adaptive_thinking_follow_the_version_and_not_a_list() {
 }
 
 #[test]
-fn a_choice_of_tool_never_names_its_type_twice() {
+fn tool_choice_has_its_type_once() {
     for kind in ["auto", "any"] {
         let sent = converse(&request(json!({
             "tools": [{"name": "T", "input_schema": {"type": "object"}}],
@@ -284,7 +291,7 @@ fn a_choice_of_tool_never_names_its_type_twice() {
 }
 
 #[test]
-fn thinking_never_turns_auto_into_any() {
+fn thinking_does_not_change_tool_choice_auto() {
     let sent = converse(&request(json!({
         "tools": [{"name": "T", "input_schema": {"type": "object"}}],
         "tool_choice": {"type": "auto"},
@@ -294,7 +301,7 @@ fn thinking_never_turns_auto_into_any() {
 }
 
 #[test]
-fn deferred_tools_and_references_never_reach_converse() {
+fn converse_body_has_no_deferred_tools_or_references() {
     let sent = converse(&request(json!({
         "tools": [
             {"name": "ToolSearch", "input_schema": {"type": "object"}},
@@ -322,7 +329,7 @@ fn deferred_tools_and_references_never_reach_converse() {
 }
 
 #[test]
-fn blank_text_and_empty_results_never_reach_bedrock() {
+fn blank_text_and_empty_results_are_never_sent() {
     let sent = converse(&messages(json!([
         {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "\n\t"}]},
         {"role": "assistant", "content": [
@@ -342,7 +349,7 @@ fn blank_text_and_empty_results_never_reach_bedrock() {
 }
 
 #[test]
-fn documents_have_legal_names_that_differ_and_never_change() {
+fn document_names_are_valid_unique_and_stable() {
     let document = |title: &str| json!({"type": "document", "title": title, "source": {"type": "text", "media_type": "text/plain", "data": "d"}});
     let history = json!([
         {"role": "user", "content": [document("a.b/c"), document("a.b/c"), {"type": "text", "text": "read"}]},
@@ -373,45 +380,42 @@ fn documents_have_legal_names_that_differ_and_never_change() {
 }
 
 #[test]
-fn betas_that_bedrock_does_not_know_never_reach_it() {
+fn unknown_betas_are_never_sent() {
     let known = "claude-code-20250219,oauth-2025-04-20,extended-cache-ttl-2025-04-11,\
         prompt-caching-scope-2026-01-05,thinking-token-count-2026-05-13,per-turn-control-2026-07-01,\
         mid-conversation-tool-changes-2026-07-01,dangerous-tool-use-2026-09-03,afk-mode-2026-01-31,\
         fast-mode-2026-02-01,redact-thinking-2026-02-12,advisor-tool-2026-03-01,files-api-2025-04-14";
     for dialect in [Dialect::Converse, Dialect::Invoke] {
         for model in [SONNET_4_5, OPUS_4_5, OPUS_5_5] {
-            let ask = Ask {
+            let translation = Translation {
                 model,
                 dialect,
                 betas: known,
-                ..Ask::default()
+                ..Translation::default()
             };
             let body = request(json!({
                 "thinking": {"type": "adaptive"},
                 "tools": [{"name": "T", "input_schema": {"type": "object"}}],
             }));
-            assert!(!ask.body(&body).to_string().contains("anthropic_beta"));
-            assert_eq!(ask.losses(&body).matches("beta:").count(), 13);
+            assert!(
+                !translation
+                    .body(&body)
+                    .to_string()
+                    .contains("anthropic_beta")
+            );
+            assert_eq!(translation.losses(&body).matches("beta:").count(), 13);
         }
     }
 }
 
 #[test]
-fn the_clients_user_id_never_becomes_metadata() {
-    let body = request(json!({"metadata": {"user_id": r#"{"device_id":"d","session_id":"s"}"#}}))
-        .to_string();
-    let request = MessagesRequest::parse(body.as_bytes(), std::iter::empty()).unwrap();
-    let labels = RequestLabels::new("ada {lovelace}", &"r".repeat(300));
-    let sent = translate(
-        &request,
-        &target(SONNET_4_5),
-        Dialect::Converse,
-        &Learned::default(),
-        &labels,
-    )
-    .unwrap();
-    keep_for_judges(&sent);
-    let sent = read(&sent);
+fn user_id_of_the_client_never_becomes_request_metadata() {
+    let user_id = r#"{"device_id":"d","session_id":"s"}"#;
+    let translation = Translation {
+        labels: RequestLabels::new("ada {lovelace}", &"r".repeat(300)),
+        ..Translation::default()
+    };
+    let sent = translation.body(&request(json!({"metadata": {"user_id": user_id}})));
     assert!(!sent.to_string().contains("device_id"));
     assert_eq!(sent["requestMetadata"]["spillway_user"], "ada _lovelace_");
     assert_eq!(
@@ -424,18 +428,18 @@ fn the_clients_user_id_never_becomes_metadata() {
 }
 
 #[test]
-fn a_temperature_of_zero_is_a_temperature() {
+fn zero_temperature_is_sent() {
     let sent = converse(&request(json!({"temperature": 0, "top_k": 0})));
     assert_eq!(sent["inferenceConfig"]["temperature"], 0);
     assert_eq!(sent["additionalModelRequestFields"]["top_k"], 0);
 }
 
 #[test]
-fn a_picture_behind_a_url_is_never_fetched_nor_passed_on() {
+fn image_url_is_neither_fetched_nor_sent() {
     let image = json!({"type": "image", "source": {"type": "url", "url": "s3://bucket/key"}});
     assert!(
-        Ask::default()
-            .ask(&messages(json!([{"role": "user", "content": [image]}])))
+        Translation::default()
+            .translate_body(&messages(json!([{"role": "user", "content": [image]}])))
             .is_err()
     );
     let sent = converse(&messages(json!([
@@ -447,19 +451,19 @@ fn a_picture_behind_a_url_is_never_fetched_nor_passed_on() {
 }
 
 #[test]
-fn a_count_of_a_native_body_names_the_version_that_bedrock_knows() {
-    let ask = Ask {
+fn count_of_an_invoke_body_has_the_bedrock_version() {
+    let translation = Translation {
         dialect: Dialect::Invoke,
-        ..Ask::default()
+        ..Translation::default()
     };
     assert_eq!(
-        ask.body(&request(json!({})))["anthropic_version"],
+        translation.body(&request(json!({})))["anthropic_version"],
         "bedrock-2023-05-31"
     );
 }
 
 #[test]
-fn a_request_is_not_changed_by_its_translation() {
+fn translation_does_not_change_the_request() {
     let body = request(json!({
         "metadata": {"user_id": "u"},
         "thinking": {"type": "adaptive"},
@@ -467,33 +471,33 @@ fn a_request_is_not_changed_by_its_translation() {
     }))
     .to_string();
     let request = MessagesRequest::parse(body.as_bytes(), std::iter::once("a-1")).unwrap();
-    let mut learned = Learned::default();
-    let send = |model: &str, learned: &Learned| {
+    let mut unsupported = UnsupportedFeatures::default();
+    let send = |model: &str, unsupported: &UnsupportedFeatures| {
         translate(
             &request,
             &target(model),
             Dialect::Converse,
-            learned,
+            unsupported,
             &RequestLabels::default(),
         )
         .unwrap()
     };
-    let first = send(OPUS_5_5, &learned);
-    keep_for_judges(&first);
-    learned.insert(Refused::Field("thinking".to_owned()));
-    assert_ne!(send(SONNET_4_5, &learned), first);
-    assert_ne!(send(OPUS_5_5, &learned), first);
-    assert_eq!(send(OPUS_5_5, &Learned::default()), first);
+    let first = send(OPUS_5_5, &unsupported);
+    write_for_validators(&first);
+    unsupported.insert(UnsupportedFeature::Field("thinking".to_owned()));
+    assert_ne!(send(SONNET_4_5, &unsupported), first);
+    assert_ne!(send(OPUS_5_5, &unsupported), first);
+    assert_eq!(send(OPUS_5_5, &UnsupportedFeatures::default()), first);
 }
 
 #[test]
-fn the_billing_block_of_claude_code_never_reaches_bedrock() {
+fn billing_block_of_claude_code_is_never_sent() {
     for dialect in [Dialect::Converse, Dialect::Invoke] {
-        let ask = Ask {
+        let translation = Translation {
             dialect,
-            ..Ask::default()
+            ..Translation::default()
         };
-        let sent = ask.body(&request(json!({"system": [
+        let sent = translation.body(&request(json!({"system": [
             {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1; cc_entrypoint=cli;"},
             {"type": "text", "text": "You are Claude Code."},
         ]})));
@@ -503,7 +507,7 @@ fn the_billing_block_of_claude_code_never_reaches_bedrock() {
 }
 
 #[test]
-fn pictures_in_tool_results_arrive() {
+fn images_in_tool_results_are_sent() {
     let sent = converse(&messages(json!([
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "Read", "input": {}}]},

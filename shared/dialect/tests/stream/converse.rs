@@ -6,22 +6,29 @@ use insta::assert_snapshot;
 
 use crate::notation::{context, render, run, translate};
 
+/// The cases of `fixtures/stream/converse.cases`: a title after `#`, steps after `<`, and the client's events.
 #[test]
-fn the_first_delta_opens_the_text_block_that_converse_never_announces() {
-    assert_snapshot!(translate("messageStart; delta 0 text Hel; delta 0 text lo; stop 0; messageStop end_turn; metadata in=3 out=2"), @"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 text
-    content_block_delta 0 text_delta Hel
-    content_block_delta 0 text_delta lo
-    content_block_stop 0
-    message_delta end_turn in=3 out=2 read=0 write=0
-    message_stop
-    ");
+fn steps_of_each_case_become_the_expected_events() {
+    let cases = include_str!("../fixtures/stream/converse.cases");
+    let mut number = 0;
+    for case in cases.split("\n\n") {
+        let mut lines = case.lines();
+        let title = lines.next().unwrap();
+        assert!(title.starts_with("# "), "{title}");
+        let (steps, events): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("< "));
+        let steps: Vec<_> = steps.iter().map(|line| &line[2..]).collect();
+        assert_eq!(
+            translate(&steps.join(" ")).trim_end(),
+            events.join("\n"),
+            "{title}"
+        );
+        number += 1;
+    }
+    assert_eq!(number, 12);
 }
 
 #[test]
-fn message_start_counts_zero_and_message_delta_counts_everything() {
+fn message_start_has_zero_counts_and_message_delta_all_counts() {
     let (translator, out) = run(
         "messageStart; messageStop end_turn; metadata in=3 out=2 read=7 write=5 5m=4 1h=1",
         context(),
@@ -39,7 +46,7 @@ fn message_start_counts_zero_and_message_delta_counts_everything() {
     event: message_stop
     data: {"type":"message_stop"}
     "#);
-    let told = TokenUsage {
+    let expected = TokenUsage {
         input: Some(3),
         output: Some(2),
         cache_read: Some(7),
@@ -47,26 +54,26 @@ fn message_start_counts_zero_and_message_delta_counts_everything() {
         cache_write_5m: Some(4),
         cache_write_1h: Some(1),
     };
-    assert_eq!(translator.usage(), told);
+    assert_eq!(translator.usage(), expected);
 }
 
 #[test]
-fn counts_that_bedrock_does_not_tell_are_unknown_in_the_ledger_and_zero_on_the_wire() {
+fn missing_counts_are_none_in_the_ledger_and_zero_for_clients() {
     let (translator, out) = run(
         "messageStart; messageStop end_turn; metadata in=3 out=0",
         context(),
     );
     assert!(render(&out).contains("message_delta end_turn in=3 out=0 read=0 write=0"));
-    let told = TokenUsage {
+    let expected = TokenUsage {
         input: Some(3),
         output: Some(0),
         ..TokenUsage::default()
     };
-    assert_eq!(translator.usage(), told);
+    assert_eq!(translator.usage(), expected);
 }
 
 #[test]
-fn the_lifetimes_alone_tell_how_much_was_written() {
+fn cache_writes_are_the_sum_of_cache_details_when_missing() {
     let (translator, _) = run(
         "messageStart; messageStop end_turn; metadata in=3 out=1 5m=4 1h=2",
         context(),
@@ -75,141 +82,7 @@ fn the_lifetimes_alone_tell_how_much_was_written() {
 }
 
 #[test]
-fn thinking_text_and_tools_become_blocks_counted_from_zero() {
-    assert_snapshot!(translate(
-        "messageStart;
-         delta 0 think Let me; delta 0 think  see; delta 0 sig c2ln; stop 0;
-         delta 3 text Looking.; stop 3;
-         start 7 tool tooluse_1 Read; delta 7 input {\"path\":; delta 7 input \"a\"}; stop 7;
-         start 8 tool tooluse_2 List; stop 8;
-         messageStop tool_use; metadata in=1 out=2"), @r#"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 thinking
-    content_block_delta 0 thinking_delta Let me
-    content_block_delta 0 thinking_delta  see
-    content_block_delta 0 signature_delta c2ln
-    content_block_stop 0
-    content_block_start 1 text
-    content_block_delta 1 text_delta Looking.
-    content_block_stop 1
-    content_block_start 2 tool_use tooluse_1 Read
-    content_block_delta 2 input_json_delta {"path":
-    content_block_delta 2 input_json_delta "a"}
-    content_block_stop 2
-    content_block_start 3 tool_use tooluse_2 List
-    content_block_stop 3
-    message_delta tool_use in=1 out=2 read=0 write=0
-    message_stop
-    "#);
-}
-
-#[test]
-fn a_delta_of_another_kind_or_index_closes_the_block_that_bedrock_left_open() {
-    assert_snapshot!(translate(
-        "messageStart; delta 0 think Hm; delta 1 text One; delta 2 text Two; start 3 tool t1 Read;
-         delta 4 text Three; delta 4 think Why?; messageStop end_turn; metadata in=1 out=1"), @"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 thinking
-    content_block_delta 0 thinking_delta Hm
-    content_block_stop 0
-    content_block_start 1 text
-    content_block_delta 1 text_delta One
-    content_block_stop 1
-    content_block_start 2 text
-    content_block_delta 2 text_delta Two
-    content_block_stop 2
-    content_block_start 3 tool_use t1 Read
-    content_block_stop 3
-    content_block_start 4 text
-    content_block_delta 4 text_delta Three
-    content_block_stop 4
-    content_block_start 5 thinking
-    content_block_delta 5 thinking_delta Why?
-    content_block_stop 5
-    message_delta tool_use in=1 out=1 read=0 write=0
-    message_stop
-    ");
-}
-
-#[test]
-fn a_late_stop_does_not_close_the_block_after_it() {
-    assert_snapshot!(translate(
-        "messageStart; delta 0 text One; delta 1 text Two; stop 0; delta 1 text , still; stop 1; end"), @"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 text
-    content_block_delta 0 text_delta One
-    content_block_stop 0
-    content_block_start 1 text
-    content_block_delta 1 text_delta Two
-    content_block_delta 1 text_delta , still
-    content_block_stop 1
-    error overloaded_error req_test
-    ");
-}
-
-#[test]
-fn a_block_that_is_announced_without_a_kind_waits_for_its_first_delta() {
-    assert_snapshot!(translate("messageStart; start 0; delta 0 text Hi; stop 0; start 1; stop 1"), @"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 text
-    content_block_delta 0 text_delta Hi
-    content_block_stop 0
-    ");
-}
-
-#[test]
-fn blank_block_begins_the_text_block_after_it() {
-    assert_snapshot!(translate(
-        "messageStart; delta 0 text One.; stop 0; delta 1 text ; delta 1 text \\n; stop 1;
-         delta 2 text \\n; delta 2 text Two.; delta 2 text \\n; stop 2; delta 3 text \\n; stop 3;
-         start 4 tool t1 Read; stop 4; delta 5 text Three.; stop 5; delta 6 text \\n; stop 6;
-         messageStop end_turn"), @r"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 text
-    content_block_delta 0 text_delta One.
-    content_block_stop 0
-    content_block_start 1 text
-    content_block_delta 1 text_delta \n\nTwo.
-    content_block_delta 1 text_delta \n
-    content_block_stop 1
-    content_block_start 2 tool_use t1 Read
-    content_block_stop 2
-    content_block_start 3 text
-    content_block_delta 3 text_delta Three.
-    content_block_stop 3
-    ");
-}
-
-#[test]
-fn interleaved_blocks_are_written_one_after_the_other() {
-    assert_snapshot!(translate(
-        "messageStart; start 0 tool t0 Read; delta 0 input {\"a\":; start 1 tool t1 Bash;
-         delta 1 input {\"b\":2}; delta 0 input 1}; stop 1; delta 2 text Hi; stop 0; stop 2;
-         messageStop tool_use; metadata in=1 out=1"), @r#"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 tool_use t0 Read
-    content_block_delta 0 input_json_delta {"a":
-    content_block_delta 0 input_json_delta 1}
-    content_block_stop 0
-    content_block_start 1 tool_use t1 Bash
-    content_block_delta 1 input_json_delta {"b":2}
-    content_block_stop 1
-    content_block_start 2 text
-    content_block_delta 2 text_delta Hi
-    content_block_stop 2
-    message_delta tool_use in=1 out=1 read=0 write=0
-    message_stop
-    "#);
-}
-
-#[test]
-fn interleaved_blocks_that_never_stop_are_whole_at_the_end() {
+fn interleaved_blocks_without_stop_are_complete_at_the_end() {
     let shown = translate(
         "start 0 tool t0 Read; start 1 tool t1 Bash; delta 1 input {}; delta 0 input {\"a\":1};
          messageStop tool_use; metadata in=1 out=1",
@@ -242,36 +115,7 @@ fn tool_input_without_its_call_ends_the_stream_with_an_error() {
 }
 
 #[test]
-fn a_signature_without_thinking_makes_a_thinking_block() {
-    assert_snapshot!(translate("messageStart; delta 0 sig c2ln; stop 0"), @"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 thinking
-    content_block_delta 0 signature_delta c2ln
-    content_block_stop 0
-    ");
-}
-
-#[test]
-fn empty_pieces_open_nothing() {
-    assert_snapshot!(translate("messageStart; delta 0 text ; delta 1 think ; delta 2 sig ; delta 3 redacted ; stop 3"), @"
-    message_start msg_test claude-opus-5-5
-    ping
-    ");
-}
-
-#[test]
-fn redacted_thinking_is_gathered_and_not_encoded_again() {
-    assert_snapshot!(translate("messageStart; delta 0 redacted QUJ; delta 0 redacted D; stop 0"), @"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 redacted_thinking QUJD
-    content_block_stop 0
-    ");
-}
-
-#[test]
-fn citation_before_or_after_its_text_reaches_the_client() {
+fn citation_before_or_after_its_text_is_written() {
     assert_snapshot!(translate("messageStart; start 0; delta 0 cite early; delta 0 text ; delta 0 text Said; delta 0 cite so; stop 0"), @r#"
     message_start msg_test claude-opus-5-5
     ping
@@ -295,22 +139,7 @@ fn citation_before_or_after_its_text_reaches_the_client() {
 }
 
 #[test]
-fn metadata_before_message_stop_is_kept_and_closes_nothing() {
-    assert_snapshot!(translate(
-        "messageStart; delta 0 text a; metadata in=1 out=2; delta 0 text b; stop 0; messageStop end_turn"), @"
-    message_start msg_test claude-opus-5-5
-    ping
-    content_block_start 0 text
-    content_block_delta 0 text_delta a
-    content_block_delta 0 text_delta b
-    content_block_stop 0
-    message_delta end_turn in=1 out=2 read=0 write=0
-    message_stop
-    ");
-}
-
-#[test]
-fn the_end_waits_for_metadata_and_does_without_it_when_the_stream_is_over() {
+fn message_end_waits_for_metadata_until_the_end_of_the_stream() {
     assert_snapshot!(translate("messageStart; delta 0 text a; messageStop end_turn"), @"
     message_start msg_test claude-opus-5-5
     ping
@@ -335,7 +164,7 @@ fn the_end_waits_for_metadata_and_does_without_it_when_the_stream_is_over() {
 }
 
 #[test]
-fn every_stop_reason_has_its_word() {
+fn each_stop_reason_has_its_translation() {
     let table = [
         ("end_turn", "end_turn"),
         ("tool_use", "tool_use"),
@@ -371,7 +200,7 @@ fn every_stop_reason_has_its_word() {
 }
 
 #[test]
-fn a_malformed_answer_ends_in_an_error() {
+fn malformed_output_ends_the_stream_with_an_error() {
     for reason in ["malformed_model_output", "malformed_tool_use"] {
         let steps = format!(
             "messageStart; start 0 tool t1 Read; delta 0 input {{\"pa; messageStop {reason}; metadata in=1 out=1"
@@ -390,15 +219,17 @@ fn a_malformed_answer_ends_in_an_error() {
 }
 
 #[test]
-fn the_stop_sequence_is_told_only_when_it_stopped_the_model() {
-    let told = translate("messageStart; messageStop stop_sequence END; metadata in=1 out=1");
-    assert!(told.contains("message_delta stop_sequence in=1 out=1 read=0 write=0 sequence=END\n"));
+fn stop_sequence_is_written_only_with_its_stop_reason() {
+    let expected = translate("messageStart; messageStop stop_sequence END; metadata in=1 out=1");
+    assert!(
+        expected.contains("message_delta stop_sequence in=1 out=1 read=0 write=0 sequence=END\n")
+    );
     let other = translate("messageStart; messageStop end_turn END; metadata in=1 out=1");
     assert!(!other.contains("END"));
 }
 
 #[test]
-fn what_no_anthropic_message_holds_is_left_out_and_named() {
+fn unsupported_content_is_left_out_and_recorded_as_a_loss() {
     let (translator, out) = run(
         "messageStart; start 0 server_tool; delta 0 input {}; stop 0; delta 1 other; stop 1;
          unknown; delta 2 text Hi; stop 2; messageStop end_turn; metadata in=1 out=1",
@@ -425,7 +256,7 @@ fn what_no_anthropic_message_holds_is_left_out_and_named() {
 }
 
 #[test]
-fn a_long_tool_name_comes_back_as_the_client_knows_it() {
+fn changed_tool_name_is_restored_in_the_stream() {
     let mut context = context();
     let original = "mcp__a_server_with_a_long_name__and_a_tool_with_an_even_longer_one";
     context.renamed_tools = vec![("mcp__a_server_x".to_owned(), original.to_owned())];
@@ -439,7 +270,7 @@ fn a_long_tool_name_comes_back_as_the_client_knows_it() {
 }
 
 #[test]
-fn requested_safeguards_are_told_to_be_unavailable() {
+fn requested_safeguards_are_reported_as_unavailable() {
     let mut context = context();
     context.safeguards_requested = true;
     let (_, out) = run(
@@ -452,23 +283,7 @@ fn requested_safeguards_are_told_to_be_unavailable() {
 }
 
 #[test]
-fn a_keep_alive_before_the_first_event_comes_after_message_start() {
-    assert_snapshot!(translate("ping; ping; messageStart; delta 0 text Hi; ping; messageStop end_turn; ping; end; ping"), @"
-    message_start msg_test claude-opus-5-5
-    ping
-    ping
-    content_block_start 0 text
-    content_block_delta 0 text_delta Hi
-    ping
-    content_block_stop 0
-    ping
-    message_delta end_turn in=0 out=0 read=0 write=0
-    message_stop
-    ");
-}
-
-#[test]
-fn a_stream_that_breaks_ends_in_an_error_that_claude_code_resumes_from() {
+fn broken_stream_ends_with_an_error_that_claude_code_resumes_from() {
     for ending in [
         "end",
         "fail throttlingException",
@@ -486,7 +301,7 @@ fn a_stream_that_breaks_ends_in_an_error_that_claude_code_resumes_from() {
 }
 
 #[test]
-fn content_begins_with_the_first_block() {
+fn stream_has_content_with_its_first_block() {
     for (steps, has_content) in [
         ("", false),
         ("ping; messageStart", false),

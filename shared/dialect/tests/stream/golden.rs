@@ -1,6 +1,6 @@
 //! Whole streams as Bedrock frames them: `NAME.jsonl` (one event a line, in the form of the API
-//! reference, padding included; made for these tests) becomes `NAME.sse`, byte for byte. The
-//! `.sse` files are also what the judges outside this repository's own code read.
+//! reference, padding included; made for these tests) becomes `NAME.sse`, byte for byte. The `.sse`
+//! files are also the input of the external validators.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ fn translate(lines: &str) -> String {
 }
 
 #[test]
-fn whole_streams_come_out_byte_for_byte() {
+fn fixture_streams_become_the_expected_bytes() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stream");
     let mut seen = 0;
     for entry in std::fs::read_dir(fixtures).unwrap() {
@@ -43,7 +43,7 @@ fn whole_streams_come_out_byte_for_byte() {
 }
 
 #[test]
-fn an_event_without_its_shape_is_refused_and_an_unknown_one_is_not() {
+fn malformed_event_is_an_error_and_unknown_event_is_not() {
     for (name, payload) in [
         ("contentBlockDelta", "{}"),
         ("contentBlockDelta", r#"{"contentBlockIndex":"0"}"#),
@@ -68,7 +68,7 @@ fn an_event_without_its_shape_is_refused_and_an_unknown_one_is_not() {
 }
 
 #[test]
-fn tool_call_of_any_type_but_the_servers_is_the_clients() {
+fn tool_start_of_every_type_but_server_tool_use_is_a_client_call() {
     let call = BlockStart::ToolUse {
         id: "t1".into(),
         name: "Bash".into(),

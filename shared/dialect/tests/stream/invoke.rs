@@ -1,8 +1,8 @@
-//! `InvokeModelWithResponseStream`: what is changed, and that nothing else is.
+//! `InvokeModelWithResponseStream`: the changed members, and that all others are unchanged.
 
 use dialect::error::{Cause, classify, repairs};
 use dialect::stream::{InvokeTranslator, StreamEnd};
-use dialect::{Refused, ReplyContext};
+use dialect::{ReplyContext, UnsupportedFeature};
 use domain::usage::TokenUsage;
 use insta::assert_snapshot;
 
@@ -35,7 +35,7 @@ fn frame(chunk: &str) -> String {
 }
 
 #[test]
-fn the_model_the_missing_counts_and_the_metrics_are_all_that_changes() {
+fn invoke_stream_changes_only_model_counts_and_metrics() {
     let (translator, out) = run(&[START, TEXT, HI, STOP, DELTA, END], context());
     assert_snapshot!(out, @r#"
     event: message_start
@@ -56,7 +56,7 @@ fn the_model_the_missing_counts_and_the_metrics_are_all_that_changes() {
     event: message_stop
     data: {"type":"message_stop"}
     "#);
-    let told = TokenUsage {
+    let expected = TokenUsage {
         input: Some(3),
         output: Some(9),
         cache_read: Some(7),
@@ -64,13 +64,13 @@ fn the_model_the_missing_counts_and_the_metrics_are_all_that_changes() {
         cache_write_5m: Some(1),
         cache_write_1h: Some(4),
     };
-    assert_eq!(translator.usage(), told);
+    assert_eq!(translator.usage(), expected);
     assert_eq!(translator.end(), Some(StreamEnd::Complete));
     assert_eq!(translator.stop_reason(), Some("end_turn"));
 }
 
 #[test]
-fn counts_that_only_the_metrics_tell_reach_the_client_and_the_ledger() {
+fn counts_of_the_metrics_reach_the_client_and_the_ledger() {
     let bare = START.replace(
         r#""cache_creation_input_tokens":5,"cache_read_input_tokens":7,"#,
         "",
@@ -82,13 +82,13 @@ fn counts_that_only_the_metrics_tell_reach_the_client_and_the_ledger() {
 }
 
 #[test]
-fn counts_that_message_delta_tells_are_not_touched() {
-    let told = DELTA.replace(
+fn counts_of_message_delta_are_not_changed() {
+    let expected = DELTA.replace(
         r#""output_tokens":9"#,
         r#""output_tokens":9,"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0"#,
     );
-    let (translator, out) = run(&[START, &told, END], context());
-    assert!(out.contains(&frame(&told)));
+    let (translator, out) = run(&[START, &expected, END], context());
+    assert!(out.contains(&frame(&expected)));
     assert_eq!(
         translator.usage().cache_read,
         Some(0),
@@ -97,7 +97,7 @@ fn counts_that_message_delta_tells_are_not_touched() {
 }
 
 #[test]
-fn what_is_not_known_passes_byte_for_byte() {
+fn unknown_events_are_copied_byte_for_byte() {
     let odd = r#"{"type":"content_block_delta","index":0,"delta":{"type":"new_delta","n":1.0e5,"a":{"z":1,"b":[ ]}},"x":null}"#;
     let new = r#"{ "type":"vendor.new_event" , "n":0.10 }"#;
     let (_, out) = run(&[START, TEXT, odd, new, STOP], context());
@@ -112,7 +112,7 @@ fn line_breaks_between_tokens_do_not_break_the_frame() {
 }
 
 #[test]
-fn a_tool_gets_its_own_name_back() {
+fn changed_tool_name_is_restored_in_the_stream() {
     let mut context = context();
     context.renamed_tools = vec![("short".to_owned(), "a_long_name".to_owned())];
     let tool = r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"toolu_1","name":"short","input":{}}}"#;
@@ -121,7 +121,7 @@ fn a_tool_gets_its_own_name_back() {
 }
 
 #[test]
-fn requested_safeguards_are_told_to_be_unavailable() {
+fn requested_safeguards_are_reported_as_unavailable() {
     let mut context = context();
     context.safeguards_requested = true;
     let (_, out) = run(&[START, DELTA, END], context);
@@ -175,7 +175,7 @@ fn message_start_sent_twice_is_written_once() {
 }
 
 #[test]
-fn error_inside_a_stream_has_the_meaning_of_its_type_and_message() {
+fn error_inside_a_stream_is_classified_by_type_and_message() {
     for (chunk, cause, error_type) in [
         (
             r#"{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited","details":null},"request_id":"req_1"}"#,
@@ -206,11 +206,15 @@ fn error_inside_a_stream_has_the_meaning_of_its_type_and_message() {
     let (translator, _) = run(&[&chunk], context());
     let repairs = repairs(&translator.failure().expect("it failed"), &[]);
     let parts: Vec<_> = repairs.iter().map(|repair| &repair.part).collect();
-    assert_eq!(parts, [&Refused::ThinkingHistory], "it can be repaired");
+    assert_eq!(
+        parts,
+        [&UnsupportedFeature::ThinkingHistory],
+        "it can be repaired"
+    );
 }
 
 #[test]
-fn an_end_without_message_stop_is_an_error_even_after_message_delta() {
+fn end_without_message_stop_is_an_error_after_message_delta() {
     let (mut translator, mut out) = run(&[START, TEXT, HI, STOP, DELTA], context());
     let mut tail = Vec::new();
     translator.finish(&mut tail);
@@ -225,7 +229,7 @@ fn an_end_without_message_stop_is_an_error_even_after_message_delta() {
 }
 
 #[test]
-fn of_several_message_deltas_none_comes_before_the_end_is_certain() {
+fn message_deltas_are_held_until_message_stop() {
     let (_, before) = run(&[START, DELTA, DELTA], context());
     assert!(!before.contains("message_delta"));
     let (_, after) = run(&[START, DELTA, DELTA, END], context());
@@ -233,7 +237,7 @@ fn of_several_message_deltas_none_comes_before_the_end_is_certain() {
 }
 
 #[test]
-fn a_keep_alive_before_message_start_is_a_comment() {
+fn keep_alive_before_message_start_is_a_comment() {
     let mut translator = InvokeTranslator::new("req_test", context());
     let mut out = Vec::new();
     translator.ping(&mut out);

@@ -1,4 +1,4 @@
-//! What the client is sent for what Bedrock streams, case by case.
+//! Translation of Bedrock's streams, case by case.
 
 #![expect(
     clippy::expect_used,

@@ -9,7 +9,7 @@
 //! | `delta 0 text …`, `think …`, `sig …`, `redacted …`, `input …`, `cite …`, `other` | `contentBlockDelta` |
 //! | `stop 0` | `contentBlockStop` |
 //! | `messageStop REASON`, `messageStop REASON SEQUENCE` | `messageStop` |
-//! | `metadata in=1 out=2 read=3 write=4 5m=3 1h=1` | `metadata`; what is not named is absent |
+//! | `metadata in=1 out=2 read=3 write=4 5m=3 1h=1` | `metadata`; other counts are absent |
 //! | `end`, `fail CODE`, `ping` | the end, an exception, a keep-alive |
 
 use std::fmt::Write as _;
@@ -32,22 +32,22 @@ pub(crate) fn context() -> ReplyContext {
 
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
-/// Writes a stream where the judges outside look, when somebody judges.
-pub(crate) fn keep_for_judges(stream: &[u8]) {
+/// Writes a stream to the folder of the external validators, if it is configured.
+pub(crate) fn write_for_validators(stream: &[u8]) {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the judges' folder is the tests' own setting"
+        reason = "the folder is a setting of the tests"
     )]
     let Some(folder) = std::env::var_os("SPILLWAY_JUDGE_DIR") else {
         return;
     };
     let folder = PathBuf::from(folder).join("sse").join("dialect");
-    std::fs::create_dir_all(&folder).expect("the judges' folder can be written");
+    std::fs::create_dir_all(&folder).expect("the folder of the validators can be written");
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     std::fs::write(folder.join(format!("{number}.sse")), stream).expect("and each stream in it");
 }
 
-/// A translator that has seen the steps, and what it wrote.
+/// A translator after these steps, and the bytes that it wrote.
 pub(crate) fn run(steps: &str, context: ReplyContext) -> (StreamTranslator, Vec<u8>) {
     let mut translator = StreamTranslator::new("msg_test", "req_test", context);
     let mut out = Vec::new();
@@ -60,7 +60,7 @@ pub(crate) fn run(steps: &str, context: ReplyContext) -> (StreamTranslator, Vec<
             ("end", _) => translator.finish(&mut out),
             ("ping", _) => translator.ping(&mut out),
             ("fail", code) => {
-                let failure = BedrockFailure::Answered {
+                let failure = BedrockFailure::ErrorResponse {
                     status: None,
                     code: Some(code),
                     message: None,
@@ -72,12 +72,12 @@ pub(crate) fn run(steps: &str, context: ReplyContext) -> (StreamTranslator, Vec<
         }
     }
     if translator.end().is_some() {
-        keep_for_judges(&out);
+        write_for_validators(&out);
     }
     (translator, out)
 }
 
-/// The client's events for Bedrock's, one a line.
+/// The client's events for these steps, one line for each.
 pub(crate) fn translate(steps: &str) -> String {
     render(&run(steps, context()).1)
 }
@@ -148,29 +148,29 @@ fn delta(kind: &str, text: String) -> BlockDelta<'static> {
 }
 
 fn usage(counts: &[&str]) -> ConverseUsage {
-    let told = |name: &str| -> Option<i64> {
+    let text = |name: &str| -> Option<i64> {
         let count = counts
             .iter()
             .find_map(|count| count.strip_prefix(name)?.strip_prefix('='))?;
         Some(count.parse().expect("a count"))
     };
     let living = |ttl: &str| {
-        told(ttl).map(|input_tokens| CacheDetail {
+        text(ttl).map(|input_tokens| CacheDetail {
             ttl: ttl.to_owned(),
             input_tokens,
         })
     };
     let details: Vec<_> = [living("5m"), living("1h")].into_iter().flatten().collect();
     ConverseUsage {
-        input_tokens: told("in"),
-        output_tokens: told("out"),
-        cache_read_input_tokens: told("read"),
-        cache_write_input_tokens: told("write"),
+        input_tokens: text("in"),
+        output_tokens: text("out"),
+        cache_read_input_tokens: text("read"),
+        cache_write_input_tokens: text("write"),
         cache_details: (!details.is_empty()).then_some(details),
     }
 }
 
-/// The client's view: each frame checked, and told in a line.
+/// The frames of a stream, checked, one line for each.
 pub(crate) fn render(out: &[u8]) -> String {
     let text = std::str::from_utf8(out).expect("UTF-8");
     let mut lines = String::new();
@@ -244,7 +244,7 @@ fn line(name: &str, data: &Value) -> String {
     }
 }
 
-/// A string without its quotes, line breaks visible; nothing for what is not there.
+/// A string without its quotes and with visible line breaks; empty for an absent value.
 fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.replace('\n', "\\n"),

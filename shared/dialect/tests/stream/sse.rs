@@ -1,4 +1,4 @@
-//! The reader of other people's streams.
+//! The reader of server-sent events.
 
 use dialect::sse::{PING, SseReader, error_event};
 use insta::assert_snapshot;
@@ -19,7 +19,7 @@ fn read(limit: usize, pieces: &[&[u8]]) -> Vec<String> {
 }
 
 #[test]
-fn reads_the_grammar_of_the_standard() {
+fn sse_reader_follows_the_grammar_of_the_standard() {
     let table: &[(&str, &[&str])] = &[
         ("event: ping\ndata: {}\n\n", &["ping={}"]),
         ("event:ping\ndata:{}\n\n", &["ping={}"]),
@@ -49,7 +49,7 @@ fn reads_the_grammar_of_the_standard() {
 }
 
 #[test]
-fn an_event_longer_than_the_limit_is_told_without_its_data_and_the_next_is_whole() {
+fn event_beyond_the_limit_has_no_data_and_the_next_is_complete() {
     let stream = b"event: big\ndata: 0123456789\n\nevent: small\ndata: 1\n\n";
     assert_eq!(read(15, &[stream]), ["big=(too long)", "small=1"]);
     assert_eq!(read(16, &[stream]), ["big=0123456789", "small=1"]);
@@ -62,7 +62,7 @@ fn an_event_longer_than_the_limit_is_told_without_its_data_and_the_next_is_whole
 }
 
 #[test]
-fn our_own_frames_are_frames() {
+fn written_frames_are_read_as_frames() {
     let mut out = PING.to_vec();
     error_event(&mut out, "overloaded_error", "two\nlines", "req_1");
     assert_snapshot!(read(1000, &[&out]).join("\n"), @r#"

@@ -245,7 +245,7 @@ impl Moment {
     fn ask(&mut self, instance: usize, which: Try, rules: &Rules) {
         let who = self.request(instance);
         let cached = state(&self.instances[instance].cached);
-        let asked = cached.ask(&who, self.clock(instance), &rules.policy);
+        let asked = cached.admit(&who, self.clock(instance), &rules.policy);
         match (asked.admission, asked.next) {
             (Admission::Deny { .. }, _) => self.instances[instance].doing = Doing::Nothing,
             (_, None) => self.instances[instance].doing = Doing::Asking(self.lease(&who)),
@@ -258,7 +258,7 @@ impl Moment {
         let who = self.request(instance);
         let cached = state(&self.instances[instance].cached);
         let now = self.clock(instance);
-        match cached.tell(&who, answer.signal(), now, &rules.policy) {
+        match cached.record(&who, answer.signal(), now, &rules.policy) {
             Some(next) => self.send(instance, Why::Tell(answer), which, next),
             None => self.instances[instance].doing = Doing::Nothing,
         }
@@ -322,7 +322,7 @@ impl Moment {
     fn asks_no_more(&mut self, instance: usize, rules: &Rules) {
         let who = self.request(instance);
         let cached = state(&self.instances[instance].cached);
-        let asked = cached.ask(&who, self.clock(instance), &rules.policy);
+        let asked = cached.admit(&who, self.clock(instance), &rules.policy);
         self.instances[instance].doing = match (asked.admission, asked.next) {
             (Admission::Deny { .. }, _) | (_, Some(_)) => Doing::Nothing,
             (_, None) => Doing::Asking(self.lease(&who)),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use domain::breaker::{Admission, BreakerState, Circuit, CountedFailure, Signal};
+use domain::breaker::{Admission, BreakerState, Circuit, CountedFailure, Guard, Signal, admit};
 use domain::id::RequestId;
 use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass, Policy, PolicyChange};
 use domain::time::Timestamp;
@@ -151,8 +151,8 @@ fn after(
     policy: &BreakerPolicy,
 ) -> BreakerState {
     let next = match event {
-        Event::Asked => state.ask(who, *now, policy).next,
-        Event::Told(signal) => state.tell(who, *signal, *now, policy),
+        Event::Asked => state.admit(who, *now, policy).next,
+        Event::Told(signal) => state.record(who, *signal, *now, policy),
     };
     next.unwrap_or(state)
 }
@@ -163,7 +163,7 @@ fn may_ask_plan(
     now: Timestamp,
     policy: &BreakerPolicy,
 ) -> bool {
-    match state.ask(who, now, policy).admission {
+    match state.admit(who, now, policy).admission {
         Admission::Allow | Admission::Probe => true,
         Admission::Deny { .. } => false,
     }
@@ -204,6 +204,15 @@ fn histories() -> impl Strategy<Value = History> {
     })
 }
 
+fn is_opened_by_limit_with_end(state: &BreakerState) -> bool {
+    match state {
+        BreakerState::Open { end_is_known, .. } | BreakerState::HalfOpen { end_is_known, .. } => {
+            *end_is_known
+        }
+        BreakerState::Closed { .. } => false,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
@@ -214,7 +223,7 @@ proptest! {
         let mut at_plan: HashMap<RequestId, Timestamp> = HashMap::new();
         for (now, event) in events {
             let (who, clock, what) = &event;
-            let admission = state.ask(who, *clock, &policy).admission;
+            let admission = state.admit(who, *clock, &policy).admission;
             state = after(state, &event, &policy);
             if matches!(what, Event::Told(_)) {
                 at_plan.remove(who);
@@ -242,7 +251,7 @@ proptest! {
         let taken = after(state, &(request('a'), now, Event::Asked), &policy);
         if let BreakerState::HalfOpen { lease_until, .. } = &taken {
             let at = now.plus(lease_until.since(now) * early / 1000);
-            let asked = taken.ask(&request('b'), at, &theirs).admission;
+            let asked = taken.admit(&request('b'), at, &theirs).admission;
             prop_assert!(matches!(asked, Admission::Deny { .. }), "{asked:?}");
         }
     }
@@ -256,7 +265,7 @@ proptest! {
         now in wild(),
     ) {
         let is_probe = matches!(&state, BreakerState::HalfOpen { probe, .. } if *probe == who);
-        prop_assert_eq!(state.tell(&who, signal, now, &policy).is_some(), is_probe);
+        prop_assert_eq!(state.record(&who, signal, now, &policy).is_some(), is_probe);
     }
 
     #[test]
@@ -289,8 +298,8 @@ proptest! {
         let who: RequestId = who.parse().unwrap();
         let policy = BreakerPolicy { failures: 1, max_open: Duration::from_hours(168), ..policy };
         let failure = Signal::Failure { class, not_before: None };
-        let opened = BreakerState::CLOSED.tell(&who, failure, now, &policy);
-        prop_assert_eq!(&opened, &BreakerState::CLOSED.tell(&who, failure, now, &policy));
+        let opened = BreakerState::CLOSED.record(&who, failure, now, &policy);
+        prop_assert_eq!(&opened, &BreakerState::CLOSED.record(&who, failure, now, &policy));
         let Some(BreakerState::Open { until, .. }) = opened else {
             panic!("{opened:?}")
         };
@@ -306,10 +315,10 @@ proptest! {
         who in requests(),
         now in wild(),
     ) {
-        let asked = state.ask(&who, now, &policy);
+        let asked = state.admit(&who, now, &policy);
         prop_assert_eq!(asked.admission, Admission::Allow);
         prop_assert_eq!(asked.next, None);
-        prop_assert_eq!(BreakerState::CLOSED.tell(&who, Signal::Success, now, &policy), None);
+        prop_assert_eq!(BreakerState::CLOSED.record(&who, Signal::Success, now, &policy), None);
     }
 
     #[test]
@@ -321,7 +330,7 @@ proptest! {
         now in wild(),
     ) {
         let once = after(state, &(who.clone(), now, Event::Told(signal)), &policy);
-        prop_assert_eq!(once.tell(&who, signal, now, &policy), None);
+        prop_assert_eq!(once.record(&who, signal, now, &policy), None);
     }
 
     #[test]
@@ -381,9 +390,9 @@ proptest! {
         who in requests(),
         now in wild(),
     ) {
-        let first = state.ask(&who, now, &policy);
+        let first = state.admit(&who, now, &policy);
         let state = first.next.unwrap_or(state);
-        let second = state.ask(&who, now, &policy);
+        let second = state.admit(&who, now, &policy);
         prop_assert_eq!(second.admission, first.admission);
         prop_assert_eq!(second.next, None);
     }
@@ -395,7 +404,7 @@ proptest! {
         who in requests(),
         now in wild(),
     ) {
-        let asked = state.ask(&who, now, &policy);
+        let asked = state.admit(&who, now, &policy);
         let is_denied = matches!(asked.admission, Admission::Deny { .. });
         let is_open = matches!(state, BreakerState::Open { .. }) && is_denied;
         prop_assert_eq!(state.is_open(now, &policy), is_open);
@@ -409,7 +418,7 @@ proptest! {
         who in requests(),
         now in wild(),
     ) {
-        if let Admission::Deny { until, .. } = state.ask(&who, now, &policy).admission {
+        if let Admission::Deny { until, .. } = state.admit(&who, now, &policy).admission {
             prop_assert!(now < until);
             prop_assert!(may_ask_plan(&state, &who, until, &policy));
         }
@@ -443,12 +452,12 @@ proptest! {
         let mut state = BreakerState::CLOSED;
         for signal in signals {
             if signal == Signal::Nothing { continue }
-            let Some(next) = state.tell(&who, signal, now, &policy) else { continue };
+            let Some(next) = state.record(&who, signal, now, &policy) else { continue };
             let is_limit = matches!(signal, Signal::LimitUntil(_));
-            prop_assert_eq!(next.is_opened_by_limit_with_end(), is_limit);
+            prop_assert_eq!(is_opened_by_limit_with_end(&next), is_limit);
             let BreakerState::Open { until, .. } = &next else { break };
-            let probing = next.ask(&who, *until, &policy).next.unwrap();
-            prop_assert_eq!(probing.is_opened_by_limit_with_end(), is_limit);
+            let probing = next.admit(&who, *until, &policy).next.unwrap();
+            prop_assert_eq!(is_opened_by_limit_with_end(&probing), is_limit);
             state = probing;
         }
     }
@@ -472,7 +481,7 @@ fn the_jitter_spreads_requests_over_all_of_it() {
     let failure = Signal::LimitUntil(TODAY);
     let tenths = (0..1000).map(|number| {
         let who = format!("req_0199c3a1-7b2e-7{number:03x}-9d41-2f60c8b5e7a3");
-        let opened = BreakerState::CLOSED.tell(&who.parse().unwrap(), failure, TODAY, &policy);
+        let opened = BreakerState::CLOSED.record(&who.parse().unwrap(), failure, TODAY, &policy);
         let Some(BreakerState::Open { until, .. }) = opened else {
             panic!("{opened:?}")
         };
@@ -556,4 +565,70 @@ fn a_state_is_written_in_words_that_stay() {
     {"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2,"burst_trips":3}
     {"state":"open","because":"usage_limit","since":1,"until":1,"trips":2,"burst_trips":7,"end_is_known":true}
     "#);
+}
+
+/// One of the breakers of a request, and its policy.
+#[derive(Debug)]
+struct Guarding(BreakerState, BreakerPolicy);
+
+impl Guard for Guarding {
+    fn state(&self) -> &BreakerState {
+        &self.0
+    }
+}
+
+proptest! {
+    #[test]
+    fn denial_of_one_breaker_wins_and_changes_none(
+        states in vec((states(), policies()), 1..4), who in requests(), now in wild(),
+    ) {
+        let breakers: Vec<Guarding> =
+            states.into_iter().map(|(state, policy)| Guarding(state, policy)).collect();
+        let alone = |breaker: &Guarding| breaker.0.admit(&who, now, &breaker.1);
+        let combined = admit(&breakers, |breaker| breaker.1, &who, now);
+        let denials: Vec<Admission> = breakers
+            .iter()
+            .map(|breaker| alone(breaker).admission)
+            .filter(|admission| matches!(admission, Admission::Deny { .. }))
+            .collect();
+        if let Some(Admission::Deny { class, until, .. }) = denials.first() {
+            let is_limit_with_end = denials.iter().any(|denial| {
+                matches!(denial, Admission::Deny { is_limit_with_end: true, .. })
+            });
+            let expected = Admission::Deny { class: *class, until: *until, is_limit_with_end };
+            prop_assert_eq!(combined.admission, expected);
+            prop_assert!(combined.leases.is_empty());
+        } else {
+            let is_denied = matches!(combined.admission, Admission::Deny { .. });
+            prop_assert!(!is_denied);
+        }
+    }
+
+    #[test]
+    fn request_probes_once_it_holds_the_lease_of_every_breaker(
+        states in vec((states(), policies()), 1..4), who in requests(), now in sane(),
+    ) {
+        let mut breakers: Vec<Guarding> =
+            states.into_iter().map(|(state, policy)| Guarding(state, policy)).collect();
+        let first = admit(&breakers, |breaker| breaker.1, &who, now);
+        prop_assume!(!matches!(first.admission, Admission::Deny { .. }));
+        let admission = first.admission;
+        let wanted = breakers
+            .iter()
+            .filter(|breaker| breaker.0.admit(&who, now, &breaker.1).next.is_some())
+            .count();
+        prop_assert_eq!(first.leases.len(), wanted);
+        let taken: Vec<BreakerState> =
+            breakers.iter().map(|breaker| breaker.0.admit(&who, now, &breaker.1).next.unwrap_or_else(|| breaker.0.clone())).collect();
+        for (breaker, next) in breakers.iter_mut().zip(taken) {
+            breaker.0 = next;
+        }
+        let again = admit(&breakers, |breaker| breaker.1, &who, now);
+        prop_assert_eq!(again.admission, admission);
+        prop_assert!(again.leases.is_empty());
+        let other = request('z');
+        let theirs = admit(&breakers, |breaker| breaker.1, &other, now);
+        let is_denied = matches!(theirs.admission, Admission::Deny { .. });
+        prop_assert!(is_denied || wanted == 0);
+    }
 }

@@ -115,7 +115,7 @@ impl Fleet {
         for _ in 0..2 {
             let known = &self.instances[instance];
             let at = Timestamp::from_millis(now);
-            let Some(next) = known.state.tell(who, signal, at, &self.policy) else {
+            let Some(next) = known.state.record(who, signal, at, &self.policy) else {
                 return;
             };
             if known.version == self.version {

@@ -166,17 +166,27 @@ fn rows() -> Vec<Row> {
 }
 
 fn asked(state: &BreakerState, policy: &BreakerPolicy) -> String {
-    let asked = state.ask(&me(), minute(NOW), policy);
+    let asked = state.admit(&me(), minute(NOW), policy);
     let denied = match state {
         BreakerState::Closed { .. } => None,
-        BreakerState::Open { because, until, .. } => Some((*because, *until)),
+        BreakerState::Open {
+            because,
+            until,
+            end_is_known,
+            ..
+        } => Some((*because, *until, *end_is_known)),
         BreakerState::HalfOpen {
             because,
             lease_until,
+            end_is_known,
             ..
-        } => Some((*because, *lease_until)),
+        } => Some((*because, *lease_until, *end_is_known)),
     };
-    let denied = denied.map(|(because, until)| Admission::Deny { because, until });
+    let denied = denied.map(|(class, until, is_limit_with_end)| Admission::Deny {
+        class,
+        until,
+        is_limit_with_end,
+    });
     match (&asked.admission, &asked.next) {
         (Admission::Allow, None) => "allow".to_owned(),
         (Admission::Probe, None) => "probe".to_owned(),
@@ -224,7 +234,7 @@ fn signals() -> [Vec<Opening>; 6] {
 }
 
 fn told(state: &BreakerState, (signal, because, until): Opening, policy: &BreakerPolicy) -> String {
-    let Some(next) = state.tell(&me(), signal, minute(NOW), policy) else {
+    let Some(next) = state.record(&me(), signal, minute(NOW), policy) else {
         return "–".to_owned();
     };
     let counted = |mut failures: Vec<CountedFailure>| {
@@ -412,7 +422,7 @@ fn met_burst(
     policy: &BreakerPolicy,
 ) -> BreakerState {
     let at = Timestamp::from_millis(minute(NOW).as_millis() + seconds * 1000);
-    let next = state.tell(&request(who), Signal::Burst, at, policy);
+    let next = state.record(&request(who), Signal::Burst, at, policy);
     next.unwrap_or_else(|| state.clone())
 }
 
@@ -469,7 +479,7 @@ fn a_probe_that_meets_bursts_again_doubles_the_time_up_to_the_policys() {
                 panic!("{state:?}");
             };
             let (open, until) = (until.since(*since).as_secs(), *until);
-            state = state.ask(&request("probe"), until, &policy).next.unwrap();
+            state = state.admit(&request("probe"), until, &policy).next.unwrap();
             now = (until.as_millis() - minute(NOW).as_millis()) / 1000;
             open
         });
@@ -489,7 +499,7 @@ fn another_reason_between_bursts_starts_the_doubling_anew() {
         burst_trips,
         end_is_known: false,
     };
-    let burst_trips = |signal: Signal, before: u32| match probing(before).tell(
+    let burst_trips = |signal: Signal, before: u32| match probing(before).record(
         &me(),
         signal,
         minute(NOW),

@@ -7,7 +7,7 @@ use domain::id::RequestId;
 use domain::model_family::ModelFamily;
 use domain::policy::{BreakerPolicy, BreakerScope};
 use domain::time::Timestamp;
-use domain::verdict::{LimitOf, Opening, PlanReply, Verdict};
+use domain::verdict::{BodyStart, LimitOf, PlanResponse, Verdict};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::shape::{NOW, moment};
@@ -15,7 +15,7 @@ use crate::shape::{NOW, moment};
 const NOW_S: i64 = NOW.as_millis() / 1000;
 const REJECTED: (&str, &str) = ("anthropic-ratelimit-unified-status", "rejected");
 
-fn read(status: u16, headers: &[(&str, &[u8])], opening: Opening<'_>) -> Verdict {
+fn read(status: u16, headers: &[(&str, &[u8])], body: BodyStart<&[u8]>) -> Verdict {
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| {
@@ -27,12 +27,12 @@ fn read(status: u16, headers: &[(&str, &[u8])], opening: Opening<'_>) -> Verdict
         })
         .collect();
     let status = StatusCode::from_u16(status).expect("a status");
-    let reply = PlanReply {
+    let response = PlanResponse {
         status,
         headers: &headers,
-        opening,
+        body,
     };
-    Verdict::read(reply, ModelFamily::of("claude-opus-5-5").as_ref(), NOW)
+    Verdict::read(response, ModelFamily::of("claude-opus-5-5").as_ref(), NOW)
 }
 
 fn limited(headers: &[(&str, &str)]) -> Verdict {
@@ -40,7 +40,7 @@ fn limited(headers: &[(&str, &str)]) -> Verdict {
         .iter()
         .map(|(name, value)| (*name, value.as_bytes()))
         .collect();
-    read(429, &headers, Opening::Nothing)
+    read(429, &headers, BodyStart::Nothing)
 }
 
 /// What the key's breaker becomes by this answer, when two have failed before.
@@ -50,7 +50,7 @@ fn told(verdict: &Verdict, policy: &BreakerPolicy) -> BreakerState {
     let mut state = BreakerState::CLOSED;
     for id in ["req_1", "req_2", "req_3"] {
         state = state
-            .tell(&request(id), signal, NOW, policy)
+            .record(&request(id), signal, NOW, policy)
             .unwrap_or(state);
     }
     state
@@ -78,7 +78,7 @@ fn retry_after_is_whole_seconds_to_come_or_nothing() {
             let verdict = read(
                 status,
                 &[("retry-after", value.as_bytes())],
-                Opening::Nothing,
+                BodyStart::Nothing,
             );
             assert_eq!(moment(&verdict), expected, "{status} {value:?}");
         }
@@ -137,8 +137,8 @@ fn no_moment_that_an_answer_names_keeps_the_breaker_open_past_its_cap() {
         ]),
         limited(&[REJECTED, ("retry-after", "18446744073709551615")]),
         limited(&[("retry-after", "99999999")]),
-        read(503, &[("retry-after", b"99999999")], Opening::Nothing),
-        read(529, &[("retry-after", b"99999999")], Opening::Nothing),
+        read(503, &[("retry-after", b"99999999")], BodyStart::Nothing),
+        read(529, &[("retry-after", b"99999999")], BodyStart::Nothing),
     ] {
         let BreakerState::Open { until, .. } = told(&answer, &policy) else {
             panic!("{answer:?} does not open");
@@ -162,7 +162,7 @@ fn a_value_that_is_no_text_is_not_there() {
     ] {
         let headers = [("anthropic-ratelimit-unified-status", status), reset];
         assert_eq!(
-            read(429, &headers, Opening::Nothing).as_str(),
+            read(429, &headers, BodyStart::Nothing).as_str(),
             "rate_limited",
             "{status:?}"
         );
@@ -180,7 +180,7 @@ fn a_value_that_is_no_text_is_not_there() {
         of: LimitOf::Plan,
         until: None,
     };
-    assert_eq!(read(429, &headers, Opening::Nothing), unknown);
+    assert_eq!(read(429, &headers, BodyStart::Nothing), unknown);
 }
 
 #[test]
@@ -298,23 +298,26 @@ fn a_body_of_wrong_types_is_no_reason_to_panic_or_to_fall_back() {
         &deep,
         &deep_error,
     ] {
-        let whole = Opening::Whole(body.as_bytes());
+        let whole = BodyStart::Whole(body.as_bytes());
         let start = &body[..body.len().min(80)];
         assert_eq!(read(400, &[], whole), Verdict::ClientFault, "{start}");
         assert_eq!(read(429, &[], whole), Verdict::Burst, "{start}");
         let broken = Verdict::Broken { retry_at: None };
         assert_eq!(read(401, &[], whole), broken, "{start}");
-        let event = Opening::ErrorEvent(body.as_bytes());
+        let event = BodyStart::ErrorEvent(body.as_bytes());
         assert_eq!(read(200, &[], event).as_str(), "broken", "{start}");
     }
     for bytes in [
         b"\xff\xfe".as_slice(),
         b"{\"error\":{\"message\":\"credit balance is too low \xff\"}}",
     ] {
-        assert_eq!(read(400, &[], Opening::Whole(bytes)), Verdict::ClientFault);
-        assert_eq!(read(429, &[], Opening::Whole(bytes)), Verdict::Burst);
         assert_eq!(
-            read(200, &[], Opening::ErrorEvent(bytes)).as_str(),
+            read(400, &[], BodyStart::Whole(bytes)),
+            Verdict::ClientFault
+        );
+        assert_eq!(read(429, &[], BodyStart::Whole(bytes)), Verdict::Burst);
+        assert_eq!(
+            read(200, &[], BodyStart::ErrorEvent(bytes)).as_str(),
             "broken"
         );
     }
@@ -349,7 +352,7 @@ fn a_success_is_an_object_that_does_not_say_error_however_deep_or_odd_the_rest()
         (r#""fine""#, "broken"),
         ("\u{feff}{}", "broken"),
     ] {
-        let read = read(200, &[], Opening::Whole(body.as_bytes()));
+        let read = read(200, &[], BodyStart::Whole(body.as_bytes()));
         assert_eq!(read.as_str(), verdict, "{}", &body[..body.len().min(80)]);
     }
 }
@@ -367,7 +370,7 @@ fn of_an_error_no_more_than_64_kib_are_read() {
     ] {
         let body = error(length);
         assert_eq!(
-            read(400, &[], Opening::Whole(body.as_bytes())).as_str(),
+            read(400, &[], BodyStart::Whole(body.as_bytes())).as_str(),
             verdict,
             "{length}"
         );
@@ -377,7 +380,7 @@ fn of_an_error_no_more_than_64_kib_are_read() {
         "x".repeat(10_000_000)
     );
     assert_eq!(
-        read(200, &[], Opening::ErrorEvent(event.as_bytes())).as_str(),
+        read(200, &[], BodyStart::ErrorEvent(event.as_bytes())).as_str(),
         "broken"
     );
 }
@@ -385,7 +388,7 @@ fn of_an_error_no_more_than_64_kib_are_read() {
 #[test]
 fn no_status_is_unread() {
     for status in 100..=999 {
-        let verdict = read(status, &[], Opening::Nothing);
+        let verdict = read(status, &[], BodyStart::Nothing);
         let expected = match status {
             429 => "burst",
             402 => "usage_limit",

@@ -1,9 +1,10 @@
 //! What holds for every answer, whatever is in it.
 
 use domain::model_family::ModelFamily;
-use domain::policy::{FallbackClass, Next, Policy, PolicyChange};
+use domain::policy::{FallbackClass, Policy, PolicyChange};
+use domain::route::AfterPlan;
 use domain::time::Timestamp;
-use domain::verdict::{LimitOf, Opening, PlanReply, Verdict};
+use domain::verdict::{BodyStart, LimitOf, PlanResponse, Verdict};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -42,20 +43,20 @@ impl Answer {
                 HeaderValue::from_bytes(value).expect("a header's value"),
             );
         }
-        let reply = PlanReply {
+        let response = PlanResponse {
             status: StatusCode::from_u16(self.status).expect("a status"),
             headers: &headers,
-            opening: match self.begins {
-                Begins::Content => Opening::Content,
-                Begins::Whole => Opening::Whole(&self.body),
-                Begins::Part => Opening::Part(&self.body),
-                Begins::Pending => Opening::Pending,
-                Begins::ErrorEvent => Opening::ErrorEvent(&self.body),
-                Begins::Nothing => Opening::Nothing,
+            body: match self.begins {
+                Begins::Content => BodyStart::Content,
+                Begins::Whole => BodyStart::Whole(&self.body),
+                Begins::Part => BodyStart::Part(&self.body),
+                Begins::Pending => BodyStart::Pending,
+                Begins::ErrorEvent => BodyStart::ErrorEvent(&self.body),
+                Begins::Nothing => BodyStart::Nothing,
             },
         };
         let requested = self.requested.and_then(ModelFamily::of);
-        Verdict::read(reply, requested.as_ref(), self.now)
+        Verdict::read(response, requested.as_ref(), self.now)
     }
 
     /// The words that make a usage limit of a 400.
@@ -242,7 +243,7 @@ proptest! {
     ) {
         let body = json!({"type": "error", "error": {"type": kind, "message": message}});
         let answer = Answer { begins, body: body.to_string().into_bytes(), ..answer };
-        prop_assert_eq!(policy.next(&answer.verdict()), Next::Deliver);
+        prop_assert_eq!(AfterPlan::choose(&answer.verdict(), &policy, false), AfterPlan::Return);
     }
 
     #[test]
@@ -251,14 +252,14 @@ proptest! {
     ) {
         prop_assume!(!matches!(answer.status, 401 | 402 | 403 | 429));
         prop_assume!(answer.status != 400 || !answer.says_it_is_a_limit());
-        prop_assert_eq!(policy.next(&answer.verdict()), Next::Deliver);
+        prop_assert_eq!(AfterPlan::choose(&answer.verdict(), &policy, false), AfterPlan::Return);
     }
 
     #[test]
     fn what_falls_back_is_of_a_class_that_the_policy_names(
         answer in answer(any_status()), policy in any_policy(),
     ) {
-        if let Next::FallBack(class) = policy.next(&answer.verdict()) {
+        if let AfterPlan::FallBack(class) = AfterPlan::choose(&answer.verdict(), &policy, false) {
             prop_assert!(policy.fallback_on.contains(&class));
         }
     }

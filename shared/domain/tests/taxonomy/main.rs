@@ -10,5 +10,6 @@
 mod doc;
 mod hostile;
 mod laws;
+mod route;
 mod shape;
 mod table;

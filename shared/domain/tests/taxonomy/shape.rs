@@ -4,7 +4,7 @@ use std::path::Path;
 
 use domain::model_family::ModelFamily;
 use domain::time::Timestamp;
-use domain::verdict::{LimitOf, Opening, PlanReply, Verdict};
+use domain::verdict::{BodyStart, LimitOf, PlanResponse, Verdict};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 
@@ -137,20 +137,20 @@ impl Shape {
                 )
             })
             .collect();
-        let reply = PlanReply {
+        let response = PlanResponse {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: &headers,
-            opening: match &self.opening {
-                Began::Content => Opening::Content,
-                Began::Nothing => Opening::Nothing,
-                Began::Pending => Opening::Pending,
-                Began::Part(body) => Opening::Part(body.as_bytes()),
-                Began::Body(body) => Opening::Whole(body.as_bytes()),
-                Began::ErrorEvent(data) => Opening::ErrorEvent(data.as_bytes()),
+            body: match &self.opening {
+                Began::Content => BodyStart::Content,
+                Began::Nothing => BodyStart::Nothing,
+                Began::Pending => BodyStart::Pending,
+                Began::Part(body) => BodyStart::Part(body.as_bytes()),
+                Began::Body(body) => BodyStart::Whole(body.as_bytes()),
+                Began::ErrorEvent(data) => BodyStart::ErrorEvent(data.as_bytes()),
             },
         };
         let requested = ModelFamily::of(&self.requested_model);
-        Verdict::read(reply, requested.as_ref(), NOW)
+        Verdict::read(response, requested.as_ref(), NOW)
     }
 
     /// The moment that the verdict has to carry.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use domain::breaker::{BreakerState, Circuit, CountedFailure, Signal};
 use domain::id::RequestId;
 use domain::model_family::ModelFamily;
-use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass, Next, Policy, PolicyChange};
+use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass, Policy, PolicyChange};
+use domain::route::AfterPlan;
 use domain::verdict::{LimitOf, Verdict};
 
 use crate::shape::{NOW, RowNumber, Shape, limited, moment};
@@ -136,10 +137,11 @@ impl Row {
 
 impl Request {
     fn of(verdict: &Verdict) -> Self {
-        match (Policy::default().next(verdict), everything().next(verdict)) {
-            (Next::FallBack(_), _) => Self::FallsBack,
-            (Next::Deliver, Next::FallBack(class)) => Self::FallsBackOnDemand(class),
-            (Next::Deliver, Next::Deliver) => Self::IsAnswered,
+        let after = |policy: &Policy| AfterPlan::choose(verdict, policy, false);
+        match (after(&Policy::default()), after(&everything())) {
+            (AfterPlan::FallBack(_), _) => Self::FallsBack,
+            (_, AfterPlan::FallBack(class)) => Self::FallsBackOnDemand(class),
+            _ => Self::IsAnswered,
         }
     }
 }
@@ -262,7 +264,7 @@ fn the_keys_breaker_does_what_the_table_says() {
         let verdict = shape.verdict();
         let tell = |state: &BreakerState| {
             let signal = Signal::of(&verdict, &Circuit::Key, BreakerScope::Key);
-            state.tell(&request("req_3"), signal, NOW, &policy)
+            state.record(&request("req_3"), signal, NOW, &policy)
         };
         let name = &shape.name;
         match Breaker::of(&verdict) {
@@ -348,14 +350,14 @@ fn success_on_another_path_may_have_any_body() {
         (500, "", "broken", "broken"),
         (404, "", "client_fault", "client_fault"),
     ] {
-        let reply = domain::verdict::PlanReply {
+        let response = domain::verdict::PlanResponse {
             status: http::StatusCode::from_u16(status).unwrap(),
             headers: &headers,
-            opening: domain::verdict::Opening::Whole(body.as_bytes()),
+            body: domain::verdict::BodyStart::Whole(body.as_bytes()),
         };
         let of = [
-            domain::verdict::Verdict::read(reply, None, now),
-            domain::verdict::Verdict::read_of_other_path(reply, None, now),
+            domain::verdict::Verdict::read(response, None, now),
+            domain::verdict::Verdict::read_of_other_path(response, None, now),
         ];
         let of = of.each_ref().map(domain::verdict::Verdict::as_str);
         assert_eq!(of, [of_message, of_other_path], "{status} {body}");

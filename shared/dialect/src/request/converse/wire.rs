@@ -1,22 +1,23 @@
 //! The shapes of a Converse request.
 //!
-//! Source: the Amazon Bedrock Runtime API reference, as of the service model in botocore 1.44. Unions
-//! of the API are enums here: one member, named by the variant.
+//! Source: the Amazon Bedrock Runtime API reference, as of the service model in botocore 1.44. A
+//! union of the API is an enum.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Messages, Parts};
 use crate::request::json::Object;
 use crate::request::labels::RequestLabels;
+use crate::request::parts::{CitationsConfig, ToolInput};
 use crate::request::thinking::ThinkingField;
 
+/// `M` is the list of messages; it is serialized message by message.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Body<'b> {
-    pub(super) messages: Messages<'b>,
+pub(super) struct Body<'b, M> {
+    pub(super) messages: M,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) system: Vec<SystemBlock<'b>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,9 +35,9 @@ pub(super) struct Body<'b> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Message<'b> {
+pub(super) struct Message<P> {
     pub(super) role: &'static str,
-    pub(super) content: Parts<'b>,
+    pub(super) content: P,
 }
 
 #[derive(Serialize)]
@@ -86,7 +87,7 @@ pub(super) struct Document<'b> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) context: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) citations: Option<Citations>,
+    pub(super) citations: Option<CitationsConfig>,
 }
 
 #[derive(Serialize)]
@@ -102,23 +103,11 @@ pub(super) struct TextOnly<'b> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Citations {
-    pub(super) enabled: bool,
-}
-
-#[derive(Serialize)]
 pub(super) struct ToolUse<'b> {
     #[serde(rename = "toolUseId")]
     pub(super) id: &'b str,
     pub(super) name: &'b str,
-    pub(super) input: Input<'b>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum Input<'b> {
-    Given(&'b RawValue),
-    Empty {},
+    pub(super) input: ToolInput<'b>,
 }
 
 #[derive(Serialize)]
@@ -143,7 +132,7 @@ pub(super) struct SearchResult<'b> {
     pub(super) title: &'b str,
     pub(super) content: Vec<TextOnly<'b>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) citations: Option<Citations>,
+    pub(super) citations: Option<CitationsConfig>,
 }
 
 #[derive(Serialize)]
@@ -217,12 +206,12 @@ pub(super) struct Structure<'b> {
 
 #[derive(Serialize)]
 pub(super) struct JsonSchema<'b> {
-    /// JSON in a string, because the service model says so.
+    /// JSON in a string, as the service model requires.
     pub(super) schema: &'b str,
 }
 
-/// `additionalModelRequestFields`: what Claude knows and Converse has no member for. The model's own
-/// validator reads it, and refuses what it does not know.
+/// `additionalModelRequestFields`: fields of Claude that Converse has no member for. The model's
+/// validator refuses unknown fields.
 #[derive(Serialize)]
 pub(super) struct ModelFields<'b> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -264,11 +253,11 @@ impl ModelFields<'_> {
 }
 
 #[derive(Serialize)]
-pub(super) struct CountBody<'b> {
-    pub(super) input: CountInput<'b>,
+pub(super) struct CountBody<'b, M> {
+    pub(super) input: CountInput<'b, M>,
 }
 
 #[derive(Serialize)]
-pub(super) struct CountInput<'b> {
-    pub(super) converse: Body<'b>,
+pub(super) struct CountInput<'b, M> {
+    pub(super) converse: Body<'b, M>,
 }
