@@ -218,14 +218,14 @@ async fn sealed_bedrock_key_is_decrypted_for_its_key_and_user_only() {
     let opener = Opener::new(aws.kms(), aws.kms_key_id());
     let now = Timestamp::from_millis(0);
     for swapped in [owner(&other_key, &user), owner(&key, &other_user)] {
-        let opened = opener.open(swapped, &sealed, now).await;
+        let decrypted = opener.open(swapped, &sealed, now).await;
         assert!(
-            matches!(opened, Err(VaultError::CiphertextRejected)),
-            "{opened:?}"
+            matches!(decrypted, Err(VaultError::CiphertextRejected)),
+            "{decrypted:?}"
         );
     }
-    let opened = opener.open(owner(&key, &user), &sealed, now).await;
-    assert_eq!(opened.unwrap().expose(), BEDROCK_KEY);
+    let decrypted = opener.open(owner(&key, &user), &sealed, now).await;
+    assert_eq!(decrypted.unwrap().expose(), BEDROCK_KEY);
 }
 
 fn ids() -> (KeyId, UserId) {
