@@ -9,8 +9,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use domain::bedrock::{BedrockModel, Dialect, ModelPreset, ModelRule};
 use domain::id::{KeyId, UserId};
-use local::simulator::plan::DEFAULT_PLAN_REQUESTS;
 use proxy::config::UnknownKey;
+use simulators::plan::DEFAULT_PLAN_REQUESTS;
 
 pub use self::policy::PolicyOptions;
 

@@ -14,7 +14,7 @@ use proxy::config::Settings;
 use crate::args::{self, BedrockKeyVerb, BreakerVerb, Common, KeyVerb, UserVerb};
 use crate::control::Done;
 use crate::folder::Folder;
-use crate::house::House;
+use crate::local_stack::LocalStack;
 use crate::{control, environment, show};
 
 /// The maximum time for which another command may hold the data folder.
@@ -151,8 +151,8 @@ async fn execute_on(
 ) -> anyhow::Result<Done> {
     let http = store::aws::https_client()?;
     let clock = Clock::system();
-    let house = House::open(aws, Settings::default(), http, clock).await?;
-    let outcome = execute(&house, command, bedrock_key).await?;
+    let stack = LocalStack::open(aws, Settings::default(), http, clock).await?;
+    let outcome = execute(&stack, command, bedrock_key).await?;
     Ok(Done {
         outcome,
         base_url: format!("http://{}", args::LISTEN),
@@ -161,12 +161,12 @@ async fn execute_on(
 
 /// Executes a command as the person at this machine.
 pub(crate) async fn execute(
-    house: &House,
+    stack: &LocalStack,
     command: Command,
     bedrock_key: Option<BedrockKey>,
 ) -> anyhow::Result<Outcome> {
-    let invocation = Invocation::local(&environment::user_name(), house.clock().now());
-    let admin = house.admin();
+    let invocation = Invocation::local(&environment::user_name(), stack.clock().now());
+    let admin = stack.admin();
     let executed = admin.execute_as(&invocation, command, bedrock_key).await;
     executed.map_err(with_hint)
 }

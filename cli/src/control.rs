@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
 use crate::commands;
-use crate::house::House;
+use crate::local_stack::LocalStack;
 
 /// The maximum length of a line.
 const LINE_BYTES: u64 = 64 * 1024;
@@ -92,17 +92,17 @@ pub(crate) fn connect(data: &Path) -> io::Result<UnixStream> {
 }
 
 /// Serves commands until the process ends, in a process that listens for Claude Code at `base_url`.
-pub(crate) async fn serve(listener: UnixListener, house: House, base_url: String) {
-    let house = Arc::new((house, base_url));
+pub(crate) async fn serve(listener: UnixListener, stack: LocalStack, base_url: String) {
+    let stack = Arc::new((stack, base_url));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let house = Arc::clone(&house);
+                    let stack = Arc::clone(&stack);
                     connections.spawn(async move {
-                        if timeout(TIMEOUT, serve_one(stream, &house.0, &house.1)).await.is_err() {
+                        if timeout(TIMEOUT, serve_one(stream, &stack.0, &stack.1)).await.is_err() {
                             tracing::warn!("a control connection timed out");
                         }
                     });
@@ -116,10 +116,10 @@ pub(crate) async fn serve(listener: UnixListener, house: House, base_url: String
     }
 }
 
-async fn serve_one(stream: UnixStream, house: &House, base_url: &str) {
+async fn serve_one(stream: UnixStream, stack: &LocalStack, base_url: &str) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read.take(2 * LINE_BYTES));
-    let response = match execute(&mut read, house).await {
+    let response = match execute(&mut read, stack).await {
         Ok(outcome) => Response::Done(Box::new(Done {
             outcome,
             base_url: base_url.to_owned(),
@@ -136,7 +136,7 @@ async fn serve_one(stream: UnixStream, house: &House, base_url: &str) {
 
 async fn execute(
     read: &mut (impl tokio::io::AsyncBufRead + Unpin),
-    house: &House,
+    stack: &LocalStack,
 ) -> anyhow::Result<Outcome> {
     let (mut command, mut bedrock_key) = (String::new(), String::new());
     read.read_line(&mut command).await?;
@@ -147,7 +147,7 @@ async fn execute(
         "" => None,
         text => Some(BedrockKey::parse(text)?),
     };
-    commands::execute(house, command, bedrock_key).await
+    commands::execute(stack, command, bedrock_key).await
 }
 
 /// Sends a command to the process at the other end, and returns its outcome.

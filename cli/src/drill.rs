@@ -1,168 +1,136 @@
-//! `spillway drill`: rehearses each row of the failure taxonomy, and what happens around the breaker
-//! and when both legs fail, against the two simulators; without an account, and nothing is kept.
+//! The drills of `spillway drill`: each row of the failure taxonomy, the breaker's changes of state, and
+//! failures of both upstreams, against the two simulators. A drill needs no account and keeps no data.
 //!
-//! A [`Scenario`] is data: what Plan and Bedrock answer, when, and what the client must see of it.
-//! [`play`] performs it in a house of its own, whose clock the scenario sets. The end-to-end tests
-//! play the same scenarios.
+//! A [`Scenario`] is data: the responses of Plan and Bedrock, their times, and the expected observations.
+//! [`run_scenario`] runs it in a sandbox of its own, whose clock the scenario sets. The end-to-end tests
+//! run the same scenarios.
 
-mod around;
+mod breaker;
 mod broken;
+mod fallback;
+mod limits;
+mod observation;
 mod report;
-mod rows;
+mod runner;
 mod scenario;
-mod seen;
-mod stage;
+mod taxonomy;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+pub use self::observation::Observation;
 pub use self::report::table;
-pub use self::scenario::{Act, Caller, Form, Request, Scenario, Setup, Store};
-pub use self::seen::Seen;
-use self::stage::Stage;
-use crate::args;
+use self::runner::Runner;
+pub use self::scenario::{Caller, DrillStep, Request, ResponseMode, Scenario, Setup, StoreState};
 
 /// All scenarios: the rows of the taxonomy first, in their order.
 pub fn scenarios() -> Vec<Scenario> {
-    [rows::scenarios(), around::scenarios()].concat()
+    [
+        taxonomy::scenarios(),
+        breaker::scenarios(),
+        fallback::scenarios(),
+    ]
+    .concat()
 }
 
-/// What came of a scenario.
+/// The result of a scenario.
 #[derive(Clone, Debug, Serialize)]
-pub struct Played {
+pub struct DrillResult {
     /// The scenario's name.
     pub name: &'static str,
-    /// What it is about.
+    /// The scenario's summary.
     pub about: &'static str,
     /// The row of the failure taxonomy.
     pub row: Option<&'static str>,
-    /// Whether all of it went as expected.
+    /// Whether all observations are as expected.
     pub as_expected: bool,
-    /// Why it could not be played to its end.
+    /// Why the scenario did not finish.
     pub error: Option<String>,
-    /// Its requests, in the order in which they were made.
-    pub requests: Vec<Line>,
+    /// The results of its requests, in the order of sending.
+    pub requests: Vec<RequestResult>,
 }
 
-/// What came of one request.
+/// The result of one request.
 #[derive(Clone, Debug, Serialize)]
-pub struct Line {
-    /// What was seen.
+pub struct RequestResult {
+    /// The observation.
     #[serde(flatten)]
-    pub seen: Seen,
-    /// Of Plan's answer; absent when Plan was not asked.
+    pub observed: Observation,
+    /// The verdict on Plan's response; absent when Plan was not called.
     pub verdict: Option<String>,
-    /// Each thing that was not as expected, with what was expected.
+    /// Each difference from the expected observation, with the expected value.
     pub differences: Vec<String>,
 }
 
-impl Line {
-    fn new(seen: Seen, expected: &Seen) -> Self {
+impl RequestResult {
+    fn new(observed: Observation, expected: &Observation) -> Self {
         Self {
-            verdict: seen.verdict().map(str::to_owned),
-            differences: seen.differences(expected),
-            seen,
+            verdict: observed.verdict().map(str::to_owned),
+            differences: observed.differences(expected),
+            observed,
         }
     }
 }
 
-impl Played {
-    /// What was not as expected, for people; empty when all was.
-    pub fn complaints(&self) -> Vec<String> {
+impl DrillResult {
+    /// Each difference as a sentence; empty when everything is as expected.
+    pub fn failures(&self) -> Vec<String> {
         let lines = self.requests.iter().enumerate();
-        let of_line = |(at, line): (usize, &Line)| {
+        let of_request = |(at, result): (usize, &RequestResult)| {
             let request = at + 1;
-            let complaints = line.differences.iter();
+            let failures = result.differences.iter();
             let worded =
-                complaints.map(move |what| format!("{}, request {request}: {what}", self.name));
+                failures.map(move |what| format!("{}, request {request}: {what}", self.name));
             worded.collect::<Vec<_>>()
         };
         let error = self.error.iter();
-        let error = error.map(|error| format!("{} was not played to its end: {error}", self.name));
-        lines.flat_map(of_line).chain(error).collect()
+        let error = error.map(|error| format!("{} did not finish: {error}", self.name));
+        lines.flat_map(of_request).chain(error).collect()
     }
 }
 
-/// Plays a scenario in a house of its own.
-pub async fn play(scenario: &Scenario) -> Played {
+/// Runs a scenario in a sandbox of its own.
+pub async fn run_scenario(scenario: &Scenario) -> DrillResult {
     let mut requests = Vec::new();
     let outcome = async {
-        let mut stage = Stage::set(scenario).await?;
-        stage.play(&scenario.acts, &mut requests).await
+        let mut runner = Runner::new(scenario).await?;
+        runner.run(&scenario.steps, &mut requests).await
     };
     let error = outcome.await.err().map(|error| format!("{error:#}"));
-    Played {
+    DrillResult {
         name: scenario.name,
         about: scenario.about,
         row: scenario.row,
-        as_expected: error.is_none() && requests.iter().all(|line| line.differences.is_empty()),
+        as_expected: error.is_none() && requests.iter().all(|result| result.differences.is_empty()),
         error,
         requests,
     }
 }
 
-/// So many scenarios at the same time keep two cores busy, and few files open.
+/// The number of scenarios that run at the same time: enough for two cores, with few open files.
 const AT_ONCE: usize = 8;
 
-/// Plays scenarios, some of them at the same time; what came of them is in their order.
+/// Runs scenarios, some of them at the same time, and returns their results in the given order.
 ///
 /// # Errors
-/// When one of them panicked.
-pub async fn play_all(scenarios: Vec<Scenario>) -> anyhow::Result<Vec<Played>> {
-    let mut played = BTreeMap::new();
+/// When a scenario panicked.
+pub async fn run_all(scenarios: Vec<Scenario>) -> anyhow::Result<Vec<DrillResult>> {
+    let mut results = BTreeMap::new();
     let mut waiting = scenarios.into_iter().enumerate();
-    let mut playing = JoinSet::new();
+    let mut running = JoinSet::new();
     loop {
-        while playing.len() < AT_ONCE
+        while running.len() < AT_ONCE
             && let Some((at, scenario)) = waiting.next()
         {
-            playing.spawn(async move { (at, play(&scenario).await) });
+            running.spawn(async move { (at, run_scenario(&scenario).await) });
         }
-        let Some(done) = playing.join_next().await else {
-            return Ok(played.into_values().collect());
+        let Some(done) = running.join_next().await else {
+            return Ok(results.into_values().collect());
         };
-        let (at, outcome) = done.context("a drill ended early")?;
-        played.insert(at, outcome);
-    }
-}
-
-pub(crate) async fn run(args: args::Drill) -> anyhow::Result<()> {
-    let mut scenarios = scenarios();
-    scenarios.retain(|scenario| {
-        args.names.is_empty() || args.names.iter().any(|name| name == scenario.name)
-    });
-    let played = play_all(scenarios).await?;
-    report::print(&played, args.output)?;
-    all_as_expected(&played)
-}
-
-fn all_as_expected(played: &[Played]) -> anyhow::Result<()> {
-    let wrong = played.iter().filter(|played| !played.as_expected).count();
-    match wrong {
-        0 => Ok(()),
-        wrong => bail!("{wrong} of {} drills did not go as expected", played.len()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_drill_that_went_otherwise_fails_the_command() {
-        let played = |as_expected| Played {
-            name: "name",
-            about: "about",
-            row: None,
-            as_expected,
-            error: None,
-            requests: vec![],
-        };
-        assert!(all_as_expected(&[played(true), played(true)]).is_ok());
-        let error = all_as_expected(&[played(true), played(false)]).unwrap_err();
-        assert_eq!(error.to_string(), "1 of 2 drills did not go as expected");
+        let (at, outcome) = done.context("a drill panicked")?;
+        results.insert(at, outcome);
     }
 }

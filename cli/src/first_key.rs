@@ -8,11 +8,11 @@ use domain::grant::KeyStatus;
 use domain::id::{KeyId, UserId};
 use domain::region::check_region;
 use domain::time::Timestamp;
-use local::simulator::bedrock::DEMO_BEDROCK_API_KEY;
+use simulators::bedrock::DEMO_BEDROCK_API_KEY;
 
 use crate::environment::{self, BEDROCK_API_KEY};
 use crate::folder::Folder;
-use crate::house::House;
+use crate::local_stack::LocalStack;
 
 /// The values from the environment or the demo. An `Err` has the reason why a value cannot be used.
 pub(crate) struct Offered {
@@ -85,11 +85,11 @@ pub(crate) struct Found {
 /// # Errors
 /// When an offered value is needed and cannot be used, or the table fails. Nothing was created then.
 pub(crate) async fn find_or_create(
-    house: &House,
+    stack: &LocalStack,
     offered: Offered,
     folder: Option<&Folder>,
 ) -> anyhow::Result<Found> {
-    let (admin, now) = (house.admin(), house.clock().now());
+    let (admin, now) = (stack.admin(), stack.clock().now());
     let active = active_keys(admin, now).await?;
     let mut notices = Vec::new();
     let mut issued = None;
@@ -255,10 +255,10 @@ async fn first_key(
 }
 
 /// Revokes a key that could not be shown: it is not stored and cannot be shown again.
-pub(crate) async fn revoke(house: &House, key_id: KeyId) -> anyhow::Result<()> {
+pub(crate) async fn revoke(stack: &LocalStack, key_id: KeyId) -> anyhow::Result<()> {
     let revoke = Command::RevokeKey { key_id };
-    let now = house.clock().now();
-    house.admin().execute(revoke, None, now).await?;
+    let now = stack.clock().now();
+    stack.admin().execute(revoke, None, now).await?;
     Ok(())
 }
 

@@ -1,21 +1,23 @@
 //! Spillway on one machine, and its command-line tools.
 //!
-//! [`house`] puts the functions, the embedded AWS and the settings together; the end-to-end tests
-//! live in the same house. The rest is the `spillway` command: [`args`] has the arguments, `up`
-//! serves (`folder` is the data folder, `first_key` finds or creates the first key, `ready` is the output, `log` the
-//! log), [`drill`] rehearses failures, and `commands` executes the other commands on a data folder or, through
-//! `control`, in the process that holds it.
+//! [`local_stack`] puts the functions, the embedded AWS and the settings together, and [`sandbox`] adds the
+//! simulated upstreams for drills and end-to-end tests. The rest is the `spillway` command: [`args`] defines
+//! its arguments, `up` serves (`folder` is its data folder, `first_key` the user and key of the first start,
+//! `ready` its output, `log` its log), [`drill`] has the drills, and `commands` runs the other commands on a
+//! data folder, or, through `control`, in the process that holds it.
 
 pub mod args;
 mod commands;
 mod control;
 pub mod drill;
+mod drill_command;
 mod environment;
 mod first_key;
 mod folder;
-pub mod house;
+pub mod local_stack;
 mod log;
 mod ready;
+pub mod sandbox;
 mod serve;
 mod show;
 mod up;
@@ -35,6 +37,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Verb::Key(verb) => commands::key(verb).await,
         Verb::BedrockKey(verb) => commands::bedrock_key(verb).await,
         Verb::Breaker(verb) => commands::breaker(verb).await,
-        Verb::Drill(args) => drill::run(args).await,
+        Verb::Drill(args) => drill_command::run(args).await,
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use domain::id::KeyId;
-use local::simulator::bedrock::BedrockOptions;
-use local::simulator::plan::PlanOptions;
-use local::{LocalAws, simulator};
+use local::LocalAws;
 use proxy::clock::Clock;
 use proxy::config::{Settings, UnknownKey, parse_base_url};
+use simulators::bedrock::BedrockOptions;
+use simulators::plan::PlanOptions;
 use store::cache::CachePolicy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,14 +19,14 @@ use tokio::time::timeout;
 use crate::args::{self, Output};
 use crate::first_key::Offered;
 use crate::folder::Folder;
-use crate::house::House;
+use crate::local_stack::LocalStack;
 use crate::ready::{Demo, Ready, Started};
 use crate::serve::Limits;
 use crate::{control, environment, first_key, log, serve, show};
 
 /// The lifetime of cached keys on one machine, where a read of the table costs a fraction of a millisecond.
 const LOCAL_REVOCATION: Duration = Duration::from_secs(1);
-const HOUSEKEEPING: Duration = Duration::from_mins(1);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     log::start(args.log_format, args.log_level);
@@ -62,17 +62,17 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
         demo,
         folder: folder.as_ref(),
     };
-    let house = House::open(aws, settings, store::aws::https_client()?, clock).await?;
+    let stack = LocalStack::open(aws, settings, store::aws::https_client()?, clock).await?;
     let signals = Signals::listen()?;
     // An update of a user that an earlier process has not finished.
-    house.admin().finish_user_updates().await?;
-    let found = first_key::find_or_create(&house, offered, folder.as_ref()).await?;
+    stack.admin().finish_user_updates().await?;
+    let found = first_key::find_or_create(&stack, offered, folder.as_ref()).await?;
     let issued = found.issued.as_ref().map(|issued| issued.key_id.clone());
     let ready = Ready::new(started, found);
-    start_background(&house, folder.as_ref(), base_url, &mut background);
-    show_ready(&ready, args.output, issued, &house).await?;
-    serve(listener, &house, signals, Duration::from_secs(args.drain)).await;
-    house.proxy().drain().await;
+    start_background(&stack, folder.as_ref(), base_url, &mut background);
+    show_ready(&ready, args.output, issued, &stack).await?;
+    serve(listener, &stack, signals, Duration::from_secs(args.drain)).await;
+    stack.proxy().drain().await;
     background.shutdown().await;
     Ok(())
 }
@@ -112,7 +112,7 @@ fn folder_and_offer(args: &args::Up, clock: &Clock) -> anyhow::Result<(Option<Fo
 
 /// Starts the control socket of the data folder, and the maintenance of the local AWS.
 fn start_background(
-    house: &House,
+    stack: &LocalStack,
     folder: Option<&Folder>,
     base_url: String,
     background: &mut JoinSet<()>,
@@ -120,16 +120,16 @@ fn start_background(
     if let Some(folder) = folder {
         match control::listen(folder.path()) {
             Ok(listener) => {
-                background.spawn(control::serve(listener, house.clone(), base_url));
+                background.spawn(control::serve(listener, stack.clone(), base_url));
             }
             Err(error) => {
                 tracing::warn!(%error, "other spillway commands cannot reach this process");
             }
         }
     }
-    let (aws, clock) = (house.aws().clone(), house.clock().clone());
+    let (aws, clock) = (stack.aws().clone(), stack.clock().clone());
     background.spawn(async move {
-        aws.keep_house(HOUSEKEEPING, move || {
+        aws.run_maintenance(MAINTENANCE_INTERVAL, move || {
             u64::try_from(clock.now().as_millis()).unwrap_or(0)
         })
         .await;
@@ -171,7 +171,7 @@ async fn show_ready(
     ready: &Ready,
     output: Output,
     issued: Option<KeyId>,
-    house: &House,
+    stack: &LocalStack,
 ) -> anyhow::Result<()> {
     let text = match output {
         Output::Json => show::to_json(ready)?,
@@ -179,7 +179,7 @@ async fn show_ready(
     };
     match (show::print(&text), issued) {
         (Err(error), Some(key_id)) => {
-            first_key::revoke(house, key_id).await?;
+            first_key::revoke(stack, key_id).await?;
             Err(error).context(
                 "the new access key could not be printed and was revoked; start again for another one",
             )
@@ -249,9 +249,9 @@ fn ignores_hangups() -> bool {
 }
 
 /// Serves until a signal to stop, then lets open streams finish, for `drain` at most.
-async fn serve(listener: TcpListener, house: &House, mut signals: Signals, drain: Duration) {
+async fn serve(listener: TcpListener, stack: &LocalStack, mut signals: Signals, drain: Duration) {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = serve::serve(listener, house.router(), Limits::default(), async {
+    let server = serve::serve(listener, stack.router(), Limits::default(), async {
         let _ = stopped.await;
     });
     let mut server = std::pin::pin!(server);
@@ -282,12 +282,12 @@ async fn start_simulators(
         pace,
         ..PlanOptions::default()
     };
-    let (plan, serve_plan) = simulator::plan::serve(loopback().await?, options)?;
+    let (plan, serve_plan) = simulators::plan::serve(loopback().await?, options)?;
     let options = BedrockOptions {
         pace,
         ..BedrockOptions::default()
     };
-    let (bedrock, serve_bedrock) = simulator::bedrock::serve(loopback().await?, options)?;
+    let (bedrock, serve_bedrock) = simulators::bedrock::serve(loopback().await?, options)?;
     background.spawn(serve_plan);
     background.spawn(serve_bedrock);
     Ok(Demo {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The official Python SDK against `spillway up --demo`: both legs, streaming and not, and the errors.
+"""The official Python SDK against `spillway up --demo`: both upstreams, with and without streaming, and the errors.
 
   anthropic_sdk.py SPILLWAY
 
@@ -42,7 +42,7 @@ CALL = f"[[tool:Read {json.dumps(CALLED_WITH)}]]"
 
 
 class Wire:
-    """Counts the requests that the SDK really sends, and keeps what the streams carried."""
+    """Counts the requests of the SDK, and keeps the bytes of streams."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -66,12 +66,12 @@ class Wire:
         self.response = response
 
     def came_from(self, leg: str) -> None:
-        """The answer says which upstream gave it."""
+        """Checks the upstream in the response header."""
         upstream = self.response.headers.get("x-spillway-upstream", "") if self.response else ""
         check(upstream.partition(";")[0] == leg, f"x-spillway-upstream says {leg}", upstream)
 
     def sent(self, count: int, why: str) -> None:
-        """So many requests since the last look."""
+        """Checks the number of requests since the last check."""
         check(self.requests == count, f"the SDK sent {count} request(s): {why}", self.requests)
         self.requests = 0
 
@@ -81,7 +81,7 @@ def body(prompt: str | list[dict[str, Any]], **more: Any) -> dict[str, Any]:
 
 
 def good_answers(demo: Demo, leg: str) -> None:
-    """Text and a tool loop; whole, as raw events, and through the accumulating helper."""
+    """Text and a tool loop: as JSON, as raw events, and through the accumulating helper."""
     wire = Wire()
     client = wire.client(demo.base_url)
 
@@ -125,7 +125,7 @@ def good_answers(demo: Demo, leg: str) -> None:
         {"role": "user", "content": [answer]},
     ]
     for block in conversation["messages"][1]["content"]:
-        # The streaming helper adds members of its own to the blocks, which no request may carry.
+        # The streaming helper adds members to the blocks, which a request must not have.
         block.pop("parsed_output", None)
     message = client.messages.create(**conversation)
     check(message.stop_reason == "end_turn", "with the result it goes on to an end", message.stop_reason)
@@ -144,7 +144,7 @@ def good_answers(demo: Demo, leg: str) -> None:
 
 
 def check_citations(message: Any, whose: str) -> None:
-    """The client's document is cited under the client's own title, and no blank between sentences is lost."""
+    """The document is cited under the client's title, with all blanks between sentences."""
     citations = [citation for block in message.content for citation in getattr(block, "citations", None) or []]
     passages = [citation.cited_text for citation in citations]
     check(passages == ["Twenty days. ", "Thirty nights."], f"{whose} has both citations", message.content)
@@ -155,7 +155,7 @@ def check_citations(message: Any, whose: str) -> None:
 
 
 def a_tool_runner(demo: Demo) -> None:
-    """A loop that holds its conversation in a thread of the server: Bedrock has none, so all of it is sent again."""
+    """A tool loop with a server-side thread: Bedrock has none, so the client resends the conversation."""
     wire = Wire()
     client = wire.client(demo.base_url)
 
@@ -204,7 +204,7 @@ def check_typed(event: Any) -> None:
 
 
 def for_the_judges(demo: Demo, name: str, prompt: str | list[dict[str, Any]], **more: Any) -> None:
-    """Leaves the bytes of a stream for tests/judges/sse.py, where SPILLWAY_JUDGE_DIR says."""
+    """Writes the bytes of a stream below SPILLWAY_JUDGE_DIR, for tests/judges/sse.py."""
     if not (folder := os.environ.get("SPILLWAY_JUDGE_DIR")):
         return
     target = Path(folder) / "sse"
@@ -214,7 +214,7 @@ def for_the_judges(demo: Demo, name: str, prompt: str | list[dict[str, Any]], **
 
 
 def post(demo: Demo, content: bytes) -> httpx.Response:
-    """A request that the SDK would not send, or whose answer it would not show."""
+    """Sends a request without the SDK, which would reject it or hide the response."""
     return httpx.post(
         f"{demo.base_url}/v1/messages",
         content=content,
@@ -234,7 +234,7 @@ def refused(attempt: Callable[[], Any]) -> anthropic.APIStatusError:
 
 
 def envelope(error: anthropic.APIStatusError) -> None:
-    """Every error is Anthropic's envelope with a request id."""
+    """Checks that every error has Anthropic's envelope and a request id."""
     content = error.body if isinstance(error.body, dict) else {}
     whole = content.get("type") == "error" and content.get("error", {}).get("message")
     check(whole, "the body is an Anthropic error", error.body)
@@ -242,7 +242,7 @@ def envelope(error: anthropic.APIStatusError) -> None:
 
 
 def errors_of_plan(demo: Demo) -> None:
-    """What is the client's business reaches it as Plan said it, the advice on retrying included."""
+    """Checks that client errors of Plan are delivered unchanged, with the retry headers."""
     wire = Wire()
     client = wire.client(demo.base_url)
     broken = {"type": "error", "error": {"type": "api_error", "message": "canary-heron"}, "request_id": "req_1"}
@@ -258,7 +258,7 @@ def errors_of_plan(demo: Demo) -> None:
 
 
 def errors_after_the_limit(demo: Demo) -> None:
-    """Each failure has its class, and what cannot help is not retried."""
+    """Checks the class of each failure, and that only useful retries are made."""
     wire = Wire()
     client = wire.client(demo.base_url)
     once = client.with_options(max_retries=0)
@@ -281,7 +281,7 @@ def errors_after_the_limit(demo: Demo) -> None:
         demo.bedrock.script({"step": step})
         asked = len(demo.plan.requests())
         error = refused(lambda: once.messages.create(**body("canary-heron")))
-        # Plan's answer wins over Bedrock's; there is none when Plan is known to be exhausted.
+        # Plan's response wins over Bedrock's; behind an open breaker there is none.
         expected = 429 if len(demo.plan.requests()) > asked else bedrock_status
         check(error.status_code == expected, f"{expected}", error.status_code)
         seen = error.response.headers.get("x-spillway-error")
@@ -291,7 +291,7 @@ def errors_after_the_limit(demo: Demo) -> None:
 
     print("  the stream breaks", flush=True)
     for step in ("stream_error", "cut"):
-        # Late enough that the client has a part of the answer: there is no way back to Plan's answer.
+        # After the client has a part of the response, so Plan's response can no longer be delivered.
         demo.bedrock.script({"step": step, "after": "first_block"})
 
         def follow() -> Any:
@@ -315,7 +315,7 @@ def errors_after_the_limit(demo: Demo) -> None:
 def main() -> None:
     [spillway] = map(Path, sys.argv[1:])
     print(f"anthropic {anthropic.__version__}", flush=True)
-    # As many as good_answers() asks for; and Plan's failures are to be seen, not to open the breaker.
+    # As many as good_answers() sends; and failures of Plan must not open the breaker.
     with Demo(spillway, 7, "--breaker-failures=10") as demo:
         demo.keep_secret("the client's credential", CREDENTIAL)
         demo.keep_secret("the prompt", "canary-heron")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The real Claude Code when its plan answers with an error, straight and through `spillway up --demo`:
-# how often it asks and what it prints. Needs npm for the pinned client; everything else is loopback.
+# The real Claude Code when its plan responds with an error, without and with `spillway up --demo`: its
+# requests and its output. Needs npm for the pinned client; everything else is loopback.
 #
 #   tests/clients/claude-code-errors.sh SPILLWAY
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the real Claude Code shows for each error of Spillway's own, compared with docs/troubleshoot.md.
+# The output of the real Claude Code for each error of Spillway, compared with docs/troubleshoot.md.
 # Needs npm for the pinned client; everything else is loopback.
 #
 #   tests/clients/claude-code-refusals.sh SPILLWAY [--write]

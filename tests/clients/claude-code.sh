@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The real Claude Code through `spillway up --demo`: text, a tool loop, the plan's limit, and the same
-# conversation going on from Bedrock. Needs npm for the pinned client; everything else is loopback.
+# The real Claude Code through `spillway up --demo`: text, a tool loop, the plan's limit, and the
+# continuation of the conversation on Bedrock. Needs npm for the pinned client; everything else is loopback.
 #
 #   tests/clients/claude-code.sh SPILLWAY
 set -euo pipefail

@@ -18,10 +18,10 @@ from typing import Any
 from demo import Demo, as_shown, header
 from service import Failed, check, story
 
-# One try takes seconds. A client that retries would need minutes, and that is a failure too.
+# One attempt takes seconds. A client that retries needs minutes, which is also a failure.
 TURN_SECONDS = 90
 
-# How a developer may be signed in, and the header in which Claude Code then sends the credential.
+# The sign-ins of a developer, and the header with which Claude Code sends each credential.
 SIGN_INS = {
     "an API key": ("ANTHROPIC_API_KEY", "sk-ant-api03-canary-credential-of-the-client", "x-api-key", ""),
     "a plan login": (
@@ -34,7 +34,7 @@ SIGN_INS = {
 
 
 class Turn:
-    """What one run of `claude -p` printed, and its exit status."""
+    """The output and the exit status of one run of `claude -p`."""
 
     def __init__(self, events: list[dict[str, Any]], status: int, errors: str) -> None:
         self.events = events
@@ -45,7 +45,7 @@ class Turn:
         self.retries = [event for event in events if event.get("subtype") == "api_retry"]
 
     def blocks(self, speaker: str, kind: str) -> list[dict[str, Any]]:
-        """The content blocks of one kind that the assistant or the user (that is, a tool) contributed."""
+        """The content blocks of one kind from the assistant or the user (that is, a tool)."""
         content = [event["message"]["content"] for event in self.events if event["type"] == speaker]
         blocks = [block for part in content if isinstance(part, list) for block in part]
         return [block for block in blocks if block.get("type") == kind]
@@ -58,7 +58,7 @@ class Turn:
 
 
 class Developer:
-    """Claude Code on a developer's machine: a home and a work folder of its own, nothing of the caller's."""
+    """Claude Code with its own home and work folder, and without the caller's environment."""
 
     def __init__(self, claude: Path, folder: Path, base_url: str, credential: dict[str, str], **more: str) -> None:
         """`credential` and `more` are variables of the environment."""
@@ -74,7 +74,7 @@ class Developer:
             "SHELL": "/bin/bash",
             "ANTHROPIC_BASE_URL": base_url,
             **credential,
-            # Everything goes to Spillway or nowhere.
+            # Only Spillway is reachable.
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_ERROR_REPORTING": "1",
@@ -83,13 +83,13 @@ class Developer:
         }
 
     def write(self, name: str, text: str) -> Path:
-        """Puts a file into the work folder."""
+        """Writes a file to the work folder."""
         file = self._work / name
         file.write_text(text)
         return file
 
     def ask(self, prompt: str, *, resume: str | None = None) -> Turn:
-        """One `claude -p` that goes well, in a new conversation or in an old one."""
+        """Runs `claude -p` in a new or an existing conversation; it must succeed."""
         turn = self.try_to_ask(prompt, resume=resume)
         if turn.status != 0:
             said = turn.result.get("result") or "\n".join(json.dumps(event)[:300] for event in turn.events[-5:])
@@ -97,7 +97,7 @@ class Developer:
         return turn
 
     def try_to_ask(self, prompt: str, *, resume: str | None = None) -> Turn:
-        """One `claude -p`, however it ends."""
+        """Runs `claude -p`, with any exit status."""
         command = [str(self._claude), "-p", prompt, "--output-format", "stream-json", "--verbose"]
         command += ["--allowedTools", "Bash,Read", *(["--resume", resume] if resume else [])]
         process = subprocess.Popen(
@@ -108,7 +108,7 @@ class Developer:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A group of its own, so that a tool's children end with it.
+            # A separate process group, so that a tool's children end with it.
             start_new_session=True,
         )
         try:
@@ -129,7 +129,7 @@ class Developer:
 
 
 class Legs:
-    """Which upstream got how many requests for an answer since the last look."""
+    """The number of message requests of each upstream since the last call."""
 
     def __init__(self, demo: Demo) -> None:
         self._demo = demo

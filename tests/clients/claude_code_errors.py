@@ -29,26 +29,26 @@ KEY, LOGIN = "an API key", "a plan login"
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What Plan says, and what comes of it."""
+    """A response of Plan, and the client's expected behaviour."""
 
     # The short name of a simulator's step, or a step.
     plan: str | dict[str, Any]
     # The requests that reach Plan without Spillway: S for a streamed answer, J for one in JSON.
     requests: str
-    # What the client then prints begins like this.
+    # The beginning of the client's output.
     prints: str
-    # How many retries it tells of, and how long it waits before the first at least.
+    # The number of retries that it prints, and the minimum wait before the first.
     retries: int = 0
     wait_ms: int = 500
-    # Whether Spillway goes to Bedrock. If not, it passes on what Plan said.
+    # Whether Spillway falls back to Bedrock. If not, it delivers Plan's response.
     spills: bool = False
-    # What the client prints with Spillway begins like this where it cannot be the same: no answer of
-    # Spillway's is cut off, and no stream of its ends without a word.
+    # The beginning of the output with Spillway, where it differs: Spillway's responses are never cut off, and its
+    # streams end in `message_stop` or an error.
     prints_with: str | None = None
-    # Plan says it once and is well again, or says it to every request.
+    # Whether Plan sends it once and works again, or sends it to every request.
     once: bool = False
     sign_in: str = KEY
-    # CLAUDE_CODE_MAX_RETRIES, where the client would else wait for minutes.
+    # CLAUDE_CODE_MAX_RETRIES, where the client would otherwise wait for minutes.
     max_retries: int | None = None
 
     @property
@@ -72,7 +72,7 @@ NOTHING_READABLE = "API Error: API returned an empty or malformed response (HTTP
 BROKE = trouble(502, "The connection to Anthropic's API broke before its answer was complete")
 
 CASES = [
-    # Every kind of 429: the client gives up, or tries as often as it is told.
+    # Every kind of 429: the client gives up, or retries up to its limit.
     Case("five_hour", "S", rejected(QUOTA), spills=True),
     Case("seven_day_opus", "S", rejected(QUOTA), spills=True),
     Case("five_hour", "S", "You've hit your 5-hour limit · resets ", spills=True, sign_in=LOGIN),
@@ -88,11 +88,11 @@ CASES = [
     Case("bare_429", "SS", rejected(QUOTA), retries=1, spills=True, max_retries=1),
     Case("entitlement", "S", rejected("Extra usage is required"), spills=True),
     Case("spend_limit", "SS", rejected("Your organization"), retries=1, spills=True, max_retries=1),
-    # Limits that are no 429.
+    # Limits with another status than 429.
     Case("self_set_limit", "SSSSSS", "API Error: 400 You have reached your specified API usage limits.", spills=True),
     Case("out_of_credit", "S", "Credit balance is too low", spills=True),
     Case("402", "S", "API Error: 402 There's an issue with your billing", spills=True),
-    # Overloaded, as a status or in the stream, which is then asked for without streaming.
+    # Overloaded, as a status or in the stream; the client then retries without streaming.
     Case("529", "SSS", OVERLOADED, retries=2, spills=True),
     Case("529", "SSS", trouble(529, "Overloaded"), retries=2, spills=True, sign_in=LOGIN, max_retries=2),
     Case("first_error", "SSSJ", OVERLOADED, spills=True),
@@ -116,12 +116,12 @@ CASES = [
         prints_with=BROKE,
     ),
     Case({"step": "cut", "after": "message_start"}, "SS", FROM_PLAN, retries=1, once=True),
-    # The developer's own.
+    # Errors of the developer's login or request.
     Case("401", "SSS", "Invalid API key · Fix external API key", retries=2, max_retries=2),
-    # The second of these retries is none: the login cannot be renewed.
+    # The second retry is not sent, because the login cannot be renewed.
     Case("401", "SS", "Not logged in · Please run /login", retries=2, sign_in=LOGIN),
     Case("403", "S", "Failed to authenticate. API Error: 403 Your account does not have permission"),
-    # Each without another of its optional features.
+    # Each retry without another optional feature.
     Case("400", "SSSSSS", "API Error: 400 messages: at least one message is required"),
     Case("404", "SJ", "There's an issue with the selected model (claude-opus-5-5)."),
     Case("413", "S", "Request too large (max 32MB)."),
@@ -130,7 +130,7 @@ CASES = [
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What one run of the client did."""
+    """The behaviour of one run of the client."""
 
     plan: str
     bedrock: int
@@ -170,7 +170,7 @@ def main() -> None:
 
 
 def play(case: Case, claude: Path, spillway: Path) -> tuple[Seen, Seen]:
-    """The case without Spillway and with it. Each case has a Spillway of its own, whose breaker is closed."""
+    """Runs the case without and with Spillway. Each case has its own Spillway, with a closed breaker."""
     variable, credential, _, _ = SIGN_INS[case.sign_in]
     more = {} if case.max_retries is None else {"CLAUDE_CODE_MAX_RETRIES": str(case.max_retries)}
     step = case.plan if isinstance(case.plan, str) else json.dumps(case.plan)
@@ -199,13 +199,13 @@ def play(case: Case, claude: Path, spillway: Path) -> tuple[Seen, Seen]:
 
 
 def arrived(simulator: Simulator) -> str:
-    """The requests for an answer, a letter for each."""
+    """The message requests, as a letter for each."""
     requests = [request for request in simulator.requests() if "count" not in request["path"]]
     return "".join("S" if json.loads(request["body"]).get("stream") else "J" for request in requests)
 
 
 def judge(case: Case, without: Seen, with_spillway: Seen) -> Iterator[str]:
-    """What is not as it should be."""
+    """The differences from the expected behaviour."""
     well = case.prints == FROM_PLAN
     if without.plan != case.requests:
         yield f"without Spillway the client sends {without.plan}, not {case.requests}"
@@ -213,7 +213,7 @@ def judge(case: Case, without: Seen, with_spillway: Seen) -> Iterator[str]:
         yield f"without Spillway the client prints: {without.printed}"
     if len(without.waits_ms) != case.retries:
         yield f"without Spillway the client tells of {len(without.waits_ms)} retries, not {case.retries}"
-    # It adds up to a quarter.
+    # The client adds up to a quarter.
     if without.waits_ms and not case.wait_ms <= without.waits_ms[0] <= case.wait_ms * 1.25:
         yield f"without Spillway the client waits {without.waits_ms[0]} ms, not {case.wait_ms}"
     if without.bedrock:
@@ -244,12 +244,12 @@ def judge(case: Case, without: Seen, with_spillway: Seen) -> Iterator[str]:
 
 
 def anonymous(printed: str) -> str:
-    """Without what is another in each run: who was asked, and by which id."""
+    """The text without the parts that differ in each run: address and ids."""
     return re.sub(r"127\.0\.0\.1:\d+", "HOST", re.sub(r"\breq_\w+", "REQUEST", printed))
 
 
 def row(seen: Seen) -> str:
-    """A run in a line."""
+    """A run as a line of text."""
     waits = f" +{sum(seen.waits_ms) / 1000:.1f}s" if seen.waits_ms else ""
     legs = seen.plan + ("+" + "B" * seen.bedrock if seen.bedrock else "")
     return f"{legs + waits:15}{'fails' if seen.failed else 'well'}: {seen.printed[:55]}"

@@ -33,7 +33,7 @@ LOGIN, KEY = "a plan login", "an API key"
 USED_UP = "[[plan:five_hour]]"
 PROMPT = "canary-plover"
 
-# What Claude Code adds to a sentence, or shows in its place.
+# The texts that Claude Code adds to an error, or shows instead.
 ADDITIONS = {
     "login": "Failed to authenticate.",
     "model": "There's an issue with the selected model",
@@ -51,21 +51,21 @@ class Case:
     """One error, and how to cause it."""
 
     name: str
-    # Markers in the prompt; see shared/local/src/simulator/mod.rs.
+    # Markers in the prompt; see shared/simulators/src/lib.rs.
     prompt: str = ""
-    # A request before it has opened the breaker, so that Plan is not asked.
+    # Whether an earlier request has opened the breaker, so that Plan is not called.
     behind_breaker: bool = False
     # Options of `spillway up`.
     options: tuple[str, ...] = ()
     # Members that are added to the body of each request.
     body: dict[str, Any] | None = None
-    # Gives the base URL, and may change something before.
+    # Returns the base URL, after any preparation.
     base_url: Callable[[Demo, Path], str] = lambda demo, _: demo.base_url
     # The keys of ADDITIONS that are shown, with either sign-in.
     additions: frozenset[str] = frozenset()
     # The sign-ins with which the sentence is not shown.
     hidden: tuple[str, ...] = ()
-    # CLAUDE_CODE_MAX_RETRIES, where the client would else wait for minutes.
+    # CLAUDE_CODE_MAX_RETRIES, where the client would otherwise wait for minutes.
     max_retries: int | None = None
 
 
@@ -103,7 +103,7 @@ def key_without_bedrock(demo: Demo, spillway: Path) -> str:
 
 
 def without_table(demo: Demo, _: Path) -> str:
-    """The key table cannot be read any more."""
+    """Makes the key table unreadable."""
     with sqlite3.connect(demo.folder / "data" / "dynamodb.sqlite", timeout=10) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for name in tables:
@@ -189,7 +189,7 @@ CASES = [
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """What one run of the client did."""
+    """The behaviour of one run of the client."""
 
     text: str
     requests: int
@@ -198,7 +198,7 @@ class Shown:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A case, as Spillway answers it and as the client shows it by sign-in."""
+    """The response of Spillway to a case, and the client's output for each sign-in."""
 
     status: int
     kind: str
@@ -252,7 +252,7 @@ def main() -> None:
 
 
 def play(case: Case, claude: Path, spillway: Path) -> Measured:
-    """The case as a plain request and with both sign-ins, in a Spillway of its own."""
+    """Runs the case as a plain request and with both sign-ins, each with its own Spillway."""
     more = {} if case.max_retries is None else {"CLAUDE_CODE_MAX_RETRIES": str(case.max_retries)}
     if case.body:
         more["CLAUDE_CODE_EXTRA_BODY"] = json.dumps(case.body)
@@ -289,7 +289,7 @@ def play(case: Case, claude: Path, spillway: Path) -> Measured:
 
 
 def close_breaker(demo: Demo, spillway: Path, base_url: str) -> None:
-    """Plan is asked again, which takes until a cached state is over."""
+    """Resets the breaker, and waits until the cached state expires."""
     command(demo, spillway, "breaker", "reset", "--all")
     deadline = time.monotonic() + 10
     while not ask(base_url, "hello", {})[1].get("x-spillway-upstream", "").startswith("plan"):
@@ -299,7 +299,7 @@ def close_breaker(demo: Demo, spillway: Path, base_url: str) -> None:
 
 
 def ask(base_url: str, prompt: str, more: dict[str, Any]) -> tuple[int, Any, dict[str, Any]]:
-    """One request without a client that acts on the answer."""
+    """Sends one request without Claude Code."""
     body = {"model": "claude-opus-5-5", "max_tokens": 100, "messages": [{"role": "user", "content": prompt}], **more}
     request = urllib.request.Request(
         f"{base_url}/v1/messages",
@@ -319,8 +319,8 @@ def ask(base_url: str, prompt: str, more: dict[str, Any]) -> tuple[int, Any, dic
 
 
 def judge(case: Case, measured: Measured) -> Iterator[str]:
-    """What is not as it should be."""
-    # What follows about Plan is another sentence once the breaker is open.
+    """The differences from the expected behaviour."""
+    # The rest of the message, about Plan, differs once the breaker is open.
     sentence = measured.sentence.split(". Your Claude plan")[0].rstrip(".")
     for sign_in, shown in measured.shown.items():
         is_hidden = sentence not in shown.text
@@ -333,7 +333,7 @@ def judge(case: Case, measured: Measured) -> Iterator[str]:
 
 
 def anonymous(text: str) -> str:
-    """Without what is another in each run."""
+    """The text without the parts that differ in each run."""
     for pattern, name in (
         (r"127\.0\.0\.1:\d+", "HOST"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME UTC"),
@@ -363,7 +363,7 @@ def row(case: Case, measured: Measured) -> str:
 
 
 def count(shown: Shown, case: Case) -> str:
-    """How often the client sends the request."""
+    """The number of times that the client sends the request."""
     if shown.retries and case.max_retries is not None:
         # Ten retries are the client's default.
         return "11"

@@ -1,4 +1,4 @@
-"""`spillway up --demo` as the client tests use it, and its two simulators. Everything is on loopback."""
+"""`spillway up --demo` for the client tests, and its two simulators, all on loopback."""
 
 import hashlib
 import json
@@ -29,15 +29,15 @@ class Simulator:
         self.url = url
 
     def requests(self) -> list[dict[str, Any]]:
-        """What has arrived, the oldest first: method, path, headers, body, status, outcome, ..."""
+        """The received requests, the oldest first: index, method, path, headers, body and status."""
         return self._call("GET", "requests")["requests"]
 
     def script(self, *steps: dict[str, Any]) -> None:
-        """Says what the next answers are."""
+        """Scripts the next responses."""
         self._call("POST", "script", list(steps))
 
     def reset(self) -> None:
-        """Forgets the script, the requests and the usage windows."""
+        """Clears the script, the requests and the usage windows."""
         self._call("POST", "reset")
 
     def _call(self, method: str, endpoint: str, body: Any = None) -> Any:
@@ -47,14 +47,14 @@ class Simulator:
             data=None if body is None else json.dumps(body).encode(),
             headers={"content-type": "application/json"},
         )
-        # Straight to loopback, whatever proxy the caller's environment names.
+        # Without the proxy of the caller's environment.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=10) as response:
             return json.load(response)
 
 
 class Demo(Service):
-    """A running `spillway up --demo` on scratch data, logging all that it can log."""
+    """A running `spillway up --demo` on scratch data, with the debug log."""
 
     def __init__(self, spillway: Path, plan_requests: int, *options: str) -> None:
         command: list[str | Path] = [spillway.resolve(), "up", "--demo", "--output=json", "--data={scratch}/data"]
@@ -73,9 +73,9 @@ class Demo(Service):
         say(f"spillway answers on {self.origin}")
 
     def requests_logged(self, session: str) -> int:
-        """How many requests of one conversation of Claude Code are in the log."""
+        """The number of requests of one conversation of Claude Code in the log."""
         count, deadline = -1, time.monotonic() + 2
-        # The last line may still be on its way.
+        # The last line may not have arrived.
         while time.monotonic() < deadline:
             lines = [line for line in self.printed() if f'"session.id":"{session}"' in line]
             found = sum(1 for line in lines if json.loads(line).get("message") == "request")
@@ -86,7 +86,7 @@ class Demo(Service):
         return count
 
     def before_stop(self) -> None:
-        """Leaves every Bedrock request for tests/judges/converse.py, where SPILLWAY_JUDGE_DIR says."""
+        """Writes every Bedrock request below SPILLWAY_JUDGE_DIR, for tests/judges/converse.py."""
         if not (folder := os.environ.get("SPILLWAY_JUDGE_DIR")):
             return
         target = Path(folder) / "bedrock"
@@ -94,7 +94,7 @@ class Demo(Service):
         for request in self.bedrock.requests():
             model_id, operation = request["path"].partition("?")[0].split("/")[-2:]
             name = f"{Path(sys.argv[0]).stem}-{self.process.pid}-{request['index']}.json"
-            # As text, so that the judge sees the very bytes of the body.
+            # As text, so that the judge gets the exact bytes of the body.
             (target / name).write_text(
                 f'{{"operation":{json.dumps(OPERATIONS[operation])},'
                 f'"modelId":{json.dumps(unquote(model_id))},"body":{request["body"]}}}'
@@ -102,10 +102,10 @@ class Demo(Service):
 
 
 def header(request: dict[str, Any], name: str) -> str | None:
-    """One header of a request that a simulator took down."""
+    """A header of a request that a simulator recorded."""
     return next((value for known, value in request["headers"] if known == name), None)
 
 
 def as_shown(credential: str) -> str:
-    """How a simulator shows a header that carries a credential."""
+    """The value that a simulator returns for a header with this credential."""
     return f"sha256:{hashlib.sha256(credential.encode()).hexdigest()}"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The proxy function, as built for deployment, under `cargo lambda watch`: both legs stream.
+# The proxy function, as built for deployment, under `cargo lambda watch`: streams of both upstreams.
 #
 #   tests/clients/lambda-watch.sh BIN_DIR WORLD
 #
-# BIN_DIR holds the built `proxy`; WORLD is what lambda_watch.py says.
+# BIN_DIR holds the built `proxy`; see lambda_watch.py for WORLD.
 set -euo pipefail
 
 functions=${1:?usage: lambda-watch.sh BIN_DIR WORLD}

@@ -31,7 +31,7 @@ SPREAD_SECONDS = 0.8
 
 
 class Stream:
-    """One streamed answer and when its lines came."""
+    """A streamed response, and the arrival times of its lines."""
 
     def __init__(self, port: int, access_key: str) -> None:
         body = {"model": "claude-sonnet-4-5", "max_tokens": 100, "stream": True}
@@ -65,7 +65,7 @@ class Stream:
 
 
 class World(Service):
-    """What the function needs: AWS and the upstreams."""
+    """The AWS and the upstreams that the function needs."""
 
     def __init__(self, program: Path) -> None:
         super().__init__([program.resolve()], {}, stdin=subprocess.PIPE)
@@ -77,14 +77,14 @@ class World(Service):
 
 
 class Sandbox(Service):
-    """A function's process. Lambda never asks it to end, it just ends it."""
+    """A function's process, which ends without a signal, as on Lambda."""
 
     def stop(self) -> None:
         self.check_running()
 
 
 class Watch(Service):
-    """`cargo lambda watch`, which does not say with which status it ends on a signal."""
+    """`cargo lambda watch`, whose exit status after a signal is undefined."""
 
     def stop(self) -> None:
         self.check_running()
@@ -109,7 +109,7 @@ def health(port: int, function: Service) -> int:
     connection.request("GET", "/lambda-url/proxy/health")
     try:
         response = connection.getresponse()
-        # To its end: a client that leaves early ends the runtime under `cargo lambda watch`.
+        # Read to its end: an early disconnect ends the runtime under `cargo lambda watch`.
         response.read()
         return response.status
     except OSError as error:

@@ -29,12 +29,12 @@ _silent = contextvars.ContextVar("silent", default=False)
 
 
 class Failed(Exception):
-    """A check that did not hold; the message is for a person."""
+    """A failed check, with a message for people."""
 
 
 @contextlib.contextmanager
 def silently() -> Iterator[None]:
-    """Inside, in this thread, nothing is said of what holds: many of these run at once."""
+    """Suppresses the output of passed checks in this thread, because many run at once."""
     token = _silent.set(True)
     try:
         yield
@@ -43,13 +43,13 @@ def silently() -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Says how it goes."""
+    """Prints the progress."""
     if not _silent.get():
         print(line, flush=True)
 
 
 def check(holds: Any, what: str, seen: Any = None) -> None:
-    """Says what holds, or fails with what was seen instead."""
+    """Prints a passed check, or fails with the actual value."""
     if not holds:
         raise Failed(what if seen is None else f"{what}; seen: {seen}")
     say(f"    ok  {what}")
@@ -60,7 +60,7 @@ def story(main: Callable[[], None]) -> int:
     # As exceptions they unwind through the context managers, which end what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     signal.signal(signal.SIGALRM, _too_late)
-    # A client may be told to wait for hours, and does.
+    # A client may wait for hours.
     signal.alarm(STORY_SECONDS)
     try:
         main()
@@ -75,7 +75,7 @@ def _too_late(*_: object) -> None:
 
 
 class Service:
-    """A running process. As a context manager it is stopped at the end, and what it printed is checked."""
+    """A running process. As a context manager it is stopped at the end, and its output is checked."""
 
     def __init__(
         self,
@@ -91,10 +91,10 @@ class Service:
         self._printed: list[str] = []
         self._readers: list[threading.Thread] = []
         self.process = subprocess.Popen(
-            # {scratch} in an argument is the folder, which has no name before.
+            # {scratch} in an argument is the folder, whose name is not known before.
             [str(part).replace("{scratch}", str(self.folder)) for part in command],
             cwd=cwd or self.folder,
-            # Nothing of the caller's environment.
+            # Without the caller's environment.
             env={"PATH": "/usr/bin:/bin", "HOME": str(self.folder), **environment},
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -105,7 +105,7 @@ class Service:
     def ready_line(self) -> dict[str, Any]:
         """The first line of standard output, which is JSON; the only one that may show a secret."""
         pipe, line = self.process.stdout, b""
-        # Byte by byte, so that nothing after the line is swallowed and a start that hangs is noticed.
+        # Byte by byte, so that the rest of the output is kept and a hanging start is detected.
         with selectors.DefaultSelector() as ready:
             ready.register(pipe, selectors.EVENT_READ)
             deadline = time.monotonic() + START_SECONDS
@@ -132,16 +132,16 @@ class Service:
         self._secrets[name] = value
 
     def fail(self, what: str) -> None:
-        """Ends the process, and raises with the end of what it printed."""
+        """Ends the process, and raises with the end of its output."""
         self._end()
         raise Failed(f"{what}\n{self.tail()}")
 
     def printed(self) -> list[str]:
-        """What the process has printed so far, line by line, without the ready line."""
+        """The lines of output so far, without the ready line."""
         return list(self._printed)
 
     def tail(self, lines: int = 40) -> str:
-        """The end of what the process printed: secrets masked, the chatter of its libraries left out."""
+        """The end of the output, with masked secrets and without the logs of libraries."""
         text = "".join(self._printed)
         for name, value in self._secrets.items():
             text = text.replace(value, f"<{name}>")
@@ -149,10 +149,10 @@ class Service:
         return "\n".join([f"--- the end of what {self.name} printed", *told[-lines:], "---"])
 
     def before_stop(self) -> None:
-        """What a kind of service still wants to do while it runs."""
+        """Called before the process is stopped."""
 
     def stop(self) -> None:
-        """Asks the process to end, as a terminal or a service manager does, and expects it to."""
+        """Sends the signal to stop, and waits for the end."""
         self.check_running()
         self.process.send_signal(signal.SIGTERM)
         self.check_end()
@@ -162,7 +162,7 @@ class Service:
             self.fail(f"{self.name} should still be running, but ended with status {status}")
 
     def check_end(self) -> None:
-        """The process was asked to end, and does so in good order."""
+        """Checks the end of the process after the signal."""
         try:
             status = self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -1,13 +1,13 @@
-//! A world for a function that runs as a process of its own, as under `cargo lambda watch`: the AWS of
+//! A sandbox for a function that runs in its own process, as under `cargo lambda watch`: the AWS of
 //! one machine and the two simulators on loopback ports, a user, a key and a Bedrock key.
 //!
 //! Prints one line of JSON: `environment`, which the function needs, and `access_key`. Runs until its
-//! standard input ends. For trials on one's own machine: unlike the product, it listens for AWS calls.
+//! standard input ends. For trials on one machine: unlike the product, it listens for AWS calls.
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a trial that cannot go on should say where"
+    reason = "an example that cannot go on names the place"
 )]
 
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
@@ -25,12 +25,12 @@ use tokio::io::AsyncReadExt as _;
 async fn main() {
     let world = World::with(|_| {}).await;
     // The second request finds the plan exhausted.
-    world.plan.script([local::simulator::Step::Normal]);
+    world.plan.script([simulators::Step::Normal]);
     world.exhaust_plan(100);
 
     let listener = loopback().await;
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let aws = world.house.aws().clone();
+    let aws = world.stack.aws().clone();
     let bridge = axum::Router::new().fallback(move |request: Request| carry(aws.clone(), request));
     let serve = async { axum::serve(listener, bridge).await.unwrap() };
 
@@ -39,8 +39,8 @@ async fn main() {
         "AWS_SECRET_ACCESS_KEY": "not-a-secret",
         "AWS_REGION": "eu-central-1",
         "AWS_ENDPOINT_URL": endpoint,
-        "SPILLWAY_SERVER_SECRET": spillway::house::SERVER_SECRET,
-        "SPILLWAY_KMS_KEY": world.house.aws().kms_key_id(),
+        "SPILLWAY_SERVER_SECRET": spillway::local_stack::SERVER_SECRET,
+        "SPILLWAY_KMS_KEY": world.stack.aws().kms_key_id(),
         "SPILLWAY_PLAN_URL": world.plan.url(),
         "SPILLWAY_BEDROCK_URL": world.bedrock.url(),
     });
@@ -55,7 +55,7 @@ async fn main() {
     }
 }
 
-/// Hands one AWS call to the AWS of this machine. Web pages send an `Origin`, and get nothing.
+/// Passes one AWS call to the AWS of this machine. A call of a web page, which has an `Origin`, is rejected.
 async fn carry(aws: LocalAws, request: Request) -> Response<Body> {
     if request.headers().contains_key("origin") {
         return status(StatusCode::FORBIDDEN);

@@ -1,19 +1,19 @@
-//! How many calls of DynamoDB a request costs, by what the breaker has to do for it. A line for each
-//! case; `benches/decision.sh` shows them beside the instructions.
+//! Prints the number of DynamoDB calls of a request for each case of the breaker. `benches/decision.sh` shows them
+//! beside the instructions.
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a trial that cannot go on should say where"
+    reason = "an example that cannot go on names the place"
 )]
 
 use std::time::Duration;
 
 use domain::policy::PolicyChange;
-use local::simulator::Step;
+use simulators::Step;
 use tests::{World, world};
 
-/// Everything that the proxy ever asks of DynamoDB.
+/// All operations of DynamoDB that the proxy uses.
 const OPERATIONS: [&str; 7] = [
     "Query",
     "GetItem",
@@ -25,10 +25,10 @@ const OPERATIONS: [&str; 7] = [
 ];
 
 fn calls(world: &World) -> [u64; 7] {
-    OPERATIONS.map(|operation| world.house.aws().calls(operation))
+    OPERATIONS.map(|operation| world.stack.aws().calls(operation))
 }
 
-/// Sends requests, and prints what they asked of DynamoDB.
+/// Sends requests, and prints their calls of DynamoDB.
 async fn measure(case: &str, world: &World, requests: usize) {
     let before = calls(world);
     let mut upstreams = std::collections::BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Clients that go away before the end of their answer: what the log says of them.
+//! The request log of clients that disconnect before the end of the response.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use tests::{Streaming, World, message};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Keeps what is logged.
+/// Keeps the log entries.
 #[derive(Clone, Debug, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -47,7 +47,7 @@ impl Log {
     }
 }
 
-/// What is logged of a stream whose client goes away with the piece that holds `last`.
+/// The log entry of a stream whose client disconnects after the chunk that contains `last`.
 async fn leaves_with(world: &World, last: &str) -> Value {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
@@ -55,13 +55,13 @@ async fn leaves_with(world: &World, last: &str) -> Value {
         .flatten_event(true)
         .with_writer(log.clone())
         .finish();
-    // The runtime has one thread, this one.
+    // The runtime has this thread only.
     let _logging = tracing::subscriber::set_default(subscriber);
     let request = Request::post(format!("/ak/{}/v1/messages", world.key.access_key))
         .header("content-type", "application/json")
         .body(Body::from(message("hello", Streaming::Yes).to_string()))
         .unwrap();
-    let router = TowerToHyperService::new(world.house.router());
+    let router = TowerToHyperService::new(world.stack.router());
     let mut body = router.call(request).await.unwrap().into_body();
     loop {
         let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -70,7 +70,7 @@ async fn leaves_with(world: &World, last: &str) -> Value {
         }
     }
     drop(body);
-    world.house.proxy().drain().await;
+    world.stack.proxy().drain().await;
     log.request()
 }
 

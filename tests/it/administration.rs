@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 async fn execute(world: &World, command: Command) -> Result<Outcome, AdminError> {
     let key = BedrockKey::parse(BEDROCK_KEY).ok();
     let invocation = Invocation::local("ada", world.now());
-    let admin = world.house.admin();
+    let admin = world.stack.admin();
     admin.execute_as(&invocation, command, key).await
 }
 
@@ -84,7 +84,7 @@ async fn interrupted_user_update_reaches_every_key_without_an_override() {
         [(None, 249), (Some(7), 1)].into()
     );
 
-    let calls = || world.house.aws().calls("UpdateItem");
+    let calls = || world.stack.aws().calls("UpdateItem");
     let before = calls();
     let updating = execute(&world, update(&user_id, with_settings(failures(5))));
     let crash = async {
@@ -101,7 +101,7 @@ async fn interrupted_user_update_reaches_every_key_without_an_override() {
     assert!((100..=125).contains(&counts[&Some(5)]), "{counts:?}");
 
     let before = calls();
-    world.house.admin().finish_user_updates().await.unwrap();
+    world.stack.admin().finish_user_updates().await.unwrap();
     assert_eq!(
         failures_of_keys(&world).await,
         [(Some(5), 249), (Some(7), 1)].into()
@@ -112,7 +112,7 @@ async fn interrupted_user_update_reaches_every_key_without_an_override() {
         calls() - before
     );
     let before = calls();
-    world.house.admin().finish_user_updates().await.unwrap();
+    world.stack.admin().finish_user_updates().await.unwrap();
     assert_eq!(calls(), before, "there is nothing left to rewrite");
 }
 
@@ -121,17 +121,17 @@ async fn newer_user_update_is_not_overwritten_by_an_older_one() {
     let world = world().await;
     let user_id = world.key.user_id.clone();
     world
-        .house
+        .stack
         .aws()
         .faults()
         .fail_next("UpdateItem", 9, Fault::InternalServerError);
     let failed = execute(&world, update(&user_id, with_settings(failures(4)))).await;
     assert!(matches!(failed, Err(AdminError::Store(_))), "{failed:?}");
-    world.house.aws().faults().clear();
+    world.stack.aws().faults().clear();
     world
         .command(update(&user_id, with_settings(failures(6))))
         .await;
-    world.house.admin().finish_user_updates().await.unwrap();
+    world.stack.admin().finish_user_updates().await.unwrap();
     assert_eq!(failures_of_keys(&world).await, [(Some(6), 1)].into());
 }
 
@@ -198,7 +198,7 @@ async fn user_update_that_contradicts_a_key_is_refused() {
 type Item = HashMap<String, AttributeValue>;
 
 async fn items(world: &World) -> Vec<Item> {
-    let scan = world.house.aws().dynamodb().scan();
+    let scan = world.stack.aws().dynamodb().scan();
     let output = scan.table_name("spillway-access").send().await.unwrap();
     output.items.unwrap()
 }
@@ -305,7 +305,7 @@ async fn row_of_another_schema_version_is_refused_with_advice() {
         let user = items(&world).await;
         let user = user.iter().find(|item| text(item, "sk") == "user").unwrap();
         let mut update = world
-            .house
+            .stack
             .aws()
             .dynamodb()
             .update_item()

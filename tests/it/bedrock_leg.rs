@@ -1,12 +1,12 @@
-//! Bedrock's answers, as the client sees them.
+//! Bedrock's responses, as the client receives them.
 
 use std::time::Duration;
 
 use admin::{IssuedKey, Settings};
 use domain::bedrock::{BedrockModel, Dialect, ModelRule};
-use local::simulator::{Content, Point, Step, ToolCall, Usage};
 use reqwest::Method;
 use serde_json::json;
+use simulators::{Content, Point, Step, ToolCall, Usage};
 use tests::{BEDROCK_KEY, Streaming, World, message, read, read_after, world};
 
 #[tokio::test]
@@ -119,7 +119,11 @@ async fn a_tool_loop_goes_on_over_bedrock() {
         {"type": "tool_result", "tool_use_id": call["id"], "content": "contents-of-a"},
     ]}));
     let second = world.ask(&body).await;
-    assert!(second.said().contains("contents-of-a"), "{}", second.text());
+    assert!(
+        second.text_content().contains("contents-of-a"),
+        "{}",
+        second.text()
+    );
 }
 
 #[tokio::test]
@@ -184,7 +188,7 @@ async fn a_stream_that_breaks_after_content_ends_in_an_error_event() {
 }
 
 #[tokio::test]
-async fn a_silent_bedrock_is_pinged_over_and_given_up_in_time() {
+async fn silent_bedrock_is_bridged_with_pings_until_the_deadline() {
     let quick = |settings: &mut proxy::config::Settings| {
         settings.deadlines.ping = Duration::from_millis(20);
         settings.deadlines.idle = Duration::from_millis(700);
@@ -226,7 +230,7 @@ fn is_pinged_over(body: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn a_bedrock_that_takes_long_to_answer_at_all_is_pinged_over_too() {
+async fn slow_bedrock_response_is_bridged_with_pings() {
     let quick = |settings: &mut proxy::config::Settings| {
         settings.deadlines.ping = Duration::from_millis(20);
     };
@@ -245,15 +249,15 @@ async fn a_bedrock_that_takes_long_to_answer_at_all_is_pinged_over_too() {
             "{user:?}"
         );
         assert!(
-            answer.said().contains("Simulated Amazon Bedrock"),
+            answer.text_content().contains("Simulated Amazon Bedrock"),
             "{}",
-            answer.said()
+            answer.text_content()
         );
     }
 }
 
 #[tokio::test]
-async fn a_bedrock_that_never_answers_is_an_error_that_the_client_retries() {
+async fn bedrock_timeout_is_retryable_for_the_client() {
     let world = World::with(|settings| {
         settings.deadlines.first_byte = Duration::from_millis(700);
         settings.deadlines.whole_answer = Duration::from_secs(5);
@@ -270,7 +274,7 @@ async fn a_bedrock_that_never_answers_is_an_error_that_the_client_retries() {
 }
 
 #[tokio::test]
-async fn what_bedrock_names_is_left_out_once_and_from_then_on() {
+async fn field_that_bedrock_rejects_is_left_out_from_then_on() {
     let world = world().await;
     world.exhaust_plan(3);
     let refusal = Step::Error {
@@ -310,7 +314,7 @@ async fn what_bedrock_names_is_left_out_once_and_from_then_on() {
 #[tokio::test]
 async fn requests_that_are_refused_at_the_same_moment_are_all_repaired() {
     const BETA: &str = "interleaved-thinking-2025-05-14";
-    // Both requests have been sent with the beta before either is refused for it.
+    // Both requests are sent with the beta before either is rejected for it.
     let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
     let bedrock = axum::Router::new().fallback(move |body: String| {
         let both = std::sync::Arc::clone(&both);
@@ -362,7 +366,7 @@ async fn a_bedrock_key_is_opened_once_and_its_replacement_is_used_at_once() {
             200
         );
     }
-    assert_eq!(world.house.aws().calls("Decrypt"), 1);
+    assert_eq!(world.stack.aws().calls("Decrypt"), 1);
     let replacement = BEDROCK_KEY.replace("c3Rv", "b3Ro");
     world.bind(&replacement).await;
     world.pass(Duration::from_mins(1));
@@ -380,13 +384,13 @@ async fn a_bedrock_key_is_opened_once_and_its_replacement_is_used_at_once() {
 }
 
 #[tokio::test]
-async fn an_opened_bedrock_key_is_forgotten_after_five_minutes() {
+async fn decrypted_bedrock_key_is_dropped_after_five_minutes() {
     let world = world().await;
     world.exhaust_plan(2);
     world.ask(&message("hello", Streaming::No)).await;
     world.pass(Duration::from_mins(5));
     world.ask(&message("hello", Streaming::No)).await;
-    assert_eq!(world.house.aws().calls("Decrypt"), 2);
+    assert_eq!(world.stack.aws().calls("Decrypt"), 2);
 }
 
 async fn count(model: &str) -> (World, tests::Answer) {
@@ -399,7 +403,7 @@ async fn count(model: &str) -> (World, tests::Answer) {
 }
 
 #[tokio::test]
-async fn tokens_are_counted_by_bedrock_while_the_plan_is_exhausted() {
+async fn bedrock_counts_tokens_while_the_plan_is_exhausted() {
     let (world, answer) = count("claude-opus-5-5").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.json()["input_tokens"].is_u64(), "{}", answer.text());
@@ -415,7 +419,7 @@ async fn tokens_are_counted_by_bedrock_while_the_plan_is_exhausted() {
 }
 
 #[tokio::test]
-async fn a_count_that_bedrock_cannot_give_is_a_501_and_never_a_made_up_number() {
+async fn unsupported_token_count_is_a_501() {
     let (world, answer) = count("global.anthropic.claude-opus-5-5").await;
     assert_eq!(answer.status, 501, "{}", answer.text());
     assert_eq!(answer.error().0, "not_supported");
@@ -447,9 +451,9 @@ async fn a_user_of_the_invoke_dialect_gets_the_native_answer() {
         Some("message_stop")
     );
     assert!(
-        answer.said().contains("Simulated Amazon Bedrock"),
+        answer.text_content().contains("Simulated Amazon Bedrock"),
         "{}",
-        answer.said()
+        answer.text_content()
     );
     assert!(
         answer.text().contains(r#""model":"claude-opus-5-5""#),
@@ -515,7 +519,7 @@ async fn a_native_stream_that_breaks_ends_in_an_error_event() {
 }
 
 #[tokio::test]
-async fn the_auto_dialect_takes_invoke_only_for_what_converse_cannot_say() {
+async fn auto_dialect_uses_invoke_only_where_converse_cannot_translate() {
     let world = world().await;
     let key = world.key_of(dialect(Dialect::Auto)).await;
     ask_as(&world, &key, &message("hello", Streaming::No)).await;
@@ -537,7 +541,7 @@ async fn the_auto_dialect_takes_invoke_only_for_what_converse_cannot_say() {
 }
 
 #[tokio::test]
-async fn the_users_own_model_serves_and_its_arn_is_not_told() {
+async fn users_own_model_is_used_and_its_arn_is_not_revealed() {
     let arn = "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc123";
     let world = world().await;
     let model = BedrockModel {
@@ -596,7 +600,7 @@ async fn a_model_map_gives_each_request_its_model() {
 }
 
 #[tokio::test]
-async fn a_web_search_is_refused_in_words_that_reach_the_model_that_asked() {
+async fn web_search_is_rejected_in_words_that_reach_the_model() {
     let world = world().await;
     world.exhaust_plan(1);
     let mut body = message("Perform a web search", Streaming::Yes);
@@ -613,7 +617,7 @@ async fn a_web_search_is_refused_in_words_that_reach_the_model_that_asked() {
 }
 
 #[tokio::test]
-async fn safeguards_are_answered_as_unavailable_and_never_with_a_verdict() {
+async fn safeguard_request_is_answered_as_unavailable() {
     let world = world().await;
     let key = world.key_of(dialect(Dialect::Invoke)).await;
     for key in [&world.key, &key] {

@@ -1,16 +1,16 @@
-//! What Bedrock refuses of one request, and what becomes of other requests.
+//! Fields that Bedrock rejects in one request, and their effect on later requests.
 
 use admin::{IssuedKey, Settings};
 use domain::bedrock::Dialect;
-use local::simulator::Step;
-use local::simulator::bedrock::RecordedError;
 use reqwest::Method;
 use serde_json::{Value, json};
+use simulators::Step;
+use simulators::bedrock::RecordedError;
 use tests::{Answer, Streaming, World, message, read, world};
 
 const BETA: &str = "interleaved-thinking-2025-05-14";
 
-/// A request with most of what Bedrock can refuse.
+/// A request with most fields that Bedrock can reject.
 fn conversation() -> Value {
     let mut body = message("first", Streaming::Yes);
     body["max_tokens"] = json!(4000);
@@ -91,7 +91,7 @@ async fn a_fault_of_one_user_does_not_change_the_requests_of_another() {
 }
 
 #[tokio::test]
-async fn a_field_that_the_model_lacks_is_left_out_of_all_requests_after_an_accepted_repair() {
+async fn unsupported_field_is_left_out_after_an_accepted_repair() {
     let world = world().await;
     let other = world.key_of(Settings::default()).await;
     let mut body = message("hello", Streaming::Yes);
@@ -103,7 +103,7 @@ async fn a_field_that_the_model_lacks_is_left_out_of_all_requests_after_an_accep
             "top_k: Extra inputs are not permitted",
         )
     };
-    // The repaired request fails: nothing follows from the refusal.
+    // The repaired request fails, so the rejection has no effect on later requests.
     world.bedrock.script([lacks(), Step::ServerError]);
     ask(&world, &world.key, &body).await;
     assert!(!last_body(&world).contains("top_k"), "the repair");
@@ -147,7 +147,7 @@ async fn missing_step_of_the_accounts_setup_is_named_in_a_final_error() {
         (RecordedError::NotVerified, "verified by AWS Support"),
         (RecordedError::NotOffered, "does not offer this model"),
     ] {
-        // Behind an open breaker there is no answer of Plan's.
+        // Behind an open breaker there is no response of Plan.
         let world = world().await;
         assert_eq!(ask(&world, &world.key, &conversation()).await.status, 200);
         world.bedrock.script([error.step()]);
@@ -198,7 +198,7 @@ async fn anthropics_envelope_in_bedrocks_error_is_read_like_any_error() {
 }
 
 #[tokio::test]
-async fn a_model_name_that_is_no_model_id_is_served_by_the_default_model() {
+async fn unknown_model_name_is_served_by_the_default_model() {
     let world = world().await;
     for model in [
         format!("anthropic.{}", "a".repeat(100_000)),

@@ -1,16 +1,16 @@
-//! When both legs fail (requirements R1.10 and R1.11): what Plan said × why Bedrock did not answer.
+//! Failures of both upstreams (requirements R1.10 and R1.11): Plan's response × Bedrock's failure.
 
 use domain::policy::{FallbackClass, PolicyChange};
-use local::simulator::{Point, Step, Window};
 use reqwest::Method;
+use simulators::{Point, Step, Window};
 use tests::{Answer, Streaming, World, message, read};
 
-/// What Plan does, and what its own answer is; none, when it gave none that tells the client anything.
+/// Plan's step, and its response; absent when that has nothing useful for the client.
 struct PlanCase {
     name: &'static str,
     step: Step,
     own: Option<(u16, &'static str)>,
-    /// Claude Code does not send the request again.
+    /// Whether Claude Code gives up without a retry.
     ends_the_turn: bool,
 }
 
@@ -116,7 +116,7 @@ fn plan_cases() -> Vec<PlanCase> {
     ]
 }
 
-/// Why Bedrock does not answer: the step, the class, and what the client gets when Plan said nothing.
+/// Bedrock's failure: the step, the class, and the response that the client gets without one of Plan.
 fn bedrock_cases() -> Vec<(Step, &'static str, u16, &'static str)> {
     let rejected = Step::Error {
         status: 400,
@@ -140,7 +140,7 @@ fn bedrock_cases() -> Vec<(Step, &'static str, u16, &'static str)> {
     ]
 }
 
-/// Everything falls back, and no breaker is in the way.
+/// A policy that falls back for every class, with a breaker that stays closed.
 async fn on_everything() -> World {
     World::with(|settings| {
         settings.policy = settings.policy.with(&PolicyChange {
@@ -160,7 +160,7 @@ fn check_told(answer: &Answer, class: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn plans_answer_wins_with_its_headers_and_bedrocks_is_told_when_plan_said_nothing() {
+async fn plan_response_wins_and_bedrocks_error_replaces_a_missing_one() {
     for plan in plan_cases() {
         for (step, class, status, kind) in bedrock_cases() {
             let what = format!("Plan: {}, Bedrock: {class}", plan.name);
@@ -169,7 +169,7 @@ async fn plans_answer_wins_with_its_headers_and_bedrocks_is_told_when_plan_said_
             world.bedrock.script([step]);
             let answer = world.ask(&message("hello", Streaming::Yes)).await;
             check_told(&answer, class, &what);
-            // A turn that Plan's limit would end goes on when Bedrock fails for a moment only.
+            // A temporary failure of Bedrock is retried, where Plan's limit would end the turn.
             let heals = plan.ends_the_turn && matches!(status, 429 | 503);
             let (expected, leg) = match plan.own {
                 Some(own) if !heals => (own, "plan; "),
@@ -204,7 +204,7 @@ async fn plans_answer_wins_with_its_headers_and_bedrocks_is_told_when_plan_said_
 }
 
 #[tokio::test]
-async fn behind_an_open_breaker_bedrocks_failure_is_told_in_words_that_claude_code_acts_on() {
+async fn bedrock_error_behind_an_open_breaker_has_a_known_wording() {
     for (step, class, status, kind) in bedrock_cases() {
         let world = on_everything().await;
         world.exhaust_plan(1);
@@ -233,7 +233,7 @@ async fn behind_an_open_breaker_bedrocks_failure_is_told_in_words_that_claude_co
 }
 
 #[tokio::test]
-async fn what_the_client_can_mend_is_told_whatever_plan_said() {
+async fn error_that_the_client_can_fix_wins_over_plans_response() {
     for plan in plan_cases() {
         let world = on_everything().await;
         world.plan.script([plan.step]);
@@ -251,7 +251,7 @@ async fn what_the_client_can_mend_is_told_whatever_plan_said() {
 }
 
 #[tokio::test]
-async fn without_a_bedrock_key_a_limit_says_so_and_all_else_is_plans_own_answer() {
+async fn limit_without_a_bedrock_key_is_named_and_all_else_is_unchanged() {
     for plan in plan_cases() {
         let world = on_everything().await;
         let key = world.key_without_bedrock().await;
@@ -267,7 +267,7 @@ async fn without_a_bedrock_key_a_limit_says_so_and_all_else_is_plans_own_answer(
             let told = (answer.status, answer.error().0);
             assert_eq!(told, (503, "api_error".to_owned()), "{}", plan.name);
             check_told(&answer, "no_bedrock_key", plan.name);
-            // For a throttle, what Plan said; for a limit, retries would only keep the developer waiting.
+            // A rate limit keeps Plan's response; retries cannot help with a usage limit.
             let should_retry = match plan.name {
                 "throttled" => "",
                 "burst" => "true",

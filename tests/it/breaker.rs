@@ -1,4 +1,4 @@
-//! The breaker: when Plan is not asked at all (requirement R2).
+//! The breaker (requirement R2).
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use admin::{BreakersOf, Command, Outcome};
 use domain::breaker::{BreakerState, Circuit};
 use domain::policy::{BreakerPolicy, FallbackClass};
 use local::Fault;
-use local::simulator::{Point, Step, Window};
 use reqwest::Method;
+use simulators::{Point, Step, Window};
 use store::breakers::Swap;
 use store::layout::ACCESS;
 use store::table::AccessTable;
@@ -15,7 +15,7 @@ use tests::{Streaming, World, message, read, world};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
-/// The most that jitter adds by default.
+/// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
 fn limit(window: Window, reset_after_s: u64) -> Step {
@@ -26,7 +26,7 @@ fn limit(window: Window, reset_after_s: u64) -> Step {
 }
 
 #[tokio::test]
-async fn a_usage_limit_opens_the_breaker_until_its_reset_and_one_probe_closes_it() {
+async fn usage_limit_opens_the_breaker_until_reset_and_a_probe_closes_it() {
     let world = world().await;
     let after = 20 * MINUTE;
     let until = world.now().plus(after);
@@ -60,8 +60,7 @@ async fn a_usage_limit_opens_the_breaker_until_its_reset_and_one_probe_closes_it
 #[tokio::test]
 async fn a_failed_probe_opens_the_breaker_again() {
     let world = world().await;
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([world.limit_for(2 * MINUTE)]);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
@@ -75,10 +74,9 @@ async fn a_failed_probe_opens_the_breaker_again() {
 }
 
 #[tokio::test]
-async fn one_request_probes_and_the_others_do_not_wait_for_it() {
+async fn one_request_probes_and_the_others_do_not_wait() {
     let world = std::sync::Arc::new(world().await);
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([Step::Held { content: vec![] }]);
     let mut asking = tokio::task::JoinSet::new();
@@ -104,10 +102,9 @@ async fn one_request_probes_and_the_others_do_not_wait_for_it() {
 }
 
 #[tokio::test]
-async fn a_probe_that_never_ends_gives_way_when_its_lease_is_over() {
+async fn probe_that_never_ends_is_replaced_after_its_lease() {
     let world = world().await;
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([Step::Hang {
         after: Point::Connect,
@@ -121,7 +118,7 @@ async fn a_probe_that_never_ends_gives_way_when_its_lease_is_over() {
     while world.plan.requests().len() == asked {
         tokio::task::yield_now().await;
     }
-    // The client goes away: nobody will ever say what came of the probe.
+    // The client disconnects, so the result of the probe is never recorded.
     probing.shutdown().await;
     let upstream = world.upstream().await;
     assert!(upstream.contains("breaker_open"), "{upstream}");
@@ -190,7 +187,7 @@ async fn broken_answers_pass_through_and_count_all_the_same() {
 }
 
 #[tokio::test]
-async fn the_developers_own_faults_never_open_it() {
+async fn login_and_client_errors_never_open_the_breaker() {
     let world = world().await;
     for step in [
         Step::Unauthorized,
@@ -208,7 +205,7 @@ async fn the_developers_own_faults_never_open_it() {
 }
 
 #[tokio::test]
-async fn a_limit_of_one_family_keeps_the_others_on_plan() {
+async fn limit_of_one_family_leaves_the_others_on_plan() {
     let world = world().await;
     world.plan.script([limit(Window::SevenDayOpus, 3600)]);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
@@ -227,7 +224,7 @@ async fn a_limit_of_one_family_keeps_the_others_on_plan() {
 }
 
 #[tokio::test]
-async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back() {
+async fn request_without_all_leases_returns_those_it_has() {
     let world = world().await;
     world
         .plan
@@ -237,15 +234,15 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
     sonnet["model"] = "claude-sonnet-5-5".into();
     world.ask(&sonnet).await;
     world.pass(2 * Duration::from_hours(1));
-    // Counting tokens reads the key with its breakers, and asks none of them.
+    // A token count reads the key with its breakers, and checks none of them.
     let count = message("hello", Streaming::No).to_string();
     let count = world
         .request(Method::POST, "/v1/messages/count_tokens")
         .body(count);
     read(count).await;
 
-    // Another instance takes the lease of opus while this one believes that it is free.
-    let table = AccessTable::new(world.house.aws().dynamodb(), ACCESS.default_name);
+    // Another instance takes the lease of opus while this one has cached it as free.
+    let table = AccessTable::new(world.stack.aws().dynamodb(), ACCESS.default_name);
     let resolved = table.key(&world.key.key_id).await.unwrap().unwrap();
     let opus = resolved
         .breakers
@@ -263,11 +260,11 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
     assert!(matches!(swapped, Swap::Won(_)));
 
     let asked = world.plan.requests().len();
-    let written = world.house.aws().calls("PutItem");
+    let written = world.stack.aws().calls("PutItem");
     let upstream = world.upstream().await;
     assert!(upstream.contains("breaker_open"), "{upstream}");
     assert_eq!(world.plan.requests().len(), asked);
-    let written = world.house.aws().calls("PutItem") - written;
+    let written = world.stack.aws().calls("PutItem") - written;
     assert_eq!(
         written, 3,
         "the plan's lease, the one of opus in vain, and back"
@@ -284,7 +281,7 @@ async fn a_request_that_may_not_probe_everything_it_needs_gives_its_lease_back()
 }
 
 #[tokio::test]
-async fn a_probe_tells_what_came_of_it_though_the_table_has_just_failed_another() {
+async fn probe_result_is_recorded_after_another_store_failure() {
     let world = std::sync::Arc::new(world().await);
     world.plan.script([limit(Window::SevenDayOpus, 3600)]);
     world.upstream().await;
@@ -299,20 +296,20 @@ async fn a_probe_tells_what_came_of_it_though_the_table_has_just_failed_another(
         tokio::task::yield_now().await;
     }
 
-    // Not one that the SDK tries again.
+    // An error that the SDK does not retry.
     let refused = Fault::Error {
         status: 400,
         name: "AccessDeniedException",
         message: String::new(),
     };
-    world.house.aws().faults().fail_next("PutItem", 1, refused);
+    world.stack.aws().faults().fail_next("PutItem", 1, refused);
     let mut sonnet = message("hello", Streaming::Yes);
     sonnet["model"] = "claude-sonnet-5-5".into();
     let answer = world.ask(&sonnet).await;
     let upstream = answer.header("x-spillway-upstream");
     assert_eq!(upstream, "bedrock; reason=overloaded");
     assert_eq!(
-        world.house.aws().faults().pending(),
+        world.stack.aws().faults().pending(),
         0,
         "its write has failed"
     );
@@ -340,10 +337,9 @@ async fn an_open_breaker_does_not_starve_a_key_without_a_bedrock_key() {
 }
 
 #[tokio::test]
-async fn counting_tokens_asks_plan_though_the_breaker_is_open() {
+async fn token_count_goes_to_plan_while_the_breaker_is_open() {
     let world = world().await;
-    world.plan.script([world.limit_for(20 * MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(20 * MINUTE).await;
     let count = world
         .request(Method::POST, "/v1/messages/count_tokens")
         .body(message("hello", Streaming::No).to_string());
@@ -352,7 +348,7 @@ async fn counting_tokens_asks_plan_though_the_breaker_is_open() {
     assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
 }
 
-/// A used-up plan that names when it comes back in one header.
+/// The response of a used-up plan that names its reset in one header.
 fn rejected(header: &str, value: &str) -> Step {
     let status = "anthropic-ratelimit-unified-status".to_owned();
     let headers = [
@@ -368,7 +364,7 @@ fn rejected(header: &str, value: &str) -> Step {
 }
 
 #[tokio::test]
-async fn what_an_answer_names_is_never_trusted_beyond_the_longest_open_time() {
+async fn reset_in_a_response_is_capped_at_the_longest_open_time() {
     let hour = Duration::from_hours(1);
     for (header, value) in [
         ("anthropic-ratelimit-unified-reset", "253402300799"),
@@ -405,10 +401,9 @@ async fn a_limit_whose_end_cannot_be_read_is_counted() {
 }
 
 #[tokio::test]
-async fn an_admins_reset_is_noticed_within_the_revocation_bound() {
+async fn breaker_reset_takes_effect_within_the_revocation_bound() {
     let world = world().await;
-    world.plan.script([world.limit_for(50 * MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(50 * MINUTE).await;
     let of = BreakersOf::Key(world.key.key_id.clone());
     let reset = Command::ResetBreakers { of };
     let Outcome::BreakersReset { breakers, .. } = world.command(reset.clone()).await else {

@@ -1,20 +1,20 @@
-//! Before the commit point the upstream may be switched, after it never: a stream of Plan's is held until
-//! there is content in it, and what was held is passed on as it came.
+//! The upstream may be switched before the commit point only: a stream of Plan is buffered until it has content,
+//! and the buffered bytes are passed on unchanged.
 
 use std::time::Duration;
 
 use domain::breaker::BreakerState;
 use domain::policy::{FallbackClass, PolicyChange};
-use local::simulator::{Point, Step};
 use reqwest::Method;
+use simulators::{Point, Step};
 use tests::Afterwards::IsSilent;
 use tests::{Answer, Streaming, World, message, raw_plan, read, world};
 use tokio::time::timeout;
 
-/// Falls back on broken answers too, and does not wait for long.
+/// A policy that falls back on broken responses too, with short deadlines.
 fn on_everything(settings: &mut proxy::config::Settings) {
     short(settings);
-    // Half of it is Plan's when both legs are asked.
+    // Plan gets half of it when both upstreams are called.
     settings.deadlines.first_byte = Duration::from_secs(4);
     settings.policy = settings.policy.with(&PolicyChange {
         fallback_on: Some(FallbackClass::ALL.into()),
@@ -48,7 +48,7 @@ async fn hello(world: &World) -> Answer {
     world.ask(&message("hello", Streaming::Yes)).await
 }
 
-/// A stream that never came to content, in every way in which it can fail to.
+/// Every way in which a stream can end without content.
 fn nothing_came() -> Vec<Step> {
     let none = Vec::new;
     let mut steps = vec![
@@ -75,7 +75,7 @@ fn nothing_came() -> Vec<Step> {
 }
 
 #[tokio::test]
-async fn a_stream_that_opens_with_overload_is_served_by_bedrock() {
+async fn stream_that_begins_with_overload_falls_back() {
     for after in [Point::Headers, Point::MessageStart] {
         let world = world().await;
         world.plan.script([error_event(after, "overloaded_error")]);
@@ -85,7 +85,7 @@ async fn a_stream_that_opens_with_overload_is_served_by_bedrock() {
             "bedrock; reason=overloaded"
         );
         assert!(
-            answer.said().contains("Simulated Amazon Bedrock"),
+            answer.text_content().contains("Simulated Amazon Bedrock"),
             "{after:?}"
         );
         assert_eq!(answer.events().last().unwrap(), "message_stop");
@@ -93,7 +93,7 @@ async fn a_stream_that_opens_with_overload_is_served_by_bedrock() {
 }
 
 #[tokio::test]
-async fn a_stream_that_comes_to_nothing_is_served_by_bedrock_when_the_policy_says_so() {
+async fn empty_stream_falls_back_when_the_policy_includes_broken() {
     for step in nothing_came() {
         let world = World::with(on_everything).await;
         world.plan.script([step.clone()]);
@@ -106,8 +106,7 @@ async fn a_stream_that_comes_to_nothing_is_served_by_bedrock_when_the_policy_say
 }
 
 #[tokio::test]
-async fn a_stream_that_comes_to_nothing_is_passed_on_by_default_and_never_ends_as_if_it_were_whole()
-{
+async fn empty_stream_is_passed_on_with_an_error_event_by_default() {
     for step in nothing_came() {
         let world = World::with(short).await;
         world.plan.script([step.clone()]);
@@ -126,7 +125,7 @@ async fn a_stream_that_comes_to_nothing_is_passed_on_by_default_and_never_ends_a
 }
 
 #[tokio::test]
-async fn what_plan_said_before_it_broke_is_passed_on_unchanged() {
+async fn bytes_before_plan_breaks_are_passed_on_unchanged() {
     let said = "event: message_start\r\ndata: {\"odd\":  1}\r\n\r\n: a comment\n\nevent: error\ndata: \
                 {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"caf\u{e9}\"}}\n\n";
     let world = world().await;
@@ -161,7 +160,7 @@ async fn after_the_first_content_the_upstream_is_never_switched() {
 }
 
 #[tokio::test]
-async fn an_error_or_nothing_inside_a_200_without_streaming_is_a_verdict_too() {
+async fn error_or_empty_body_in_an_unstreamed_200_has_a_verdict() {
     let overloaded =
         "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}";
     let cases = [
@@ -179,9 +178,9 @@ async fn an_error_or_nothing_inside_a_200_without_streaming_is_a_verdict_too() {
 }
 
 #[tokio::test]
-async fn a_megabyte_of_pings_and_a_first_event_of_ten_are_passed_on_byte_for_byte() {
+async fn large_pings_and_a_large_first_event_are_passed_on_byte_for_byte() {
     let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
-    // The comment tells the judges of streams that this is none of Anthropic's.
+    // The comment marks this stream for the judges as one that Anthropic does not send.
     let start = ": made up\n\nevent: message_start\ndata: {\"type\":\"message_start\"}\n\n";
     let block = format!(
         "event: content_block_start\ndata: {{\"x\":\"{}\"}}\n\n",
@@ -207,7 +206,7 @@ async fn a_megabyte_of_pings_and_a_first_event_of_ten_are_passed_on_byte_for_byt
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
 
 #[tokio::test]
-async fn a_plan_that_only_pings_is_held_for_no_more_than_its_bounds() {
+async fn stream_of_pings_is_buffered_within_its_bounds() {
     let pings = "event: ping\ndata: {}\n\n".repeat(64);
     let (plan_url, _open) = raw_plan(format!("{HEAD}\r\n{pings}").into_bytes(), IsSilent).await;
     let world = World::with(|settings| settings.plan_url = plan_url).await;
@@ -227,7 +226,7 @@ async fn a_plan_that_only_pings_is_held_for_no_more_than_its_bounds() {
 }
 
 #[tokio::test]
-async fn header_values_that_are_no_text_are_passed_on_and_mean_nothing() {
+async fn header_values_that_are_not_text_are_passed_on_and_ignored() {
     let bytes = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\nretry-after: \xff\xfe\r\n\
                       anthropic-ratelimit-unified-status: \xe9\r\nx-odd: \xff\r\n\r\n{}"
         .to_vec();
@@ -246,7 +245,7 @@ const START: &str =
     "event: message_start\ndata: {\"type\":\"message_start\"}\n\nevent: ping\ndata: {}\n\n";
 
 #[tokio::test]
-async fn a_stream_without_content_is_let_go_when_a_ping_is_due() {
+async fn stream_without_content_is_released_when_a_ping_is_due() {
     for held in ["", START] {
         let (plan_url, _open) = raw_plan(format!("{HEAD}\r\n{held}").into_bytes(), IsSilent).await;
         let world = World::with(|settings| {
@@ -277,7 +276,7 @@ async fn a_stream_without_content_is_let_go_when_a_ping_is_due() {
 }
 
 #[tokio::test]
-async fn what_a_stream_becomes_after_it_was_let_go_is_passed_on_as_it_is() {
+async fn stream_is_passed_on_unchanged_after_its_release() {
     for (after, told) in [
         (
             error_event(Point::MessageStart, "overloaded_error"),

@@ -1,4 +1,4 @@
-//! Every request has one end, whatever upstreams do.
+//! Every request ends within its deadlines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 use domain::policy::FallbackClass;
-use local::simulator::{Point, Step};
+use simulators::{Point, Step};
 use tests::Afterwards::IsSilent;
 use tests::{Answer, Streaming, World, message, raw_plan};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// Far longer than the deadlines of these tests, far shorter than the defaults.
+/// A timeout far longer than the deadlines of these tests, and far shorter than the defaults.
 const SOON: Duration = Duration::from_secs(20);
 
 fn hang(after: Point) -> Step {

@@ -1,4 +1,4 @@
-//! What a defect of Spillway's and a large request do to others: nothing.
+//! A defect of Spillway and a large request do not affect other requests.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use tests::{PANIC_TEXT, Streaming, World, message, read, world};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Runs on each line that is logged.
+/// Called with each log line.
 #[derive(Clone)]
 struct OnLine(Arc<dyn Fn(&str) + Send + Sync>);
 
@@ -34,7 +34,7 @@ impl<'w> MakeWriter<'w> for OnLine {
     }
 }
 
-/// A runtime with one worker thread, on which whatever Spillway logs is given to `on_line`.
+/// A runtime with one worker thread, whose log lines are passed to `on_line`.
 fn one_worker(on_line: impl Fn(&str) + Send + Sync + 'static) -> Runtime {
     let on_line = OnLine(Arc::new(on_line));
     let start = move || {
@@ -43,7 +43,7 @@ fn one_worker(on_line: impl Fn(&str) + Send + Sync + 'static) -> Runtime {
             .flatten_event(true)
             .with_writer(on_line.clone())
             .finish();
-        // The thread's own log, for as long as the thread lives.
+        // The subscriber of this thread, until the thread ends.
         std::mem::forget(tracing_subscriber::util::SubscriberInitExt::set_default(
             log,
         ));
@@ -57,7 +57,7 @@ fn one_worker(on_line: impl Fn(&str) + Send + Sync + 'static) -> Runtime {
 }
 
 #[test]
-fn a_panic_answers_500_in_anthropics_envelope_and_leaves_a_record() {
+fn panic_is_a_500_in_anthropics_envelope_and_is_logged() {
     let log = Arc::new(Mutex::new(String::new()));
     let seen = Arc::clone(&log);
     let runtime = one_worker(move |line| {
@@ -67,7 +67,7 @@ fn a_panic_answers_500_in_anthropics_envelope_and_leaves_a_record() {
     });
     let id = runtime.block_on(async {
         let world = world().await;
-        // The first reading begins the record.
+        // The first clock reading starts the request log.
         world.panic_at_clock_reading(2);
         let answer = world.ask(&message("hello", Streaming::Yes)).await;
         assert_eq!(answer.status, 500);
@@ -102,7 +102,7 @@ fn a_panic_answers_500_in_anthropics_envelope_and_leaves_a_record() {
     assert!(!log.contains(PANIC_TEXT));
 }
 
-/// Far more than `/health` needs, for a test that fails instead of standing still.
+/// A timeout far longer than `/health` needs, so that the test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
@@ -129,7 +129,7 @@ fn health_is_answered_while_five_megabytes_are_translated() {
             let began = tokio::task::spawn_blocking(move || began.recv_timeout(PATIENCE));
             began.await.unwrap().unwrap();
             let health = read(world.bare(Method::GET, "/health")).await;
-            // Nobody waits any more when the translation was not held.
+            // The receiver is gone when the translation was not stopped.
             let _ = go_on.send(());
             health.status
         };

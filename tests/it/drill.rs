@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use spillway::drill::{Act, Played, Scenario, Seen, play, play_all, scenarios, table};
+use spillway::drill::{
+    DrillResult, DrillStep, Observation, Scenario, run_all, run_scenario, scenarios, table,
+};
 
-/// Of each row of the failure taxonomy.
+/// The verdict of each row of the failure taxonomy.
 const VERDICTS: [(&str, &str); 11] = [
     ("1", "good"),
     ("2", "usage_limit"),
@@ -21,27 +23,35 @@ const VERDICTS: [(&str, &str); 11] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_drill_goes_as_expected_and_shows_the_verdict_of_its_row() {
-    let all = play_all(scenarios()).await.unwrap();
-    let complaints: Vec<_> = all.iter().flat_map(Played::complaints).collect();
-    assert_eq!(complaints, [""; 0]);
-    for played in &all {
-        assert!(played.as_expected, "{}", played.name);
-        let verdicts: Vec<_> = played.requests.iter().map(|line| &line.verdict).collect();
-        for (_, verdict) in VERDICTS.iter().filter(|(row, _)| Some(*row) == played.row) {
-            let shows_it = verdicts.contains(&&Some((*verdict).to_owned()));
-            assert!(shows_it, "{}: {verdicts:?}", played.name);
+async fn every_drill_passes_and_has_the_verdict_of_its_row() {
+    let all = run_all(scenarios()).await.unwrap();
+    let failures: Vec<_> = all.iter().flat_map(DrillResult::failures).collect();
+    assert_eq!(failures, [""; 0]);
+    for result in &all {
+        assert!(result.as_expected, "{}", result.name);
+        let verdicts: Vec<_> = result
+            .requests
+            .iter()
+            .map(|request| &request.verdict)
+            .collect();
+        for (_, verdict) in VERDICTS.iter().filter(|(row, _)| Some(*row) == result.row) {
+            let is_shown = verdicts.contains(&&Some((*verdict).to_owned()));
+            assert!(is_shown, "{}: {verdicts:?}", result.name);
         }
-        for seen in played.requests.iter().map(|line| &line.seen) {
-            assert!(seen.plan_calls <= 1 && seen.bedrock_calls <= 2, "{seen:?}");
-            let is_plans_business =
-                matches!(seen.verdict(), Some("good" | "login" | "client_fault"));
-            // Behind an open breaker Bedrock is asked first, and Plan only when Bedrock refuses the key.
-            let is_asked = seen.bedrock_calls > 0 && !seen.breaker_before.starts_with("open ");
+        for observed in result.requests.iter().map(|request| &request.observed) {
             assert!(
-                !(is_plans_business && is_asked),
-                "{}: {seen:?}",
-                played.name
+                observed.plan_calls <= 1 && observed.bedrock_calls <= 2,
+                "{observed:?}"
+            );
+            let stays_on_plan =
+                matches!(observed.verdict(), Some("good" | "login" | "client_fault"));
+            // Behind an open breaker Bedrock is called first, and Plan only when Bedrock rejects the key.
+            let was_called =
+                observed.bedrock_calls > 0 && !observed.breaker_before.starts_with("open ");
+            assert!(
+                !(stays_on_plan && was_called),
+                "{}: {observed:?}",
+                result.name
             );
         }
     }
@@ -51,18 +61,18 @@ async fn every_drill_goes_as_expected_and_shows_the_verdict_of_its_row() {
 }
 
 #[test]
-fn every_row_of_the_taxonomy_has_a_drill() {
+fn every_taxonomy_row_has_a_drill() {
     let rows: BTreeSet<_> = scenarios().iter().filter_map(|drill| drill.row).collect();
     assert_eq!(rows, VERDICTS.map(|(row, _)| row).into());
 }
 
 #[test]
-fn every_drill_has_a_name_of_its_own_that_one_can_type_and_says_in_a_line_what_it_is_about() {
+fn every_drill_has_a_unique_typeable_name_and_a_one_line_summary() {
     let mut names = BTreeSet::new();
     for Scenario { name, about, .. } in scenarios() {
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
         assert!(name.split('-').all(is_word), "{name}");
-        assert!(names.insert(name), "{name} is there twice");
+        assert!(names.insert(name), "{name} is used twice");
         let width = about.chars().count();
         assert!(
             (20..=95).contains(&width) && !about.contains('\n'),
@@ -72,89 +82,95 @@ fn every_drill_has_a_name_of_its_own_that_one_can_type_and_says_in_a_line_what_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_not_as_expected_is_told_with_what_was_expected() {
-    type Change = fn(&mut Seen);
+async fn difference_is_reported_with_the_expected_value() {
+    type Change = fn(&mut Observation);
     let changes: [(Change, &str); 13] = [
         (
-            |seen| seen.status = Some(200),
+            |observed| observed.status = Some(200),
             "status is 503, expected 200",
         ),
         (
-            |seen| seen.body = "answer".into(),
+            |observed| observed.body = "answer".into(),
             "body is api_error, expected answer",
         ),
-        (|seen| seen.begun = true, "begun is false, expected true"),
         (
-            |seen| seen.leg = "plan".into(),
+            |observed| observed.begun = true,
+            "begun is false, expected true",
+        ),
+        (
+            |observed| observed.leg = "plan".into(),
             "leg is bedrock, expected plan",
         ),
         (
-            |seen| seen.reason = "good".into(),
+            |observed| observed.reason = "good".into(),
             "reason is breaker_open, expected good",
         ),
-        (|seen| seen.probe = true, "probe is false, expected true"),
         (
-            |seen| seen.because = None,
+            |observed| observed.probe = true,
+            "probe is false, expected true",
+        ),
+        (
+            |observed| observed.because = None,
             "because is usage_limit, expected none",
         ),
         (
-            |seen| seen.until = Some("60m".into()),
+            |observed| observed.until = Some("60m".into()),
             "until is 30m, expected 60m",
         ),
         (
-            |seen| seen.error = None,
+            |observed| observed.error = None,
             "error is bedrock_unavailable, expected none",
         ),
         (
-            |seen| seen.breaker_before = "closed".into(),
+            |observed| observed.breaker_before = "closed".into(),
             "breaker_before is open 30m, expected closed",
         ),
         (
-            |seen| seen.breaker_after = "closed".into(),
+            |observed| observed.breaker_after = "closed".into(),
             "breaker_after is open 30m, expected closed",
         ),
-        (|seen| seen.plan_calls = 1, "plan_calls is 0, expected 1"),
         (
-            |seen| seen.bedrock_calls = 2,
+            |observed| observed.plan_calls = 1,
+            "plan_calls is 0, expected 1",
+        ),
+        (
+            |observed| observed.bedrock_calls = 2,
             "bedrock_calls is 1, expected 2",
         ),
     ];
     let named = |name: &str| scenarios().into_iter().find(|drill| drill.name == name);
-    for (change, complaint) in changes {
+    for (change, failure) in changes {
         let mut scenario = named("bedrock-down").unwrap();
-        let Some(Act::Ask(request)) = scenario.acts.last_mut() else {
+        let Some(DrillStep::Send(request)) = scenario.steps.last_mut() else {
             panic!()
         };
         change(&mut request.expected);
-        let played = play(&scenario).await;
-        let complaint = format!("bedrock-down, request 2: {complaint}");
-        assert_eq!(played.complaints(), [complaint.as_str()]);
-        assert!(!played.as_expected);
-        let table = table(&[played]);
+        let result = run_scenario(&scenario).await;
+        let failure = format!("bedrock-down, request 2: {failure}");
+        assert_eq!(result.failures(), [failure.as_str()]);
+        assert!(!result.as_expected);
+        let table = table(&[result]);
         assert!(
-            table.contains("0+1    NO\n") && table.contains(&complaint),
+            table.contains("0+1    NO\n") && table.contains(&failure),
             "{table}"
         );
-        assert!(!table.contains("All went as expected"), "{table}");
+        assert!(!table.contains("All drills passed"), "{table}");
     }
 }
 
 #[tokio::test]
-async fn a_drill_that_cannot_be_played_to_its_end_is_no_success() {
+async fn drill_that_cannot_finish_is_a_failure() {
     let mut scenario = scenarios().remove(0);
-    let Some(Act::Ask(answered)) = scenario.acts.pop() else {
+    let Some(DrillStep::Send(answered)) = scenario.steps.pop() else {
         panic!()
     };
-    scenario.acts.push(Act::Abandon(answered, vec![]));
-    let played = play(&scenario).await;
-    assert_eq!(played.requests.len(), scenario.acts.len() - 1);
-    assert!(!played.as_expected);
-    let [complaint] = &*played.complaints() else {
-        panic!("{played:?}")
+    scenario.steps.push(DrillStep::Abandon(answered, vec![]));
+    let result = run_scenario(&scenario).await;
+    assert_eq!(result.requests.len(), scenario.steps.len() - 1);
+    assert!(!result.as_expected);
+    let [failure] = &*result.failures() else {
+        panic!("{result:?}")
     };
-    assert!(
-        complaint.starts_with("healthy was not played to its end: "),
-        "{complaint}"
-    );
-    assert!(!complaint.contains("/ak/"), "{complaint}");
+    assert!(failure.starts_with("healthy did not finish: "), "{failure}");
+    assert!(!failure.contains("/ak/"), "{failure}");
 }

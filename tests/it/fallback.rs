@@ -1,12 +1,12 @@
-//! From Plan to Bedrock, and what the client is told when neither answers.
+//! The fallback from Plan to Bedrock, and the responses when both fail.
 
 use local::Fault;
-use local::simulator::{Point, Step, Window};
 use reqwest::Method;
+use simulators::{Point, Step, Window};
 use tests::{BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, World, message, read, world};
 
 #[tokio::test]
-async fn every_kind_of_limit_goes_to_bedrock_and_the_reason_is_told() {
+async fn every_limit_falls_back_and_its_reason_is_reported() {
     let cases = [
         (limit(Window::FiveHour), "usage_limit"),
         (limit(Window::SevenDay), "usage_limit"),
@@ -35,9 +35,9 @@ async fn every_kind_of_limit_goes_to_bedrock_and_the_reason_is_told() {
         let upstream = format!("bedrock; reason={reason}");
         assert_eq!(answer.header("x-spillway-upstream"), upstream, "{step:?}");
         assert!(
-            answer.said().contains("Simulated Amazon Bedrock"),
+            answer.text_content().contains("Simulated Amazon Bedrock"),
             "{}",
-            answer.said()
+            answer.text_content()
         );
         let limits = answer
             .headers
@@ -97,7 +97,7 @@ fn limit(window: Window) -> Step {
 }
 
 #[tokio::test]
-async fn bedrock_gets_the_keys_own_bearer_token_and_nothing_of_the_client() {
+async fn bedrock_gets_the_bedrock_key_and_no_client_credential() {
     let world = world().await;
     world.exhaust_plan(1);
     let request = world
@@ -128,7 +128,7 @@ async fn bedrock_gets_the_keys_own_bearer_token_and_nothing_of_the_client() {
 }
 
 #[tokio::test]
-async fn plan_is_asked_once_and_bedrock_is_asked_once() {
+async fn each_upstream_is_called_once() {
     let world = world().await;
     world.exhaust_plan(1);
     world.bedrock.script([Step::Overloaded]);
@@ -138,7 +138,7 @@ async fn plan_is_asked_once_and_bedrock_is_asked_once() {
 }
 
 #[tokio::test]
-async fn without_a_bedrock_key_the_limit_becomes_a_503_that_keeps_what_plan_told() {
+async fn limit_without_a_bedrock_key_is_a_503_with_plans_limit_headers() {
     let world = world().await;
     let key = world.key_without_bedrock().await;
     world.exhaust_plan(1);
@@ -173,7 +173,7 @@ async fn without_a_bedrock_key_the_limit_becomes_a_503_that_keeps_what_plan_told
 }
 
 #[tokio::test]
-async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
+async fn plan_response_wins_with_its_headers_when_both_upstreams_fail() {
     let cases = [
         (Step::SpendLimit, "bedrock_quota_exceeded"),
         (Step::Unauthorized, "bedrock_auth_error"),
@@ -199,7 +199,7 @@ async fn when_both_legs_fail_plans_answer_with_its_headers_wins() {
 }
 
 #[tokio::test]
-async fn a_passing_error_of_bedrock_is_one_that_the_client_retries() {
+async fn temporary_bedrock_error_is_retryable_for_the_client() {
     let first_event = |kind: &str| Step::StreamError {
         after: Point::Headers,
         kind: Some(kind.to_owned()),
@@ -242,7 +242,7 @@ async fn a_passing_error_of_bedrock_is_one_that_the_client_retries() {
         assert!(!sentence.contains("arn:"), "{sentence}");
         assert_eq!(answer.header("retry-after"), retry_after, "{step:?}");
         assert_eq!(answer.header("x-should-retry"), "", "{step:?}");
-        // Beside these headers Claude Code would end the turn at a 429.
+        // With these headers Claude Code would end the turn at a 429.
         assert_eq!(answer.header("anthropic-ratelimit-unified-status"), "");
         let upstream = answer.header("x-spillway-upstream");
         assert_eq!(upstream, "bedrock; reason=usage_limit");
@@ -250,13 +250,13 @@ async fn a_passing_error_of_bedrock_is_one_that_the_client_retries() {
 
         let retry = world.ask(&message("hello", Streaming::Yes)).await;
         assert_eq!(retry.status, 200, "{step:?}");
-        assert!(retry.said().contains("Simulated Amazon Bedrock"));
+        assert!(retry.text_content().contains("Simulated Amazon Bedrock"));
         assert_eq!(world.plan.requests().len(), 1, "Plan is asked once");
     }
 }
 
 #[tokio::test]
-async fn a_bedrock_key_that_kms_refuses_to_open_leaves_plans_answer() {
+async fn plan_response_is_delivered_when_kms_rejects_the_bedrock_key() {
     let refused = Fault::Error {
         status: 400,
         name: "InvalidCiphertextException",
@@ -264,12 +264,12 @@ async fn a_bedrock_key_that_kms_refuses_to_open_leaves_plans_answer() {
     };
     for (fault, status, class) in [
         (refused, 429, "bedrock_auth_error"),
-        // KMS may work again in a moment.
+        // KMS may work again soon.
         (Fault::InternalServerError, 503, "bedrock_unavailable"),
     ] {
         let world = world().await;
         world.exhaust_plan(1);
-        world.house.aws().faults().fail_next("Decrypt", 9, fault);
+        world.stack.aws().faults().fail_next("Decrypt", 9, fault);
         let answer = world.ask(&message("hello", Streaming::Yes)).await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("x-spillway-error"), class);
@@ -279,7 +279,7 @@ async fn a_bedrock_key_that_kms_refuses_to_open_leaves_plans_answer() {
 
 #[tokio::test]
 async fn a_body_that_is_not_json_is_a_clear_400_on_the_bedrock_leg() {
-    // The simulated plan would judge such a body itself.
+    // The simulated plan would reject such a body.
     let world = World::with_no_plan_left().await;
     for body in ["{not json", "[]"] {
         let answer = read(world.request(Method::POST, "/v1/messages").body(body)).await;
@@ -291,7 +291,7 @@ async fn a_body_that_is_not_json_is_a_clear_400_on_the_bedrock_leg() {
 }
 
 #[tokio::test]
-async fn a_prompt_too_long_for_bedrock_is_said_in_words_that_claude_code_recovers_from() {
+async fn prompt_too_long_for_bedrock_has_the_wording_of_anthropic() {
     let world = world().await;
     world.exhaust_plan(1);
     world.bedrock.script([Step::TooLong]);
@@ -328,7 +328,7 @@ async fn sessions_at_the_same_time_do_not_mix() {
             "bedrock; reason=entitlement"
         };
         assert_eq!(answer.header("x-spillway-upstream"), expected);
-        let said = answer.said();
+        let said = answer.text_content();
         assert!(said.contains(&format!("session-{number}-")), "{said}");
         assert_eq!(said.matches("session-").count(), 1, "{said}");
     }
@@ -340,7 +340,7 @@ async fn thread_continuation_is_refused_for_a_resend_before_bedrock_is_asked() {
     world.exhaust_plan(2);
     let mut body = message("and now?", Streaming::Yes);
     body["thread"] = serde_json::json!({"type": "continue", "previous_message_id": "msg_01"});
-    // Once after Plan's own 429, once behind the breaker that it opened.
+    // Once after Plan's 429, once behind the breaker that this opened.
     for upstream in [
         "bedrock; reason=usage_limit",
         "bedrock; reason=breaker_open",

@@ -1,5 +1,4 @@
-//! Sixty instances serve one access key. They share the table and nothing else, and their clocks
-//! disagree.
+//! Sixty instances serve one access key. They share only the table, and their clocks differ.
 
 mod instances;
 
@@ -9,53 +8,61 @@ use std::time::Duration;
 use domain::breaker::BreakerState;
 use domain::policy::{BreakerScope, FallbackClass};
 use domain::time::Timestamp;
-use local::simulator::{Step, Window};
+use simulators::{Step, Window};
 
 use instances::{
-    CACHE_BOUND, Door, Fleet, HALF_AN_HOUR, LEASE, OPUS, SKEW, SONNET, WORKERS, counted, finished,
-    is_from_bedrock, is_from_plan, open_until, upstream,
+    CACHE_BOUND, Fleet, GateState, HALF_AN_HOUR, LEASE, OPUS, SKEW, SONNET, WORKERS, counted,
+    finished, is_from_bedrock, is_from_plan, open_until, upstream,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn after_one_worker_has_met_the_limit_nobody_asks_plan_beyond_the_cache_bound() {
+async fn limit_stops_all_instances_within_the_cache_bound() {
     let fleet = Fleet::new().await;
-    let answers = fleet.all_ask(OPUS).await;
+    let answers = fleet.all_send(OPUS).await;
     assert!(answers.iter().all(is_from_plan));
-    assert_eq!(fleet.came(), WORKERS);
+    assert_eq!(fleet.plan_requests(), WORKERS);
 
     fleet.limit(Window::FiveHour, fleet.now().plus(HALF_AN_HOUR));
     let met = fleet.ask(WORKERS / 2, OPUS).await;
     assert_eq!(upstream(&met), "bedrock; reason=usage_limit");
 
     fleet.pass(CACHE_BOUND.saturating_sub(Duration::from_millis(1)));
-    let answers = fleet.all_ask(OPUS).await;
+    let answers = fleet.all_send(OPUS).await;
     let from_plan = answers.iter().filter(|answer| is_from_plan(answer)).count();
-    assert_eq!(from_plan, WORKERS - 1, "nobody shares a cache");
+    assert_eq!(from_plan, WORKERS - 1, "instances share no cache");
 
     fleet.pass(Duration::from_millis(1));
-    let before = fleet.came();
-    let mut told = BTreeSet::new();
+    let before = fleet.plan_requests();
+    let mut upstreams = BTreeSet::new();
     for later in [Duration::ZERO, CACHE_BOUND, Duration::from_mins(28)] {
         fleet.pass(later);
-        let answers = fleet.all_ask(OPUS).await;
-        told.extend(answers.iter().map(|answer| upstream(answer).to_owned()));
+        let answers = fleet.all_send(OPUS).await;
+        upstreams.extend(answers.iter().map(|answer| upstream(answer).to_owned()));
     }
-    assert_eq!(fleet.came(), before, "Plan was asked");
+    assert_eq!(fleet.plan_requests(), before, "Plan was called");
     let until = open_until(&fleet.breaker().await);
     let expected = format!("bedrock; reason=breaker_open; because=usage_limit; until={until}");
-    assert_eq!(told, BTreeSet::from([expected]), "all know the same");
+    assert_eq!(
+        upstreams,
+        BTreeSet::from([expected]),
+        "all have the same state"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn each_half_open_period_lets_one_request_of_the_whole_fleet_reach_plan() {
+async fn one_request_of_the_fleet_probes_in_each_half_open_period() {
     let mut fleet = Fleet::new().await;
-    fleet.trip().await;
-    for (trips, door) in [(2, Door::Open), (3, Door::Shut), (4, Door::Open)] {
+    fleet.open_breaker().await;
+    for (trips, gate) in [
+        (2, GateState::Open),
+        (3, GateState::Closed),
+        (4, GateState::Open),
+    ] {
         fleet.all_clocks_reach(open_until(&fleet.breaker().await));
         fleet.limit(Window::FiveHour, fleet.now().plus(HALF_AN_HOUR));
-        let before = fleet.came();
-        let answers = fleet.all_ask_through(door).await;
-        assert_eq!(fleet.came() - before, 1, "before trip {trips}");
+        let before = fleet.plan_requests();
+        let answers = fleet.all_send_through(gate).await;
+        assert_eq!(fleet.plan_requests() - before, 1, "before trip {trips}");
         assert!(answers.iter().all(is_from_bedrock));
         let breaker = fleet.breaker().await;
         assert!(
@@ -66,74 +73,74 @@ async fn each_half_open_period_lets_one_request_of_the_whole_fleet_reach_plan() 
     }
 
     fleet.all_clocks_reach(open_until(&fleet.breaker().await));
-    let before = fleet.came();
-    let answers = fleet.all_ask_through(Door::Shut).await;
-    assert_eq!(fleet.came() - before, 1);
+    let before = fleet.plan_requests();
+    let answers = fleet.all_send_through(GateState::Closed).await;
+    assert_eq!(fleet.plan_requests() - before, 1);
     let probes = answers
         .iter()
         .map(upstream)
-        .filter(|told| told.contains("plan"));
+        .filter(|upstream| upstream.contains("plan"));
     assert_eq!(probes.collect::<Vec<_>>(), ["plan; reason=good; probe"]);
     assert_eq!(fleet.breaker().await.state, BreakerState::CLOSED);
 
     fleet.pass(CACHE_BOUND);
-    let before = fleet.came();
-    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_plan));
-    assert_eq!(fleet.came() - before, WORKERS);
+    let before = fleet.plan_requests();
+    assert!(fleet.all_send(OPUS).await.iter().all(is_from_plan));
+    assert_eq!(fleet.plan_requests() - before, WORKERS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn clocks_that_disagree_make_the_probe_early_and_never_two() {
+async fn clock_skew_makes_the_probe_early_and_never_two() {
     let fleet = Fleet::new().await;
-    fleet.trip().await;
+    fleet.open_breaker().await;
     let until = open_until(&fleet.breaker().await);
-    let before = fleet.came();
-    let mut came = Vec::new();
+    let before = fleet.plan_requests();
+    let mut calls = Vec::new();
     for seconds in [-25, -20, -15, -5, 0, 5, 15, 20, 25] {
         fleet.set(Timestamp::from_millis(until.as_millis() + seconds * 1000));
-        if came.is_empty() {
+        if calls.is_empty() {
             fleet.limit(Window::FiveHour, until.plus(HALF_AN_HOUR));
         }
-        let answers = fleet.all_ask(OPUS).await;
+        let answers = fleet.all_send(OPUS).await;
         assert!(answers.iter().all(is_from_bedrock));
-        came.push(fleet.came() - before);
+        calls.push(fleet.plan_requests() - before);
     }
     // The fastest clock is 20 seconds early.
-    assert_eq!(came, [0, 1, 1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(calls, [0, 1, 1, 1, 1, 1, 1, 1, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn who_follows_a_lost_probe_is_one_and_what_the_lost_one_says_changes_nothing() {
+async fn exactly_one_request_replaces_an_expired_probe() {
     let mut fleet = Fleet::new().await;
-    fleet.trip().await;
+    fleet.open_breaker().await;
     fleet.all_clocks_reach(open_until(&fleet.breaker().await));
-    fleet.shut_the_door();
-    let before = fleet.came();
+    fleet.close_gate();
+    let before = fleet.plan_requests();
 
-    let mut first = fleet.all_start(OPUS);
-    let lost = fleet.next_held().await;
+    let mut first = fleet.start_all(OPUS);
+    let lost = fleet.next_held_request().await;
     assert!(
         finished(&mut first, WORKERS - 1)
             .await
             .iter()
             .all(is_from_bedrock)
     );
-    // 60 s that the slowest clock gave end 20 s later on the fastest.
+    // A lease of 60 s by the slowest clock ends 20 s later by the fastest.
     fleet.pass(Duration::from_millis(19_999));
-    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
-    assert_eq!(fleet.came() - before, 1, "while the lease lasts");
+    assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
+    assert_eq!(fleet.plan_requests() - before, 1, "while the lease lasts");
 
-    // Those of the fastest are over on the slowest.
+    // By now a lease by the fastest clock has ended by the slowest.
     fleet.pass(LEASE + SKEW + SKEW);
-    let mut second = fleet.all_start(OPUS);
-    let follower = fleet.next_held().await;
+    let mut second = fleet.start_all(OPUS);
+    let follower = fleet.next_held_request().await;
     assert!(
         finished(&mut second, WORKERS - 1)
             .await
             .iter()
             .all(is_from_bedrock)
     );
-    assert_eq!(fleet.came() - before, 2, "after the lease");
+    assert_eq!(fleet.plan_requests() - before, 2, "after the lease");
 
     lost.send(()).unwrap();
     let late = finished(&mut first, 1).await;
@@ -147,8 +154,8 @@ async fn who_follows_a_lost_probe_is_one_and_what_the_lost_one_says_changes_noth
 
     fleet.limit(Window::FiveHour, fleet.now().plus(HALF_AN_HOUR));
     follower.send(()).unwrap();
-    let told = finished(&mut second, 1).await;
-    assert_eq!(upstream(&told[0]), "bedrock; reason=usage_limit");
+    let answers = finished(&mut second, 1).await;
+    assert_eq!(upstream(&answers[0]), "bedrock; reason=usage_limit");
     let breaker = fleet.breaker().await;
     assert!(
         matches!(breaker.state, BreakerState::Open { trips: 2, .. }),
@@ -158,9 +165,9 @@ async fn who_follows_a_lost_probe_is_one_and_what_the_lost_one_says_changes_noth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_failure_is_counted_however_old_the_cache_of_the_worker_that_meets_it() {
+async fn failure_is_counted_with_any_cache_age() {
     let fleet = Fleet::with(|settings| settings.policy.breaker.failures = 100).await;
-    fleet.all_ask(OPUS).await;
+    fleet.all_send(OPUS).await;
     for worker in 0..WORKERS {
         fleet.plan.script([Step::Overloaded]);
         fleet.ask(worker, OPUS).await;
@@ -168,12 +175,12 @@ async fn a_failure_is_counted_however_old_the_cache_of_the_worker_that_meets_it(
     }
 }
 
-/// Each failure has two tries. A try is lost to a write that was made meanwhile, and the two are lost to
-/// two different ones: however many failures come at once, as many are counted as there are tries.
+/// Each failure is written in at most two attempts, and each lost attempt lost against a different write.
+/// Thus at least two of any number of concurrent failures are counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_failures_that_come_at_once_two_are_counted_and_none_is_written_over() {
+async fn concurrent_failures_are_counted_without_overwriting() {
     let mut fleet = Fleet::with(|settings| settings.policy.breaker.failures = 100).await;
-    let answers = fleet.all_fail_at_once().await;
+    let answers = fleet.fail_all_at_once().await;
     let breaker = fleet.breaker().await;
     let counted = counted(&breaker);
     assert!(counted.len() >= 2, "{}", counted.len());
@@ -185,9 +192,9 @@ async fn of_failures_that_come_at_once_two_are_counted_and_none_is_written_over(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn failures_that_come_at_once_open_the_breaker_once_at_the_latest_with_the_next() {
+async fn concurrent_failures_open_the_breaker_once() {
     let mut fleet = Fleet::new().await;
-    fleet.all_fail_at_once().await;
+    fleet.fail_all_at_once().await;
     if let BreakerState::Closed { failures } = fleet.breaker().await.state {
         assert_eq!(failures.len(), 2);
         fleet.plan.script([Step::Overloaded]);
@@ -205,17 +212,17 @@ async fn failures_that_come_at_once_open_the_breaker_once_at_the_latest_with_the
     );
 
     fleet.pass(CACHE_BOUND);
-    let before = fleet.came();
-    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
-    assert_eq!(fleet.came(), before);
+    let before = fleet.plan_requests();
+    assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
+    assert_eq!(fleet.plan_requests(), before);
 }
 
-/// Six requests are with Plan at once, for longer than a state is cached. Every second one fails.
+/// Six requests wait for Plan for longer than the cache period. Every second one fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn failures_between_successes_of_other_instances_do_not_open_the_breaker() {
+async fn failures_between_successes_do_not_open_the_breaker() {
     for scope in [BreakerScope::Key, BreakerScope::Deployment] {
         let mut fleet = Fleet::with(|settings| settings.policy.breaker.scope = scope).await;
-        let (mut asking, held) = fleet.some_wait(6).await;
+        let (mut asking, held) = fleet.hold_some(6).await;
         fleet.pass(CACHE_BOUND);
         for (at, held) in held.into_iter().enumerate() {
             if at % 2 == 0 {
@@ -233,9 +240,9 @@ async fn failures_between_successes_of_other_instances_do_not_open_the_breaker()
     }
 }
 
-/// Each has cached that the breaker is open, at a moment of its own.
+/// Each instance has cached the open breaker at a different time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn all_instances_notice_a_reset_of_the_deployments_breaker_in_a_minute() {
+async fn reset_of_the_deployment_breaker_reaches_all_instances_in_a_minute() {
     let fleet = Fleet::with(|settings| {
         settings.policy.breaker.scope = BreakerScope::Deployment;
     })
@@ -245,25 +252,25 @@ async fn all_instances_notice_a_reset_of_the_deployments_breaker_in_a_minute() {
         fleet.ask(0, OPUS).await;
     }
     fleet.pass(CACHE_BOUND);
-    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
+    assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
     fleet.reset_deployment().await;
     fleet.pass(Duration::from_mins(1));
-    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_plan));
+    assert!(fleet.all_send(OPUS).await.iter().all(is_from_plan));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_limit_of_the_opus_models_stops_these_in_the_whole_fleet_and_no_others() {
+async fn opus_limit_stops_opus_and_no_other_model_in_the_fleet() {
     let fleet = Fleet::new().await;
     fleet.limit(Window::SevenDayOpus, fleet.now().plus(HALF_AN_HOUR));
     let met = fleet.ask(0, OPUS).await;
     assert_eq!(upstream(&met), "bedrock; reason=usage_limit");
     fleet.pass(CACHE_BOUND);
 
-    let before = fleet.came();
-    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
-    assert_eq!(fleet.came(), before);
-    assert!(fleet.all_ask(SONNET).await.iter().all(is_from_plan));
-    assert_eq!(fleet.came() - before, WORKERS);
+    let before = fleet.plan_requests();
+    assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
+    assert_eq!(fleet.plan_requests(), before);
+    assert!(fleet.all_send(SONNET).await.iter().all(is_from_plan));
+    assert_eq!(fleet.plan_requests() - before, WORKERS);
     let circuits: Vec<_> = fleet.breakers().await;
     let circuits = circuits
         .iter()
@@ -271,13 +278,13 @@ async fn a_limit_of_the_opus_models_stops_these_in_the_whole_fleet_and_no_others
     assert_eq!(circuits.collect::<Vec<_>>(), ["opus"]);
 }
 
-/// The clocks of these six differ by some 3 s.
+/// The clocks of these six differ by about 3 s.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn six_agents_refused_at_once_leave_nobody_on_bedrock() {
+async fn six_concurrent_rejections_do_not_open_the_breaker() {
     let fleet = Fleet::new().await;
-    fleet.all_ask(OPUS).await;
+    fleet.all_send(OPUS).await;
     fleet.plan.script(std::iter::repeat_n(burst(), 6));
-    let mut agents = fleet.some_start(0..6, OPUS);
+    let mut agents = fleet.start_some(0..6, OPUS);
     for answer in finished(&mut agents, 6).await {
         assert_eq!(upstream(&answer), "bedrock; reason=rate_limited");
     }
@@ -285,14 +292,14 @@ async fn six_agents_refused_at_once_leave_nobody_on_bedrock() {
 
     for later in [Duration::from_secs(8), Duration::from_mins(1)] {
         fleet.pass(later);
-        let before = fleet.came();
-        assert!(fleet.all_ask(OPUS).await.iter().all(is_from_plan));
-        assert_eq!(fleet.came() - before, WORKERS, "{later:?} later");
+        let before = fleet.plan_requests();
+        assert!(fleet.all_send(OPUS).await.iter().all(is_from_plan));
+        assert_eq!(fleet.plan_requests() - before, WORKERS, "{later:?} later");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn three_bursts_send_the_fleet_to_bedrock_for_a_minute_and_no_longer() {
+async fn three_bursts_open_the_breaker_of_the_fleet_for_a_minute() {
     let mut fleet = Fleet::with(|settings| settings.policy.breaker.jitter = Duration::ZERO).await;
     for _ in 0..3 {
         fleet.plan.script([burst()]);
@@ -313,14 +320,14 @@ async fn three_bursts_send_the_fleet_to_bedrock_for_a_minute_and_no_longer() {
     };
     assert_eq!(because, FallbackClass::RateLimited);
     assert_eq!(until.since(since), Duration::from_mins(1));
-    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_bedrock));
+    assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
 
-    // The probe meets another burst: two minutes.
+    // The probe gets another burst, which opens the breaker for two minutes.
     fleet.all_clocks_reach(until);
     fleet.plan.script([burst()]);
     assert!(
         fleet
-            .all_ask_through(Door::Shut)
+            .all_send_through(GateState::Closed)
             .await
             .iter()
             .all(is_from_bedrock)
@@ -332,10 +339,10 @@ async fn three_bursts_send_the_fleet_to_bedrock_for_a_minute_and_no_longer() {
     assert_eq!(until.since(since), Duration::from_mins(2));
 
     fleet.all_clocks_reach(until);
-    fleet.all_ask_through(Door::Shut).await;
+    fleet.all_send_through(GateState::Closed).await;
     assert_eq!(fleet.breaker().await.state, BreakerState::CLOSED);
     fleet.pass(CACHE_BOUND);
-    assert!(fleet.all_ask(OPUS).await.iter().all(is_from_plan));
+    assert!(fleet.all_send(OPUS).await.iter().all(is_from_plan));
 }
 
 /// 429 without any header about limits.

@@ -1,17 +1,17 @@
-//! Invocations of the proxy function: events of API Gateway in, what the Lambda runtime writes out.
+//! Invocations of the proxy function: events of API Gateway, and the output of the Lambda runtime.
 
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lambda_runtime::{Context, LambdaEvent};
-use local::simulator::{Point, Step};
 use proxy::lambda::{HttpEvent, respond};
 use serde_json::{Value, json};
+use simulators::{Point, Step};
 use tests::Afterwards::Closes;
 use tests::{Answer, CLIENT_CREDENTIAL, Streaming, World, message, raw_plan, world};
 use tokio::time::timeout;
 
-/// What a REST API sends for a message.
+/// The event of a REST API for a message.
 fn event(world: &World, streaming: Streaming) -> Value {
     json!({
         "resource": "/ak/{key}/{proxy+}",
@@ -38,7 +38,7 @@ async fn invoke(world: &World, event: Value, left: Duration) -> (Value, Answer) 
     let mut context = Context::default();
     context.deadline = u64::try_from(world.now().plus(left).as_millis()).unwrap();
     let event = LambdaEvent::new(event, context);
-    let response = Box::pin(respond(world.house.proxy(), event)).await;
+    let response = Box::pin(respond(world.stack.proxy(), event)).await;
     let prelude = serde_json::to_value(&response.metadata_prelude).unwrap();
     let pieces: Vec<_> = response.stream.collect().await;
     let answer = Answer {
@@ -69,7 +69,7 @@ async fn repeated_headers_and_the_query_of_an_invocation_reach_plan() {
 }
 
 #[tokio::test]
-async fn the_prelude_is_one_that_api_gateway_accepts_whatever_plan_sends() {
+async fn prelude_is_valid_for_api_gateway_with_any_plan_headers() {
     let bytes = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
                       x-odd: caf\xe9\r\nx-twice: a\r\nx-twice: b\r\nset-cookie: a=1\r\n\
                       set-cookie: b=2\r\n\r\n{}";
@@ -83,7 +83,7 @@ async fn the_prelude_is_one_that_api_gateway_accepts_whatever_plan_sends() {
     assert!(!headers.contains_key("content-length") && !headers.contains_key("x-odd"));
     assert_eq!(prelude["cookies"], json!(["a=1", "b=2"]));
 
-    // Spillway's own errors too.
+    // Also for errors of Spillway itself.
     let mut unknown = event(&world, Streaming::No);
     unknown["path"] = json!("/ak/ak_nonsense/v1/messages");
     let (prelude, answer) = invoke(&world, unknown, QUARTER).await;
@@ -131,7 +131,7 @@ async fn a_request_ends_five_seconds_before_its_invocation() {
 }
 
 #[tokio::test]
-async fn a_download_that_breaks_off_ends_without_foreign_bytes() {
+async fn truncated_download_ends_without_added_bytes() {
     let mebibyte = "z".repeat(1024 * 1024);
     let chunks = format!("100000\r\n{mebibyte}\r\n").repeat(9);
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n\

@@ -1,15 +1,16 @@
-//! The stories, one file for each part of what Spillway promises.
+//! The end-to-end tests, one file for each subject.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a story that cannot go on has failed, and should say where"
+    reason = "a test that cannot go on has failed, and names the place"
 )]
 
 mod abandoned;
 mod administration;
+mod authentication;
 mod bedrock_leg;
 mod bedrock_refusals;
 mod both_legs;
@@ -17,7 +18,6 @@ mod breaker;
 mod commit_point;
 mod deadlines;
 mod defects;
-mod doors;
 mod drill;
 mod fallback;
 mod fleet;

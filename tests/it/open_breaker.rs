@@ -1,29 +1,28 @@
-//! The open breaker: when it is read again, when Plan is asked all the same, and how long its probe may
-//! take.
+//! The open breaker: its cache period, requests that go to Plan nevertheless, and the length of its lease.
 
 use std::time::Duration;
 
 use admin::{BreakersOf, Command};
 use domain::breaker::BreakerState;
 use domain::policy::{BreakerScope, PolicyChange};
-use local::simulator::Step;
 use reqwest::Method;
+use simulators::Step;
 use tests::{Answer, Streaming, World, message, read, world};
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// The most that jitter adds by default.
+/// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
 async fn ask(world: &World) -> Answer {
     world.ask(&message("hello", Streaming::Yes)).await
 }
 
-/// How often Plan and Bedrock have been called.
+/// The numbers of calls of Plan and Bedrock.
 fn calls(world: &World) -> (usize, usize) {
     (world.plan.requests().len(), world.bedrock.requests().len())
 }
 
-/// Three answers like `step` open the breaker.
+/// Opens the breaker with three responses of this step.
 async fn open_by(world: &World, step: &Step) {
     for _ in 0..3 {
         world.plan.script([step.clone()]);
@@ -47,7 +46,7 @@ async fn reset_of_the_deployments_breaker_is_noticed_within_a_minute() {
     let of = BreakersOf::Deployment;
     world.command(Command::ResetBreakers { of }).await;
 
-    let reads = || world.house.aws().calls("GetItem");
+    let reads = || world.stack.aws().calls("GetItem");
     let before = reads();
     for _ in 0..3 {
         world.pass(MINUTE / 4);
@@ -67,14 +66,14 @@ async fn open_breaker_of_the_deployment_is_read_once_per_minute() {
     })
     .await;
     open_by(&world, &Step::ServerError).await;
-    let before = world.house.aws().calls("GetItem");
+    let before = world.stack.aws().calls("GetItem");
     for minute in 1..=10 {
         world.pass(MINUTE);
         for _ in 0..3 {
             let upstream = world.upstream().await;
             assert!(upstream.contains("breaker_open"), "{upstream}");
         }
-        let reads = world.house.aws().calls("GetItem") - before;
+        let reads = world.stack.aws().calls("GetItem") - before;
         assert_eq!(reads, minute);
     }
 }
@@ -139,7 +138,7 @@ async fn plan_is_not_asked_behind_an_open_breaker_for_other_failures() {
 }
 
 /// A short-term key: the base64 of a URL that was signed at 2026-11-18T11:06:40Z, the time of a new world,
-/// for 600 s. The simulated Bedrock refuses it.
+/// for 600 s. The simulated Bedrock rejects it.
 const SHORT_TERM_KEY: &str = "bedrock-api-key-\
      YmVkcm9jay5hbWF6b25hd3MuY29tLz9BY3Rpb249Q2FsbFdpdGhCZWFyZXJUb2tlbiZYLUFtei1DcmVkZW50\
      aWFsPUFLSURFWEFNUExFJTJGMjAyNjExMTglMkZldS1jZW50cmFsLTElMkZiZWRyb2NrJTJGYXdzNF9yZXF1\
@@ -150,8 +149,7 @@ const SHORT_TERM_KEY: &str = "bedrock-api-key-\
 async fn expired_bedrock_key_counts_as_none_behind_an_open_breaker() {
     let world = world().await;
     world.bind(SHORT_TERM_KEY).await;
-    world.plan.script([world.limit_for(50 * MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(50 * MINUTE).await;
     let answer = ask(&world).await;
     let upstream = answer.header("x-spillway-upstream");
     assert!(upstream.contains("breaker_open"), "{upstream}");
@@ -166,8 +164,7 @@ async fn expired_bedrock_key_counts_as_none_behind_an_open_breaker() {
 #[tokio::test]
 async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
     let world = std::sync::Arc::new(world().await);
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([Step::Held { content: vec![] }]);
     let asked = world.plan.requests().len();
@@ -181,7 +178,7 @@ async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
     while world.plan.requests().len() == asked {
         tokio::task::yield_now().await;
     }
-    // Answers that are not streamed may take ten minutes.
+    // Responses that are not streamed may take ten minutes.
     for _ in 0..9 {
         world.pass(MINUTE);
         let upstream = world.upstream().await;

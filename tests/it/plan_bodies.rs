@@ -1,4 +1,4 @@
-//! Bodies of Plan's that break off, stall, or are too long to be held.
+//! Bodies of Plan that break off, stall, or exceed the buffer.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn ask(bytes: &str, afterwards: Afterwards, streaming: Streaming) -> (Worl
     (world, answer)
 }
 
-/// An answer of which some bytes are missing.
+/// A response whose last bytes are missing.
 fn cut(status: &str, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n{headers}\r\n{body}"
@@ -107,7 +107,7 @@ async fn a_json_answer_over_8_mib_that_breaks_off_is_aborted_without_an_event() 
 }
 
 #[tokio::test]
-async fn an_event_stream_with_a_content_length_has_room_for_its_error_event() {
+async fn event_stream_with_a_content_length_can_carry_an_error_event() {
     let content = concat!(
         "event: message_start\n",
         r#"data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","#,
@@ -129,8 +129,8 @@ async fn an_event_stream_with_a_content_length_has_room_for_its_error_event() {
 }
 
 #[tokio::test]
-async fn a_long_download_that_breaks_off_is_aborted_and_not_ended() {
-    // In chunks, so that no length tells the client what is missing.
+async fn long_download_that_breaks_is_aborted() {
+    // In chunks, without a length that would show the missing bytes.
     let mebibyte = "z".repeat(1024 * 1024);
     let chunks = format!("100000\r\n{mebibyte}\r\n").repeat(9);
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n\

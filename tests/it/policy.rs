@@ -5,12 +5,12 @@ use std::time::Duration;
 use admin::{BreakersOf, Command, Outcome, Settings};
 use domain::breaker::{BreakerState, Circuit};
 use domain::policy::{BreakerScope, FallbackClass, PolicyChange};
-use local::simulator::Step;
+use simulators::Step;
 use tests::{World, world};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
-/// The most that jitter adds by default.
+/// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
 fn policy(policy: PolicyChange) -> Settings {
@@ -25,7 +25,7 @@ fn with_policy(change: PolicyChange) -> impl FnOnce(&mut proxy::config::Settings
 }
 
 #[tokio::test]
-async fn a_user_has_a_policy_of_their_own() {
+async fn user_has_its_own_policy() {
     let world = world().await;
     let only_limits = world
         .key_of(policy(PolicyChange {
@@ -64,7 +64,7 @@ async fn a_user_has_a_policy_of_their_own() {
 }
 
 #[tokio::test]
-async fn anthropics_own_trouble_counts_for_the_whole_deployment_when_that_is_the_scope() {
+async fn overload_counts_for_the_deployment_in_deployment_scope() {
     let world = World::with(with_policy(PolicyChange {
         breaker_scope: Some(BreakerScope::Deployment),
         ..PolicyChange::default()
@@ -74,9 +74,8 @@ async fn anthropics_own_trouble_counts_for_the_whole_deployment_when_that_is_the
         world.key_of(Settings::default()).await,
         world.key_of(Settings::default()).await,
     ];
-    // A limit is the developer's own, whatever the scope.
-    world.plan.script([world.limit_for(MINUTE)]);
-    world.upstream().await;
+    // A usage limit belongs to the key in every scope.
+    world.open_breaker(MINUTE).await;
     assert_eq!(
         world.upstream_as(&others[0], "a").await,
         "plan; reason=good"
@@ -107,7 +106,7 @@ async fn anthropics_own_trouble_counts_for_the_whole_deployment_when_that_is_the
 }
 
 #[tokio::test]
-async fn everybody_goes_by_the_deployments_policy_for_the_breaker_that_they_share() {
+async fn shared_breaker_follows_the_policy_of_the_deployment() {
     let world = World::with(with_policy(PolicyChange {
         breaker_scope: Some(BreakerScope::Deployment),
         ..PolicyChange::default()
@@ -142,7 +141,7 @@ fn sticky() -> impl FnOnce(&mut proxy::config::Settings) {
 }
 
 #[tokio::test]
-async fn a_conversation_may_stay_on_bedrock_for_its_prompt_cache_and_no_longer() {
+async fn conversation_stays_on_bedrock_for_the_stickiness_period() {
     let world = World::with(sticky()).await;
     world.plan.script([world.limit_for(20 * SECOND)]);
     let limited = world.upstream_as(&world.key, "one").await;
@@ -158,7 +157,7 @@ async fn a_conversation_may_stay_on_bedrock_for_its_prompt_cache_and_no_longer()
             "bedrock; reason=session"
         );
     }
-    // Its own stay does not prolong it: the plan is paid for.
+    // Requests on Bedrock do not prolong the period.
     world.pass(4 * MINUTE + 40 * SECOND);
     assert_eq!(
         world.upstream_as(&world.key, "one").await,
@@ -167,7 +166,7 @@ async fn a_conversation_may_stay_on_bedrock_for_its_prompt_cache_and_no_longer()
 }
 
 #[tokio::test]
-async fn a_conversation_stays_from_its_last_forced_answer_on() {
+async fn conversation_stays_from_its_last_fallback_on() {
     let world = World::with(sticky()).await;
     world.plan.script([world.limit_for(10 * MINUTE)]);
     world.upstream_as(&world.key, "one").await;

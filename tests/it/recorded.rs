@@ -1,5 +1,5 @@
-//! Answers and errors as Bedrock and Anthropic were recorded to send them, each through the whole of
-//! Spillway. The cases are data in `tests/recorded`; a case that fails is named.
+//! Recorded messages and errors of Bedrock and Anthropic, each through all of Spillway. The cases are data in
+//! `tests/recorded`; a failure names its case.
 
 mod answers;
 mod coverage;
@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use admin::{IssuedKey, Settings};
 use domain::bedrock::Dialect;
-use local::simulator::{Frame, Step};
 use reqwest::Method;
 use serde_json::{Value, json};
+use simulators::{Frame, Step};
 use tests::{Answer, Streaming, World, message as request_for, read, read_unjudged};
 
-/// The operations of the Bedrock Runtime, by the name that a case has for what one sends.
+/// The operations of the Bedrock Runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Converse,
@@ -35,7 +35,7 @@ impl Operation {
         Self::InvokeModelWithResponseStream,
     ];
 
-    /// The member of a case that holds what this operation sends.
+    /// The member of a case that holds the response of this operation.
     fn member(self) -> &'static str {
         match self {
             Self::Converse => "converse",
@@ -52,7 +52,7 @@ impl Operation {
         }
     }
 
-    /// What the simulator is told to send: a whole body, or the frames of a stream.
+    /// The simulator's step: a full body, or the frames of a stream.
     fn step(self, recorded: &Value) -> Step {
         match self {
             Self::Converse | Self::InvokeModel => whole(200, &json!({}), &recorded.to_string()),
@@ -81,12 +81,12 @@ fn whole(status: u16, headers: &Value, body: &str) -> Step {
     }
 }
 
-/// A world in which every request goes to Bedrock: the plan's limit is known, so it is not asked.
+/// A world in which every request goes to Bedrock, because the breaker is open.
 struct BedrockOnly {
     world: World,
     converse: IssuedKey,
     invoke: IssuedKey,
-    /// Whether the judges see the answers too.
+    /// Whether the responses are stored for the judges.
     judged: bool,
 }
 
@@ -119,8 +119,8 @@ impl BedrockOnly {
         }
     }
 
-    /// Asks for an answer that Bedrock gives by these steps. `request` has members of the body in
-    /// place of the usual ones.
+    /// Sends a request that Bedrock answers with these steps. The members of `request` replace those of the
+    /// usual body.
     async fn ask(&self, operation: Operation, request: &Value, steps: Vec<Step>) -> Answer {
         let mut body = request_for("How many days?", operation.streaming());
         for (name, value) in request.as_object().unwrap() {
@@ -145,7 +145,7 @@ impl BedrockOnly {
         answer
     }
 
-    /// Whether the newest request came to Bedrock.
+    /// Whether the newest request reached Bedrock.
     fn was_asked(&self) -> bool {
         !self.world.bedrock.requests().is_empty()
     }
@@ -178,7 +178,7 @@ fn id(case: &Value) -> &str {
     case["id"].as_str().unwrap()
 }
 
-/// Fails with the names of the cases that did not hold.
+/// Fails with the names of the failed cases.
 fn conclude(failures: &[String]) {
     assert!(
         failures.is_empty(),

@@ -1,4 +1,4 @@
-//! The tables and the vault, through the AWS SDKs' own serialisers.
+//! The tables and the sealed Bedrock keys, through the serialisers of the AWS SDKs.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use domain::bedrock::{BedrockModel, ModelRule};
 use domain::bedrock_key::BedrockKey;
 use domain::id::{KeyId, UserId};
 use domain::time::Timestamp;
-use local::simulator::Step;
 use local::{Fault, LocalAws};
+use simulators::Step;
 use store::vault::{Opener, Owner, Sealed, Sealer, VaultError};
 use tests::{BEDROCK_KEY, Streaming, World, message, world};
 
@@ -26,10 +26,10 @@ async fn create_user(world: &World, name: &str) -> UserId {
 }
 
 async fn refused(world: &World, command: Command) -> AdminError {
-    let now = world.house.clock().now();
+    let now = world.stack.clock().now();
     let key = BedrockKey::parse(BEDROCK_KEY).ok();
     world
-        .house
+        .stack
         .admin()
         .execute(command, key, now)
         .await
@@ -84,7 +84,7 @@ async fn users_and_keys_are_listed_in_the_order_of_their_creation() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_named() {
+async fn missing_user_or_key_is_named_in_the_error() {
     let world = world().await;
     let nobody: UserId = "usr_nobody".parse().unwrap();
     let nothing: KeyId = "key_nothing".parse().unwrap();
@@ -140,7 +140,7 @@ async fn what_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_takes_no_bedrock_key() {
+async fn revoked_key_rejects_a_bedrock_key() {
     let world = world().await;
     let key_id = world.key.key_id.clone();
     world
@@ -160,17 +160,17 @@ async fn a_revoked_key_takes_no_bedrock_key() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_collides_is_tried_again() {
+async fn conflicting_transaction_is_retried() {
     let world = world().await;
     let conflict = Fault::TransactionConflict { actions: 1 };
     world
-        .house
+        .stack
         .aws()
         .faults()
         .fail_next("TransactWriteItems", 2, conflict.clone());
     create_user(&world, "patient").await;
     world
-        .house
+        .stack
         .aws()
         .faults()
         .fail_next("TransactWriteItems", 9, conflict);
@@ -188,7 +188,7 @@ async fn a_transaction_that_collides_is_tried_again() {
 async fn a_bedrock_key_is_stored_sealed() {
     let world = world().await;
     let scan = world
-        .house
+        .stack
         .aws()
         .dynamodb()
         .scan()
@@ -209,60 +209,45 @@ async fn a_bedrock_key_is_stored_sealed() {
 }
 
 #[tokio::test]
-async fn a_sealed_bedrock_key_opens_for_its_own_key_and_user_only() {
+async fn sealed_bedrock_key_is_decrypted_for_its_key_and_user_only() {
     let aws = LocalAws::memory().unwrap();
-    let ids = |key: &str, user: &str| -> (KeyId, UserId) {
-        (key.parse().unwrap(), user.parse().unwrap())
-    };
-    let (key, user) = ids("key_a", "usr_a");
-    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
-    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
-    let owner = Owner {
-        key: &key,
-        user: &user,
-    };
-    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let (key, user) = ids();
+    let (other_key, other_user) = ("key_b".parse().unwrap(), "usr_b".parse().unwrap());
+    let owner = |key, user| Owner { key, user };
+    let sealed = seal(&aws, owner(&key, &user)).await;
+    let opener = Opener::new(aws.kms(), aws.kms_key_id());
     let now = Timestamp::from_millis(0);
-    for (key, user) in [ids("key_b", "usr_a"), ids("key_a", "usr_b")] {
-        let swapped = Opener::new(aws.kms(), aws.kms_key_id())
-            .open(
-                Owner {
-                    key: &key,
-                    user: &user,
-                },
-                &sealed,
-                now,
-            )
-            .await;
+    for swapped in [owner(&other_key, &user), owner(&key, &other_user)] {
+        let decrypted = opener.open(swapped, &sealed, now).await;
         assert!(
-            matches!(swapped, Err(VaultError::CiphertextRejected)),
-            "{swapped:?}"
+            matches!(decrypted, Err(VaultError::CiphertextRejected)),
+            "{decrypted:?}"
         );
     }
-    let opened = Opener::new(aws.kms(), aws.kms_key_id())
-        .open(
-            Owner {
-                key: &key,
-                user: &user,
-            },
-            &sealed,
-            now,
-        )
-        .await;
-    assert_eq!(opened.unwrap().expose(), BEDROCK_KEY);
+    let decrypted = opener.open(owner(&key, &user), &sealed, now).await;
+    assert_eq!(decrypted.unwrap().expose(), BEDROCK_KEY);
+}
+
+fn ids() -> (KeyId, UserId) {
+    ("key_a".parse().unwrap(), "usr_a".parse().unwrap())
+}
+
+/// The tests' Bedrock key, sealed for this owner under version 1.
+async fn seal(aws: &LocalAws, owner: Owner<'_>) -> Sealed {
+    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
+    let sealer = Sealer::new(aws.kms(), aws.kms_key_id());
+    sealer.seal(owner, &token, "1".to_owned()).await.unwrap()
 }
 
 #[tokio::test]
 async fn sealed_bedrock_key_is_decrypted_with_the_configured_kms_key_only() {
     let aws = LocalAws::memory().unwrap();
-    let (key, user): (KeyId, UserId) = ("key_a".parse().unwrap(), "usr_a".parse().unwrap());
+    let (key, user) = ids();
     let owner = Owner {
         key: &key,
         user: &user,
     };
-    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
-    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
-    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let sealed = seal(&aws, owner).await;
     let now = Timestamp::from_millis(0);
     let other = Opener::new(aws.kms(), "alias/another-key");
     let opened = other.open(owner, &sealed, now).await;
@@ -275,14 +260,12 @@ async fn sealed_bedrock_key_is_decrypted_with_the_configured_kms_key_only() {
 #[tokio::test]
 async fn sealed_bedrock_key_cannot_be_decrypted_under_another_version() {
     let aws = LocalAws::memory().unwrap();
-    let (key, user): (KeyId, UserId) = ("key_a".parse().unwrap(), "usr_a".parse().unwrap());
+    let (key, user) = ids();
     let owner = Owner {
         key: &key,
         user: &user,
     };
-    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
-    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
-    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let sealed = seal(&aws, owner).await;
     let mut renamed = serde_json::to_value(&sealed).unwrap();
     renamed["version"] = "2".into();
     let renamed: Sealed = serde_json::from_value(renamed).unwrap();
@@ -298,14 +281,12 @@ async fn sealed_bedrock_key_cannot_be_decrypted_under_another_version() {
 #[tokio::test]
 async fn kms_itself_ties_a_data_key_to_the_key_and_the_user() {
     let aws = LocalAws::memory().unwrap();
-    let (key, user): (KeyId, UserId) = ("key_a".parse().unwrap(), "usr_a".parse().unwrap());
-    let token = BedrockKey::parse(BEDROCK_KEY).unwrap();
+    let (key, user) = ids();
     let owner = Owner {
         key: &key,
         user: &user,
     };
-    let vault = Sealer::new(aws.kms(), aws.kms_key_id());
-    let sealed = vault.seal(owner, &token, "1".to_owned()).await.unwrap();
+    let sealed = seal(&aws, owner).await;
     let sealed = serde_json::to_value(&sealed).unwrap();
     let data_key: Vec<u8> = serde_json::from_value(sealed["data_key"].clone()).unwrap();
     let decrypt = |context: &[(&str, &str)]| {
@@ -416,7 +397,7 @@ async fn listings_longer_than_a_page_are_whole() {
 
 /// The partition of the world's key, in the table.
 async fn partition(world: &World) -> String {
-    let scan = world.house.aws().dynamodb().scan();
+    let scan = world.stack.aws().dynamodb().scan();
     let items = scan.table_name("spillway-access").send().await.unwrap();
     let is_key = |item: &&Item| item["sk"].as_s().is_ok_and(|sk| sk == "key");
     let key = items.items().iter().find(is_key).unwrap();
@@ -425,9 +406,9 @@ async fn partition(world: &World) -> String {
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Changes an item of the world's key behind Spillway's back, and lets its memory of it pass.
+/// Changes an item of the world's key without Spillway, and waits until the cached one expires.
 async fn set(world: &World, sk: &str, expression: &str, value: AttributeValue) {
-    let update = world.house.aws().dynamodb().update_item();
+    let update = world.stack.aws().dynamodb().update_item();
     update
         .table_name("spillway-access")
         .key("pk", AttributeValue::S(partition(world).await))
@@ -441,7 +422,7 @@ async fn set(world: &World, sk: &str, expression: &str, value: AttributeValue) {
 }
 
 #[tokio::test]
-async fn a_damaged_bedrock_key_keeps_nobody_from_plan() {
+async fn damaged_bedrock_key_does_not_block_plan() {
     let world = world().await;
     let damaged = AttributeValue::S("damaged".to_owned());
     set(&world, "bedrock_key", "SET sealed = :value", damaged).await;
@@ -454,7 +435,7 @@ async fn a_damaged_bedrock_key_keeps_nobody_from_plan() {
     let (_, text) = behind_the_breaker.error();
     assert!(text.contains("cannot be opened any more"), "{text}");
     assert_eq!(world.bedrock.requests().len(), 0);
-    assert_eq!(world.house.aws().calls("Decrypt"), 0);
+    assert_eq!(world.stack.aws().calls("Decrypt"), 0);
 
     world.bind(BEDROCK_KEY).await;
     world.pass(Duration::from_hours(1));
@@ -464,7 +445,7 @@ async fn a_damaged_bedrock_key_keeps_nobody_from_plan() {
 }
 
 #[tokio::test]
-async fn a_class_of_a_newer_version_keeps_nobody_from_plan() {
+async fn error_class_of_a_newer_version_does_not_block_plan() {
     let world = world().await;
     let classes =
         ["usage_limit", "a_class_to_come"].map(|class| AttributeValue::S(class.to_owned()));
@@ -481,11 +462,11 @@ async fn a_class_of_a_newer_version_keeps_nobody_from_plan() {
 }
 
 #[tokio::test]
-async fn a_key_behind_a_megabyte_of_breakers_is_found() {
+async fn key_after_a_megabyte_of_breakers_is_found() {
     let world = world().await;
     let pk = partition(&world).await;
     for family in 0..4 {
-        let put = world.house.aws().dynamodb().put_item();
+        let put = world.stack.aws().dynamodb().put_item();
         put.table_name("spillway-access")
             .item("pk", AttributeValue::S(pk.clone()))
             .item("sk", AttributeValue::S(format!("breaker#family#{family}")))

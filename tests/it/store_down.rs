@@ -1,4 +1,4 @@
-//! The table is down, throttled or slow: traffic flows as if every breaker were closed.
+//! A table that is down, throttled or slow does not stop traffic: breakers count as closed.
 
 use std::process;
 use std::time::Duration;
@@ -6,31 +6,31 @@ use std::time::Duration;
 use domain::breaker::BreakerState;
 use domain::policy::BreakerScope;
 use local::Fault;
-use local::simulator::{Step, Window};
 use proxy::config::Settings;
 use proxy::metrics::Metrics;
 use serde_json::Value;
+use simulators::{Step, Window};
 use tests::{Streaming, World, message};
 use tokio::time::timeout;
 
 const CACHE_BOUND: Duration = Duration::from_secs(5);
 
-/// An open breaker of the deployment is read again after this long.
+/// The time after which an open breaker of the deployment is read again.
 const REVOCATION_BOUND: Duration = Duration::from_mins(1);
 
-/// The longest time until a probe, in these stories: a key is kept in memory for longer.
+/// The maximum time until a probe in these tests, shorter than the cache period of a key.
 const MAX_OPEN: Duration = Duration::from_secs(10);
 
-/// How long a probe may take.
+/// The length of a probe's lease.
 const LEASE: Duration = Duration::from_mins(1);
 
-/// Enough of them that the table is down until the faults are cleared.
+/// So many faults that the table is down until they are cleared.
 const DOWN: usize = 1000;
 
-/// The most calls that one operation makes: what the SDK tries.
+/// The maximum number of calls of one operation: the SDK's attempts.
 const ATTEMPTS: u64 = 3;
 
-/// Far more than the table may hold a request for, far less than for ever.
+/// A timeout far longer than the table may delay a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const OPERATIONS: [&str; 10] = [
@@ -62,7 +62,7 @@ fn faults() -> [Fault; 7] {
     ]
 }
 
-/// A world that gives up at once on a table that hangs, and never on one that is only busy.
+/// A world with a short deadline for a table that hangs, and a long one otherwise.
 async fn world_for(fault: &Fault, change: impl FnOnce(&mut Settings)) -> World {
     World::with(|settings| {
         settings.deadlines.store = match fault {
@@ -77,20 +77,20 @@ async fn world_for(fault: &Fault, change: impl FnOnce(&mut Settings)) -> World {
 }
 
 fn fail(world: &World, operation: &str, times: usize, fault: &Fault) {
-    let faults = world.house.aws().faults();
+    let faults = world.stack.aws().faults();
     faults.fail_next(operation, times, fault.clone());
 }
 
 /// The calls of DynamoDB so far.
 fn calls(world: &World) -> u64 {
-    let aws = world.house.aws();
+    let aws = world.stack.aws();
     OPERATIONS
         .iter()
         .map(|operation| aws.calls(operation))
         .sum()
 }
 
-/// Which leg answers, and why; and how many calls of DynamoDB that took.
+/// The header `x-spillway-upstream` of one request, and its number of DynamoDB calls.
 async fn upstream(world: &World) -> (String, u64) {
     let before = calls(world);
     let upstream = timeout(PATIENCE, world.upstream()).await;
@@ -98,7 +98,7 @@ async fn upstream(world: &World) -> (String, u64) {
     (upstream, calls(world) - before)
 }
 
-/// How often the breaker was opened, as the table has it.
+/// The stored number of times that the breaker opened.
 async fn trips(world: &World) -> u32 {
     match world.breaker().await {
         BreakerState::Open { trips, .. } | BreakerState::HalfOpen { trips, .. } => trips,
@@ -106,13 +106,13 @@ async fn trips(world: &World) -> u32 {
     }
 }
 
-/// The table works again, and after a while a limit opens the breaker. Not told of a table that hung: in
-/// those worlds even a good one may be slower than the patience with it.
+/// Checks that the breaker opens after the table works again. Skipped for a table that hung: with that short
+/// deadline even a working table may be too slow.
 async fn recovers(world: &World, fault: &Fault, after: Duration) {
     if *fault == Fault::Hang {
         return;
     }
-    world.house.aws().faults().clear();
+    world.stack.aws().faults().clear();
     world.pass(after);
     world.exhaust_plan(1);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
@@ -124,7 +124,7 @@ async fn recovers(world: &World, fault: &Fault, after: Duration) {
 }
 
 #[tokio::test]
-async fn a_breaker_that_cannot_be_read_is_closed_and_is_not_read_by_every_request() {
+async fn unreadable_breaker_is_closed_and_not_read_by_every_request() {
     for fault in faults() {
         let world = world_for(&fault, |_| {}).await;
         assert_eq!(world.upstream().await, "plan; reason=good");
@@ -154,7 +154,7 @@ async fn a_breaker_that_cannot_be_read_is_closed_and_is_not_read_by_every_reques
 }
 
 #[tokio::test]
-async fn a_probe_whose_lease_cannot_be_written_asks_plan_as_if_the_breaker_were_closed() {
+async fn probe_without_a_written_lease_is_sent_to_plan() {
     for fault in faults() {
         let world = world_for(&fault, |_| {}).await;
         world.exhaust_plan(1);
@@ -162,10 +162,10 @@ async fn a_probe_whose_lease_cannot_be_written_asks_plan_as_if_the_breaker_were_
         world.pass(MAX_OPEN);
         fail(&world, "PutItem", DOWN, &fault);
 
-        let writes = world.house.aws().calls("PutItem");
+        let writes = world.stack.aws().calls("PutItem");
         let (leg, calls) = upstream(&world).await;
         assert_eq!(leg, "plan; reason=good", "{fault:?}");
-        let writes = world.house.aws().calls("PutItem") - writes;
+        let writes = world.stack.aws().calls("PutItem") - writes;
         assert!(writes <= ATTEMPTS, "{fault:?}: {writes} writes");
         assert!(
             (1..=ATTEMPTS + 1).contains(&calls),
@@ -176,9 +176,9 @@ async fn a_probe_whose_lease_cannot_be_written_asks_plan_as_if_the_breaker_were_
             assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
         }
 
-        // What was written without an answer is written.
+        // A write without a response was made.
         if !matches!(fault, Fault::Hang | Fault::ResponseLost) {
-            world.house.aws().faults().clear();
+            world.stack.aws().faults().clear();
             world.pass(CACHE_BOUND);
             assert_eq!(
                 world.upstream().await,
@@ -190,13 +190,13 @@ async fn a_probe_whose_lease_cannot_be_written_asks_plan_as_if_the_breaker_were_
 }
 
 #[tokio::test]
-async fn what_plan_said_is_lost_when_it_cannot_be_written_and_the_answer_is_not() {
+async fn response_is_delivered_when_the_breaker_cannot_be_written() {
     let limit = Step::UsageLimit {
         window: Window::FiveHour,
         reset_after_s: 1800,
     };
     for fault in faults() {
-        // Told beside the call of Bedrock, and before Plan's answer is delivered.
+        // Recorded during the call of Bedrock, and before Plan's response is delivered.
         for (step, expected) in [
             (limit.clone(), "bedrock; reason=usage_limit"),
             (Step::ServerError, "plan; reason=broken"),
@@ -219,7 +219,7 @@ async fn what_plan_said_is_lost_when_it_cannot_be_written_and_the_answer_is_not(
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_read_in_time_is_a_503_and_holds_nobody() {
+async fn key_read_timeout_is_a_503_and_delays_no_other_request() {
     let short = |settings: &mut Settings| settings.deadlines.key = Duration::from_millis(50);
     let world = world_for(&Fault::Hang, short).await;
     world.upstream().await;
@@ -244,7 +244,7 @@ async fn a_breaker_of_the_deployment_that_cannot_be_read_is_closed() {
         for _ in 0..2 {
             let (leg, calls) = upstream(&world).await;
             assert_eq!(leg, "plan; reason=good", "{fault:?}");
-            // The key's partition is read, too, and once.
+            // The key's partition is read once, too.
             let tried = 1..=ATTEMPTS + 1;
             assert!(tried.contains(&calls), "{fault:?}: {calls} calls");
             let asked = upstream(&world).await;
@@ -268,7 +268,7 @@ async fn open_breaker_of_the_deployment_stays_open_when_it_cannot_be_read() {
         }
         world.pass(REVOCATION_BOUND);
         fail(&world, "GetItem", DOWN, &fault);
-        let reads = world.house.aws().calls("GetItem");
+        let reads = world.stack.aws().calls("GetItem");
         for _ in 0..2 {
             for _ in 0..3 {
                 let (leg, _) = upstream(&world).await;
@@ -278,13 +278,13 @@ async fn open_breaker_of_the_deployment_stays_open_when_it_cannot_be_read() {
             assert_eq!(upstream(&world).await.1, 0, "{fault:?}: left alone");
             world.pass(CACHE_BOUND);
         }
-        let reads = world.house.aws().calls("GetItem") - reads;
+        let reads = world.stack.aws().calls("GetItem") - reads;
         assert!((2..=2 * ATTEMPTS).contains(&reads), "{fault:?}: {reads}");
     }
 }
 
 #[tokio::test]
-async fn a_conversation_that_cannot_be_noted_is_answered_and_stays_where_it_was_noted_last() {
+async fn conversation_is_answered_when_its_session_cannot_be_written() {
     for fault in faults() {
         let world = world_for(&fault, |settings| {
             settings.policy.session_stickiness = Duration::from_mins(5);
@@ -304,9 +304,9 @@ async fn a_conversation_that_cannot_be_noted_is_answered_and_stays_where_it_was_
     }
 }
 
-/// What goes wrong once is tried again by the SDK. A write whose answer was lost finds itself.
+/// The SDK retries a single failure. A retried write reads its own first write.
 #[tokio::test]
-async fn a_lease_whose_answer_was_lost_is_held_and_probes_once() {
+async fn lease_with_a_lost_write_response_probes_once() {
     for fault in [Fault::ResponseLost, Fault::Timeout, Fault::Throttling] {
         let world = world_for(&fault, |_| {}).await;
         world.exhaust_plan(1);
@@ -326,7 +326,7 @@ async fn a_lease_whose_answer_was_lost_is_held_and_probes_once() {
 }
 
 #[tokio::test]
-async fn a_trip_whose_answer_was_lost_is_known() {
+async fn open_state_is_known_after_a_lost_write_response() {
     for fault in [Fault::ResponseLost, Fault::Timeout, Fault::Throttling] {
         let world = world_for(&fault, |_| {}).await;
         world.exhaust_plan(1);
@@ -342,9 +342,9 @@ async fn a_trip_whose_answer_was_lost_is_known() {
     }
 }
 
-/// Whoever holds that lease does not know, so it is nobody's, and ends.
+/// The holder of that lease does not use it, so the lease expires.
 #[tokio::test]
-async fn a_lease_that_was_written_without_any_answer_ends_like_any_other() {
+async fn lease_without_a_write_response_expires_as_usual() {
     let world = world_for(&Fault::ResponseLost, |_| {}).await;
     world.exhaust_plan(1);
     world.upstream().await;
@@ -365,7 +365,7 @@ async fn a_lease_that_was_written_without_any_answer_ends_like_any_other() {
 }
 
 #[tokio::test]
-async fn while_the_breaker_is_open_no_request_calls_dynamodb_and_none_notices_that_it_is_down() {
+async fn open_breaker_needs_no_dynamodb_call_during_an_outage() {
     let world = World::with(|_| {}).await;
     world.exhaust_plan(1);
     world.upstream().await;
@@ -383,7 +383,7 @@ async fn while_the_breaker_is_open_no_request_calls_dynamodb_and_none_notices_th
 #[tokio::test]
 async fn a_cold_key_takes_one_query_and_success_writes_nothing() {
     let world = World::with(|_| {}).await;
-    let others = |world: &World| calls(world) - world.house.aws().calls("Query");
+    let others = |world: &World| calls(world) - world.stack.aws().calls("Query");
     let before = others(&world);
     assert_eq!(upstream(&world).await, ("plan; reason=good".to_owned(), 1));
     for _ in 0..20 {
@@ -414,7 +414,7 @@ async fn success_after_a_long_answer_reads_once_for_the_next_request_too() {
 }
 
 #[tokio::test]
-async fn a_probe_takes_one_query_and_two_writes_be_the_key_warm_or_cold() {
+async fn probe_takes_one_query_and_two_writes_with_a_warm_or_cold_key() {
     for later in [MAX_OPEN, LEASE + MAX_OPEN] {
         let world = world_for(&Fault::Throttling, |_| {}).await;
         world.exhaust_plan(1);
@@ -425,9 +425,9 @@ async fn a_probe_takes_one_query_and_two_writes_be_the_key_warm_or_cold() {
     }
 }
 
-/// Logs and metrics leave by standard output, past the harness: this test runs itself once more, alone.
+/// Logs and metrics go to standard output, so this test runs itself in a process of its own.
 #[tokio::test]
-async fn who_cannot_read_or_write_a_breaker_warns_once_counts_it_and_says_why() {
+async fn store_failure_is_logged_once_counted_and_explained() {
     const NAME: &str =
         "store_down::who_cannot_read_or_write_a_breaker_warns_once_counts_it_and_says_why";
     let cases = [
@@ -495,7 +495,7 @@ async fn who_cannot_read_or_write_a_breaker_warns_once_counts_it_and_says_why() 
         counted,
         cases.each_ref().map(|(operation, _, _)| *operation)
     );
-    // A trip is told of although its write's answer was lost, and once.
+    // An opening is logged once, also when its write's response was lost.
     assert_eq!(
         all("message", "breaker open", "because"),
         ["usage_limit"; 4]

@@ -5,7 +5,7 @@ use domain::policy::BreakerScope;
 use tests::{Answer, CLIENT_CREDENTIAL, Streaming, World, message};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Sends a message with this path, exactly as it is written, and reads the whole answer.
+/// Sends a message with exactly this path, and reads the full response.
 async fn post(world: &World, path: &str) -> Answer {
     let address = world.base_url.strip_prefix("http://").unwrap();
     let body = message("hello", Streaming::No).to_string();
@@ -24,7 +24,7 @@ async fn post(world: &World, path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_query_that_a_url_would_change_is_400_and_counts_for_no_breaker() {
+async fn query_that_a_url_would_change_is_400_and_not_counted() {
     let world = World::with(|settings| {
         settings.policy.breaker.scope = BreakerScope::Deployment;
     })

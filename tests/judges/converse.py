@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""Judges the requests that Spillway sends to Amazon Bedrock by models that Spillway did not write.
+"""Validates Spillway's requests to Amazon Bedrock against models from other sources than Spillway.
 
   converse.py FOLDER...     every *.json below is {"operation", "modelId", "body"}
-  converse.py --self-test   proves that bad requests are refused
+  converse.py --self-test   proves that invalid requests are rejected
 
 `body` is the JSON as it goes over the wire: blobs are base64 text, and for InvokeModel and
-InvokeModelWithResponseStream it is the native Anthropic body. Who judges what:
+InvokeModelWithResponseStream it is the native Anthropic body. The checks:
 
   json    strict JSON: no duplicate member, no NaN
   model   botocore's model of the operation: botocore's own ParamValidator (unknown members, types,
-          required members, minima), and what ParamValidator leaves out but the model states: enums,
+          required members, minima), and the rest of the model: enums,
           patterns, maxima, unions, strict base64
-  wire    botocore's serializer, given the parameters, must write the very JSON that was sent
-  native  the anthropic SDK's request types, for native bodies and for the Anthropic fields that ride
-          in Converse's additionalModelRequestFields
-  others  what the service documents or is known to enforce beyond its model; one function each below
+  wire    botocore's serializer must write the same JSON from the same parameters
+  native  the anthropic SDK's request types, for native bodies and for the Anthropic fields in
+          Converse's additionalModelRequestFields
+  others  documented and known rules of the service beyond its model; one function each below
 
-Needs botocore and anthropic. Exit status: 0 acquitted, 1 refused or nothing to judge.
+Needs botocore and anthropic. Exit status: 0 valid, 1 invalid or without input.
 """
 
 import base64
@@ -61,7 +61,7 @@ SAMPLING: dict[str, Callable[[Any], bool]] = {
 
 
 def judge(content: bytes) -> list[Finding]:
-    """All that is wrong with one recorded request."""
+    """The violations of one recorded request."""
     try:
         request = json.loads(content, object_pairs_hook=unique_members, parse_constant=no_constant)
     except ValueError as error:
@@ -73,7 +73,7 @@ def judge(content: bytes) -> list[Finding]:
         return [Finding("json", "$.operation", f"{operation!r} is none of {', '.join(OPERATIONS)}")]
     if not isinstance(model_id, str) or not isinstance(body, dict):
         return [Finding("json", "$", "modelId must be text and body an object")]
-    # The rules walk the body freely, so they only see bodies whose shape the model has accepted.
+    # The rules require a valid shape, so they run only on bodies that the model accepts.
     findings = list(by_the_model(operation, model_id, body))
     if not findings:
         findings = list(by_the_rules(operation, model_id, body))
@@ -96,7 +96,7 @@ def no_constant(name: str) -> None:
 
 
 def by_the_model(operation: str, model_id: str, body: dict) -> Iterator[Finding]:
-    """What botocore says, and what its model says where botocore's validator is silent."""
+    """The errors of botocore's validator, and those of its model that the validator does not check."""
     shape = SERVICE.operation_model(operation).input_shape
     if operation in INVOKE:
         members: dict[str, Any] = {"body": base64.b64encode(json.dumps(body).encode()).decode()}
@@ -115,13 +115,13 @@ def by_the_model(operation: str, model_id: str, body: dict) -> Iterator[Finding]
     sent = json.loads(
         serializer.serialize_to_request(parameters, SERVICE.operation_model(operation))["body"] or b"{}"
     )
-    # The order of members is ours to choose (it decides what the prompt cache finds), values are not.
+    # The order of members is free (it affects the prompt cache); values are not.
     for place, what in differences(body, sent):
         yield Finding("wire", place, f"botocore would write it differently: {what}")
 
 
 def as_parameters(value: Any, shape: Shape, path: str, findings: list[Finding]) -> Any:
-    """Wire JSON as botocore parameters (base64 becomes bytes), noting what breaks the model."""
+    """Wire JSON as botocore parameters (base64 becomes bytes), with the violations of the model."""
 
     def broken(what: str) -> None:
         findings.append(Finding("model", path, what))
@@ -164,7 +164,7 @@ def as_parameters(value: Any, shape: Shape, path: str, findings: list[Finding]) 
         if "pattern" in limits and not re.fullmatch(limits["pattern"], value, re.ASCII):
             broken(f"{value[:60]!r} does not match {limits['pattern'][:60]}")
     elif kind in ("integer", "long", "float", "double") and isinstance(value, bool):
-        # ParamValidator lets it pass, because Python counts a bool among its ints.
+        # ParamValidator accepts it, because a bool is an int in Python.
         broken("true and false are no numbers")
     size = value if isinstance(value, (int, float)) else len(value) if hasattr(value, "__len__") else None
     if size is not None and "max" in limits and size > limits["max"]:
@@ -173,7 +173,7 @@ def as_parameters(value: Any, shape: Shape, path: str, findings: list[Finding]) 
 
 
 def differences(left: Any, right: Any, path: str = "$") -> Iterator[tuple[str, str]]:
-    """Where two JSON values differ; 1 and 1.0 are the same number, true is no number."""
+    """The places where two JSON values differ; 1 and 1.0 are equal, true and 1 are not."""
     if isinstance(left, dict) and isinstance(right, dict):
         for name in left.keys() | right.keys():
             if name not in left or name not in right:
@@ -191,7 +191,7 @@ def differences(left: Any, right: Any, path: str = "$") -> Iterator[tuple[str, s
 
 
 def by_the_sdk(body: dict, path: str) -> Iterator[Finding]:
-    """A native body by the SDK's own request types; members that those types do not know are refused."""
+    """Checks a native body with the SDK's request types; unknown members are violations."""
     body = dict(body)
     for name, is_good in SAMPLING.items():
         if name in body and not is_good(body.pop(name)):
@@ -204,7 +204,7 @@ def by_the_sdk(body: dict, path: str) -> Iterator[Finding]:
             yield Finding("native", f"{path}.{place}", problem["msg"])
         return
     for place, what in differences(body, accepted, path):
-        # A tool's schema is the tool author's: the SDK's type keeps only the members that it names.
+        # The schema of a tool is free; the SDK's type keeps only the members that it names.
         if not re.search(r"\.input_schema\.", place):
             yield Finding("native", place, f"not known to the SDK's types: {what}")
 
@@ -216,7 +216,7 @@ def exhaust(value: Any) -> Any:
     if value is None or isinstance(value, (str, bytes, bool, int, float)):
         return value
     members = [exhaust(member) for member in value]
-    # A dict inside such an iterable comes out as its pairs.
+    # A dict inside such an iterable becomes its pairs.
     if members and all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in members):
         return dict(members)
     return members
@@ -226,7 +226,7 @@ def exhaust(value: Any) -> Any:
 
 
 class Family(NamedTuple):
-    """What a family of models takes. The first pattern found in the model id decides."""
+    """The capabilities of a family of models. The first pattern in the model id applies."""
 
     pattern: str
     max_output: int
@@ -241,7 +241,7 @@ class Family(NamedTuple):
     forced_tool: bool = True
     """A tool may be forced, at least without thinking."""
     quiet_efforts: frozenset[str] | None = None
-    """The levels of effort that go along with thinking switched off; None: all of `efforts`."""
+    """The levels of effort without thinking; None for all of `efforts`."""
 
 
 BUDGET = frozenset({"enabled"})
@@ -263,9 +263,9 @@ FAMILIES = (
     Family(r"claude-(opus-4-8|sonnet-5|haiku-5)", 128_000, ADAPTIVE, TO_MAX, False, False, True),
 )
 
-# One unknown value of anthropic_beta refuses the whole request ("invalid beta flag"). Sources: the
+# One unknown value of anthropic_beta invalidates the whole request ("invalid beta flag"). Sources: the
 # allow-list of envoyproxy/ai-gateway (internal/translator), anthropic_beta_headers_config.json of
-# BerriAI/litellm, and what Claude Code itself sends in its own Bedrock mode.
+# BerriAI/litellm, and the betas of Claude Code's own Bedrock mode.
 CONVERSE_BETAS = {
     "claude-code-20250219",
     "computer-use-2024-10-22",
@@ -309,7 +309,7 @@ INVOKE_MEMBERS = {
     "top_k",
     "top_p",
 }
-# Anthropic fields that Converse has no member for; it hands them to the model's own validator.
+# Anthropic fields without a member in Converse, which passes them to the model's validator.
 ADDITIONAL_MEMBERS = {
     "anthropic_beta",
     "context_management",
@@ -324,7 +324,7 @@ GEOGRAPHY = re.compile(r"(global|us|eu|apac|jp|au|us-gov)\.")
 
 
 def by_the_rules(operation: str, model_id: str, body: dict) -> Iterator[Finding]:
-    """Everything beyond botocore's model, for a body whose shape that model accepts."""
+    """The rules beyond botocore's model, for a body that the model accepts."""
     family = next((row for row in FAMILIES if re.search(row.pattern, model_id)), None)
     if operation in CONVERSE:
         yield from converse_rules(body, family, "$")
@@ -369,7 +369,7 @@ def converse_rules(body: dict, family: Family | None, path: str) -> Iterator[Fin
 
 
 def conversation(body: dict) -> Iterator[Finding]:
-    """Turns alternate, beginning with the user, and each says something."""
+    """Turns alternate, begin with the user, and have content."""
     previous = "assistant"
     for index, message in enumerate(body.get("messages", [])):
         place = f"$.messages[{index}]"
@@ -384,7 +384,7 @@ def conversation(body: dict) -> Iterator[Finding]:
 
 
 def text(body: dict) -> Iterator[Finding]:
-    """No blank text anywhere, and not the billing line that the service reserves."""
+    """No text is blank, and none begins with the billing header that the service reserves."""
     for place, block in blocks(body):
         if "text" in block and not block["text"].strip():
             yield Finding("blank", place, "text must not be blank")
@@ -406,7 +406,7 @@ def blocks(body: dict) -> Iterator[tuple[str, dict]]:
 
 
 def cache_points(body: dict) -> Iterator[Finding]:
-    """At most four; a longer life never after a shorter one; each stands behind something cacheable."""
+    """At most four; none has a longer time to live than an earlier one; each follows a cacheable block."""
     # In the order in which the prompt is rendered.
     lists = [("$.toolConfig.tools", body.get("toolConfig", {}).get("tools", []))]
     lists.append(("$.system", body.get("system", [])))
@@ -432,7 +432,7 @@ def cache_points(body: dict) -> Iterator[Finding]:
 
 
 def tools(body: dict) -> Iterator[Finding]:
-    """Each call is answered in the very next turn, before anything else is said; tools are declared."""
+    """Each call has its result in the next turn, before other content; tools are declared."""
     config = body.get("toolConfig", {})
     names = [tool["toolSpec"]["name"] for tool in config.get("tools", []) if "toolSpec" in tool]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -473,7 +473,7 @@ DOCUMENT_NAME = re.compile(r"[A-Za-z0-9()\[\]_-]+( [A-Za-z0-9()\[\]_-]+)*")
 
 
 def media(body: dict) -> Iterator[Finding]:
-    """Images and documents come from the user; documents have unique plain names and text beside them."""
+    """Images and documents are in user turns; documents have unique plain names and accompanying text."""
     seen: set[str] = set()
     for place, block in blocks(body):
         document = block.get("document")
@@ -497,7 +497,7 @@ def media(body: dict) -> Iterator[Finding]:
 
 
 def reasoning(body: dict) -> Iterator[Finding]:
-    """Thinking is the assistant's, signed, and redacted thinking is Anthropic's own ASCII data."""
+    """Thinking is in assistant turns and signed; redacted thinking is ASCII data."""
     for turn, message in enumerate(body.get("messages", [])):
         for index, block in enumerate(message["content"]):
             content = block.get("reasoningContent")
@@ -515,7 +515,7 @@ def reasoning(body: dict) -> Iterator[Finding]:
 
 
 def additional_fields(body: dict, family: Family | None) -> Iterator[Finding]:
-    """additionalModelRequestFields: only what Converse has no member for, and that as Anthropic types it."""
+    """additionalModelRequestFields: only fields without a member in Converse, of Anthropic's types."""
     path = "$.additionalModelRequestFields"
     fields = body.get("additionalModelRequestFields")
     if fields is None:
@@ -532,7 +532,7 @@ def additional_fields(body: dict, family: Family | None) -> Iterator[Finding]:
         yield Finding("additional", f"{path}.tool_choice.type", "conflicts with toolConfig.toolChoice")
     typed = {name: fields[name] for name in ADDITIONAL_MEMBERS - {"anthropic_beta"} if name in fields}
     if isinstance(tool_choice, dict):
-        # Beside toolConfig.toolChoice only the rest of a tool choice is sent.
+        # With toolConfig.toolChoice only the other members of a tool choice are sent.
         typed["tool_choice"] = {"type": "auto", **tool_choice}
     yield from by_the_sdk({"model": "claude", "max_tokens": 1, "messages": [], **typed}, path)
     inference = body.get("inferenceConfig", {})
@@ -547,7 +547,7 @@ def additional_fields(body: dict, family: Family | None) -> Iterator[Finding]:
 
 
 def native_rules(body: dict, family: Family | None, path: str) -> Iterator[Finding]:
-    """A native Anthropic body as InvokeModel takes it."""
+    """The rules of InvokeModel for a native Anthropic body."""
     for name in sorted(body.keys() - INVOKE_MEMBERS):
         yield Finding("additional", f"{path}.{name}", "extra inputs are not permitted")
     if body.get("anthropic_version") != "bedrock-2023-05-31":
@@ -597,7 +597,7 @@ def native_rules(body: dict, family: Family | None, path: str) -> Iterator[Findi
 
 
 def native_conversation(messages: list[dict], path: str) -> Iterator[Finding]:
-    """Native turns may repeat a role (the service joins them); calls and blank text are judged alike."""
+    """Native turns may repeat a role, as the service joins them; other rules are those of Converse."""
     if not messages or messages[0]["role"] != "user":
         yield Finding("turns", f"{path}.messages", "the user begins")
     open_calls: set[str] = set()
@@ -676,7 +676,7 @@ def family_rules(
     forced: bool,
     sampled: list[str],
 ) -> Iterator[Finding]:
-    """What this family of models takes of all that the API knows."""
+    """The rules of this family of models."""
     if max_output is not None and max_output > family.max_output:
         yield Finding("family", path, f"{max_output} output tokens, at most {family.max_output}")
     if thinking is not None and thinking.get("type") not in family.thinking:
@@ -759,7 +759,7 @@ def good_converse() -> dict:
 
 
 def good_native() -> dict:
-    """The like as a native body."""
+    """A similar conversation as a native body."""
     return {
         "anthropic_version": "bedrock-2023-05-31",
         "anthropic_beta": ["tool-search-tool-2025-10-19"],

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Translates Claude Code's recorded requests for many targets, and leaves the bodies for converse.py.
+"""Translates Claude Code's recorded requests for many targets, and writes the bodies for converse.py.
 
   recorded.py TRANSLATE FOLDER
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from verdict import conclude
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared/dialect/tests/fixtures/request"
-# One of each kind that takes requests differently.
+# One of each kind with different requests.
 TARGETS = (
     "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
     "global.anthropic.claude-haiku-4-5-20251001-v1:0",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Judges the server-sent events and the whole messages that Spillway emits by the official anthropic SDK.
+"""Validates Spillway's server-sent events and messages with the official anthropic SDK.
 
   sse.py FOLDER...     every *.sse below is the body of one streamed answer, as a client received it, and
                        every *.message that of one that was not streamed
@@ -41,7 +41,7 @@ except ImportError:  # Before 2.0 the SDK was built on the older package.
 
 from verdict import Case, Finding, run
 
-# Claude Code sends beta requests, whose answers have a wider set of blocks; plain ones are a subset.
+# Claude Code sends beta requests, whose responses have more kinds of blocks than plain ones.
 EVENTS = (TypeAdapter(RawMessageStreamEvent), TypeAdapter(BetaRawMessageStreamEvent))
 MESSAGES = (TypeAdapter(Message), TypeAdapter(BetaMessage))
 ERRORS = TypeAdapter(ErrorResponse)
@@ -52,7 +52,7 @@ DELTAS = {
     "tool_use": {"input_json_delta"},
     "server_tool_use": {"input_json_delta"},
 }
-# platform.claude.com, "Errors": what a client may find in error.type.
+# platform.claude.com, "Errors": the values of error.type.
 ERROR_TYPES = {
     "api_error",
     "authentication_error",
@@ -71,14 +71,14 @@ Event = dict[str, Any]
 
 
 def judge(content: bytes) -> list[Finding]:
-    """All that is wrong with one recorded answer: a whole one is a JSON object, a stream is none."""
+    """The violations of one recorded response: a JSON object is a message, anything else a stream."""
     if content.startswith(b"{"):
         return list(judge_whole(content))
     findings: list[Finding] = []
     events = list(read(content, findings))
     for number, event in enumerate(events):
         findings += typed(event, f"{number} {event['type']}")
-    # The order is only told of well-typed events, the client's reading only of well-ordered ones.
+    # Order requires valid events, and the client's reading requires valid order.
     if not findings:
         protocol = Protocol()
         for number, event in enumerate(events):
@@ -90,7 +90,7 @@ def judge(content: bytes) -> list[Finding]:
 
 
 def judge_whole(content: bytes) -> Iterator[Finding]:
-    """All that is wrong with one whole message."""
+    """The violations of one message."""
     try:
         message = json.loads(content)
     except ValueError as error:
@@ -109,7 +109,7 @@ def judge_whole(content: bytes) -> Iterator[Finding]:
 
 
 def typed_message(message: Any) -> Iterator[Finding]:
-    """A message by the SDK's models."""
+    """Checks a message with the SDK's models."""
     plain, beta = MESSAGES
     try:
         try:
@@ -128,7 +128,7 @@ def typed_message(message: Any) -> Iterator[Finding]:
 
 
 def read(content: bytes, findings: list[Finding]) -> Iterator[Event]:
-    """The events of a stream, noting what a client would not understand."""
+    """The events of a stream, with those that a client could not parse."""
 
     def broken(where: int | str, what: str) -> None:
         findings.append(Finding("frame", str(where), what))
@@ -161,7 +161,7 @@ def read(content: bytes, findings: list[Finding]) -> Iterator[Event]:
 
 
 def typed(event: Event, where: str) -> Iterator[Finding]:
-    """One event by the SDK's models; `ping` and `error` are handled below them."""
+    """Checks one event with the SDK's models; `ping` and `error` are handled below them."""
     if event["type"] == "ping":
         return
     try:
@@ -174,7 +174,7 @@ def typed(event: Event, where: str) -> Iterator[Finding]:
             yield Finding("type", where, f"{event['message'].get('id')!r} is no message id")
         block = event.get("content_block", {})
         if block.get("type") == "tool_use" and not re.fullmatch(r"[a-zA-Z0-9_-]+", str(block.get("id"))):
-            # The id comes back in the next request, and both upstreams check it there.
+            # The next request returns the id, and both upstreams check it there.
             yield Finding("type", where, f"{block.get('id')!r} is no tool use id")
         plain, beta = EVENTS
         try:
@@ -205,7 +205,7 @@ class Protocol:
         self._signed = False
 
     def take(self, event: Event) -> Iterator[str]:
-        """Advances by one event, telling each way in which it breaks the protocol."""
+        """Advances by one event, and returns its violations of the protocol."""
         if self._state == "over":
             yield "after the end"
         elif event["type"] == "error":
@@ -223,7 +223,7 @@ class Protocol:
                 yield f"expected {' or '.join(expected)}"
 
     def end(self) -> Iterator[str]:
-        """What is wrong with the stream ending here."""
+        """The violations of a stream that ends here."""
         if self._state != "over":
             yield f"neither message_stop nor error: the stream just ends ({self._state})"
 
@@ -295,7 +295,7 @@ class Protocol:
 
 
 def client_of(content: bytes, content_type: str) -> anthropic.Anthropic:
-    """The SDK's real client, which gets this answer to everything, without a network."""
+    """The SDK's real client, which gets this response to every request, without a network."""
 
     def answer(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": content_type}, content=content)
@@ -309,7 +309,7 @@ def client_of(content: bytes, content_type: str) -> anthropic.Anthropic:
 
 
 def message_read_by_the_sdk(content: bytes, message: dict[str, Any]) -> Iterator[Finding]:
-    """A whole message through the SDK's real client."""
+    """Reads a message with the SDK's real client."""
     client = client_of(content, "application/json")
     for api in (client.messages, client.beta.messages):
         try:
@@ -322,7 +322,7 @@ def message_read_by_the_sdk(content: bytes, message: dict[str, Any]) -> Iterator
 
 
 def read_by_the_sdk(content: bytes, protocol: Protocol) -> Iterator[Finding]:
-    """The stream through the SDK's real client and its accumulating helper."""
+    """Reads the stream with the SDK's real client and its accumulating helper."""
     client = client_of(content, "text/event-stream")
     for api in (client.messages, client.beta.messages):
         try:
@@ -342,7 +342,7 @@ def read_by_the_sdk(content: bytes, protocol: Protocol) -> Iterator[Finding]:
 
 
 def compared(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """The members of two messages that a client acts on, where they differ."""
+    """The differences of two messages in members that a client uses."""
     for name in ("id", "role", "model", "stop_reason", "stop_sequence"):
         if theirs.get(name) != ours.get(name):
             yield name, theirs.get(name), ours.get(name)
@@ -359,7 +359,7 @@ def compared(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str
 
 
 def cited(block: dict[str, Any]) -> list[dict[str, Any]]:
-    """The citations of a block without members that are null, which the SDK leaves out."""
+    """The citations of a block without null members, which the SDK leaves out."""
     citations = block.get("citations") or []
     return [{name: value for name, value in citation.items() if value is not None} for citation in citations]
 
@@ -368,7 +368,7 @@ def cited(block: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def good_stream() -> list[Event]:
-    """An answer with every kind of block that Spillway emits."""
+    """A stream with every kind of block that Spillway emits."""
 
     def start(index: int, block: dict[str, Any]) -> Event:
         return {"type": "content_block_start", "index": index, "content_block": block}
@@ -419,7 +419,7 @@ def good_stream() -> list[Event]:
 
 
 def good_message() -> dict[str, Any]:
-    """A whole answer with a citation and a call."""
+    """A message with a citation and a call."""
     place = {"document_index": 0, "document_title": "facts.txt", "start_char_index": 0, "end_char_index": 4, "file_id": None}
     return {
         "id": "msg_bdrk_01",
@@ -518,7 +518,7 @@ def cases() -> Iterator[Case]:
     yield whole("no stop reason", "order", lambda m: m.update(stop_reason=None))
     yield whole("call in an ended turn", "order", lambda m: m.update(stop_reason="end_turn"))
 
-    # JSON to Python's lenient parser, not to the client's.
+    # Valid JSON for Python's lenient parser, invalid for the client's.
     yield changed("half a surrogate pair", "client", lambda e: e[15]["delta"].update(partial_json='"\\ud800"}'))
 
 

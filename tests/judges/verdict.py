@@ -1,4 +1,4 @@
-"""What both judges share: finding the files, reporting, and proving that a judge refuses bad input.
+"""The common parts of both judges: files, reports, and the self-test with invalid input.
 
 A judge is a function from the bytes of one file to a list of findings; an empty list acquits. Nothing
 here knows what is judged.
@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """One reason to refuse a file."""
+    """A violation in a file."""
 
     rule: str
-    """Short and stable; the self-test names the rule that each bad case must break."""
+    """Short and stable; the self-test names the rule that each invalid case must violate."""
     where: str
     """The place inside the file: a JSON path, or the number and name of an event."""
     what: str
@@ -26,7 +26,7 @@ class Case(NamedTuple):
 
     name: str
     breaks: str | None
-    """The rule that must be found broken, or None for input that must be acquitted."""
+    """The rule that must be violated, or None for valid input."""
     content: bytes
 
 
@@ -34,7 +34,7 @@ Judge = Callable[[bytes], list[Finding]]
 
 
 def run(description: str, suffixes: tuple[str, ...], judge: Judge, cases: Callable[[], Iterable[Case]]) -> int:
-    """The command line of a judge. Exit status: 0 acquitted, 1 refused or nothing to judge."""
+    """The command line of a judge. Exit status: 0 valid, 1 invalid or without input."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -49,7 +49,7 @@ def run(description: str, suffixes: tuple[str, ...], judge: Judge, cases: Callab
 
 
 def judge_folders(folders: Iterable[Path], suffixes: tuple[str, ...], judge: Judge) -> int:
-    """Judges every file with one of the suffixes, in nested folders too, and says which are refused."""
+    """Validates every file with one of the suffixes, also in nested folders, and prints the invalid ones."""
     found = {file for folder in folders for suffix in suffixes for file in folder.rglob(f"*{suffix}")}
     files = sorted(file for file in found if file.is_file())
     refused = 0
@@ -64,7 +64,7 @@ def judge_folders(folders: Iterable[Path], suffixes: tuple[str, ...], judge: Jud
 
 
 def self_test(judge: Judge, cases: list[Case]) -> int:
-    """Acquits what is good, and refuses each bad case for the very rule that it breaks."""
+    """Checks that valid cases pass, and that each invalid case violates exactly its rule."""
     failed = 0
     for case in cases:
         findings = judge(case.content)
@@ -77,6 +77,6 @@ def self_test(judge: Judge, cases: list[Case]) -> int:
 
 
 def conclude(passed: int, failed: int) -> int:
-    """The closing line and the exit status; having judged nothing is a failure."""
+    """The closing line and the exit status; a run without input fails."""
     print(f"{passed} passed, {failed} failed", flush=True)
     return 0 if passed and not failed else 1

@@ -1,8 +1,8 @@
-//! What a client got.
+//! A response as a client receives it.
 
 use serde_json::Value;
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The HTTP status.
@@ -14,7 +14,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads an HTTP/1.1 answer whose body ends with the connection or has a `content-length`.
+    /// Parses an HTTP/1.1 response whose body ends with the connection or has a `content-length`.
     pub fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
         let (head, body) = bytes.split_at(end.expect("a whole head") + 4);
@@ -43,14 +43,14 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// A header, empty when absent.
+    /// The text of a header; empty when it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The names of the events of an event stream, pings left out.
+    /// The names of the events of an event stream, without pings.
     pub fn events(&self) -> Vec<String> {
         let text = self.text();
         let names = text.lines().filter_map(|line| line.strip_prefix("event: "));
@@ -60,8 +60,8 @@ impl Answer {
             .collect()
     }
 
-    /// All text of an answer, streamed or not.
-    pub fn said(&self) -> String {
+    /// The text content of a message, streamed or not.
+    pub fn text_content(&self) -> String {
         let text = self.text();
         if !self.header("content-type").starts_with("text/event-stream") {
             let content = self.json()["content"].clone();
@@ -75,7 +75,7 @@ impl Answer {
             .collect()
     }
 
-    /// Type and message of an error, streamed or not.
+    /// The type and the message of an error, streamed or not.
     pub fn error(&self) -> (String, String) {
         let text = self.text();
         let data = text

@@ -1,57 +1,56 @@
-//! The world of an end-to-end story: a house of Spillway over an AWS in memory, the two simulated
-//! upstreams, all on loopback sockets, and a clock that the story sets.
+//! What end-to-end tests use: a sandbox of Spillway with one user and one key, the outside judges' folders,
+//! and HTTP responses as a client receives them.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a story that cannot go on has failed, and should say where"
+    reason = "a test that cannot go on has failed, and names the place"
 )]
 
 mod answer;
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use admin::{BreakerView, Command, IssuedKey, NewUser, Outcome, Settings};
-use domain::bedrock_key::BedrockKey;
 use domain::breaker::{BreakerState, Circuit};
 use domain::time::Timestamp;
-use local::LocalAws;
-use local::simulator::bedrock::{AcceptedKeys, BedrockOptions};
-use local::simulator::plan::PlanOptions;
-use local::simulator::{self, Simulator, Step};
-use proxy::clock::Clock;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use spillway::house::House;
+use simulators::bedrock::{AcceptedKeys, BedrockOptions};
+use simulators::{Simulator, Step};
+use spillway::local_stack::LocalStack;
+use spillway::sandbox::{self, Sandbox, SandboxOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 pub use answer::Answer;
 
-/// The Bedrock API key that every world's access key is bound to.
+/// The Bedrock API key that is bound to the access key of every [`World`].
 pub const BEDROCK_KEY: &str = "ABSKc3RvcnktYXQtMDAwMDAwMDAwMDAwOnRoZS1zdG9yeXMtb3duLWtleQ==";
 
-/// The credential that the stories' client sends to Plan.
-pub const CLIENT_CREDENTIAL: &str = "sk-ant-oat01-the-clients-own-credential";
+/// The credential that the tests' client sends to Plan.
+pub const CLIENT_CREDENTIAL: &str = sandbox::PLAN_CREDENTIAL;
 
-/// What the clock's panic says.
+/// The message of the clock's panic.
 pub const PANIC_TEXT: &str = "a text of a panic, with the content of a request";
 
-/// Between two events of a simulator: each leaves by itself, as a model's do.
+/// The time at the start of a test, in milliseconds since the Unix epoch.
+pub const START_MS: i64 = 1_795_000_000_000;
+
+/// The time between two events of a simulator, so that each is sent by itself.
 const PACE: Duration = Duration::from_millis(2);
 
-/// Where everything is, and the handles to steer it.
+/// A sandbox with one user and one access key.
 #[derive(Debug)]
 pub struct World {
-    /// Spillway.
-    pub house: House,
+    /// The functions and the AWS of one machine.
+    pub stack: LocalStack,
     /// The simulated plan.
     pub plan: Simulator,
     /// The simulated Bedrock Runtime.
@@ -60,16 +59,15 @@ pub struct World {
     pub base_url: String,
     /// The access key of the one user.
     pub key: IssuedKey,
-    http: reqwest::Client,
-    now_ms: Arc<AtomicI64>,
-    /// The clock panics at this reading, counted down; never at zero and below.
+    sandbox: Sandbox,
+    /// The number of clock readings until one panics; at zero and below none does.
     panics_in: Arc<AtomicI64>,
-    running: JoinSet<()>,
+    serving: JoinSet<()>,
 }
 
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
-/// A folder below `SPILLWAY_JUDGE_DIR`, where the outside judges look; `None` when nobody judges.
+/// A folder below `SPILLWAY_JUDGE_DIR`, which the outside judges read; `None` without judges.
 fn judged(kind: &str) -> Option<PathBuf> {
     #[expect(
         clippy::disallowed_methods,
@@ -101,93 +99,53 @@ impl World {
     }
 
     async fn at_pace(pace: Duration, change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
-        let mut running = JoinSet::new();
-        let plan_options = PlanOptions {
-            requests: None,
-            pace,
-            ..PlanOptions::default()
-        };
-        let (plan, serve) = simulator::plan::serve(loopback().await, plan_options).unwrap();
-        running.spawn(serve);
-        let accepts = AcceptedKeys::Only([BEDROCK_KEY.to_owned()].into());
-        let dump_dir = judged("bedrock");
-        let options = BedrockOptions {
-            accepts,
-            dump_dir,
-            pace,
-        };
-        let (bedrock, serve) = simulator::bedrock::serve(loopback().await, options).unwrap();
-        running.spawn(serve);
-
-        let now_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
-        let shown = Arc::clone(&now_ms);
         let panics_in = Arc::new(AtomicI64::new(0));
-        let reads_left = Arc::clone(&panics_in);
-        let clock = Clock::from_fn(move || {
-            assert!(
-                reads_left.fetch_sub(1, Ordering::Relaxed) != 1,
-                "{PANIC_TEXT}"
-            );
-            Timestamp::from_millis(shown.load(Ordering::Relaxed))
-        });
-        let mut settings = proxy::config::Settings {
-            plan_url: plan.url(),
-            bedrock_url: Some(bedrock.url()),
-            ..proxy::config::Settings::default()
+        let readings_left = Arc::clone(&panics_in);
+        let options = SandboxOptions {
+            pace,
+            bedrock: BedrockOptions {
+                accepts: AcceptedKeys::Only([BEDROCK_KEY.to_owned()].into()),
+                dump_dir: judged("bedrock"),
+                ..BedrockOptions::default()
+            },
+            start: Some(Timestamp::from_millis(START_MS)),
+            before_clock_reading: Some(Arc::new(move || {
+                let is_last = readings_left.fetch_sub(1, Ordering::Relaxed) == 1;
+                assert!(!is_last, "{PANIC_TEXT}");
+            })),
+            ..SandboxOptions::default()
         };
-        change(&mut settings);
-        let aws = LocalAws::memory().unwrap();
-        let http = store::aws::https_client().unwrap();
-        let house = House::open(aws, settings, http, clock).await.unwrap();
-        let listener = loopback().await;
-        let base_url = format!("http://{}", listener.local_addr().unwrap());
-        let router = house.router();
-        running.spawn(async move { axum::serve(listener, router).await.unwrap() });
-
-        let user = Command::CreateUser(NewUser {
+        let sandbox = Sandbox::start(options, change).await.unwrap();
+        let user = NewUser {
             name: "story".to_owned(),
             ..NewUser::default()
-        });
-        let Outcome::UserCreated(user) = carry_out(&house, user, None).await else {
-            panic!()
         };
-        let issue = Command::IssueKey {
-            user_id: user.user_id,
-            settings: Settings::default(),
-        };
-        let Outcome::KeyIssued(key) = carry_out(&house, issue, None).await else {
-            panic!()
-        };
-        let world = Self {
-            house,
-            plan,
-            bedrock,
-            base_url,
-            key,
-            http: client(),
-            now_ms,
+        Self {
+            stack: sandbox.stack.clone(),
+            plan: sandbox.plan.clone(),
+            bedrock: sandbox.bedrock.clone(),
+            base_url: sandbox.base_url(0).to_owned(),
+            key: sandbox.issue_key(user, Some(BEDROCK_KEY)).await.unwrap(),
+            sandbox,
             panics_in,
-            running,
-        };
-        world.bind(BEDROCK_KEY).await;
-        world
+            serving: JoinSet::new(),
+        }
     }
 
-    /// A world whose plan answers 429 to everything, whatever it is.
+    /// A world whose plan answers every request with 429.
     pub async fn with_no_plan_left() -> Self {
         let exhausted = axum::Router::new().fallback(async || http::StatusCode::TOO_MANY_REQUESTS);
-        let listener = loopback().await;
-        let plan_url = format!("http://{}", listener.local_addr().unwrap());
+        let mut serving = JoinSet::new();
+        let plan_url = sandbox::serve_router(&mut serving, exhausted).await;
+        let plan_url = plan_url.unwrap();
         let mut world = Self::with(|settings| settings.plan_url = plan_url).await;
-        world
-            .running
-            .spawn(async move { axum::serve(listener, exhausted).await.unwrap() });
+        world.serving = serving;
         world
     }
 
-    /// Carries out an admin's command.
+    /// Runs an admin's command.
     pub async fn command(&self, command: Command) -> Outcome {
-        carry_out(&self.house, command, None).await
+        self.sandbox.command(command, None).await.unwrap()
     }
 
     /// Binds a Bedrock API key to the world's access key.
@@ -196,55 +154,24 @@ impl World {
             key_id: self.key.key_id.clone(),
             region: None,
         };
-        carry_out(
-            &self.house,
-            set,
-            Some(BedrockKey::parse(bedrock_key).unwrap()),
-        )
-        .await;
+        self.sandbox.command(set, Some(bedrock_key)).await.unwrap();
     }
 
-    /// A user with these settings, and a key that is bound to the world's Bedrock key.
+    /// Creates a user with these settings, and a key that is bound to [`BEDROCK_KEY`].
     pub async fn key_of(&self, settings: Settings) -> IssuedKey {
         let user = NewUser {
             name: "another".to_owned(),
             settings,
             ..NewUser::default()
         };
-        let create = Command::CreateUser(user);
-        let Outcome::UserCreated(user) = self.command(create).await else {
-            panic!()
-        };
-        let issue = Command::IssueKey {
-            user_id: user.user_id,
-            settings: Settings::default(),
-        };
-        let Outcome::KeyIssued(key) = self.command(issue).await else {
-            panic!()
-        };
-        let set = Command::SetBedrockKey {
-            key_id: key.key_id.clone(),
-            region: None,
-        };
-        carry_out(
-            &self.house,
-            set,
-            Some(BedrockKey::parse(BEDROCK_KEY).unwrap()),
-        )
-        .await;
-        key
+        let key = self.sandbox.issue_key(user, Some(BEDROCK_KEY)).await;
+        key.unwrap()
     }
 
-    /// A second key of the world's user, without a Bedrock key.
+    /// Issues a second key to the world's user, without a Bedrock key.
     pub async fn key_without_bedrock(&self) -> IssuedKey {
-        let issue = Command::IssueKey {
-            user_id: self.key.user_id.clone(),
-            settings: Settings::default(),
-        };
-        let Outcome::KeyIssued(key) = self.command(issue).await else {
-            panic!()
-        };
-        key
+        let user_id = self.key.user_id.clone();
+        self.sandbox.issue_another_key(user_id).await.unwrap()
     }
 
     /// The breakers of the world's access key.
@@ -269,13 +196,13 @@ impl World {
         of_key.next().map_or(BreakerState::CLOSED, |it| it.state)
     }
 
-    /// What Spillway takes for the present moment.
+    /// Spillway's time.
     pub fn now(&self) -> Timestamp {
-        self.house.clock().now()
+        self.sandbox.now()
     }
 
-    /// Plan's answer that it is used up, for so long in Spillway's time: the simulators go by the
-    /// machine's clock.
+    /// Plan's response that its limit is reached for so long, in Spillway's time. The simulators would use
+    /// the system's clock.
     pub fn limit_for(&self, after: Duration) -> Step {
         let reset = self.now().plus(after).as_millis() / 1000;
         let unified = |name: &str| format!("anthropic-ratelimit-unified-{name}");
@@ -294,22 +221,33 @@ impl World {
         }
     }
 
-    /// Spillway's clock panics when it is read for the nth time from now on, and works again after
-    /// that.
+    /// Opens the breaker of the world's access key with one request, to which Plan responds that its limit is
+    /// reached for so long.
+    pub async fn open_breaker(&self, after: Duration) {
+        self.plan.script([self.limit_for(after)]);
+        self.upstream().await;
+    }
+
+    /// Revokes the world's access key.
+    pub async fn revoke_key(&self) {
+        let key_id = self.key.key_id.clone();
+        self.command(Command::RevokeKey { key_id }).await;
+    }
+
+    /// Makes the nth reading of Spillway's clock panic, counted from now. Later readings work again.
     pub fn panic_at_clock_reading(&self, nth: i64) {
         self.panics_in.store(nth, Ordering::Relaxed);
     }
 
-    /// Lets time pass, for Spillway.
+    /// Moves Spillway's clock forward.
     pub fn pass(&self, duration: Duration) {
-        let millis = i64::try_from(duration.as_millis()).unwrap();
-        self.now_ms.fetch_add(millis, Ordering::Relaxed);
+        self.sandbox.advance(duration);
     }
 
-    /// Plan answers the next requests that its limit is reached.
+    /// Makes Plan respond to the next requests that its limit is reached.
     pub fn exhaust_plan(&self, requests: usize) {
         let limit = Step::UsageLimit {
-            window: simulator::Window::FiveHour,
+            window: simulators::Window::FiveHour,
             reset_after_s: 1800,
         };
         self.plan.script(std::iter::repeat_n(limit, requests));
@@ -322,19 +260,16 @@ impl World {
 
     /// A request under any access key.
     pub fn request_as(&self, access_key: &str, method: Method, path: &str) -> RequestBuilder {
-        self.bare(method, &format!("/ak/{access_key}{path}"))
-            .header("authorization", format!("Bearer {CLIENT_CREDENTIAL}"))
-            .header("anthropic-version", "2023-06-01")
-            .header("content-type", "application/json")
+        self.sandbox.request(0, access_key, method, path)
     }
 
     /// A request without any of Spillway's or Anthropic's headers.
     pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.base_url))
+        let url = format!("{}{path}", self.base_url);
+        self.sandbox.http().request(method, url)
     }
 
-    /// Says hello, streamed; gives what `x-spillway-upstream` says.
+    /// Sends a streamed message, and returns the header `x-spillway-upstream`.
     pub async fn upstream(&self) -> String {
         let answer = self.ask(&message("hello", Streaming::Yes)).await;
         answer.header("x-spillway-upstream").to_owned()
@@ -350,7 +285,7 @@ impl World {
         answer.header("x-spillway-upstream").to_owned()
     }
 
-    /// Sends a message and reads the whole answer.
+    /// Sends a message and reads the full response.
     pub async fn ask(&self, body: &Value) -> Answer {
         read(
             self.request(Method::POST, "/v1/messages?beta=true")
@@ -360,7 +295,7 @@ impl World {
     }
 }
 
-/// A Messages request that says `text`.
+/// A request of the Messages API with this text.
 pub fn message(text: &str, streaming: Streaming) -> Value {
     json!({
         "model": "claude-opus-5-5",
@@ -370,7 +305,7 @@ pub fn message(text: &str, streaming: Streaming) -> Value {
     })
 }
 
-/// Whether an answer is asked for as an event stream.
+/// Whether a response is requested as an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streaming {
     /// `stream: true`.
@@ -379,7 +314,7 @@ pub enum Streaming {
     No,
 }
 
-/// Sends a request and reads the whole answer.
+/// Sends a request and reads the full response.
 pub async fn read_unjudged(request: RequestBuilder) -> Answer {
     let answer = request.send().await.unwrap();
     Answer {
@@ -389,7 +324,7 @@ pub async fn read_unjudged(request: RequestBuilder) -> Answer {
     }
 }
 
-/// Sends a request, reads the whole answer, and keeps it for the outside judges.
+/// Sends a request, reads the full response, and stores it for the outside judges.
 pub async fn read(request: RequestBuilder) -> Answer {
     read_after(request, |_| true, || {}).await
 }
@@ -426,7 +361,7 @@ pub async fn read_after(
         headers,
         body,
     } = &answer;
-    // What Spillway wrote; of Plan's streams, those that are a message.
+    // Responses that Spillway wrote, and streams of Plan that are a message.
     let upstream = headers
         .get("x-spillway-upstream")
         .map(http::HeaderValue::as_bytes);
@@ -442,7 +377,7 @@ pub async fn read_after(
     answer
 }
 
-/// Whether a body is a whole message.
+/// Whether a body is a complete message.
 fn is_message(body: &[u8]) -> bool {
     serde_json::from_slice::<Value>(body).is_ok_and(|body| body["type"] == "message")
 }
@@ -456,27 +391,15 @@ fn keep_for_judges(answer: &[u8], name: &str) {
 
 /// A plain HTTP client, for loopback.
 pub fn client() -> reqwest::Client {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_mins(1))
-        .build()
-        .unwrap()
+    sandbox::http_client().unwrap()
 }
 
 /// A listener on a free port of the loopback interface.
 pub async fn loopback() -> TcpListener {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+    sandbox::loopback().await.unwrap()
 }
 
-/// What a [`raw_plan`] does after its bytes.
+/// What a [`raw_plan`] does after sending its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Afterwards {
     /// It closes the connection.
@@ -485,7 +408,7 @@ pub enum Afterwards {
     IsSilent,
 }
 
-/// A Plan that answers every request with these bytes; its address, and the task that it is.
+/// Serves a Plan that answers every request with these bytes. Returns its address and its task.
 pub async fn raw_plan(bytes: Vec<u8>, afterwards: Afterwards) -> (String, JoinSet<()>) {
     let listener = loopback().await;
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -503,12 +426,4 @@ pub async fn raw_plan(bytes: Vec<u8>, afterwards: Afterwards) -> (String, JoinSe
         }
     });
     (url, serving)
-}
-
-async fn carry_out(house: &House, command: Command, key: Option<BedrockKey>) -> Outcome {
-    house
-        .admin()
-        .execute(command, key, house.clock().now())
-        .await
-        .unwrap()
 }

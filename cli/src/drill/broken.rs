@@ -1,69 +1,80 @@
-//! Row 8 of the failure taxonomy: Plan fails, or does not answer.
+//! Row 8 of the failure taxonomy: Plan fails, or does not respond.
 
 use std::time::Duration;
 
 use domain::policy::{FallbackClass, PolicyChange};
-use local::simulator::{Point, Step};
+use simulators::{Point, Step};
 
-use super::scenario::{Scenario, Setup, ask, plan_says};
+use super::scenario::{Scenario, plan_answers, plan_skipped};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    let broken_once = |name, about, step: Step, status, body: &str| {
-        let request = plan_says(step)
-            .delivers(status, body, "broken")
-            .breaker("closed", "closed 1/3");
-        Scenario::new(name, about, vec![request.into()])
-    };
+    let mut all = vec![five_hundreds(), broken_falls_back()];
+    all.extend(no_answer());
+    all.extend(no_content());
+    all.extend(refused_in_front());
+    all
+}
+
+/// Plan's response is delivered, and counted as broken.
+fn broken_once(
+    name: &'static str,
+    about: &'static str,
+    step: Step,
+    status: u16,
+    body: &str,
+) -> Scenario {
+    let request = plan_answers(step)
+        .delivers(status, body, "broken")
+        .breaker("closed", "closed 1/3");
+    Scenario::new(name, about, vec![request.into()])
+}
+
+/// Plan does not respond, or a gateway responds for it.
+fn no_answer() -> [Scenario; 3] {
     let unreachable = |name, about, step: Step, status, body: &str| {
-        let request = plan_says(step)
+        let request = plan_answers(step)
             .delivers(status, body, "broken")
-            .class("plan_unreachable")
+            .error_class("plan_unreachable")
             .breaker("closed", "closed 1/3");
         Scenario::new(name, about, vec![request.into()])
     };
-    let impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_millis(400));
-    // The headers must come in time, also on a busy machine.
-    let less_impatient = |setup: &mut Setup| setup.first_byte = Some(Duration::from_secs(6));
-    let cut = |after| Step::Cut {
-        after,
-        content: vec![],
-    };
-    let hang = |after| Step::Hang {
-        after,
-        content: vec![],
-    };
-    let mut all = vec![
-        five_hundreds(),
-        broken_falls_back(),
+    [
         broken_once(
             "bad-gateway",
-            "502, a web page of what stands before Plan",
+            "502, a web page of the gateway before Plan",
             Step::Status { status: 502 },
             502,
             "text/html",
         ),
         unreachable(
             "connection-cut",
-            "The connection breaks before any answer",
+            "The connection breaks before any response",
             cut(Point::Connect),
             502,
             "api_error",
         ),
         unreachable(
             "no-first-byte",
-            "No answer in the time allowed",
+            "No response before the deadline",
             hang(Point::Connect),
             504,
             "timeout_error",
         )
-        .setup(impatient),
+        .setup(|setup| setup.first_byte = Some(Duration::from_millis(400))),
+    ]
+}
+
+/// Plan's response has status 200 and no content.
+fn no_content() -> [Scenario; 4] {
+    let empty = Step::End {
+        after: Point::Headers,
+        content: vec![],
+    };
+    [
         broken_once(
             "empty-stream",
             "200 and a stream without an event",
-            Step::End {
-                after: Point::Headers,
-                content: vec![],
-            },
+            empty,
             200,
             "api_error",
         ),
@@ -76,12 +87,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         ),
         broken_once(
             "silence-before-content",
-            "200 and message_start, then nothing in the time allowed",
+            "200 and message_start, then nothing before the deadline",
             hang(Point::MessageStart),
             200,
             "api_error",
         )
-        .setup(less_impatient),
+        // Long enough for the headers on a busy machine.
+        .setup(|setup| setup.first_byte = Some(Duration::from_secs(6))),
         broken_once(
             "web-page",
             "200 and a web page, as from a captive portal",
@@ -89,35 +101,47 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             200,
             "text/html",
         ),
-    ];
-    all.extend(refused_in_front());
-    all
+    ]
 }
 
-/// What stands before Plan refuses the request: no matter of the developer's login.
+fn cut(after: Point) -> Step {
+    Step::Cut {
+        after,
+        content: vec![],
+    }
+}
+
+fn hang(after: Point) -> Step {
+    Step::Hang {
+        after,
+        content: vec![],
+    }
+}
+
+/// A gateway before Plan rejects the request, which does not count as a login error.
 fn refused_in_front() -> [Scenario; 2] {
-    let refused = |name, about, content_type: &str, body: &str, seen: &str| {
+    let refused = |name, about, content_type: &str, body: &str, observed: &str| {
         let step = Step::Raw {
             status: 403,
             headers: [("content-type".to_owned(), content_type.to_owned())].into(),
             body: body.to_owned(),
         };
-        let request = plan_says(step)
-            .delivers(403, seen, "broken")
+        let request = plan_answers(step)
+            .delivers(403, observed, "broken")
             .breaker("closed", "closed 1/3");
         Scenario::new(name, about, vec![request.into()])
     };
     [
         refused(
             "challenge-page",
-            "403, a challenge page of what stands before Plan: no matter of the developer's login",
+            "403, a challenge page of the gateway before Plan, which is not about the login",
             "text/html",
             "<html><head><title>Just a moment...</title></head></html>",
             "text/html",
         ),
         refused(
             "forbidden-place",
-            "403 `forbidden`, which is about an address or a country and not about the login",
+            "403 `forbidden`, which is about an address or a country, not about the login",
             "application/json",
             r#"{"error":{"type":"forbidden","message":"Request not allowed"}}"#,
             "no known shape",
@@ -127,30 +151,27 @@ fn refused_in_front() -> [Scenario; 2] {
 
 fn five_hundreds() -> Scenario {
     let failed = |step, status, before: &str, after: &str| {
-        plan_says(step)
+        plan_answers(step)
             .delivers(status, "api_error", "broken")
             .breaker(before, after)
             .into()
     };
     Scenario::new(
         "broken",
-        "500 and 503 are delivered, until they have opened the breaker",
+        "500 and 503 are delivered until they open the breaker",
         vec![
             failed(Step::ServerError, 500, "closed", "closed 1/3"),
             failed(Step::NotReady, 503, "closed 1/3", "closed 2/3"),
             failed(Step::ServerError, 500, "closed 2/3", "open 30m"),
-            ask()
-                .skips_plan("broken", "30m")
-                .breaker_stays("open 30m")
-                .into(),
+            plan_skipped("broken", "30m").into(),
         ],
     )
 }
 
 fn broken_falls_back() -> Scenario {
-    let spilled = |step, before: &str, after: &str| {
-        plan_says(step)
-            .spills("broken")
+    let fell_back = |step, before: &str, after: &str| {
+        plan_answers(step)
+            .falls_back("broken")
             .breaker(before, after)
             .into()
     };
@@ -158,17 +179,13 @@ fn broken_falls_back() -> Scenario {
         after: Point::Headers,
         content: vec![],
     };
-    let cut = Step::Cut {
-        after: Point::MessageStart,
-        content: vec![],
-    };
     Scenario::new(
         "broken-falls-back",
-        "With `broken` in fallback_on, the same goes to Bedrock",
+        "With `broken` in fallback_on, the same failures fall back to Bedrock",
         vec![
-            spilled(Step::ServerError, "closed", "closed 1/3"),
-            spilled(empty, "closed 1/3", "closed 2/3"),
-            spilled(cut, "closed 2/3", "open 30m"),
+            fell_back(Step::ServerError, "closed", "closed 1/3"),
+            fell_back(empty, "closed 1/3", "closed 2/3"),
+            fell_back(cut(Point::MessageStart), "closed 2/3", "open 30m"),
         ],
     )
     .setup(|setup| {

@@ -1,85 +1,69 @@
-//! What came of drills, for people and for programs.
+//! The results of drills as a table.
 
 use std::fmt::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::{Line, Played};
-use crate::args::Output;
-use crate::show;
+use super::{DrillResult, RequestResult};
 
 const LEGEND: &str = "  \
-  REASON: the verdict on Plan's answer; with breaker_open and session, Plan was not asked.
-  BREAKER before and after. 1/3: one counted failure of three. 30m: so long until Plan is asked again.
+  REASON: the verdict on Plan's response; with breaker_open and session, Plan was not called.
+  BREAKER before and after. 1/3: one counted failure of three. 30m: the time until the next probe of Plan.
   CALLS: of Plan + of Bedrock.
 ";
 
-pub(super) fn print(played: &[Played], output: Output) -> anyhow::Result<()> {
-    match output {
-        Output::Json => played.iter().try_for_each(show::json),
-        Output::Table => show::text(&table(played)),
-    }
-}
-
-/// What came of drills as a table of 120 columns, and what was not as expected below it.
-pub fn table(played: &[Played]) -> String {
+/// The results of drills as a table of at most 120 columns, and each difference below it.
+pub fn table(results: &[DrillResult]) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header([
-            "DRILL",
-            "ROW",
-            "CLIENT SAW",
-            "LEG",
-            "REASON",
-            "BREAKER",
-            "CALLS",
-            "OK",
+            "DRILL", "ROW", "RESPONSE", "LEG", "REASON", "BREAKER", "CALLS", "OK",
         ]);
-    for played in played {
-        for line in &played.requests {
-            table.add_row(row(played, line));
+    for result in results {
+        for request in &result.requests {
+            table.add_row(row(result, request));
         }
     }
     let mut text = format!("{}\n\n{LEGEND}\n", table.trim_fmt());
-    let complaints: Vec<String> = played.iter().flat_map(Played::complaints).collect();
-    if complaints.is_empty() {
-        text.push_str("All went as expected.\n");
+    let failures: Vec<String> = results.iter().flat_map(DrillResult::failures).collect();
+    if failures.is_empty() {
+        text.push_str("All drills passed.\n");
     }
-    for complaint in complaints {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{complaint}");
+    for failure in failures {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{failure}");
     }
     text
 }
 
-fn row(played: &Played, line: &Line) -> [String; 8] {
-    let seen = &line.seen;
-    let status = seen.status.map(|status| format!("{status} "));
-    let then = if seen.begun { "then " } else { "" };
-    let mut client = format!("{}{then}{}", status.unwrap_or_default(), seen.body);
-    if let Some(error) = &seen.error {
+fn row(result: &DrillResult, request: &RequestResult) -> [String; 8] {
+    let observed = &request.observed;
+    let status = observed.status.map(|status| format!("{status} "));
+    let then = if observed.begun { "then " } else { "" };
+    let mut client = format!("{}{then}{}", status.unwrap_or_default(), observed.body);
+    if let Some(error) = &observed.error {
         client = format!("{client}\n    {error}");
     }
-    let probe = if seen.probe { ", probe" } else { "" };
-    // The fraction says that it is closed.
-    let [before, after] =
-        [&seen.breaker_before, &seen.breaker_after].map(|state| state.replace("closed ", ""));
+    let probe = if observed.probe { ", probe" } else { "" };
+    // A fraction stands for a closed breaker.
+    let [before, after] = [&observed.breaker_before, &observed.breaker_after]
+        .map(|state| state.replace("closed ", ""));
     let breaker = if before == after {
         before
     } else {
         format!("{before} → {after}")
     };
-    let as_expected = line.differences.is_empty();
+    let as_expected = request.differences.is_empty();
     [
-        played.name.to_owned(),
-        played.row.unwrap_or_default().to_owned(),
+        result.name.to_owned(),
+        result.row.unwrap_or_default().to_owned(),
         client,
-        seen.leg.clone(),
-        format!("{}{probe}", seen.reason),
+        observed.leg.clone(),
+        format!("{}{probe}", observed.reason),
         breaker,
-        format!("{}+{}", seen.plan_calls, seen.bedrock_calls),
+        format!("{}+{}", observed.plan_calls, observed.bedrock_calls),
         if as_expected { "yes" } else { "NO" }.to_owned(),
     ]
 }

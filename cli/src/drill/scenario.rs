@@ -1,75 +1,74 @@
-//! A scenario as data, and the few words in which the lists of scenarios are written.
+//! A scenario as data, and the functions with which the lists of scenarios are written.
 
 use std::time::Duration;
 
 use domain::policy::PolicyChange;
-use local::simulator::Step;
+use simulators::{Step, Window};
 
-use super::seen::Seen;
+use super::observation::Observation;
 
-/// A rehearsal: what happens, and what must come of it.
+/// A drill: its steps, and what must be observed.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// Its name on the command line, in kebab case.
     pub name: &'static str,
-    /// What it is about, in one line.
+    /// Its summary in one line.
     pub about: &'static str,
-    /// The row of the failure taxonomy that it rehearses; none for what happens around the breaker and
-    /// when both legs fail.
+    /// The row of the failure taxonomy that it covers; absent for drills of the breaker and of failures of both
+    /// upstreams.
     pub row: Option<&'static str>,
-    /// In what house.
+    /// How its sandbox is set up.
     pub setup: Setup,
-    /// What happens, in this order.
-    pub acts: Vec<Act>,
+    /// The steps, in this order.
+    pub steps: Vec<DrillStep>,
 }
 
-/// How a scenario's house differs from the default.
+/// How a scenario's sandbox differs from the default.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// The deployment's policy.
     pub policy: PolicyChange,
-    /// The callers have no Bedrock API key.
+    /// Whether the callers have no Bedrock API key.
     pub lacks_bedrock_key: bool,
-    /// How long Plan may be silent before its first content.
+    /// The deadline for the first content of Plan's response.
     pub first_byte: Option<Duration>,
-    /// How long one operation on a breaker may take.
+    /// The deadline for one operation on a breaker.
     pub store: Option<Duration>,
 }
 
-/// One thing that happens.
+/// One step of a scenario.
 #[derive(Clone, Debug)]
-pub enum Act {
-    /// A request is made, and its answer read to the end.
-    Ask(Box<Request>),
-    /// Time passes.
-    Pass(Duration),
-    /// A request is made that Plan leaves without an answer. Its client gives up when all else has
-    /// happened.
-    Abandon(Box<Request>, Vec<Act>),
+pub enum DrillStep {
+    /// Sends a request, and reads the response to its end.
+    Send(Box<Request>),
+    /// Moves the clock forward.
+    Advance(Duration),
+    /// Sends a request to which Plan does not respond, and closes its connection after these steps.
+    Abandon(Box<Request>, Vec<DrillStep>),
 }
 
-/// A request, and what must be seen of it.
+/// A request, and what must be observed of it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Who makes it.
+    /// The caller.
     pub caller: Caller,
-    /// The model it asks for.
+    /// The requested model.
     pub model: &'static str,
-    /// How it wants its answer.
-    pub form: Form,
-    /// The conversation it belongs to.
+    /// The form of the response.
+    pub mode: ResponseMode,
+    /// The session id.
     pub session: Option<&'static str>,
-    /// What Plan answers, when it is asked.
+    /// Plan's response, if Plan is called.
     pub plan: Step,
-    /// What Bedrock answers, when it is asked.
+    /// Bedrock's response, if Bedrock is called.
     pub bedrock: Step,
-    /// How the breakers' table is meanwhile.
-    pub store: Store,
-    /// What must be seen.
-    pub expected: Seen,
+    /// The state of the breakers' table during the request.
+    pub store: StoreState,
+    /// The expected observation.
+    pub expected: Observation,
 }
 
-/// Whose access key a request carries.
+/// The owner of the access key of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// A developer.
@@ -78,25 +77,25 @@ pub enum Caller {
     Colleague,
 }
 
-/// How an answer is wanted.
+/// The form of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// As an event stream, as Claude Code wants it.
+pub enum ResponseMode {
+    /// An event stream, which Claude Code requests.
     Stream,
-    /// In one piece.
-    Whole,
+    /// One JSON body.
+    Json,
 }
 
-/// How the table is that keeps the breakers.
+/// The state of the breakers' table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
+pub enum StoreState {
     /// It works.
     Up,
-    /// It refuses reads.
+    /// It rejects reads.
     Unreadable,
-    /// It refuses writes.
+    /// It rejects writes.
     Unwritable,
-    /// It does not answer.
+    /// It does not respond.
     Silent,
 }
 
@@ -106,13 +105,13 @@ pub(super) const OPUS: &str = "claude-opus-5-5";
 pub(super) const SONNET: &str = "claude-sonnet-5-5";
 
 impl Scenario {
-    pub(super) fn new(name: &'static str, about: &'static str, acts: Vec<Act>) -> Self {
+    pub(super) fn new(name: &'static str, about: &'static str, steps: Vec<DrillStep>) -> Self {
         Self {
             name,
             about,
             row: None,
             setup: Setup::default(),
-            acts,
+            steps,
         }
     }
 
@@ -127,27 +126,27 @@ impl Scenario {
     }
 }
 
-pub(super) fn pass(duration: Duration) -> Act {
-    Act::Pass(duration)
+pub(super) fn advance(duration: Duration) -> DrillStep {
+    DrillStep::Advance(duration)
 }
 
-impl From<Request> for Act {
+impl From<Request> for DrillStep {
     fn from(request: Request) -> Self {
-        Self::Ask(Box::new(request))
+        Self::Send(Box::new(request))
     }
 }
 
-/// A developer's request, which Plan answers well.
-pub(super) fn ask() -> Request {
+/// A developer's request that Plan answers.
+pub(super) fn request() -> Request {
     Request {
         caller: Caller::Developer,
         model: OPUS,
-        form: Form::Stream,
+        mode: ResponseMode::Stream,
         session: None,
         plan: Step::Normal,
         bedrock: Step::Normal,
-        store: Store::Up,
-        expected: Seen {
+        store: StoreState::Up,
+        expected: Observation {
             status: Some(200),
             body: "answer".to_owned(),
             begun: false,
@@ -165,17 +164,63 @@ pub(super) fn ask() -> Request {
     }
 }
 
-/// A developer's request, to which Plan says `step`.
-pub(super) fn plan_says(step: Step) -> Request {
+/// A developer's request that Bedrock answers, because the breaker is open for `because` until `until`.
+pub(super) fn plan_skipped(because: &str, until: &str) -> Request {
+    let state = format!("open {until}");
+    request().skips_plan(because, until).breaker_stays(&state)
+}
+
+/// A developer's request that Plan answers with `step`.
+pub(super) fn plan_answers(step: Step) -> Request {
     Request {
         plan: step,
-        ..ask()
+        ..request()
     }
 }
 
-/// Who asks, and how.
+/// The response to a used-up usage window that resets after so many seconds.
+pub(super) fn limit(window: Window, reset_after_s: u64) -> Step {
+    Step::UsageLimit {
+        window,
+        reset_after_s,
+    }
+}
+
+/// An error response of Plan that no other step has.
+pub(super) fn plan_error(status: u16, kind: &str, message: &str) -> Step {
+    Step::Error {
+        status,
+        kind: kind.to_owned(),
+        message: message.to_owned(),
+        headers: [].into(),
+    }
+}
+
+/// A 429 without any header about limits.
+pub(super) fn burst() -> Step {
+    Step::Error {
+        status: 429,
+        kind: "rate_limit_error".to_owned(),
+        message: "Rate limited".to_owned(),
+        headers: [("x-should-retry".to_owned(), "true".to_owned())].into(),
+    }
+}
+
+/// A request to which Plan responds that its limit is reached for half an hour.
+pub(super) fn plan_limit() -> Request {
+    plan_answers(limit(Window::FiveHour, 1800))
+}
+
+/// A request that Plan rejects at its limit, which opens the breaker, and that Bedrock answers.
+pub(super) fn opens_breaker() -> Request {
+    plan_limit()
+        .falls_back("usage_limit")
+        .breaker("closed", "open 30m")
+}
+
+/// The caller, and the form of the request.
 impl Request {
-    pub(super) fn by(self, caller: Caller) -> Self {
+    pub(super) fn sent_by(self, caller: Caller) -> Self {
         Self { caller, ..self }
     }
 
@@ -183,9 +228,9 @@ impl Request {
         Self { model, ..self }
     }
 
-    pub(super) fn whole(self) -> Self {
+    pub(super) fn unstreamed(self) -> Self {
         Self {
-            form: Form::Whole,
+            mode: ResponseMode::Json,
             ..self
         }
     }
@@ -197,120 +242,121 @@ impl Request {
         }
     }
 
-    pub(super) fn bedrock_says(self, step: Step) -> Self {
+    pub(super) fn bedrock_answers(self, step: Step) -> Self {
         Self {
             bedrock: step,
             ..self
         }
     }
 
-    pub(super) fn while_store_is(self, store: Store) -> Self {
+    pub(super) fn while_store_is(self, store: StoreState) -> Self {
         Self { store, ..self }
     }
 }
 
-/// What must be seen.
+/// The expected observation.
 impl Request {
-    fn expect(mut self, change: impl FnOnce(&mut Seen)) -> Self {
+    fn expect(mut self, change: impl FnOnce(&mut Observation)) -> Self {
         change(&mut self.expected);
         self
     }
 
-    /// Plan's answer is delivered; it was read as `verdict`.
+    /// Plan's response is delivered; its verdict is `verdict`.
     pub(super) fn delivers(self, status: u16, body: &str, verdict: &str) -> Self {
-        self.expect(|seen| {
-            seen.status = Some(status);
-            body.clone_into(&mut seen.body);
-            verdict.clone_into(&mut seen.reason);
+        self.expect(|observed| {
+            observed.status = Some(status);
+            body.clone_into(&mut observed.body);
+            verdict.clone_into(&mut observed.reason);
         })
     }
 
-    /// Plan's answer was read as `verdict`, and the request went to Bedrock, which answered.
-    pub(super) fn spills(self, verdict: &str) -> Self {
-        self.expect(|seen| {
-            "bedrock".clone_into(&mut seen.leg);
-            verdict.clone_into(&mut seen.reason);
-            seen.bedrock_calls = 1;
+    /// The verdict on Plan's response is `verdict`, and Bedrock answers the request.
+    pub(super) fn falls_back(self, verdict: &str) -> Self {
+        self.expect(|observed| {
+            "bedrock".clone_into(&mut observed.leg);
+            verdict.clone_into(&mut observed.reason);
+            observed.bedrock_calls = 1;
         })
     }
 
-    /// Plan was not asked, because its breaker is open; Bedrock answered.
+    /// The breaker is open, Plan is not called, and Bedrock answers.
     pub(super) fn skips_plan(self, because: &str, until: &str) -> Self {
-        self.expect(|seen| {
-            "bedrock".clone_into(&mut seen.leg);
-            "breaker_open".clone_into(&mut seen.reason);
-            seen.because = Some(because.to_owned());
-            seen.until = Some(until.to_owned());
-            (seen.plan_calls, seen.bedrock_calls) = (0, 1);
+        self.expect(|observed| {
+            "bedrock".clone_into(&mut observed.leg);
+            "breaker_open".clone_into(&mut observed.reason);
+            observed.because = Some(because.to_owned());
+            observed.until = Some(until.to_owned());
+            (observed.plan_calls, observed.bedrock_calls) = (0, 1);
         })
     }
 
-    /// Plan was not asked, because the conversation stays on Bedrock, which answered.
-    pub(super) fn stays(self) -> Self {
-        self.expect(|seen| {
-            "bedrock".clone_into(&mut seen.leg);
-            "session".clone_into(&mut seen.reason);
-            (seen.plan_calls, seen.bedrock_calls) = (0, 1);
+    /// The conversation stays on Bedrock, which answers; Plan is not called.
+    pub(super) fn stays_on_bedrock(self) -> Self {
+        self.expect(|observed| {
+            "bedrock".clone_into(&mut observed.leg);
+            "session".clone_into(&mut observed.reason);
+            (observed.plan_calls, observed.bedrock_calls) = (0, 1);
         })
     }
 
-    /// Bedrock was asked, and failed.
+    /// Bedrock is called and fails.
     pub(super) fn bedrock_fails(self, class: &str) -> Self {
-        self.expect(|seen| {
-            seen.error = Some(class.to_owned());
-            seen.bedrock_calls = 1;
+        self.expect(|observed| {
+            observed.error = Some(class.to_owned());
+            observed.bedrock_calls = 1;
         })
     }
 
-    /// Bedrock was asked first, and failed; then Plan.
-    pub(super) fn asks_bedrock_first(self) -> Self {
-        self.expect(|seen| (seen.plan_calls, seen.bedrock_calls) = (1, 1))
+    /// Bedrock is called first and fails; then Plan is called.
+    pub(super) fn tries_bedrock_first(self) -> Self {
+        self.expect(|observed| (observed.plan_calls, observed.bedrock_calls) = (1, 1))
     }
 
-    /// The client was told an error.
-    pub(super) fn tells(self, status: u16, kind: &str) -> Self {
-        self.expect(|seen| {
-            seen.status = Some(status);
-            kind.clone_into(&mut seen.body);
+    /// The client gets an error.
+    pub(super) fn returns_error(self, status: u16, kind: &str) -> Self {
+        self.expect(|observed| {
+            observed.status = Some(status);
+            kind.clone_into(&mut observed.body);
         })
     }
 
-    /// The answer had begun, and the stream went on with an error.
-    pub(super) fn ends_in(self, kind: &str) -> Self {
-        self.tells(200, kind).expect(|seen| seen.begun = true)
+    /// The stream ends in an error after its first content.
+    pub(super) fn breaks_with(self, kind: &str) -> Self {
+        self.returns_error(200, kind)
+            .expect(|observed| observed.begun = true)
     }
 
-    /// In `x-spillway-error`.
-    pub(super) fn class(self, class: &str) -> Self {
-        self.expect(|seen| seen.error = Some(class.to_owned()))
+    /// The value of `x-spillway-error`.
+    pub(super) fn error_class(self, class: &str) -> Self {
+        self.expect(|observed| observed.error = Some(class.to_owned()))
     }
 
-    /// It was the one that asks whether Plan is back.
+    /// The request is the probe of Plan.
     pub(super) fn probes(self) -> Self {
-        self.expect(|seen| seen.probe = true)
+        self.expect(|observed| observed.probe = true)
     }
 
     /// The breakers of the caller, before and after.
     pub(super) fn breaker(self, before: &str, after: &str) -> Self {
-        self.expect(|seen| {
-            before.clone_into(&mut seen.breaker_before);
-            after.clone_into(&mut seen.breaker_after);
+        self.expect(|observed| {
+            before.clone_into(&mut observed.breaker_before);
+            after.clone_into(&mut observed.breaker_after);
         })
     }
 
-    /// The breakers of the caller, which stay as they are.
+    /// The breakers of the caller, which do not change.
     pub(super) fn breaker_stays(self, state: &str) -> Self {
         self.breaker(state, state)
     }
 
-    /// Plan does not answer it, and the client gives up after `acts`.
-    pub(super) fn abandoned_after(self, acts: Vec<Act>) -> Act {
-        let request = self.expect(|seen| {
-            seen.status = None;
-            "left".clone_into(&mut seen.body);
-            seen.leg.clear();
-            seen.reason.clear();
+    /// Plan does not respond, and the client closes the connection after `steps`.
+    pub(super) fn abandoned_after(self, steps: Vec<DrillStep>) -> DrillStep {
+        let request = self.expect(|observed| {
+            observed.status = None;
+            "left".clone_into(&mut observed.body);
+            observed.leg.clear();
+            observed.reason.clear();
         });
-        Act::Abandon(Box::new(request), acts)
+        DrillStep::Abandon(Box::new(request), steps)
     }
 }

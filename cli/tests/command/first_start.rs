@@ -1,4 +1,4 @@
-//! The first start and the demo: what is created, what is registered, and what is refused.
+//! The first start and the demo: creation, registration and rejected settings.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -93,7 +93,7 @@ fn other_bedrock_key_does_not_replace_the_registered_one() {
 }
 
 #[test]
-fn bedrock_key_is_not_registered_unless_one_key_is_active() {
+fn token_is_registered_only_when_one_key_is_active() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let started = up(data, &[], &[]);
@@ -116,7 +116,7 @@ fn bedrock_key_is_not_registered_unless_one_key_is_active() {
     one.stop();
 }
 
-/// A data folder, arguments, environment, and what the error says.
+/// A data folder, arguments, environment, and a part of the error.
 type Case<'a> = (&'a Path, &'a [&'a str], [(&'a str, &'a str); 2], &'a str);
 
 #[test]

@@ -1,12 +1,11 @@
-//! The `spillway` command as a process: what it prints, what it keeps, how it stops, and what it
-//! never lets out.
+//! The `spillway` command as a process: its output, its data, its shutdown, and its secrets.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a story that cannot go on has failed, and should say where"
+    reason = "a test that cannot go on has failed, and names the place"
 )]
 
 mod first_start;
@@ -62,7 +61,7 @@ fn the_first_start_makes_a_key_and_later_starts_find_it_again() {
 }
 
 #[test]
-fn demo_falls_back_to_bedrock_after_its_requests() {
+fn demo_falls_back_to_bedrock_after_its_plan_requests() {
     let folder = tempfile::tempdir().unwrap();
     let demo = up(folder.path(), &["--demo", "--demo-plan-requests", "1"], &[]);
     let key = demo.word("access_key");
@@ -80,7 +79,7 @@ fn demo_falls_back_to_bedrock_after_its_requests() {
 }
 
 #[test]
-fn open_breaker_is_shown_reset_and_kept_over_a_restart() {
+fn open_breaker_is_shown_and_reset_and_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let arguments = [
@@ -173,7 +172,7 @@ fn a_bedrock_key_in_the_environment_is_registered_with_its_region() {
 }
 
 #[test]
-fn commands_work_on_a_running_process_and_on_the_folder() {
+fn commands_work_through_the_running_process_and_on_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let running = up(data, &["--demo"], &[]);
@@ -214,7 +213,7 @@ fn commands_work_on_a_running_process_and_on_the_folder() {
 }
 
 #[test]
-fn mistake_is_reported_with_advice() {
+fn mistakes_are_reported_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let text = complaint(&verb(&data, &["user", "list"], ""));
@@ -284,7 +283,7 @@ fn no_secret_is_ever_printed() {
         ("AWS_BEARER_TOKEN_BEDROCK", BEDROCK_KEY),
         ("RUST_LOG", "trace"),
     ];
-    // Nobody listens at the discard port of this machine: both legs fail in every way they can.
+    // Nothing listens at the discard port of this machine, so both upstreams fail.
     let arguments = ["--log-level", "debug", "--plan-url", "http://127.0.0.1:9"];
     let failing = up(data, &arguments, &environment);
     let key = failing.word("access_key").to_owned();
@@ -296,7 +295,7 @@ fn no_secret_is_ever_printed() {
     failing.ask(&format!("{key}x"), "prompt-canary");
     let mut printed = failing.stop();
 
-    // The demo has a folder of its own.
+    // The demo uses a separate folder.
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let demo = up(
@@ -342,7 +341,7 @@ fn no_secret_is_ever_printed() {
         ),
         (
             "demo's Bedrock key",
-            local::simulator::bedrock::DEMO_BEDROCK_API_KEY,
+            simulators::bedrock::DEMO_BEDROCK_API_KEY,
         ),
         ("client's credential", CREDENTIAL),
         ("prompt", "prompt-canary"),

@@ -1,4 +1,4 @@
-//! What people and programs read: next steps, errors, names and times.
+//! The texts and JSON of the command: next steps, errors, names and times.
 
 use serde_json::Value;
 
@@ -98,7 +98,7 @@ fn check_names_and_times(value: &Value, times: &mut usize) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                // A Bedrock model's id is none of Spillway's.
+                // The id of a Bedrock model is not an id of Spillway.
                 assert!(
                     name != "id" || value.as_str().unwrap().contains("anthropic."),
                     "{fields:?}"

@@ -1,4 +1,4 @@
-//! Which Bedrock model and region serve, and which settings are refused when they are made.
+//! The choice of Bedrock model and region, and the rejection of invalid settings.
 
 use crate::running::{BEDROCK_KEY, complaint, ended, spillway, up, verb, verb_json};
 
@@ -96,7 +96,7 @@ fn a_region_that_contradicts_an_arn_in_force_is_refused() {
 }
 
 #[test]
-fn first_start_prints_region_models_and_how_to_change_them() {
+fn first_start_prints_region_and_models_and_how_to_change_them() {
     let folder = tempfile::tempdir().unwrap();
     let text = |arguments: &[&str], environment: &[(&str, &str)]| {
         let data = tempfile::tempdir_in(folder.path()).unwrap();

@@ -1,4 +1,4 @@
-//! The log of `spillway up`: a line for people, or JSON for programs.
+//! The request log of `spillway up`: a line for people, or JSON.
 
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ fn request_is_one_short_line_in_the_text_log() {
 }
 
 #[test]
-fn log_is_json_when_standard_error_is_no_terminal() {
+fn log_is_json_when_it_does_not_go_to_a_terminal() {
     for arguments in [&["--demo"][..], &["--demo", "--log-format", "json"]] {
         let folder = tempfile::tempdir().unwrap();
         let running = up(folder.path(), arguments, &[]);

@@ -31,7 +31,7 @@ pub(crate) fn spillway(arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether this test run ignores SIGHUP, as under `nohup`: its children would inherit that.
+/// Whether this test run ignores SIGHUP, as under `nohup`. Its children inherit that.
 fn ignores_hangups() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status
@@ -47,7 +47,7 @@ pub(crate) fn up(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) 
     start(&[&["--data", data], arguments].concat(), environment)
 }
 
-/// `spillway up` with these arguments; returns when it is ready.
+/// Starts `spillway up` with these arguments, and waits until it is ready.
 pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Running {
     let mut process = spillway(&["up", "--listen", "127.0.0.1:0", "--output", "json"])
         .args(arguments)
@@ -72,7 +72,7 @@ pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Running
     }
 }
 
-/// `spillway up` on a data folder, which must fail; what it printed on standard error.
+/// Runs `spillway up` on a data folder, which must fail. Returns its standard error.
 pub(crate) fn failing_up(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let mut command = spillway(&["up", "--listen", "127.0.0.1:0"]);
     command
@@ -83,7 +83,7 @@ pub(crate) fn failing_up(data: &Path, arguments: &[&str], environment: &[(&str, 
     complaint(&ended(&mut command))
 }
 
-/// The output of a command that ends by itself; one that runs for 20 seconds is killed.
+/// Waits for the output of a command, which is killed after 20 seconds.
 pub(crate) fn ended(command: &mut Command) -> Output {
     let mut process = command
         .stdin(Stdio::null())
@@ -126,13 +126,13 @@ impl Running {
         self.signal("-TERM");
     }
 
-    /// Stops it and returns everything it printed after the ready line.
+    /// Stops it, and returns its output after the ready line.
     pub(crate) fn stop(self) -> String {
         self.terminate();
         self.printed()
     }
 
-    /// Everything it printed after the ready line, when it has ended without an error.
+    /// Waits for an end without an error, and returns the output after the ready line.
     pub(crate) fn printed(mut self) -> String {
         let mut printed = String::new();
         self.stdout.read_to_string(&mut printed).unwrap();
@@ -143,7 +143,7 @@ impl Running {
         printed
     }
 
-    /// Begins a request; the answer is read from the stream.
+    /// Sends a request, and returns the stream with the response.
     pub(crate) fn send(&self, path: &str, prompt: &str) -> TcpStream {
         let address = self.word("base_url").strip_prefix("http://").unwrap();
         let body = json!({
@@ -165,12 +165,12 @@ impl Running {
         stream
     }
 
-    /// The answer to a message under a key.
+    /// The response to a message under a key.
     pub(crate) fn ask(&self, access_key: &str, prompt: &str) -> String {
         self.ask_at(&format!("/ak/{access_key}/v1/messages"), prompt)
     }
 
-    /// The answer to a message that is sent to a path.
+    /// The response to a message to this path.
     pub(crate) fn ask_at(&self, path: &str, prompt: &str) -> String {
         let mut answer = String::new();
         let mut stream = self.send(path, prompt);
@@ -193,7 +193,7 @@ pub(crate) fn with_input(mut command: Command, input: &str) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();
-    // It may have refused before it read.
+    // It may have failed before it read.
     let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
     process.wait_with_output().unwrap()
 }
@@ -207,7 +207,7 @@ pub(crate) fn verb_json(data: &Path, arguments: &[&str], input: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What a command that failed printed on standard error; it printed nothing else.
+/// The standard error of a failed command, which has no other output.
 pub(crate) fn complaint(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");

@@ -1,11 +1,11 @@
-//! How `spillway up` answers and stops, and how other commands reach it.
+//! Responses and shutdown of `spillway up`, and its access by other commands.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
 use crate::running::{spillway, up, verb, verb_json};
 
-/// Arguments, environment, and how the answer begins.
+/// Arguments, environment, and the beginning of the response.
 type Case<'a> = (&'a [&'a str], [(&'a str, &'a str); 1], &'a str);
 
 #[test]
@@ -30,7 +30,7 @@ fn an_unknown_key_is_answered_with_401_unless_set_otherwise() {
 }
 
 #[test]
-fn a_base_url_that_ends_in_v1_keeps_the_fallback() {
+fn base_url_that_ends_in_v1_still_allows_the_fallback() {
     let folder = tempfile::tempdir().unwrap();
     let running = up(folder.path(), &["--demo", "--demo-plan-requests", "0"], &[]);
     let path = format!("/ak/{}/v1/v1/messages", running.word("access_key"));

@@ -1,8 +1,4 @@
-//! The one place of this crate that reads the clock.
-//!
-//! The AWS services stamp what they store and a plan's usage window has a real end, so an
-//! imitation of them needs the time of day. What can be tested with a time of its own takes the
-//! time as an argument instead.
+//! The only place of this crate that reads the clock: the services store creation times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

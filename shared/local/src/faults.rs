@@ -1,5 +1,5 @@
-//! Failures on demand, for what no emulator raises by itself: throttling, transaction conflicts,
-//! servers that fail, calls that hang, and answers that are lost after the write was made.
+//! Injected failures of AWS calls: throttling, transaction conflicts, internal errors, hanging calls, and
+//! responses that are lost after the write.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use crate::aws::files::lock;
-use crate::aws::protocol::{Answer, Refusal};
+use crate::aws::protocol::{AwsError, AwsResponse};
 
 /// How a call fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub enum Fault {
     /// DynamoDB's `ProvisionedThroughputExceededException` (400): a partition is over its limit.
     ProvisionedThroughputExceeded,
     /// DynamoDB's `TransactionCanceledException` (400) whose first action lost against another
-    /// transaction; `actions` is how many actions the transaction has, one reason for each.
+    /// transaction; `actions` is the number of its actions, one reason for each.
     TransactionConflict {
-        /// The number of cancellation reasons in the answer; at least one is given.
+        /// The number of cancellation reasons in the response, at least one.
         actions: usize,
     },
     /// `InternalServerError` (500).
@@ -34,29 +34,29 @@ pub enum Fault {
         /// The message.
         message: String,
     },
-    /// The connection times out at once, before the service has done anything.
+    /// The connection times out at once, before the service runs the call.
     Timeout,
-    /// Nothing ever answers. The service does nothing; the caller's own time limit must end it.
+    /// The call never ends and the service does not run it. The caller's timeout must end it.
     Hang,
-    /// The service does the work, and the connection breaks before its answer arrives.
+    /// The service runs the call, and the connection breaks before the response.
     ResponseLost,
 }
 
-/// What a call is to do.
-pub(crate) enum Course {
-    /// Go to the service.
+/// What happens to a call.
+pub(crate) enum FaultAction {
+    /// The service runs it.
     Normal,
-    /// Answer this without the service.
-    Instead(Answer),
-    /// Time out.
+    /// It gets this response without the service.
+    Respond(AwsResponse),
+    /// It times out.
     Timeout,
-    /// Never answer.
+    /// It never ends.
     Hang,
-    /// Go to the service, then lose its answer.
+    /// The service runs it, and the response is lost.
     LoseResponse,
 }
 
-/// A handle to make coming calls fail. All clones steer the same [`LocalAws`](crate::LocalAws).
+/// A handle to make later calls fail. All clones belong to the same [`LocalAws`](crate::LocalAws).
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     planned: Arc<Mutex<HashMap<String, VecDeque<Fault>>>>,
@@ -71,56 +71,56 @@ impl Faults {
         queue.extend(std::iter::repeat_n(fault, times));
     }
 
-    /// Forgets what is planned.
+    /// Removes all planned failures.
     pub fn clear(&self) {
         lock(&self.planned).clear();
     }
 
-    /// How many planned failures have not happened yet.
+    /// The number of planned failures that are still to come.
     pub fn pending(&self) -> usize {
         lock(&self.planned).values().map(VecDeque::len).sum()
     }
 
-    pub(crate) fn next(&self, operation: &str) -> Course {
+    pub(crate) fn next(&self, operation: &str) -> FaultAction {
         let fault = lock(&self.planned)
             .get_mut(operation)
             .and_then(VecDeque::pop_front);
         let Some(fault) = fault else {
-            return Course::Normal;
+            return FaultAction::Normal;
         };
-        let refusal = match fault {
-            Fault::Throttling => Refusal::new("ThrottlingException", "Rate exceeded"),
-            Fault::ProvisionedThroughputExceeded => Refusal::new(
+        let error = match fault {
+            Fault::Throttling => AwsError::new("ThrottlingException", "Rate exceeded"),
+            Fault::ProvisionedThroughputExceeded => AwsError::new(
                 "ProvisionedThroughputExceededException",
                 "The level of configured provisioned throughput for the table was exceeded.",
             ),
             Fault::TransactionConflict { actions } => {
-                return Course::Instead(transaction_conflict(actions));
+                return FaultAction::Respond(transaction_conflict(actions));
             }
             Fault::InternalServerError => {
-                Refusal::internal("InternalServerError", "Internal server error")
+                AwsError::internal("InternalServerError", "Internal server error")
             }
             Fault::Error {
                 status,
                 name,
                 message,
-            } => Refusal {
+            } => AwsError {
                 status,
                 name,
                 message,
             },
-            Fault::Timeout => return Course::Timeout,
-            Fault::Hang => return Course::Hang,
-            Fault::ResponseLost => return Course::LoseResponse,
+            Fault::Timeout => return FaultAction::Timeout,
+            Fault::Hang => return FaultAction::Hang,
+            Fault::ResponseLost => return FaultAction::LoseResponse,
         };
-        Course::Instead(refusal.into())
+        FaultAction::Respond(error.into())
     }
 }
 
-/// The shape of DynamoDB's answer
+/// DynamoDB's response
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>):
 /// one reason per action, in the actions' order.
-fn transaction_conflict(actions: usize) -> Answer {
+fn transaction_conflict(actions: usize) -> AwsResponse {
     let reasons: Vec<_> = (0..actions.max(1))
         .map(|action| match action {
             0 => json!({
@@ -147,7 +147,7 @@ fn transaction_conflict(actions: usize) -> Answer {
         ),
         "CancellationReasons": reasons,
     });
-    Answer {
+    AwsResponse {
         status: 400,
         error: Some("TransactionCanceledException".into()),
         body: body.to_string(),

@@ -1,20 +1,15 @@
-//! The AWS of one machine, and the two upstreams of a demo.
+//! The AWS of one machine.
 //!
 //! [`LocalAws`] answers the calls of the real AWS SDK clients inside the process: DynamoDB from
 //! an `SQLite` file, KMS and Secrets Manager from two private files. Nothing listens on a port, so
-//! that no web page and no other user of the machine can reach it. The rest of Spillway cannot
-//! tell the difference: it is given SDK clients, and the SDK's serialiser, signer, retries and
-//! error mapping all run.
+//! that web pages and other users of the machine cannot reach it. For the rest of Spillway it does not
+//! differ from AWS: the SDK's serialiser, signer, retries and error mapping all run.
 //!
-//! [`simulator`] pretends to be the Anthropic Messages API and the Amazon Bedrock Runtime over
-//! real sockets, for `spillway up --demo` and for the end-to-end tests.
-//!
-//! The crate knows nothing of Spillway: no table, no key format and no rule of its proxy.
+//! The crate is independent of Spillway: it has no table, key format or rule of the proxy.
 
 pub mod aws;
 mod clock;
 pub mod faults;
-pub mod simulator;
 
 pub use aws::{LocalAws, LocalError};
 pub use faults::{Fault, Faults};

@@ -6,85 +6,77 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use admin::{Admin, Command, IssuedKey, NewUser, Outcome, Settings};
+use admin::{IssuedKey, NewUser};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use domain::bedrock_key::BedrockKey;
 use domain::breaker::{BreakerState, Circuit};
 use domain::time::Timestamp;
 use http::Response;
-use http::header::{CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::TRANSFER_ENCODING;
 use local::LocalAws;
-use local::simulator::bedrock::BedrockOptions;
-use local::simulator::plan::PlanOptions;
-use local::simulator::{self, Simulator, Step, Window};
-use proxy::clock::Clock;
-use proxy::{Dependencies, Proxy};
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use simulators::{Simulator, Step, Window};
+use spillway::sandbox::{Sandbox, SandboxOptions};
 use store::aws::Aws;
 use store::breakers::{BreakerKey, StoredBreaker, Swap};
 use store::layout;
-use store::secrets::{CachedServerSecret, ensure_server_secret};
 use store::table::AccessTable;
-use store::vault::{Opener, Sealer};
-use tests::{Answer, BEDROCK_KEY, CLIENT_CREDENTIAL, Streaming, client, loopback, message, read};
+use tests::{Answer, BEDROCK_KEY, START_MS, Streaming, client, loopback, message, read};
 use tokio::sync::{Barrier, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub(super) const WORKERS: usize = 60;
 
-/// No clock is further from the story's time than this. One is as slow, and one as fast.
+/// The maximum difference of a clock from the sandbox's time. One clock is as slow, and one as fast.
 pub(super) const SKEW: Duration = Duration::from_secs(20);
 
-/// So long an instance may believe in a closed breaker.
+/// The maximum time for which an instance caches a closed breaker.
 pub(super) const CACHE_BOUND: Duration = Duration::from_secs(5);
 
-/// A probe's lease.
+/// The length of a probe's lease.
 pub(super) const LEASE: Duration = Duration::from_mins(1);
 
-/// Until a limit's reset, in these stories.
+/// The time until a limit's reset in these tests.
 pub(super) const HALF_AN_HOUR: Duration = Duration::from_mins(30);
 
-/// What takes longer than this in a story never ends.
+/// The timeout of each wait in a test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the headers about a plan's limits begin with.
+/// The prefix of the headers about a plan's limits.
 const UNIFIED: &str = "anthropic-ratelimit-unified";
 
 pub(super) const OPUS: &str = "claude-opus-5-5";
 pub(super) const SONNET: &str = "claude-sonnet-5-5";
 
-/// Plan's door is shut while somebody is to wait there.
+/// Whether requests to Plan pass or wait.
 #[derive(Clone, Copy)]
-pub(super) enum Door {
+pub(super) enum GateState {
     Open,
-    Shut,
+    Closed,
 }
 
-/// Lets a request in that waits at Plan's door.
-pub(super) type Held = oneshot::Sender<()>;
+/// Releases a request that waits for Plan.
+pub(super) type HeldRequest = oneshot::Sender<()>;
 
-/// Counts who comes to Plan. While the door is shut, all wait until they are let in.
-struct Porter {
-    came: AtomicUsize,
-    is_shut: AtomicBool,
-    held: mpsc::UnboundedSender<Held>,
+/// Counts the requests to Plan. While it is closed, each waits until it is released.
+struct RequestGate {
+    requests: AtomicUsize,
+    is_closed: AtomicBool,
+    held: mpsc::UnboundedSender<HeldRequest>,
 }
 
 pub(super) struct Fleet {
     pub(super) plan: Simulator,
-    porter: Arc<Porter>,
-    held: mpsc::UnboundedReceiver<Held>,
+    gate: Arc<RequestGate>,
+    held: mpsc::UnboundedReceiver<HeldRequest>,
     table: AccessTable,
     key: IssuedKey,
-    workers: Vec<String>,
-    time_ms: Arc<AtomicI64>,
-    http: reqwest::Client,
+    sandbox: Sandbox,
     _running: JoinSet<()>,
 }
 
@@ -95,102 +87,67 @@ impl Fleet {
 
     pub(super) async fn with(change: impl FnOnce(&mut proxy::config::Settings)) -> Self {
         let mut running = JoinSet::new();
-        let options = PlanOptions {
-            requests: None,
-            pace: Duration::ZERO,
-            ..PlanOptions::default()
-        };
-        let (plan, serve) = simulator::plan::serve(loopback().await, options).unwrap();
-        running.spawn(serve);
-        let (bedrock, serve) =
-            simulator::bedrock::serve(loopback().await, BedrockOptions::default()).unwrap();
-        running.spawn(serve);
-        let (to_held, held) = mpsc::unbounded_channel();
-        let porter = Arc::new(Porter {
-            came: AtomicUsize::new(0),
-            is_shut: AtomicBool::new(false),
-            held: to_held,
+        let (held_sender, held) = mpsc::unbounded_channel();
+        let gate = Arc::new(RequestGate {
+            requests: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
+            held: held_sender,
         });
-        let plan_url = serve_on_loopback(&mut running, before(&plan, &porter)).await;
-
-        let mut settings = proxy::config::Settings {
-            plan_url,
-            bedrock_url: Some(bedrock.url()),
-            ..proxy::config::Settings::default()
+        let listener = loopback().await;
+        let gate_url = format!("http://{}", listener.local_addr().unwrap());
+        let options = SandboxOptions {
+            access: external_table().await,
+            clock_offsets_ms: (0..WORKERS).map(skew_ms).collect(),
+            start: Some(Timestamp::from_millis(START_MS)),
+            ..SandboxOptions::default()
         };
-        // No story here is about a table that is slow, and the machine may be.
-        settings.deadlines.store = PATIENCE;
-        change(&mut settings);
-
-        let aws = LocalAws::memory().unwrap();
-        let table = table(&aws).await;
-        let secrets = aws.secrets_manager();
-        let secret = ensure_server_secret(&secrets, "fleet", &random()).await;
-        let admin = Admin {
-            access: table.clone(),
-            server_secret: secret.unwrap(),
-            sealer: Sealer::new(aws.kms(), aws.kms_key_id()),
+        let sandbox = Sandbox::start(options, |settings| {
+            settings.plan_url = gate_url;
+            // A busy machine is not a slow table.
+            settings.deadlines.store = PATIENCE;
+            change(settings);
+        });
+        let sandbox = sandbox.await.unwrap();
+        let router = gate_router(&sandbox.plan, &gate);
+        running.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let user = NewUser {
+            name: "fleet".to_owned(),
+            ..NewUser::default()
         };
-        let key = issue_key(&admin).await;
-        let time_ms = Arc::new(AtomicI64::new(1_795_000_000_000));
-
-        let aws_http = store::aws::https_client().unwrap();
-        let mut workers = Vec::new();
-        for worker in 0..WORKERS {
-            let time_ms = Arc::clone(&time_ms);
-            let skew_ms = skew_ms(worker);
-            let clock = Clock::from_fn(move || {
-                Timestamp::from_millis(time_ms.load(Ordering::SeqCst) + skew_ms)
-            });
-            let server_secret =
-                CachedServerSecret::read(secrets.clone(), "fleet", clock.now()).await;
-            let dependencies = Dependencies {
-                access: table.clone(),
-                server_secret: server_secret.unwrap(),
-                opener: Opener::new(aws.kms(), aws.kms_key_id()),
-                plan_key: None,
-                aws_http: aws_http.clone(),
-                clock,
-            };
-            let proxy = Arc::new(Proxy::new(settings.clone(), dependencies).unwrap());
-            workers.push(serve_on_loopback(&mut running, proxy::router(proxy)).await);
-        }
         Self {
-            plan,
-            porter,
+            plan: sandbox.plan.clone(),
+            gate,
             held,
-            table,
-            key,
-            workers,
-            time_ms,
-            http: client(),
+            table: sandbox.stack.access().clone(),
+            key: sandbox.issue_key(user, Some(BEDROCK_KEY)).await.unwrap(),
+            sandbox,
             _running: running,
         }
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.time_ms.load(Ordering::SeqCst))
+        self.sandbox.now()
     }
 
     pub(super) fn set(&self, now: Timestamp) {
-        self.time_ms.store(now.as_millis(), Ordering::SeqCst);
+        self.sandbox.set_time(now);
     }
 
     pub(super) fn pass(&self, duration: Duration) {
-        self.set(self.now().plus(duration));
+        self.sandbox.advance(duration);
     }
 
-    /// Even the slowest clock shows `moment`.
+    /// Sets the time so that even the slowest clock has reached `moment`.
     pub(super) fn all_clocks_reach(&self, moment: Timestamp) {
         self.set(moment.plus(SKEW));
     }
 
-    /// How many requests Plan has seen.
-    pub(super) fn came(&self) -> usize {
-        self.porter.came.load(Ordering::SeqCst)
+    /// The number of requests to Plan.
+    pub(super) fn plan_requests(&self) -> usize {
+        self.gate.requests.load(Ordering::SeqCst)
     }
 
-    /// Plan answers the next request that its limit is reached.
+    /// Makes Plan respond to the next request that its limit is reached.
     pub(super) fn limit(&self, window: Window, reset: Timestamp) {
         let short = match window {
             Window::SevenDayOpus => "7d_opus",
@@ -210,23 +167,23 @@ impl Fleet {
         }]);
     }
 
-    pub(super) fn shut_the_door(&self) {
-        self.porter.is_shut.store(true, Ordering::SeqCst);
+    pub(super) fn close_gate(&self) {
+        self.gate.is_closed.store(true, Ordering::SeqCst);
     }
 
-    fn open_the_door(&self) {
-        self.porter.is_shut.store(false, Ordering::SeqCst);
+    fn open_gate(&self) {
+        self.gate.is_closed.store(false, Ordering::SeqCst);
     }
 
-    /// One worker meets a limit, and all hear of it.
-    pub(super) async fn trip(&self) {
-        self.all_ask(OPUS).await;
+    /// Opens the breaker with a limit of one instance, and waits until all instances read it.
+    pub(super) async fn open_breaker(&self) {
+        self.all_send(OPUS).await;
         self.limit(Window::FiveHour, self.now().plus(HALF_AN_HOUR));
         self.ask(0, OPUS).await;
         self.pass(CACHE_BOUND);
-        let before = self.came();
-        assert!(self.all_ask(OPUS).await.iter().all(is_from_bedrock));
-        assert_eq!(self.came(), before);
+        let before = self.plan_requests();
+        assert!(self.all_send(OPUS).await.iter().all(is_from_bedrock));
+        assert_eq!(self.plan_requests(), before);
     }
 
     pub(super) async fn breakers(&self) -> Vec<StoredBreaker> {
@@ -234,20 +191,20 @@ impl Fleet {
         key.breakers
     }
 
-    /// The breaker that guards the plan, as the table has it.
+    /// The stored breaker of the key.
     pub(super) async fn breaker(&self) -> StoredBreaker {
         let breakers = self.breakers().await.into_iter();
         let mut of_key = breakers.filter(|breaker| *breaker.key.circuit() == Circuit::Key);
         of_key.next().expect("nothing was ever written of it")
     }
 
-    /// The breaker of the deployment, as the table has it.
+    /// The stored breaker of the deployment.
     pub(super) async fn breaker_of_deployment(&self) -> StoredBreaker {
         let place = BreakerKey::deployment();
         self.table.breaker(&place).await.unwrap()
     }
 
-    /// An admin resets the breaker of the deployment.
+    /// Resets the breaker of the deployment, as an admin does.
     pub(super) async fn reset_deployment(&self) {
         let breaker = self.breaker_of_deployment().await;
         let swapped = self.table.swap_breaker(&breaker, BreakerState::CLOSED);
@@ -257,27 +214,24 @@ impl Fleet {
     fn request(&self, worker: usize, model: &str) -> RequestBuilder {
         let mut body = message("hello", Streaming::Yes);
         body["model"] = model.into();
-        let (worker, key) = (&self.workers[worker], &self.key.access_key);
-        let url = format!("{worker}/ak/{key}/v1/messages");
-        self.http
-            .post(url)
-            .header("authorization", format!("Bearer {CLIENT_CREDENTIAL}"))
-            .header("anthropic-version", "2023-06-01")
-            .header(CONTENT_TYPE, "application/json")
-            .body(body.to_string())
+        let key = &self.key.access_key;
+        let request = self
+            .sandbox
+            .request(worker, key, Method::POST, "/v1/messages");
+        request.body(body.to_string())
     }
 
     pub(super) async fn ask(&self, worker: usize, model: &str) -> Answer {
         read(self.request(worker, model)).await
     }
 
-    /// All workers are asked at the same moment.
-    pub(super) fn all_start(&self, model: &str) -> JoinSet<Answer> {
-        self.some_start(0..WORKERS, model)
+    /// Sends a request to all instances at the same time.
+    pub(super) fn start_all(&self, model: &str) -> JoinSet<Answer> {
+        self.start_some(0..WORKERS, model)
     }
 
-    /// These workers are asked at the same moment.
-    pub(super) fn some_start(&self, workers: Range<usize>, model: &str) -> JoinSet<Answer> {
+    /// Sends a request to these instances at the same time.
+    pub(super) fn start_some(&self, workers: Range<usize>, model: &str) -> JoinSet<Answer> {
         let together = Arc::new(Barrier::new(workers.len()));
         let mut asking = JoinSet::new();
         for worker in workers {
@@ -290,61 +244,64 @@ impl Fleet {
         asking
     }
 
-    pub(super) async fn all_ask(&self, model: &str) -> Vec<Answer> {
-        finished(&mut self.all_start(model), WORKERS).await
+    pub(super) async fn all_send(&self, model: &str) -> Vec<Answer> {
+        finished(&mut self.start_all(model), WORKERS).await
     }
 
-    /// Like [`Fleet::all_ask`]; if the door is shut, the one who comes there is let in when all others
-    /// have their answers.
-    pub(super) async fn all_ask_through(&mut self, door: Door) -> Vec<Answer> {
-        if let Door::Open = door {
-            return self.all_ask(OPUS).await;
+    /// Like [`Fleet::all_send`]; with a closed gate, the one request that waits there is released after all
+    /// other responses.
+    pub(super) async fn all_send_through(&mut self, gate: GateState) -> Vec<Answer> {
+        if let GateState::Open = gate {
+            return self.all_send(OPUS).await;
         }
-        self.shut_the_door();
-        let mut asking = self.all_start(OPUS);
-        let held = self.next_held().await;
+        self.close_gate();
+        let mut asking = self.start_all(OPUS);
+        let held = self.next_held_request().await;
         let mut answers = finished(&mut asking, WORKERS - 1).await;
-        self.open_the_door();
+        self.open_gate();
         held.send(()).unwrap();
         answers.extend(finished(&mut asking, 1).await);
         answers
     }
 
-    /// Every worker's request is with Plan when all of them fail.
-    pub(super) async fn all_fail_at_once(&mut self) -> Vec<Answer> {
-        self.shut_the_door();
+    /// Sends a request to all instances; all wait for Plan, and then all fail.
+    pub(super) async fn fail_all_at_once(&mut self) -> Vec<Answer> {
+        self.close_gate();
         let failures = std::iter::repeat_n(Step::Overloaded, WORKERS);
         self.plan.script(failures);
-        let mut asking = self.all_start(OPUS);
+        let mut asking = self.start_all(OPUS);
         let mut held = Vec::new();
         for _ in 0..WORKERS {
-            held.push(self.next_held().await);
+            held.push(self.next_held_request().await);
         }
-        self.open_the_door();
+        self.open_gate();
         for held in held {
             held.send(()).unwrap();
         }
         finished(&mut asking, WORKERS).await
     }
 
-    /// Each of the first workers has asked Plan, whose door is shut.
-    pub(super) async fn some_wait(&mut self, workers: usize) -> (JoinSet<Answer>, Vec<Held>) {
-        self.shut_the_door();
-        let asking = self.some_start(0..workers, OPUS);
+    /// Sends a request to each of the first instances, which all wait for Plan.
+    pub(super) async fn hold_some(
+        &mut self,
+        workers: usize,
+    ) -> (JoinSet<Answer>, Vec<HeldRequest>) {
+        self.close_gate();
+        let asking = self.start_some(0..workers, OPUS);
         let mut held = Vec::new();
         for _ in 0..workers {
-            held.push(self.next_held().await);
+            held.push(self.next_held_request().await);
         }
         (asking, held)
     }
 
-    pub(super) async fn next_held(&mut self) -> Held {
+    pub(super) async fn next_held_request(&mut self) -> HeldRequest {
         let held = timeout(PATIENCE, self.held.recv()).await;
-        held.expect("nobody came to Plan's door").unwrap()
+        held.expect("no request waits for Plan").unwrap()
     }
 }
 
-/// The first answers that are all there.
+/// The first `count` responses.
 pub(super) async fn finished(asking: &mut JoinSet<Answer>, count: usize) -> Vec<Answer> {
     let mut answers = Vec::new();
     while answers.len() < count {
@@ -375,7 +332,7 @@ pub(super) fn open_until(breaker: &StoredBreaker) -> Timestamp {
     }
 }
 
-/// The requests whose failures a closed breaker has counted.
+/// The ids of the requests whose failures a closed breaker has counted.
 pub(super) fn counted(breaker: &StoredBreaker) -> BTreeSet<String> {
     let BreakerState::Closed { failures } = &breaker.state else {
         panic!("{breaker:?}");
@@ -395,17 +352,17 @@ fn skew_ms(worker: usize) -> i64 {
     2 * most * worker / last - most
 }
 
-/// Plan, with a porter at its door.
-fn before(plan: &Simulator, porter: &Arc<Porter>) -> axum::Router {
-    let (url, http, porter) = (plan.url(), client(), Arc::clone(porter));
+/// Forwards requests to Plan through the gate.
+fn gate_router(plan: &Simulator, gate: &Arc<RequestGate>) -> axum::Router {
+    let (url, http, gate) = (plan.url(), client(), Arc::clone(gate));
     axum::Router::new().fallback(move |request: Request| {
-        let (url, http, porter) = (url.clone(), http.clone(), Arc::clone(&porter));
+        let (url, http, gate) = (url.clone(), http.clone(), Arc::clone(&gate));
         async move {
-            porter.came.fetch_add(1, Ordering::SeqCst);
-            if porter.is_shut.load(Ordering::SeqCst) {
-                let (held, may_go_in) = oneshot::channel();
-                porter.held.send(held).unwrap();
-                may_go_in.await.unwrap();
+            gate.requests.fetch_add(1, Ordering::SeqCst);
+            if gate.is_closed.load(Ordering::SeqCst) {
+                let (held, released) = oneshot::channel();
+                gate.held.send(held).unwrap();
+                released.await.unwrap();
             }
             let (head, body) = request.into_parts();
             let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -424,67 +381,24 @@ fn before(plan: &Simulator, porter: &Arc<Porter>) -> axum::Router {
     })
 }
 
-async fn serve_on_loopback(running: &mut JoinSet<()>, router: axum::Router) -> String {
-    let listener = loopback().await;
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    running.spawn(async move { axum::serve(listener, router).await.unwrap() });
-    url
-}
-
-/// A fresh table.
-async fn table(aws: &LocalAws) -> AccessTable {
+/// A fresh table in the DynamoDB at `SPILLWAY_TEST_DYNAMODB_URL`, if that is set.
+async fn external_table() -> Option<AccessTable> {
     #[expect(
         clippy::disallowed_methods,
         reason = "where the table is, is the tests' own setting"
     )]
-    let elsewhere = std::env::var("SPILLWAY_TEST_DYNAMODB_URL");
-    let dynamodb = match elsewhere {
-        Ok(url) => {
-            let region = "eu-central-1".to_owned();
-            let there = Aws::new(region, LocalAws::credentials(), Some(url));
-            there.unwrap().dynamodb()
-        }
-        Err(_) => aws.dynamodb(),
-    };
-    let name = random().iter().fold("fleet-".to_owned(), |mut name, byte| {
+    let url = std::env::var("SPILLWAY_TEST_DYNAMODB_URL").ok()?;
+    let region = "eu-central-1".to_owned();
+    let there = Aws::new(region, LocalAws::credentials(), Some(url));
+    let dynamodb = there.unwrap().dynamodb();
+    let mut random = [0; 32];
+    SystemRandom::new().fill(&mut random).unwrap();
+    let name = random.iter().fold("fleet-".to_owned(), |mut name, byte| {
         write!(name, "{byte:02x}").unwrap();
         name
     });
     layout::create(&dynamodb, &layout::ACCESS, &name)
         .await
         .unwrap();
-    AccessTable::new(dynamodb, name)
-}
-
-/// A key that is bound to a Bedrock key.
-async fn issue_key(admin: &Admin) -> IssuedKey {
-    let now = Timestamp::from_millis(0);
-    let user = NewUser {
-        name: "fleet".to_owned(),
-        ..NewUser::default()
-    };
-    let created = admin.execute(Command::CreateUser(user), None, now).await;
-    let Outcome::UserCreated(user) = created.unwrap() else {
-        panic!()
-    };
-    let issue = Command::IssueKey {
-        user_id: user.user_id,
-        settings: Settings::default(),
-    };
-    let Outcome::KeyIssued(key) = admin.execute(issue, None, now).await.unwrap() else {
-        panic!()
-    };
-    let set = Command::SetBedrockKey {
-        key_id: key.key_id.clone(),
-        region: None,
-    };
-    let bedrock_key = BedrockKey::parse(BEDROCK_KEY).ok();
-    admin.execute(set, bedrock_key, now).await.unwrap();
-    key
-}
-
-fn random() -> [u8; 32] {
-    let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).unwrap();
-    bytes
+    Some(AccessTable::new(dynamodb, name))
 }

@@ -1,11 +1,11 @@
-//! Good answers of Bedrock, through both dialects, streamed and whole.
+//! Messages of Bedrock, through both dialects, streamed and as JSON.
 
 use serde_json::{Value, json};
 
 use super::message::{differences, received};
 use super::{BedrockOnly, Operation, cases, conclude, id};
 
-/// Replays one answer: what is not as expected, if anything.
+/// Replays one message, and returns each difference from the expected one.
 pub(super) async fn replayed(
     bedrock: &BedrockOnly,
     operation: Operation,
@@ -86,7 +86,7 @@ async fn a_request_that_bedrock_refuses_is_repaired_once() {
     let mut failures = Vec::new();
     for case in cases("repaired") {
         for operation in Operation::ALL {
-            // What is left out after one refusal must not be left out in the next case already.
+            // A field that one case leaves out must be sent again in the next case.
             let bedrock = BedrockOnly::new().await;
             let body = json!({"message": case["message"]}).to_string();
             let headers = json!({

@@ -1,5 +1,4 @@
-//! Whether every member and every variant that Bedrock may answer has a case, and every cause of an
-//! error.
+//! Checks that every member and variant of Bedrock's responses has a case, and every cause of an error.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +20,7 @@ fn model() -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Notes which members and values of `shape` are in `value`, and below it.
+/// Records which members and values of `shape` are in `value`, and below it.
 fn note(shapes: &Value, shape: &str, value: &Value, seen: &mut BTreeSet<String>) {
     if let Some(list) = value.as_array() {
         for value in list {
@@ -92,7 +91,7 @@ fn every_member_and_variant_of_a_converse_answer_has_a_case() {
             _ => panic!("{shape}"),
         }
     });
-    // An answer is the assistant's.
+    // The role of a response is always `assistant`.
     let missing: Vec<_> = all
         .filter(|name| name != "ConversationRole=user" && !seen.contains(name))
         .collect();

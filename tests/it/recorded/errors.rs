@@ -1,13 +1,13 @@
-//! Errors of Bedrock, on every operation that can send them, while Plan is known to be used up.
+//! Errors of Bedrock, on every operation that can send them, behind an open breaker.
 
 use dialect::error::{AwsError, BedrockFailure, classify};
-use local::simulator::Step;
 use serde_json::Value;
+use simulators::Step;
 
 use super::message::received;
 use super::{BedrockOnly, Operation, cases, conclude, frames, id, whole};
 
-/// What this operation sends; nothing when the case does not concern it.
+/// The response of this operation; absent when the case has none for it.
 fn step(case: &Value, operation: Operation) -> Option<Step> {
     let only = case["only"].as_array();
     if only.is_some_and(|only| only.iter().all(|name| name != operation.member())) {
@@ -85,7 +85,7 @@ async fn recorded_errors_of_bedrock_reach_the_client_as_their_class() {
     conclude(&failures);
 }
 
-/// The cause does not go over the wire; it decides what the log says and who is told to act.
+/// The cause is not sent to the client; it decides the log entry and the recommended action.
 #[test]
 fn recorded_errors_have_their_cause() {
     let mut failures = Vec::new();

@@ -1,23 +1,23 @@
-//! What a client makes of an answer, and in what it is not the expected one.
+//! The message that a client reads from a response, and its differences from the expected one.
 
 use serde_json::{Map, Value, json};
 use tests::Answer;
 
-/// An answer as a client has it in the end.
+/// A response as a client has read it.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) status: u16,
-    /// The message; of a stream that failed, as far as it came.
+    /// The message; of a failed stream, the part before the failure.
     pub(super) message: Value,
-    /// Type and message of the error, told in the body or in the stream.
+    /// Type and message of the error in the body or in the stream.
     pub(super) error: Option<(String, String)>,
     pub(super) in_stream: bool,
 }
 
-/// Reads an answer.
+/// Reads a response.
 ///
 /// # Errors
-/// In what a stream breaks the protocol.
+/// The way in which a stream violates the protocol.
 pub(super) fn received(answer: &Answer) -> Result<Received, String> {
     let in_stream = answer
         .header("content-type")
@@ -98,7 +98,7 @@ impl Stream {
             "message_delta" | "message_stop" | "message_start" => {
                 return Err("out of place".to_owned());
             }
-            // Clients leave out events that they do not know.
+            // Clients ignore unknown events.
             _ => {}
         }
         Ok(())
@@ -169,7 +169,7 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flat_map(Map::iter)
 }
 
-/// In what a message is not the expected one.
+/// The differences of a message from the expected one.
 pub(super) fn differences(expect: &Value, message: &Value) -> Vec<String> {
     let content: Vec<Value> = message["content"]
         .as_array()
@@ -214,8 +214,8 @@ pub(super) fn differences(expect: &Value, message: &Value) -> Vec<String> {
     differences
 }
 
-/// A block without members that mean the same as none, and without those of the walk: what is
-/// native goes through as it came.
+/// A block without empty members and without those that the walk adds: native responses pass through
+/// unchanged.
 fn comparable(block: &Value) -> Value {
     let none = [json!([]), Value::Null];
     match block {

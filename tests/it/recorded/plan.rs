@@ -1,5 +1,4 @@
-//! Answers of Plan: good ones go to the client byte for byte, and the others go where the table of
-//! verdicts says.
+//! Responses of Plan: messages are delivered byte for byte, and errors follow the table of verdicts.
 
 use admin::Settings;
 use reqwest::Method;
@@ -9,7 +8,7 @@ use tests::{Streaming, World, message, read};
 use super::{cases, conclude, id, whole};
 
 async fn replayed(world: &World, case: &Value) -> Result<(), String> {
-    // A breaker of its own.
+    // Each case has its own breaker.
     let key = world.key_of(Settings::default()).await;
     let expect = &case["expect"];
     let streaming = if expect["streaming"] == true {
@@ -64,9 +63,9 @@ async fn recorded_answers_of_plan_are_passed_on_or_fall_back() {
     conclude(&failures);
 }
 
-/// Several agents that start at once get a 429 each, from a plan with most of its limit left.
+/// Several concurrent agents get a 429 each, from a plan with most of its limit left.
 #[tokio::test]
-async fn a_burst_of_429_without_headers_does_not_keep_plan_from_being_asked() {
+async fn burst_of_429_without_headers_does_not_open_the_breaker() {
     let world = World::without_pace(|_| {}).await;
     let cases = cases("plan");
     let burst = cases.iter().find(|case| id(case) == "bare_burst_limit");

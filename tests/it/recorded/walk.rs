@@ -1,13 +1,12 @@
-//! Every good answer once more with what a newer service may add: a member that nobody knows, in
-//! every object; an event that nobody knows, after every event; an unknown word in every place that
-//! has a word of a list. What was understood before must still reach the client.
+//! Every message again with additions of a newer service: an unknown member in every object, an unknown event
+//! after every event, and an unknown value in every enumeration. The known parts must still reach the client.
 
 use serde_json::{Map, Value, json};
 
 use super::answers::replayed;
 use super::{BedrockOnly, Operation, cases, conclude, id};
 
-/// Members whose objects are unions: one member, whose name says what it is.
+/// Members whose objects are unions, which have exactly one member.
 const UNIONS: [&str; 7] = [
     "start",
     "delta",
@@ -21,7 +20,7 @@ const UNIONS: [&str; 7] = [
 /// Members whose elements are unions.
 const UNION_LISTS: [&str; 3] = ["content", "sourceContent", "toolResult"];
 
-/// Members with a word of a list.
+/// Members whose value is of an enumeration.
 const WORDS: [&str; 8] = [
     "type",
     "stopReason",
@@ -33,7 +32,7 @@ const WORDS: [&str; 8] = [
     "latency",
 ];
 
-/// What the tools get is no matter of the API's.
+/// The input of tools, which has no schema in the API.
 const OPAQUE: [&str; 5] = [
     "input",
     "json",
@@ -81,7 +80,7 @@ fn with_members(value: &mut Value, kind: Object, this: Object, name: &str) {
     }
 }
 
-/// The answer with a member in every object of this kind. Anthropic's objects are all structures.
+/// The message with an added member in every object of this kind. Anthropic's objects are all structures.
 fn with_unknown_members(operation: Operation, recorded: &Value, kind: Object) -> Option<Value> {
     let is_converse = matches!(operation, Operation::Converse | Operation::ConverseStream);
     if !is_converse && kind == Object::Union {
@@ -122,7 +121,7 @@ fn with_unknown_events(operation: Operation, recorded: &Value) -> Option<Value> 
         Operation::Converse | Operation::InvokeModel => return None,
     };
     let frames = recorded.as_array()?.iter();
-    // A stream ends with its last event.
+    // Nothing follows the last event of a stream.
     let mut frames: Vec<_> = frames
         .flat_map(|frame| [unknown.clone(), frame.clone()])
         .collect();
@@ -132,7 +131,7 @@ fn with_unknown_events(operation: Operation, recorded: &Value) -> Option<Value> 
     Some(frames.into())
 }
 
-/// The JSON pointers of every word of a list.
+/// The JSON pointers of every value of an enumeration.
 fn words(value: &Value, at: &str, found: &mut Vec<String>) {
     let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
     match value {
@@ -155,12 +154,12 @@ fn words(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Whether a word says what the whole thing is, so that nothing is understood without it.
+/// Whether a value names the type of its object, which cannot be read without it.
 fn is_the_kind_of_all(operation: Operation, pointer: &str) -> bool {
     let levels = pointer.matches('/').count();
     match operation {
         Operation::Converse => false,
-        // The name of a frame; the unknown ones are of another test.
+        // The name of a frame; another test covers unknown ones.
         Operation::ConverseStream => levels == 2,
         Operation::InvokeModel => pointer == "/type",
         Operation::InvokeModelWithResponseStream => {
@@ -169,7 +168,7 @@ fn is_the_kind_of_all(operation: Operation, pointer: &str) -> bool {
     }
 }
 
-/// The members that the change leaves as they were.
+/// The members that the change does not affect.
 fn still_expected(expect: &Value, recorded: &Value, pointer: &str) -> Value {
     let mut expect = expect.clone();
     let members: &mut Map<String, Value> = expect.as_object_mut().unwrap();
@@ -189,7 +188,7 @@ fn still_expected(expect: &Value, recorded: &Value, pointer: &str) -> Value {
         let parts = ["content", "content_without_blank_text", "text", "citations"];
         members.retain(|name, _| !parts.contains(&name.as_str()) || kind.is_none());
     }
-    // A server tool whose type is not known looks like one of the client's.
+    // A server tool of an unknown type has the shape of a client's tool.
     let was_server_tool = recorded
         .pointer(pointer)
         .is_some_and(|it| it == "server_tool_use");
@@ -200,7 +199,7 @@ fn still_expected(expect: &Value, recorded: &Value, pointer: &str) -> Value {
 }
 
 async fn walk(operation: Operation) {
-    // What the judges know of the API is what these answers go beyond.
+    // The judges would reject the additions.
     let bedrock = BedrockOnly::unjudged().await;
     let mut failures = Vec::new();
     let mut replays = 0;
@@ -209,7 +208,7 @@ async fn walk(operation: Operation) {
             continue;
         };
         let expect = &case["expect"];
-        // Without the change it must hold: that is the business of another test.
+        // Another test covers the case without the change.
         if replayed(&bedrock, operation, &case, recorded, expect)
             .await
             .is_err()
@@ -237,7 +236,7 @@ async fn walk(operation: Operation) {
         }
         let mut pointers = Vec::new();
         words(recorded, "", &mut pointers);
-        // JSON without a piece that is not understood is no JSON.
+        // JSON text without one of its deltas is not JSON.
         let is_json =
             |pointer: &String| recorded.pointer(pointer) == Some(&json!("input_json_delta"));
         pointers.retain(|it| !is_the_kind_of_all(operation, it) && !is_json(it));

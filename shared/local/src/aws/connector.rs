@@ -1,7 +1,7 @@
 //! The HTTP client of the SDK clients, which never opens a socket.
 //!
-//! It reads `x-amz-target`, as the AWS JSON protocols name service and operation there, and knows
-//! nothing of URLs, signatures or regions.
+//! It reads service and operation from `x-amz-target`, as the AWS JSON protocols define, and ignores URLs,
+//! signatures and regions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,11 +16,11 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use super::dynamodb::DynamoDb;
 use super::files::{FolderLock, lock};
 use super::kms::Kms;
-use super::protocol::{Answer, Refusal};
+use super::protocol::{AwsError, AwsResponse};
 use super::secrets_manager::SecretsManager;
-use crate::faults::{Course, Faults};
+use crate::faults::{FaultAction, Faults};
 
-/// What answers the calls. The folder stays locked as long as any client is left.
+/// The services behind the connector. The folder stays locked while any client exists.
 #[derive(Debug)]
 pub(super) struct Services {
     pub(super) dynamodb: DynamoDb,
@@ -44,8 +44,8 @@ enum Service {
 }
 
 impl Service {
-    /// The service that an `x-amz-target` prefix names.
-    fn of_target(prefix: &str) -> Option<Self> {
+    /// The service of an `x-amz-target` prefix.
+    fn from_target(prefix: &str) -> Option<Self> {
         match prefix {
             "DynamoDB_20120810" | "DynamoDBStreams_20120810" => Some(Self::DynamoDb),
             "TrentService" => Some(Self::Kms),
@@ -90,27 +90,27 @@ impl Connector {
     async fn answer(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let (prefix, operation) = target.split_once('.').unwrap_or_default();
-        let (service, operation) = (Service::of_target(prefix), operation.to_owned());
+        let (service, operation) = (Service::from_target(prefix), operation.to_owned());
         let Some(service) = service else {
-            return respond(Answer::unknown_operation(), Service::DynamoDb);
+            return respond(AwsResponse::unknown_operation(), Service::DynamoDb);
         };
         *lock(&self.calls).entry(operation.clone()).or_default() += 1;
 
-        let course = self.faults.next(&operation);
-        match course {
-            Course::Instead(answer) => return respond(answer, service),
-            Course::Timeout => {
+        let action = self.faults.next(&operation);
+        match action {
+            FaultAction::Respond(answer) => return respond(answer, service),
+            FaultAction::Timeout => {
                 return Err(ConnectorError::timeout("the connection timed out".into()));
             }
-            Course::Hang => std::future::pending().await,
-            Course::Normal | Course::LoseResponse => {}
+            FaultAction::Hang => std::future::pending().await,
+            FaultAction::Normal | FaultAction::LoseResponse => {}
         }
         let Some(body) = request.body().bytes().map(<[u8]>::to_vec) else {
-            let refusal = Refusal::new("SerializationException", "the body is a stream");
-            return respond(refusal.into(), service);
+            let error = AwsError::new("SerializationException", "the body is a stream");
+            return respond(error.into(), service);
         };
         let services = self.services_arc();
-        // SQLite and the private files block; a call that the client gives up on still ends.
+        // SQLite and the private files block. A call that the client abandons still runs to its end.
         let answer = tokio::task::spawn_blocking(move || match service {
             Service::DynamoDb => services.dynamodb.call(&operation, &body),
             Service::Kms => services.kms.call(&operation, &body),
@@ -118,7 +118,7 @@ impl Connector {
         })
         .await
         .map_err(|stopped| ConnectorError::other(stopped.into(), None))?;
-        if matches!(course, Course::LoseResponse) {
+        if matches!(action, FaultAction::LoseResponse) {
             return Err(ConnectorError::io(
                 "the connection broke before the answer".into(),
             ));
@@ -127,7 +127,7 @@ impl Connector {
     }
 }
 
-fn respond(answer: Answer, service: Service) -> Result<HttpResponse, ConnectorError> {
+fn respond(answer: AwsResponse, service: Service) -> Result<HttpResponse, ConnectorError> {
     answer
         .into_http(service.content_type())
         .ok_or_else(|| ConnectorError::other("the answer has no HTTP status".into(), None))

@@ -1,12 +1,12 @@
-//! DynamoDB and its streams: dynoxide on `SQLite`, called with what the SDK would have sent.
+//! DynamoDB and its streams: dynoxide on `SQLite`, called with the SDK's request bodies.
 //!
-//! dynoxide's own HTTP server is not used: it answers any web page and checks no signature.
+//! dynoxide's own HTTP server is not used: it serves any web page and checks no signature.
 //!
-//! Two things dynoxide 3.2.0 does not do itself are done here through a second connection to the
-//! same database. Its lookup of a stream's next sequence number reads every record of the table
-//! ([`ensure_stream_index`](DynamoDb::ensure_stream_index) gives that query an index: 30 writes a
-//! second become 1600 at 100 000 records), and it never drops a stream record
-//! ([`trim_streams`](DynamoDb::trim_streams)). A test holds both against its table layout.
+//! This module fills two gaps of dynoxide 3.2.0 through a second connection to the same database. The
+//! lookup of a stream's next sequence number reads every record of the table: with the index of
+//! [`ensure_stream_index`](DynamoDb::ensure_stream_index), 30 writes a second become 1600 at 100 000
+//! records. And it never deletes a stream record, which [`trim_streams`](DynamoDb::trim_streams) does. A
+//! test checks both against its table layout.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,14 +19,14 @@ use serde::de::DeserializeOwned;
 
 use super::LocalError;
 use super::files;
-use super::protocol::{Answer, Refusal};
+use super::protocol::{AwsError, AwsResponse};
 
-/// How long the second connection waits for a write of the first one.
+/// The maximum time for which the second connection waits for a write of the first one.
 const BUSY: Duration = Duration::from_secs(5);
 
 pub(super) struct DynamoDb {
     database: Database,
-    /// What `SQLite` opens to see the same data.
+    /// The address under which `SQLite` opens the same data.
     address: String,
 }
 
@@ -60,8 +60,8 @@ impl DynamoDb {
         Self::at(address.to_owned())
     }
 
-    /// A database in memory that a second connection of this process can open too: `SQLite`'s
-    /// `memdb` file system (<https://www.sqlite.org/inmemorydb.html>), under a name of its own.
+    /// A database in memory, with a unique name in `SQLite`'s `memdb` file system
+    /// (<https://www.sqlite.org/inmemorydb.html>), so that a second connection of this process can open it.
     pub(super) fn memory() -> Result<Self, LocalError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -100,8 +100,7 @@ impl DynamoDb {
         Ok(self.database.sweep_ttl()?)
     }
 
-    /// Copies the write-ahead log into the database file and empties it. Says whether it could:
-    /// a reader in the middle of its work makes it wait for the next time.
+    /// Copies the write-ahead log into the database file and empties it. Returns false while a reader prevents it.
     pub(super) fn checkpoint(&self) -> Result<bool, LocalError> {
         let busy: i64 =
             self.connection()?
@@ -110,7 +109,7 @@ impl DynamoDb {
     }
 
     /// Runs one operation to its end. Blocks: every operation takes the database's one lock.
-    pub(super) fn call(&self, operation: &str, body: &[u8]) -> Answer {
+    pub(super) fn call(&self, operation: &str, body: &[u8]) -> AwsResponse {
         let db = &self.database;
         match operation {
             "CreateTable" => run(body, |input| db.create_table(input)),
@@ -137,7 +136,7 @@ impl DynamoDb {
             "DescribeStream" => run(body, |input| db.describe_stream(input)),
             "GetShardIterator" => run(body, |input| db.get_shard_iterator(input)),
             "GetRecords" => run(body, |input| db.get_records(input)),
-            _ => Answer::unknown_operation(),
+            _ => AwsResponse::unknown_operation(),
         }
     }
 }
@@ -145,14 +144,14 @@ impl DynamoDb {
 fn run<I: DeserializeOwned, O: Serialize>(
     body: &[u8],
     operation: impl FnOnce(I) -> Result<O, DynoxideError>,
-) -> Answer {
+) -> AwsResponse {
     let input = match serde_json::from_slice(body) {
         Ok(input) => input,
         Err(error) => return unreadable(&error.to_string()).into(),
     };
     match operation(input) {
-        Ok(output) => Answer::ok(&output),
-        Err(error) => Answer {
+        Ok(output) => AwsResponse::ok(&output),
+        Err(error) => AwsResponse {
             status: error.status_code(),
             error: error.error_type().rsplit('#').next().map(str::to_owned),
             body: error.to_json(),
@@ -160,8 +159,8 @@ fn run<I: DeserializeOwned, O: Serialize>(
     }
 }
 
-/// dynoxide's readers mark in the message which of DynamoDB's two errors they mean.
-fn unreadable(message: &str) -> Refusal {
+/// dynoxide marks in the message which of DynamoDB's two errors applies.
+fn unreadable(message: &str) -> AwsError {
     let (name, rest) = match message.split_once(':') {
         Some(("VALIDATION" | "VALIDATION_REQUEST" | "VALIDATION_AS_READ", rest)) => {
             ("ValidationException", rest)
@@ -175,10 +174,10 @@ fn unreadable(message: &str) -> Refusal {
         }
         _ => ("SerializationException", message),
     };
-    // serde_json adds where in the body it was, which DynamoDB never says.
+    // serde_json adds the position in the body, which DynamoDB does not report.
     let message = rest
         .rfind(" at line ")
         .and_then(|at| rest.get(..at))
         .unwrap_or(rest);
-    Refusal::new(name, message)
+    AwsError::new(name, message)
 }

@@ -1,4 +1,4 @@
-//! Files that only their owner may read, and the lock of the folder they are in.
+//! Files that only their owner may read, and the lock of their folder.
 //!
 //! A private file is replaced as a whole: written beside its place, flushed to the disk, and
 //! renamed over it. A process that is killed leaves the old contents or the new ones.
@@ -10,8 +10,7 @@ use std::sync::Mutex;
 
 use super::LocalError;
 
-/// Makes `dir`, with mode 0700 where the system knows modes. A folder that is there already is
-/// left as it is: it may be somebody's own, and every file in it is private by itself.
+/// Creates `dir`, with mode 0700 on Unix. An existing folder stays unchanged: each file in it is private by itself.
 pub(crate) fn make_private_folder(dir: &Path) -> Result<(), LocalError> {
     if dir.is_dir() {
         return Ok(());
@@ -28,8 +27,7 @@ pub(crate) fn make_private_folder(dir: &Path) -> Result<(), LocalError> {
         .map_err(|source| LocalError::io(dir, source))
 }
 
-/// Makes an empty private file unless something is there, and takes other users' access away
-/// from what is there.
+/// Creates an empty private file, or removes other users' access to an existing one.
 pub(crate) fn make_private(path: &Path) -> Result<(), LocalError> {
     let file = private_options().create(true).append(true).open(path);
     let file = file.map_err(|source| LocalError::io(path, source))?;
@@ -60,8 +58,8 @@ fn restrict(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// The exclusive hold on a data folder. The operating system lets go of it when the process ends,
-/// however it ends, so a lock file that is left behind locks nobody out.
+/// The exclusive lock of a data folder. The operating system releases it at any end of the process, so a lock file
+/// that is left behind has no effect.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
     _file: File,
@@ -97,7 +95,7 @@ impl FolderLock {
     }
 }
 
-/// A small private file, or its stand-in in memory.
+/// A small private file, or its substitute in memory.
 #[derive(Debug)]
 pub(crate) enum PrivateFile {
     OnDisk(PathBuf),
@@ -120,7 +118,7 @@ impl PrivateFile {
         }
     }
 
-    /// The whole contents; nothing if there is no file yet.
+    /// The contents; `None` without a file.
     pub(crate) fn read(&self) -> Result<Option<Vec<u8>>, LocalError> {
         match self {
             Self::OnDisk(path) => match File::open(path) {
@@ -138,7 +136,7 @@ impl PrivateFile {
         }
     }
 
-    /// Replaces the contents: after `Ok` the new ones are on the disk, before it the old ones.
+    /// Replaces the contents. After `Ok` the new contents are on the disk.
     pub(crate) fn replace(&self, contents: &[u8]) -> Result<(), LocalError> {
         match self {
             Self::OnDisk(path) => write_beside_and_rename(path, contents)
@@ -150,7 +148,7 @@ impl PrivateFile {
         }
     }
 
-    /// The error for contents that make no sense.
+    /// The error for invalid contents.
     pub(crate) fn damaged(&self, reason: &'static str) -> LocalError {
         let path = match self {
             Self::OnDisk(path) => path.clone(),
@@ -161,8 +159,8 @@ impl PrivateFile {
 }
 
 fn write_beside_and_rename(path: &Path, contents: &[u8]) -> io::Result<()> {
-    // One writer at a time: the folder is locked and each file has one owner behind a mutex. What
-    // a killed process left under this name is overwritten.
+    // There is one writer: the folder is locked and each file has one owner behind a mutex. A file that a killed
+    // process left under this name is overwritten.
     let beside = path.with_extension("new");
     let mut file = private_options()
         .create(true)
@@ -174,7 +172,7 @@ fn write_beside_and_rename(path: &Path, contents: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     drop(file);
     fs::rename(&beside, path)?;
-    // The rename itself is on the disk once the folder is.
+    // The rename is on the disk once the folder is.
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
@@ -182,7 +180,7 @@ fn write_beside_and_rename(path: &Path, contents: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Locks a mutex whose data every holder leaves whole, also one that panicked.
+/// Locks a mutex, also after a panic of another holder: the values of this crate stay consistent.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()

@@ -1,9 +1,8 @@
 //! One symmetric KMS key, kept in a private file.
 //!
 //! A ciphertext is `header ‖ nonce ‖ AES-256-GCM(plaintext)`, where the header names its layout, the
-//! key and the key's version. What is authenticated besides the plaintext: the header and the
-//! encryption context, sorted and with the length of every part before it, so that no two contexts
-//! read the same. Errors are those of KMS
+//! key and the key's version. The authenticated data is the header and the sorted encryption context,
+//! each part with its length, so that different contexts have different bytes. Errors are those of KMS
 //! (<https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html>).
 
 use std::collections::BTreeMap;
@@ -14,23 +13,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::files::PrivateFile;
-use super::protocol::{Answer, Blob, Refusal, input};
+use super::protocol::{AwsError, AwsResponse, Blob, input};
 use super::{KEY_ALIAS, LocalError, arn, epoch_seconds, now_ms};
 
 /// The layout of a ciphertext; its first byte.
 const LAYOUT: u8 = 1;
 
-/// What `Encrypt` takes at most.
+/// The maximum plaintext of `Encrypt`, in bytes.
 const PLAINTEXT_LIMIT: usize = 4096;
 
 const CANNOT_DRAW: &str = "no random bytes can be had";
 
-/// What `kms.json` holds.
+/// The contents of `kms.json`.
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
     key_id: String,
     created_ms: u64,
-    /// Every version that may have sealed something. The last one seals.
+    /// Every version that may have encrypted something. The last one encrypts.
     versions: Vec<KeyVersion>,
 }
 
@@ -92,7 +91,7 @@ struct DescribeKeyInput {
 }
 
 impl Kms {
-    /// Reads the key, or makes one and writes it before anything can be sealed under it.
+    /// Reads the key, or creates one and writes it before its first use.
     pub(super) fn open(file: &PrivateFile) -> Result<Self, LocalError> {
         let random = SystemRandom::new();
         let stored: KeyFile = if let Some(bytes) = file.read()? {
@@ -133,23 +132,23 @@ impl Kms {
         &self.key_id
     }
 
-    pub(super) fn call(&self, operation: &str, body: &[u8]) -> Answer {
+    pub(super) fn call(&self, operation: &str, body: &[u8]) -> AwsResponse {
         let answer = match operation {
             "Encrypt" => self.encrypt(body),
             "Decrypt" => self.decrypt(body),
             "GenerateDataKey" => self.generate_data_key(body),
             "DescribeKey" => self.describe_key(body),
-            _ => return Answer::unknown_operation(),
+            _ => return AwsResponse::unknown_operation(),
         };
-        answer.unwrap_or_else(Answer::from)
+        answer.unwrap_or_else(AwsResponse::from)
     }
 
-    fn encrypt(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn encrypt(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: EncryptInput = input(body)?;
         self.expect_key(&input.key_id)?;
         let length = input.plaintext.0.len();
         if length == 0 || length > PLAINTEXT_LIMIT {
-            return Err(Refusal::new(
+            return Err(AwsError::new(
                 "ValidationException",
                 format!(
                     "1 validation error detected: Value at 'plaintext' failed to satisfy \
@@ -157,26 +156,26 @@ impl Kms {
                 ),
             ));
         }
-        Ok(Answer::ok(&json!({
+        Ok(AwsResponse::ok(&json!({
             "CiphertextBlob": self.seal(&input.plaintext.0, &input.encryption_context)?,
             "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
             "KeyId": self.key_arn(),
         })))
     }
 
-    fn decrypt(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn decrypt(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: DecryptInput = input(body)?;
         if let Some(key_id) = &input.key_id {
             self.expect_key(key_id)?;
         }
-        Ok(Answer::ok(&json!({
+        Ok(AwsResponse::ok(&json!({
             "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
             "KeyId": self.key_arn(),
             "Plaintext": self.unseal(&input.ciphertext_blob.0, &input.encryption_context)?,
         })))
     }
 
-    fn generate_data_key(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn generate_data_key(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: GenerateDataKeyInput = input(body)?;
         self.expect_key(&input.key_id)?;
         let length = match (input.key_spec.as_deref(), input.number_of_bytes) {
@@ -184,25 +183,25 @@ impl Kms {
             (Some("AES_128"), None) => 16,
             (None, Some(length @ 1..=1024)) => length,
             _ => {
-                return Err(Refusal::new(
+                return Err(AwsError::new(
                     "ValidationException",
                     "Please specify either number of bytes or key spec.",
                 ));
             }
         };
         let plaintext = draw(&self.random, length)
-            .ok_or_else(|| Refusal::internal("KMSInternalException", CANNOT_DRAW))?;
-        Ok(Answer::ok(&json!({
+            .ok_or_else(|| AwsError::internal("KMSInternalException", CANNOT_DRAW))?;
+        Ok(AwsResponse::ok(&json!({
             "CiphertextBlob": self.seal(&plaintext, &input.encryption_context)?,
             "KeyId": self.key_arn(),
             "Plaintext": Blob(plaintext),
         })))
     }
 
-    fn describe_key(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn describe_key(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: DescribeKeyInput = input(body)?;
         self.expect_key(&input.key_id)?;
-        Ok(Answer::ok(&json!({ "KeyMetadata": {
+        Ok(AwsResponse::ok(&json!({ "KeyMetadata": {
             "AWSAccountId": super::ACCOUNT,
             "Arn": self.key_arn(),
             "CreationDate": epoch_seconds(self.created_ms),
@@ -225,7 +224,7 @@ impl Kms {
     }
 
     /// A key may be named by its id, its alias, or the ARN of either.
-    fn expect_key(&self, named: &str) -> Result<(), Refusal> {
+    fn expect_key(&self, named: &str) -> Result<(), AwsError> {
         let known = named == self.key_id
             || named == KEY_ALIAS
             || named == self.key_arn()
@@ -233,15 +232,15 @@ impl Kms {
         if known {
             Ok(())
         } else {
-            Err(Refusal::new(
+            Err(AwsError::new(
                 "NotFoundException",
                 format!("Key '{named}' does not exist"),
             ))
         }
     }
 
-    fn seal(&self, plaintext: &[u8], context: &EncryptionContext) -> Result<Blob, Refusal> {
-        let fail = || Refusal::internal("KMSInternalException", "the key could not be used");
+    fn seal(&self, plaintext: &[u8], context: &EncryptionContext) -> Result<Blob, AwsError> {
+        let fail = || AwsError::internal("KMSInternalException", "the key could not be used");
         let (version, key) = self.versions.last_key_value().ok_or_else(fail)?;
         let nonce: [u8; NONCE_LEN] = ring::rand::generate(&self.random)
             .map_err(|_| fail())?
@@ -256,9 +255,9 @@ impl Kms {
         Ok(Blob(blob))
     }
 
-    /// KMS says the same whatever was wrong with a ciphertext or its context.
-    fn unseal(&self, blob: &[u8], context: &EncryptionContext) -> Result<Blob, Refusal> {
-        let invalid = || Refusal::new("InvalidCiphertextException", "");
+    /// KMS has one error for a wrong ciphertext and a wrong context.
+    fn unseal(&self, blob: &[u8], context: &EncryptionContext) -> Result<Blob, AwsError> {
+        let invalid = || AwsError::new("InvalidCiphertextException", "");
         let (version, key, rest) = self
             .versions
             .iter()

@@ -1,16 +1,15 @@
 //! Opening the AWS of one machine and handing out its SDK clients.
 //!
-//! One data folder belongs to one process at a time. Everything a client can ask goes through
-//! `connector`; this module knows the folder, the clients and the upkeep, and no operation of
-//! any service.
+//! One data folder belongs to one process at a time. All calls go through `connector`; this module has the
+//! folder, the clients and the maintenance, and no operation of any service.
 
 mod connector;
 mod dynamodb;
 pub(crate) mod files;
 mod kms;
+mod maintenance;
 pub(crate) mod protocol;
 mod secrets_manager;
-mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,7 +27,7 @@ use files::{FolderLock, PrivateFile};
 use kms::Kms;
 use secrets_manager::SecretsManager;
 
-pub use upkeep::Swept;
+pub use maintenance::MaintenanceStats;
 
 /// The region the clients and the ARNs name. A valid host label, and no region of AWS.
 pub const REGION: &str = "local-1";
@@ -49,7 +48,7 @@ pub struct LocalAws {
     folder: Option<PathBuf>,
 }
 
-/// Why the AWS of this machine could not be opened or kept in order.
+/// An error while opening or maintaining the AWS of this machine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalError {
@@ -66,11 +65,11 @@ pub enum LocalError {
         /// The process that holds it, where its lock file says so.
         pid: Option<u32>,
     },
-    /// The folder has a database whose key or secrets file is gone. Making a new one would turn
-    /// everything that is sealed in the database into rubbish, without a word.
+    /// The folder has a database, but its key or secrets file is missing. With a new file, the ciphertexts in the
+    /// database could never be decrypted.
     #[error(
         "the data folder {} has a database but no {file}; restore {file} from a backup, or move \
-         the folder away to begin anew",
+         the folder away to start with a new one",
         folder.display()
     )]
     Incomplete {
@@ -79,24 +78,24 @@ pub enum LocalError {
         /// The name of the missing file.
         file: &'static str,
     },
-    /// A file of the data folder does not hold what it should.
+    /// A file of the data folder has invalid contents.
     #[error("{} is damaged: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it. Never its contents.
+        /// The reason, without any of the contents.
         reason: &'static str,
     },
-    /// The operating system refused to read or write.
+    /// The operating system cannot read or write.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
-    /// The database could not be opened or kept in order.
+    /// The database cannot be opened or maintained.
     #[error("the embedded database: {0}")]
     Database(String),
 }
@@ -111,7 +110,7 @@ impl LocalError {
 }
 
 impl LocalAws {
-    /// Opens the data folder `dir`, and makes it (mode 0700) if it is not there.
+    /// Opens the data folder `dir`, and creates it (mode 0700) if absent.
     ///
     /// The folder holds `dynamodb.sqlite`, `kms.json`, `secrets.json` and `lock`, each readable
     /// by its owner only. Blocks on the file system; a few milliseconds.
@@ -152,7 +151,7 @@ impl LocalAws {
         })
     }
 
-    /// A fresh AWS that lives in memory and is gone with its last clone.
+    /// A new AWS in memory, which is dropped with its last clone.
     ///
     /// # Errors
     ///
@@ -214,42 +213,40 @@ impl LocalAws {
         )
     }
 
-    /// The HTTP client that answers by itself, for an SDK client with settings of its own.
+    /// The in-process HTTP client, for an SDK client with other settings.
     /// It serves DynamoDB, DynamoDB Streams, KMS and Secrets Manager.
     pub fn http_client(&self) -> SharedHttpClient {
         SharedHttpClient::new(self.connector.clone())
     }
 
-    /// What answers behind [`http_client`](Self::http_client), for calls that do not come from an
-    /// SDK client.
+    /// The connector behind [`http_client`](Self::http_client), for calls without an SDK client.
     pub fn http_connector(&self) -> SharedHttpConnector {
         SharedHttpConnector::new(self.connector.clone())
     }
 
-    /// Credentials for an SDK client with settings of its own. They open nothing; the SDK wants
-    /// something to sign with.
+    /// Credentials for an SDK client with other settings. They are valid nowhere; the SDK needs them to sign.
     pub fn credentials() -> Credentials {
         Credentials::new("LOCALMACHINE", "not-a-secret", None, None, "spillway-local")
     }
 
-    /// The id of the one KMS key: made at the first open, the same ever after.
+    /// The id of the one KMS key, which is created at the first open.
     pub fn kms_key_id(&self) -> &str {
         self.connector.services().kms.key_id()
     }
 
-    /// The switch with which tests make calls fail.
+    /// The injected failures, for tests.
     pub fn faults(&self) -> &Faults {
         self.connector.faults()
     }
 
-    /// How many calls of an operation (`"Query"`, `"Decrypt"`, …) have arrived so far, those that
-    /// failed and the SDK's retries included.
+    /// The number of calls of an operation (`"Query"`, `"Decrypt"`, …) so far, with failed calls and the SDK's
+    /// retries.
     pub fn calls(&self, operation: &str) -> u64 {
         self.connector.calls(operation)
     }
 
-    /// One round of upkeep: drops stream records older than 24 hours (dynoxide keeps them for
-    /// ever), deletes what its time to live has ended, and folds `SQLite`'s log into its file.
+    /// Runs one round of maintenance: deletes stream records older than 24 hours (dynoxide keeps them for ever)
+    /// and items after their time to live, and copies `SQLite`'s log into its file.
     ///
     /// `now_ms` is milliseconds since the Unix epoch. Time to live goes by the machine's own
     /// clock, as dynoxide does not take another.
@@ -257,34 +254,32 @@ impl LocalAws {
     /// # Errors
     ///
     /// [`LocalError::Database`] when `SQLite` refuses; the next round may succeed.
-    pub async fn sweep(&self, now_ms: u64) -> Result<Swept, LocalError> {
-        upkeep::sweep(self.connector.services_arc(), now_ms).await
+    pub async fn maintain(&self, now_ms: u64) -> Result<MaintenanceStats, LocalError> {
+        maintenance::run_round(self.connector.services_arc(), now_ms).await
     }
 
-    /// Keeps the house in order for ever: a round of [`sweep`](Self::sweep) now and then one after
-    /// each `every`, with `now` telling the milliseconds since the Unix epoch. A round that fails
-    /// is logged and tried again at the next.
+    /// Runs [`maintain`](Self::maintain) now and after each interval `every`, without end. `now` returns
+    /// milliseconds since the Unix epoch. A failed round is logged.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops it between two rounds; a round under way ends on its own thread.
-    pub async fn keep_house(&self, every: Duration, now: impl Fn() -> u64) {
+    /// Dropping the future stops it between two rounds; a running round ends on its own thread.
+    pub async fn run_maintenance(&self, every: Duration, now: impl Fn() -> u64) {
         loop {
-            match self.sweep(now()).await {
-                Ok(swept) if swept.is_empty() => {}
-                Ok(swept) => tracing::debug!(
-                    stream_records = swept.stream_records,
-                    expired_items = swept.expired_items,
-                    "swept the embedded database"
+            match self.maintain(now()).await {
+                Ok(stats) if stats.is_empty() => {}
+                Ok(stats) => tracing::debug!(
+                    stream_records = stats.stream_records,
+                    expired_items = stats.expired_items,
+                    "removed outdated rows from the embedded database"
                 ),
-                Err(error) => tracing::warn!(%error, "could not sweep the embedded database"),
+                Err(error) => tracing::warn!(%error, "maintenance of the embedded database failed"),
             }
             tokio::time::sleep(every).await;
         }
     }
 
-    /// The SDK's own number of attempts, without its waiting: nothing recovers inside a process
-    /// because somebody slept.
+    /// The SDK's default number of attempts, without its delays.
     fn retries() -> RetryConfig {
         RetryConfig::standard()
             .with_initial_backoff(Duration::from_millis(1))
@@ -292,7 +287,7 @@ impl LocalAws {
     }
 }
 
-/// An ARN of this machine: `service`, then what stands after the account.
+/// An ARN of this machine; `resource` is the part after the account.
 fn arn(service: &str, resource: &str) -> String {
     format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}")
 }

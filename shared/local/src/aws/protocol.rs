@@ -1,6 +1,6 @@
-//! AWS's JSON protocols, as far as an answer needs them.
+//! Responses of AWS's JSON protocols.
 //!
-//! DynamoDB speaks `application/x-amz-json-1.0`; KMS and Secrets Manager speak 1.1. All three name
+//! DynamoDB uses `application/x-amz-json-1.0`; KMS and Secrets Manager use 1.1. All three name
 //! the error in `__type` and in `x-amzn-errortype`
 //! (<https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>).
 
@@ -11,25 +11,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a service answers: a status and a JSON body.
+/// A response of a service: a status and a JSON body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct AwsResponse {
     pub(crate) status: u16,
     /// The error's name, on an error.
     pub(crate) error: Option<String>,
     pub(crate) body: String,
 }
 
-/// A refusal with the name the SDKs map to a typed error.
+/// An error with the name the SDKs map to a typed error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct AwsError {
     pub(crate) status: u16,
     pub(crate) name: &'static str,
     pub(crate) message: String,
 }
 
-impl Refusal {
-    /// A refusal with status 400, which is what nearly all of them have.
+impl AwsError {
+    /// An error with status 400, the status of nearly all errors.
     pub(crate) fn new(name: &'static str, message: impl Into<String>) -> Self {
         Self {
             status: 400,
@@ -38,7 +38,7 @@ impl Refusal {
         }
     }
 
-    /// The service failed, and not the caller.
+    /// An error of the service, with status 500.
     pub(crate) fn internal(name: &'static str, message: impl Into<String>) -> Self {
         Self {
             status: 500,
@@ -48,18 +48,18 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Self {
-        let body = serde_json::json!({ "__type": refusal.name, "message": refusal.message });
+impl From<AwsError> for AwsResponse {
+    fn from(error: AwsError) -> Self {
+        let body = serde_json::json!({ "__type": error.name, "message": error.message });
         Self {
-            status: refusal.status,
-            error: Some(refusal.name.into()),
+            status: error.status,
+            error: Some(error.name.into()),
             body: body.to_string(),
         }
     }
 }
 
-impl Answer {
+impl AwsResponse {
     /// Status 200 with `body` as JSON.
     pub(crate) fn ok(body: &impl Serialize) -> Self {
         match serde_json::to_string(body) {
@@ -68,20 +68,20 @@ impl Answer {
                 error: None,
                 body,
             },
-            Err(_) => Refusal::internal("InternalFailure", "the answer cannot be written").into(),
+            Err(_) => AwsError::internal("InternalFailure", "the answer cannot be written").into(),
         }
     }
 
     /// An operation that the local service does not have.
     pub(crate) fn unknown_operation() -> Self {
-        Refusal::new(
+        AwsError::new(
             "UnknownOperationException",
             "this operation is not available locally",
         )
         .into()
     }
 
-    /// The answer as the SDK's HTTP layer takes it. `None` for a status no HTTP server can send.
+    /// The response for the SDK's HTTP layer. `None` for an invalid HTTP status.
     pub(crate) fn into_http(self, content_type: &'static str) -> Option<HttpResponse> {
         let status = StatusCode::try_from(self.status).ok()?;
         let mut response = HttpResponse::new(status, SdkBody::from(self.body));
@@ -94,12 +94,12 @@ impl Answer {
 }
 
 /// Reads an operation's input.
-pub(crate) fn input<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn input<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, AwsError> {
     serde_json::from_slice(body)
-        .map_err(|error| Refusal::new("SerializationException", error.to_string()))
+        .map_err(|error| AwsError::new("SerializationException", error.to_string()))
 }
 
-/// Bytes that travel as base64.
+/// Bytes that are base64 on the wire.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Blob(pub(crate) Vec<u8>);
 

@@ -1,6 +1,6 @@
 //! Secrets Manager, kept in a private file.
 //!
-//! Every change is on the disk before it is answered. Versions, staging labels and errors follow
+//! Every change is on the disk before its response. Versions, staging labels and errors follow
 //! the API reference (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/>): a new
 //! version takes `AWSCURRENT`, and the one that had it becomes `AWSPREVIOUS`.
 
@@ -13,14 +13,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::{PrivateFile, lock};
-use super::protocol::{Answer, Blob, Refusal, input};
+use super::protocol::{AwsError, AwsResponse, Blob, input};
 use super::{LocalError, arn, epoch_seconds, now_ms};
 use vault::{CURRENT, Secret, SecretValue, Vault, Version};
 
-/// How many secrets `ListSecrets` gives in one page, at most.
+/// The maximum number of secrets in a page of `ListSecrets`.
 const PAGE: usize = 100;
 
-/// The longest secret value, in bytes.
+/// The maximum length of a secret value, in bytes.
 const VALUE_LIMIT: usize = 65_536;
 
 pub(super) struct SecretsManager {
@@ -110,7 +110,7 @@ impl SecretsManager {
         })
     }
 
-    pub(super) fn call(&self, operation: &str, body: &[u8]) -> Answer {
+    pub(super) fn call(&self, operation: &str, body: &[u8]) -> AwsResponse {
         let answer = match operation {
             "CreateSecret" => self.create_secret(body),
             "GetSecretValue" => self.secret_value(body),
@@ -118,16 +118,16 @@ impl SecretsManager {
             "DescribeSecret" => self.describe_secret(body),
             "UpdateSecretVersionStage" => self.update_secret_version_stage(body),
             "ListSecrets" => self.list_secrets(body),
-            _ => return Answer::unknown_operation(),
+            _ => return AwsResponse::unknown_operation(),
         };
-        answer.unwrap_or_else(Answer::from)
+        answer.unwrap_or_else(AwsResponse::from)
     }
 
-    fn create_secret(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn create_secret(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: CreateSecretInput = input(body)?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
         if input.name.is_empty() || input.name.len() > 512 || !input.name.chars().all(allowed) {
-            return Err(Refusal::new(
+            return Err(AwsError::new(
                 "ValidationException",
                 "Invalid name. Must be a valid name containing alphanumeric characters, or any of \
                  the following: -/_+=.@!",
@@ -136,7 +136,7 @@ impl SecretsManager {
         let value = one_value(input.secret_string, input.secret_binary)?;
         self.change(|vault| {
             if let Some(existing) = vault.secrets.get(&input.name) {
-                // The same call again (the SDK repeats its token) is answered as the first one was.
+                // A repeated call, with the same token, gets the response of the first one.
                 let again = existing.versions.iter().find(|version| {
                     Some(&version.id) == input.client_request_token.as_ref()
                         && Some(&version.value) == value.as_ref()
@@ -145,7 +145,7 @@ impl SecretsManager {
                     Some(version) => Ok(json!({
                         "ARN": existing.arn, "Name": input.name, "VersionId": version.id,
                     })),
-                    None => Err(Refusal::new(
+                    None => Err(AwsError::new(
                         "ResourceExistsException",
                         format!(
                             "The operation failed because the secret {} already exists.",
@@ -180,7 +180,7 @@ impl SecretsManager {
         })
     }
 
-    fn secret_value(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn secret_value(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: GetSecretValueInput = input(body)?;
         let vault = lock(&self.vault);
         let (name, secret) = vault.find(&input.secret_id)?;
@@ -198,7 +198,7 @@ impl SecretsManager {
                 && input.version_id.is_some()
                 && secret.versions.iter().any(|v| by_id(&v))
             {
-                return Err(Refusal::new(
+                return Err(AwsError::new(
                     "InvalidRequestException",
                     "You provided a VersionStage that is not associated to the provided VersionId.",
                 ));
@@ -207,7 +207,7 @@ impl SecretsManager {
                 (Some(id), _) => format!("VersionId: {id}"),
                 (None, stage) => format!("staging label: {}", stage.unwrap_or(CURRENT)),
             };
-            return Err(Refusal::new(
+            return Err(AwsError::new(
                 "ResourceNotFoundException",
                 format!("Secrets Manager can't find the specified secret value for {wanted}"),
             ));
@@ -223,13 +223,13 @@ impl SecretsManager {
             SecretValue::Text(text) => insert(&mut answer, "SecretString", Some(json!(text))),
             SecretValue::Binary(bytes) => insert(&mut answer, "SecretBinary", Some(json!(bytes))),
         }
-        Ok(Answer::ok(&answer))
+        Ok(AwsResponse::ok(&answer))
     }
 
-    fn put_secret_value(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn put_secret_value(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: PutSecretValueInput = input(body)?;
         let Some(value) = one_value(input.secret_string, input.secret_binary)? else {
-            return Err(Refusal::new(
+            return Err(AwsError::new(
                 "InvalidRequestException",
                 "You must provide either SecretString or SecretBinary.",
             ));
@@ -239,7 +239,7 @@ impl SecretsManager {
             .version_stages
             .unwrap_or_else(|| vec![CURRENT.to_owned()]);
         if stages.is_empty() || stages.len() > 20 {
-            return Err(Refusal::new(
+            return Err(AwsError::new(
                 "InvalidParameterException",
                 "A version has between 1 and 20 staging labels.",
             ));
@@ -248,7 +248,7 @@ impl SecretsManager {
             let (name, secret) = vault.find_mut(&input.secret_id)?;
             match secret.versions.iter().find(|version| version.id == id) {
                 Some(existing) if existing.value != value => {
-                    return Err(Refusal::new(
+                    return Err(AwsError::new(
                         "ResourceExistsException",
                         "You can't use ClientRequestToken again for another secret value.",
                     ));
@@ -263,16 +263,16 @@ impl SecretsManager {
         })
     }
 
-    fn describe_secret(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn describe_secret(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: DescribeSecretInput = input(body)?;
         let vault = lock(&self.vault);
         let (name, secret) = vault.find(&input.secret_id)?;
         let mut answer = secret.summary(name);
         insert(&mut answer, "VersionIdsToStages", Some(secret.labelled()));
-        Ok(Answer::ok(&answer))
+        Ok(AwsResponse::ok(&answer))
     }
 
-    fn update_secret_version_stage(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn update_secret_version_stage(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: UpdateSecretVersionStageInput = input(body)?;
         self.change(|vault| {
             let (name, secret) = vault.find_mut(&input.secret_id)?;
@@ -281,7 +281,7 @@ impl SecretsManager {
                 .flatten()
             {
                 if secret.version(id).is_none() {
-                    return Err(Refusal::new(
+                    return Err(AwsError::new(
                         "ResourceNotFoundException",
                         format!("Secrets Manager can't find the specified secret version: {id}."),
                     ));
@@ -289,7 +289,7 @@ impl SecretsManager {
             }
             let holder = secret.holder(&input.version_stage);
             if holder != input.remove_from_version_id && holder != input.move_to_version_id {
-                return Err(Refusal::new(
+                return Err(AwsError::new(
                     "InvalidParameterException",
                     format!(
                         "The staging label {} is on another version; name that one in \
@@ -301,7 +301,7 @@ impl SecretsManager {
             match &input.move_to_version_id {
                 Some(id) => secret.label(&input.version_stage, id),
                 None if input.version_stage == CURRENT => {
-                    return Err(Refusal::new(
+                    return Err(AwsError::new(
                         "InvalidParameterException",
                         "You can only move staging label AWSCURRENT to a different secret version. \
                          It can't be completely removed.",
@@ -314,10 +314,10 @@ impl SecretsManager {
         })
     }
 
-    fn list_secrets(&self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn list_secrets(&self, body: &[u8]) -> Result<AwsResponse, AwsError> {
         let input: ListSecretsInput = input(body)?;
         if let Some(filter) = input.filters.iter().find(|filter| filter.key != "name") {
-            return Err(Refusal::new(
+            return Err(AwsError::new(
                 "InvalidParameterException",
                 format!(
                     "secrets can be filtered by name only here, not by {}",
@@ -327,8 +327,7 @@ impl SecretsManager {
         }
         let page = input.max_results.unwrap_or(PAGE).clamp(1, PAGE);
         let vault = lock(&self.vault);
-        // The token is the name of the last secret given, so a page stays right when others come
-        // and go meanwhile.
+        // The token is the name of the last secret of the page, so pages stay correct when secrets change.
         let after = input.next_token.unwrap_or_default();
         let mut matching = vault.secrets.iter().filter(|(name, _)| {
             **name > after
@@ -353,15 +352,15 @@ impl SecretsManager {
         let more = matching.next().is_some();
         let next = given.last().filter(|_| more).map(|(name, _)| json!(name));
         insert(&mut answer, "NextToken", next);
-        Ok(Answer::ok(&answer))
+        Ok(AwsResponse::ok(&answer))
     }
 
-    /// Makes a change to a copy, writes the copy, and only then lets others see it.
+    /// Changes a copy, writes it to the file, and only then replaces the secrets with it.
     fn change(
         &self,
-        change: impl FnOnce(&mut Vault) -> Result<Value, Refusal>,
-    ) -> Result<Answer, Refusal> {
-        let fail = |reason: String| Refusal::internal("InternalServiceError", reason);
+        change: impl FnOnce(&mut Vault) -> Result<Value, AwsError>,
+    ) -> Result<AwsResponse, AwsError> {
+        let fail = |reason: String| AwsError::internal("InternalServiceError", reason);
         let mut vault = lock(&self.vault);
         let mut changed = vault.clone();
         let answer = change(&mut changed)?;
@@ -370,7 +369,7 @@ impl SecretsManager {
             .replace(&bytes)
             .map_err(|error| fail(error.to_string()))?;
         *vault = changed;
-        Ok(Answer::ok(&answer))
+        Ok(AwsResponse::ok(&answer))
     }
 }
 
@@ -380,10 +379,10 @@ fn insert(object: &mut Value, name: &str, value: Option<Value>) {
     }
 }
 
-fn one_value(text: Option<String>, binary: Option<Blob>) -> Result<Option<SecretValue>, Refusal> {
+fn one_value(text: Option<String>, binary: Option<Blob>) -> Result<Option<SecretValue>, AwsError> {
     let value = match (text, binary) {
         (Some(_), Some(_)) => {
-            return Err(Refusal::new(
+            return Err(AwsError::new(
                 "InvalidParameterException",
                 "You can't specify both a binary secret value and a string secret value in the \
                  same secret.",
@@ -398,7 +397,7 @@ fn one_value(text: Option<String>, binary: Option<Blob>) -> Result<Option<Secret
         SecretValue::Binary(bytes) => bytes.0.len(),
     };
     if length == 0 || length > VALUE_LIMIT {
-        return Err(Refusal::new(
+        return Err(AwsError::new(
             "ValidationException",
             format!("A secret value has between 1 and {VALUE_LIMIT} bytes."),
         ));
@@ -406,11 +405,11 @@ fn one_value(text: Option<String>, binary: Option<Blob>) -> Result<Option<Secret
     Ok(Some(value))
 }
 
-/// The id of a new version: the caller's token (32 to 64 characters), or one drawn here.
-fn token(given: Option<String>) -> Result<String, Refusal> {
+/// The id of a new version: the caller's token (32 to 64 characters), or a random one.
+fn token(given: Option<String>) -> Result<String, AwsError> {
     match given {
         Some(token) if (32..=64).contains(&token.len()) => Ok(token),
-        Some(_) => Err(Refusal::new(
+        Some(_) => Err(AwsError::new(
             "InvalidParameterException",
             "ClientRequestToken must have between 32 and 64 characters.",
         )),
@@ -419,17 +418,17 @@ fn token(given: Option<String>) -> Result<String, Refusal> {
 }
 
 /// The six characters at the end of a secret's ARN.
-fn suffix() -> Result<String, Refusal> {
+fn suffix() -> Result<String, AwsError> {
     random_characters(6)
 }
 
-fn random_characters(count: usize) -> Result<String, Refusal> {
+fn random_characters(count: usize) -> Result<String, AwsError> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
     let mut bytes = vec![0; count];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| Refusal::internal("InternalServiceError", "no random bytes can be had"))?;
-    // 256 is a multiple of 32, so every character is as likely as any other.
+        .map_err(|_| AwsError::internal("InternalServiceError", "no random bytes can be had"))?;
+    // 256 is a multiple of 32, so all characters have the same probability.
     let pick = |byte: u8| {
         ALPHABET
             .get(usize::from(byte % 32))

@@ -1,4 +1,4 @@
-//! The secrets themselves: their versions, and which version has which staging label.
+//! The secrets, their versions and staging labels.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::insert;
-use crate::aws::protocol::{Blob, Refusal};
+use crate::aws::protocol::{AwsError, Blob};
 use crate::aws::{epoch_seconds, now_ms};
 
 pub(super) const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// Versions without a label beyond this many are forgotten, the oldest first. The service keeps
-/// about as many.
+/// The maximum number of versions without a label; the oldest are removed first. The service keeps about as many.
 const UNLABELLED_VERSIONS: usize = 100;
 
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -27,7 +26,7 @@ pub(super) struct Secret {
     pub(super) description: Option<String>,
     pub(super) created_ms: u64,
     pub(super) changed_ms: u64,
-    /// In the order of their making.
+    /// In the order of creation.
     pub(super) versions: Vec<Version>,
 }
 
@@ -49,14 +48,14 @@ pub(super) enum SecretValue {
 }
 
 impl Vault {
-    pub(super) fn find(&self, id: &str) -> Result<(&String, &Secret), Refusal> {
+    pub(super) fn find(&self, id: &str) -> Result<(&String, &Secret), AwsError> {
         self.secrets
             .iter()
             .find(|(name, secret)| secret.is_named(name, id))
             .ok_or_else(no_such_secret)
     }
 
-    pub(super) fn find_mut(&mut self, id: &str) -> Result<(&String, &mut Secret), Refusal> {
+    pub(super) fn find_mut(&mut self, id: &str) -> Result<(&String, &mut Secret), AwsError> {
         self.secrets
             .iter_mut()
             .find(|(name, secret)| secret.is_named(name, id))
@@ -64,15 +63,15 @@ impl Vault {
     }
 }
 
-fn no_such_secret() -> Refusal {
-    Refusal::new(
+fn no_such_secret() -> AwsError {
+    AwsError::new(
         "ResourceNotFoundException",
         "Secrets Manager can't find the specified secret.",
     )
 }
 
 impl Secret {
-    /// A secret is named by its name, its ARN, or its ARN without the six random characters.
+    /// Whether `id` is the secret's name, its ARN, or its ARN without the six random characters.
     fn is_named(&self, name: &str, id: &str) -> bool {
         id == name
             || id == self.arn
@@ -86,7 +85,7 @@ impl Secret {
         self.versions.iter().find(|version| version.id == id)
     }
 
-    /// The version that has the label.
+    /// The version with the label.
     pub(super) fn holder(&self, stage: &str) -> Option<String> {
         self.versions
             .iter()
@@ -118,7 +117,7 @@ impl Secret {
         });
     }
 
-    /// Puts a label on one version and takes it from any other. The version that loses
+    /// Moves a label to one version. The version that loses
     /// `AWSCURRENT` becomes `AWSPREVIOUS`.
     pub(super) fn label(&mut self, stage: &str, id: &str) {
         let before = self.holder(stage);

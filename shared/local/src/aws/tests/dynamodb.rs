@@ -114,7 +114,7 @@ async fn a_condition_that_fails_is_a_typed_error_with_the_item() {
 }
 
 #[tokio::test]
-async fn a_transaction_happens_as_a_whole_or_not_at_all() {
+async fn transaction_is_atomic() {
     let aws = memory();
     make_table(&aws, "items").await;
     put(&aws, "items", "taken", "1").await.unwrap();
@@ -174,7 +174,7 @@ async fn a_condition_check_guards_a_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_of_many_at_once_wins_a_conditional_write() {
+async fn one_of_many_concurrent_conditional_writes_succeeds() {
     let aws = memory();
     make_table(&aws, "items").await;
     let attempts = (0..16).map(|_| {
@@ -196,7 +196,7 @@ async fn one_of_many_at_once_wins_a_conditional_write() {
 }
 
 #[tokio::test]
-async fn what_dynamodb_refuses_is_refused_with_its_name() {
+async fn invalid_call_is_rejected_with_dynamodbs_error_name() {
     let aws = memory();
     let missing = aws
         .dynamodb()
@@ -225,7 +225,7 @@ async fn what_dynamodb_refuses_is_refused_with_its_name() {
         "{error:?}"
     );
 
-    // A key of the wrong shape fails while the request is read, and says so as DynamoDB does.
+    // A key of the wrong shape fails while the request is parsed, with DynamoDB's error.
     let unreadable = aws
         .dynamodb()
         .put_item()
@@ -303,7 +303,7 @@ fn now_ms() -> u64 {
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
 #[tokio::test]
-async fn stream_records_live_for_a_day_and_their_numbers_go_on() {
+async fn stream_records_are_kept_for_a_day_and_numbers_continue() {
     for aws in [
         memory(),
         LocalAws::open(&tempdir().unwrap().keep()).unwrap(),
@@ -312,11 +312,11 @@ async fn stream_records_live_for_a_day_and_their_numbers_go_on() {
         put(&aws, "items", "a", "1").await.unwrap();
         let first = stream_records(&aws).await[0]["dynamodb"]["SequenceNumber"].clone();
 
-        let swept = aws.sweep(now_ms() + 23 * HOUR_MS).await.unwrap();
-        assert_eq!(swept.stream_records, 0);
-        let swept = aws.sweep(now_ms() + 25 * HOUR_MS).await.unwrap();
-        assert_eq!(swept.stream_records, 1);
-        assert!(swept.log_folded);
+        let stats = aws.maintain(now_ms() + 23 * HOUR_MS).await.unwrap();
+        assert_eq!(stats.stream_records, 0);
+        let stats = aws.maintain(now_ms() + 25 * HOUR_MS).await.unwrap();
+        assert_eq!(stats.stream_records, 1);
+        assert!(stats.is_log_checkpointed);
         assert!(stream_records(&aws).await.is_empty());
 
         put(&aws, "items", "a", "2").await.unwrap();
@@ -331,7 +331,7 @@ async fn stream_records_live_for_a_day_and_their_numbers_go_on() {
 }
 
 #[tokio::test]
-async fn what_has_outlived_its_time_is_deleted() {
+async fn expired_items_are_deleted() {
     let aws = memory();
     make_table(&aws, "items").await;
     let ttl = TimeToLiveSpecification::builder()
@@ -355,13 +355,13 @@ async fn what_has_outlived_its_time_is_deleted() {
             .await
             .unwrap();
     }
-    assert_eq!(aws.sweep(now_ms()).await.unwrap().expired_items, 1);
+    assert_eq!(aws.maintain(now_ms()).await.unwrap().expired_items, 1);
     assert_eq!(get(&aws, "items", "old").await, None);
     assert_eq!(get(&aws, "items", "young").await.as_deref(), Some("1"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_house_is_kept_again_and_again() {
+async fn maintenance_runs_after_each_interval() {
     let aws = memory();
     make_table(&aws, "items").await;
     let rounds = std::cell::Cell::new(0_u64);
@@ -369,7 +369,7 @@ async fn the_house_is_kept_again_and_again() {
         rounds.set(rounds.get() + 1);
         now_ms() + 48 * HOUR_MS
     };
-    let keeper = aws.keep_house(Duration::from_mins(1), now);
+    let keeper = aws.run_maintenance(Duration::from_mins(1), now);
     let work = async {
         for number in 1..=3 {
             put(&aws, "items", "a", &number.to_string()).await.unwrap();
@@ -385,10 +385,10 @@ async fn the_house_is_kept_again_and_again() {
     assert!(rounds.get() >= 3);
 }
 
-/// The upkeep reads and writes dynoxide's own table. This fails when a new version lays it out in
-/// another way; then `dynamodb.rs` must be read again.
+/// Maintenance uses dynoxide's own table. This test fails when a new version changes its layout; then
+/// `dynamodb.rs` must be adapted.
 #[tokio::test]
-async fn dynoxide_lays_its_stream_records_out_as_the_upkeep_expects() {
+async fn stream_record_table_has_the_layout_that_maintenance_expects() {
     let folder = tempdir().unwrap();
     let aws = LocalAws::open(folder.path()).unwrap();
     make_table(&aws, "items").await;
@@ -434,7 +434,7 @@ async fn dynoxide_lays_its_stream_records_out_as_the_upkeep_expects() {
         "{created_at}"
     );
 
-    // The question dynoxide asks at every write.
+    // The query of dynoxide at every write.
     let plan: String = connection
         .query_row(
             "EXPLAIN QUERY PLAN SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1
@@ -446,10 +446,10 @@ async fn dynoxide_lays_its_stream_records_out_as_the_upkeep_expects() {
     assert!(plan.contains("spillway_stream_sequence"), "{plan}");
 }
 
-/// With the index a write does not get slower as records pile up; without it, a hundred thousand
-/// records made it forty times slower.
+/// With the index the time of a write does not grow with the number of records; without it, a hundred thousand
+/// records made a write forty times slower.
 #[tokio::test]
-async fn a_write_looks_at_no_old_stream_records() {
+async fn write_reads_no_old_stream_records() {
     let aws = memory();
     make_table(&aws, "items").await;
     put(&aws, "items", "a", "1").await.unwrap();

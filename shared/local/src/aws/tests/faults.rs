@@ -26,7 +26,7 @@ async fn a_throttled_call_succeeds_at_the_sdks_next_attempt() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_to_the_end_is_a_typed_error() {
+async fn call_that_fails_at_every_attempt_is_a_typed_error() {
     let aws = memory();
     make_table(&aws, "items").await;
     for (fault, expected) in [
@@ -96,7 +96,7 @@ async fn a_transaction_conflict_has_a_reason_for_each_action() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_repeated_and_the_write_is_there() {
+async fn lost_response_is_retried_after_the_write_was_made() {
     let aws = memory();
     make_table(&aws, "items").await;
     aws.faults().fail_next("PutItem", 3, Fault::ResponseLost);
@@ -106,7 +106,7 @@ async fn a_lost_answer_is_repeated_and_the_write_is_there() {
 }
 
 #[tokio::test]
-async fn a_timeout_happens_at_once_and_before_the_write() {
+async fn timeout_fault_is_immediate_and_prevents_the_write() {
     let aws = memory();
     make_table(&aws, "items").await;
     aws.faults().fail_next("PutItem", 3, Fault::Timeout);
@@ -119,7 +119,7 @@ async fn a_timeout_happens_at_once_and_before_the_write() {
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_is_ended_by_the_callers_own_limit() {
+async fn hanging_call_ends_at_the_callers_timeout() {
     let aws = memory();
     make_table(&aws, "items").await;
     aws.faults().fail_next("PutItem", 1, Fault::Hang);
@@ -129,7 +129,7 @@ async fn a_call_that_hangs_is_ended_by_the_callers_own_limit() {
 }
 
 #[tokio::test]
-async fn a_fault_of_one_operation_leaves_the_others_alone() {
+async fn fault_of_one_operation_does_not_affect_others() {
     let aws = memory();
     aws.faults()
         .fail_next("Decrypt", 9, Fault::InternalServerError);

@@ -15,7 +15,7 @@ fn mode(path: &Path) -> u32 {
 
 #[cfg(unix)]
 #[test]
-fn everything_in_the_data_folder_is_its_owners_alone() {
+fn files_of_the_data_folder_are_readable_by_the_owner_only() {
     let parent = tempdir().unwrap();
     let folder = parent.path().join("new/data");
     let aws = LocalAws::open(&folder).unwrap();
@@ -45,7 +45,7 @@ fn everything_in_the_data_folder_is_its_owners_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_key_file_that_others_could_read_is_closed_to_them() {
+fn key_file_with_wider_permissions_is_restricted() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempdir().unwrap();
     drop(LocalAws::open(folder.path()).unwrap());
@@ -81,7 +81,7 @@ fn a_folder_has_one_owner_until_the_last_client_is_gone() {
 }
 
 #[tokio::test]
-async fn what_was_sealed_and_kept_is_there_after_a_restart() {
+async fn ciphertexts_and_secrets_survive_a_restart() {
     let folder = tempdir().unwrap();
     let aws = LocalAws::open(folder.path()).unwrap();
     let key_id = aws.kms_key_id().to_owned();
@@ -126,7 +126,7 @@ async fn what_was_sealed_and_kept_is_there_after_a_restart() {
 }
 
 #[test]
-fn a_lost_key_file_is_not_replaced_by_a_new_key() {
+fn missing_key_file_is_not_replaced_by_a_new_key() {
     for name in ["kms.json", "secrets.json"] {
         let folder = tempdir().unwrap();
         drop(LocalAws::open(folder.path()).unwrap());
@@ -141,7 +141,7 @@ fn a_lost_key_file_is_not_replaced_by_a_new_key() {
 }
 
 #[test]
-fn a_damaged_key_file_is_told_and_left_alone() {
+fn damaged_key_file_is_an_error_and_stays_unchanged() {
     for contents in [
         "",
         "{}",
@@ -163,12 +163,12 @@ fn a_damaged_key_file_is_told_and_left_alone() {
 }
 
 #[test]
-fn a_write_that_was_killed_half_way_leaves_the_old_contents() {
+fn interrupted_write_leaves_the_old_contents() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("kept.json");
     let file = PrivateFile::at(path.clone());
     file.replace(b"old").unwrap();
-    // What a process leaves that is killed before it renames: half a file beside the real one.
+    // A process that is killed before the rename leaves a partial file beside the real one.
     fs::write(path.with_extension("new"), b"hal").unwrap();
     assert_eq!(file.read().unwrap().unwrap(), b"old");
     file.replace(b"new contents").unwrap();
@@ -177,7 +177,7 @@ fn a_write_that_was_killed_half_way_leaves_the_old_contents() {
 }
 
 #[test]
-fn a_write_that_cannot_be_made_changes_nothing() {
+fn failed_write_changes_nothing() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("kept.json");
     let file = PrivateFile::at(path.clone());

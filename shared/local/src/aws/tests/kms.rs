@@ -36,11 +36,11 @@ async fn decrypt(
 }
 
 #[tokio::test]
-async fn what_is_encrypted_is_decrypted_under_the_same_context() {
+async fn ciphertext_is_decrypted_under_the_same_context() {
     let aws = memory();
     let context = [("key", "k1"), ("user", "u1")];
     let sealed = encrypt(&aws, b"secret", &context).await;
-    // The order of a context is no part of it.
+    // The order of a context is not significant.
     let opened = decrypt(&aws.kms(), sealed, &[("user", "u1"), ("key", "k1")])
         .await
         .unwrap();
@@ -49,7 +49,7 @@ async fn what_is_encrypted_is_decrypted_under_the_same_context() {
 }
 
 #[tokio::test]
-async fn another_context_does_not_open_it() {
+async fn ciphertext_is_rejected_under_another_context() {
     let aws = memory();
     let sealed = encrypt(&aws, b"secret", &[("key", "k1"), ("user", "u1")]).await;
     let others: [Context<'_>; 6] = [
@@ -58,7 +58,7 @@ async fn another_context_does_not_open_it() {
         &[("key", "k1"), ("user", "u2")],
         &[("key", "u1"), ("user", "k1")],
         &[("key", "k1"), ("user", "u1"), ("more", "")],
-        // Runs together to the same letters.
+        // The same letters without separators.
         &[("keyk1useru1", "")],
     ];
     for context in others {
@@ -74,7 +74,7 @@ async fn another_context_does_not_open_it() {
 }
 
 #[tokio::test]
-async fn no_bit_of_a_ciphertext_can_be_changed() {
+async fn ciphertext_with_a_changed_bit_is_rejected() {
     let aws = memory();
     let sealed = encrypt(&aws, b"secret", &[]).await;
     for at in 0..sealed.as_ref().len() {
@@ -99,14 +99,14 @@ async fn no_bit_of_a_ciphertext_can_be_changed() {
 }
 
 #[tokio::test]
-async fn a_ciphertext_of_another_machine_does_not_open() {
+async fn ciphertext_of_another_machine_is_rejected() {
     let sealed = encrypt(&memory(), b"secret", &[]).await;
     let error = decrypt(&memory().kms(), sealed, &[]).await.unwrap_err();
     assert!(error.into_service_error().is_invalid_ciphertext_exception());
 }
 
 #[tokio::test]
-async fn the_same_plaintext_never_seals_to_the_same_ciphertext() {
+async fn same_plaintext_gives_different_ciphertexts() {
     let aws = memory();
     assert_ne!(
         encrypt(&aws, b"secret", &[]).await,
@@ -115,7 +115,7 @@ async fn the_same_plaintext_never_seals_to_the_same_ciphertext() {
 }
 
 #[tokio::test]
-async fn a_data_key_comes_open_and_sealed() {
+async fn data_key_is_returned_in_plaintext_and_encrypted() {
     let aws = memory();
     let call = aws
         .kms()
@@ -147,7 +147,7 @@ async fn a_data_key_comes_open_and_sealed() {
 }
 
 #[tokio::test]
-async fn a_data_key_wants_its_length_said_once() {
+async fn data_key_needs_exactly_one_length() {
     let aws = memory();
     let call = || aws.kms().generate_data_key().key_id(aws.kms_key_id());
     let both = call()
@@ -164,7 +164,7 @@ async fn a_data_key_wants_its_length_said_once() {
 }
 
 #[tokio::test]
-async fn a_key_answers_to_its_id_its_alias_and_their_arns() {
+async fn key_is_found_by_id_alias_and_their_arns() {
     let aws = memory();
     let id = aws.kms_key_id();
     let arn = format!("arn:aws:kms:local-1:000000000000:key/{id}");
@@ -200,7 +200,7 @@ async fn a_key_answers_to_its_id_its_alias_and_their_arns() {
 }
 
 #[tokio::test]
-async fn plaintexts_have_a_least_and_a_greatest_length() {
+async fn plaintext_length_has_a_minimum_and_a_maximum() {
     let aws = memory();
     for length in [0, 4097] {
         let plaintext = Blob::new(vec![0; length]);
@@ -219,7 +219,7 @@ async fn plaintexts_have_a_least_and_a_greatest_length() {
 }
 
 #[tokio::test]
-async fn an_operation_that_is_not_here_is_refused() {
+async fn unknown_operation_is_rejected() {
     let error = memory().kms().create_key().send().await.unwrap_err();
     assert_eq!(code(&error), "UnknownOperationException");
 }
@@ -227,7 +227,7 @@ async fn an_operation_that_is_not_here_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn contexts_are_the_same_or_they_do_not_open(
+    fn ciphertext_is_decrypted_under_an_equal_context_only(
         one in proptest::collection::btree_map("[ab]{0,2}", "[ab]{0,2}", 0..3),
         other in proptest::collection::btree_map("[ab]{0,2}", "[ab]{0,2}", 0..3),
     ) {

@@ -1,4 +1,4 @@
-//! What the AWS of one machine promises, asked through the AWS SDK's own clients.
+//! Tests of the AWS of one machine through the AWS SDK's own clients.
 
 mod dynamodb;
 mod faults;
@@ -16,7 +16,7 @@ fn memory() -> LocalAws {
     LocalAws::memory().unwrap()
 }
 
-/// The name of the error, as the SDK read it from the answer.
+/// The name of the error, as the SDK reads it from the response.
 fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &str {
     error.code().unwrap_or("no code")
 }

@@ -29,6 +29,13 @@ async fn put(client: &Client, id: &str, value: &str) -> String {
     put.version_id.unwrap()
 }
 
+/// A new value of the secret `s` that is pending; its version.
+async fn put_pending(client: &Client) -> String {
+    let put = client.put_secret_value().secret_id("s");
+    let put = put.secret_string("new").version_stages("AWSPENDING");
+    put.send().await.unwrap().version_id.unwrap()
+}
+
 async fn staged(client: &Client, id: &str, stage: &str) -> Option<String> {
     let call = client.get_secret_value().secret_id(id).version_stage(stage);
     match call.send().await {
@@ -42,6 +49,10 @@ async fn staged(client: &Client, id: &str, stage: &str) -> Option<String> {
             None
         }
     }
+}
+
+async fn assert_staged(client: &Client, stage: &str, value: &str) {
+    assert_eq!(staged(client, "s", stage).await.as_deref(), Some(value));
 }
 
 #[tokio::test]
@@ -83,21 +94,15 @@ async fn a_secret_is_found_by_name_arn_and_partial_arn() {
 }
 
 #[tokio::test]
-async fn a_new_value_is_current_and_the_one_before_is_previous() {
+async fn new_value_is_current_and_the_former_is_previous() {
     let client = memory().secrets_manager();
     let (_, first) = create(&client, "s", "one").await;
     assert_eq!(staged(&client, "s", "AWSPREVIOUS").await, None);
     put(&client, "s", "two").await;
     put(&client, "s", "three").await;
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("three")
-    );
-    assert_eq!(
-        staged(&client, "s", "AWSPREVIOUS").await.as_deref(),
-        Some("two")
-    );
-    // The oldest has no label any more and is still there by its id.
+    assert_staged(&client, "AWSCURRENT", "three").await;
+    assert_staged(&client, "AWSPREVIOUS", "two").await;
+    // The oldest has no label, and is still found by its id.
     let oldest = client
         .get_secret_value()
         .secret_id("s")
@@ -110,24 +115,11 @@ async fn a_new_value_is_current_and_the_one_before_is_previous() {
 }
 
 #[tokio::test]
-async fn a_pending_value_waits_until_its_label_is_moved() {
+async fn pending_value_becomes_current_when_the_label_moves() {
     let client = memory().secrets_manager();
     let (_, current) = create(&client, "s", "old").await;
-    let put = client
-        .put_secret_value()
-        .secret_id("s")
-        .secret_string("new");
-    let pending = put
-        .version_stages("AWSPENDING")
-        .send()
-        .await
-        .unwrap()
-        .version_id
-        .unwrap();
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("old")
-    );
+    let pending = put_pending(&client).await;
+    assert_staged(&client, "AWSCURRENT", "old").await;
 
     let step = || {
         client
@@ -146,14 +138,8 @@ async fn a_pending_value_waits_until_its_label_is_moved() {
         .move_to_version_id(&pending)
         .remove_from_version_id(&current);
     step.send().await.unwrap();
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("new")
-    );
-    assert_eq!(
-        staged(&client, "s", "AWSPREVIOUS").await.as_deref(),
-        Some("old")
-    );
+    assert_staged(&client, "AWSCURRENT", "new").await;
+    assert_staged(&client, "AWSPREVIOUS", "old").await;
 
     let described = client
         .describe_secret()
@@ -167,20 +153,10 @@ async fn a_pending_value_waits_until_its_label_is_moved() {
 }
 
 #[tokio::test]
-async fn a_label_can_be_taken_away_but_not_the_current_one() {
+async fn label_can_be_removed_except_the_current_one() {
     let client = memory().secrets_manager();
     let (_, current) = create(&client, "s", "old").await;
-    let put = client
-        .put_secret_value()
-        .secret_id("s")
-        .secret_string("new");
-    let pending = put
-        .version_stages("AWSPENDING")
-        .send()
-        .await
-        .unwrap()
-        .version_id
-        .unwrap();
+    let pending = put_pending(&client).await;
     let remove = |stage: &str, id: &str| {
         client
             .update_secret_version_stage()
@@ -200,7 +176,7 @@ async fn a_label_can_be_taken_away_but_not_the_current_one() {
 }
 
 #[tokio::test]
-async fn a_stage_and_a_version_that_do_not_belong_together_are_refused() {
+async fn stage_of_another_version_is_rejected() {
     let client = memory().secrets_manager();
     let (_, first) = create(&client, "s", "one").await;
     put(&client, "s", "two").await;
@@ -210,7 +186,7 @@ async fn a_stage_and_a_version_that_do_not_belong_together_are_refused() {
 }
 
 #[tokio::test]
-async fn the_same_call_again_changes_nothing_and_another_one_is_refused() {
+async fn repeated_call_changes_nothing_and_a_different_one_is_rejected() {
     let client = memory().secrets_manager();
     let create = |value: &str| {
         client
@@ -237,10 +213,7 @@ async fn the_same_call_again_changes_nothing_and_another_one_is_refused() {
     put("one").await.unwrap();
     let error = put("two").await.unwrap_err();
     assert!(error.into_service_error().is_resource_exists_exception());
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("one")
-    );
+    assert_staged(&client, "AWSCURRENT", "one").await;
 }
 
 #[tokio::test]
@@ -267,7 +240,7 @@ async fn binary_values_come_back_as_bytes() {
 }
 
 #[tokio::test]
-async fn a_secret_without_a_value_has_no_current_one() {
+async fn secret_without_a_value_has_no_current_version() {
     let client = memory().secrets_manager();
     let created = client
         .create_secret()
@@ -286,14 +259,11 @@ async fn a_secret_without_a_value_has_no_current_one() {
         .unwrap();
     assert_eq!(described.description.as_deref(), Some("empty"));
     put(&client, "s", "now").await;
-    assert_eq!(
-        staged(&client, "s", "AWSCURRENT").await.as_deref(),
-        Some("now")
-    );
+    assert_staged(&client, "AWSCURRENT", "now").await;
 }
 
 #[tokio::test]
-async fn what_a_secret_may_not_be_is_refused() {
+async fn invalid_secret_is_rejected() {
     let client = memory().secrets_manager();
     let create = |name: &str| client.create_secret().name(name);
     let both = create("s")
@@ -312,7 +282,7 @@ async fn what_a_secret_may_not_be_is_refused() {
 }
 
 #[tokio::test]
-async fn listing_goes_in_pages_and_by_the_beginning_of_a_name() {
+async fn secrets_are_listed_in_pages_and_by_name_prefix() {
     let client = memory().secrets_manager();
     for number in 0..5 {
         create(&client, &format!("app/{number}"), "v").await;
@@ -346,7 +316,7 @@ async fn listing_goes_in_pages_and_by_the_beginning_of_a_name() {
 }
 
 #[tokio::test]
-async fn unlabelled_versions_do_not_pile_up_for_ever() {
+async fn number_of_unlabelled_versions_is_bounded() {
     let aws = memory();
     let client = aws.secrets_manager();
     let (_, first) = create(&client, "s", "0").await;
@@ -365,8 +335,5 @@ async fn unlabelled_versions_do_not_pile_up_for_ever() {
             .into_service_error()
             .is_resource_not_found_exception()
     );
-    assert_eq!(
-        staged(&client, "s", "AWSPREVIOUS").await.as_deref(),
-        Some("101")
-    );
+    assert_staged(&client, "AWSPREVIOUS", "101").await;
 }
