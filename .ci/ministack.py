@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs a command beside a DynamoDB that others wrote: ministack's, on a free loopback port.
+"""Runs a command beside ministack, an independent implementation of DynamoDB, on a free loopback port.
 
-Usage: ministack.py COMMAND..., with the Python of an environment that has ministack.txt. The command finds
+Usage: ministack.py COMMAND..., with the Python of an environment that has ministack.txt. The command gets
 the address in SPILLWAY_TEST_DYNAMODB_URL. Exit status: the command's, or 1 if ministack does not start or
-the command has made no table in it. ministack ends with this script, however that ends.
+the command has made no table in it. ministack ends with this script, also when the script is killed.
 """
 
 import ctypes
@@ -56,12 +56,12 @@ def free_port() -> int:
 
 
 def start(url: str, folder: Path, log: Path) -> subprocess.Popen:
-    # Nothing of our own environment: it reads some hundred variables.
+    # Without the caller's environment: ministack reads some hundred variables.
     environment = {
         "PATH": os.environ["PATH"],
         "TMPDIR": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
-        # It would listen on every interface.
+        # Its default is every interface.
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": url.rpartition(":")[2],
         "IOT_MTLS_ENABLED": "0",
@@ -80,7 +80,7 @@ def start(url: str, folder: Path, log: Path) -> subprocess.Popen:
 
 
 def end_with_parent() -> None:
-    """Even when the parent is killed and can do nothing any more."""
+    """Ends this process with its parent, also when the parent is killed."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
@@ -97,7 +97,7 @@ def answers(url: str, ministack: subprocess.Popen) -> bool:
 
 
 def tables(url: str) -> list[str]:
-    """Of all accounts and regions that were used: the one of the fleet's test."""
+    """The tables of the account and region of the fleet's test."""
     scope = "LOCALMACHINE/20200101/eu-central-1/dynamodb/aws4_request"
     headers = {
         "Content-Type": "application/x-amz-json-1.0",

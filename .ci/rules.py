@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The rules of this repository that neither the compiler nor clippy can check. Standard library only.
+"""The rules of this repository that the compiler and clippy cannot check. Standard library only.
 
-Licences, bans and sources come from deny.toml and are checked here over `cargo metadata`: cargo-deny
-itself would take longer to compile than Spillway, and its advisory database is a git repository that a
-closed network does not reach. Exit status: 0 kept, 1 broken.
+Licences, bans and sources are defined in deny.toml and checked here over `cargo metadata`: cargo-deny
+itself would take longer to compile than Spillway, and its advisory database is a git repository, which a
+closed network cannot reach. Exit status: 0 kept, 1 broken.
 """
 
 import functools
@@ -18,9 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
 
-# Names that say nothing about what is inside.
+# Names without a meaning for the contents.
 EMPTY_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "shared", "util", "utils"}
-# The crates of pure values, and what would make them impure.
+# The pure crates, and the crates and code that they must not use.
 PURE = ("domain", "dialect")
 IMPURE_CRATE = re.compile(
     r"(async-std|aws-.*|axum.*|getrandom|hyper.*|lambda_.*|mio|rand|reqwest|rusqlite|socket2|tokio.*|ureq|uuid)"
@@ -28,7 +28,7 @@ IMPURE_CRATE = re.compile(
 IMPURE_CODE = re.compile(
     r"std::(env|fs|net|process|thread)\b|(SystemTime|Instant|Timestamp|Zoned|Utc)::now\b|println!|eprintln!"
 )
-# What is deployed reaches neither the AWS of one machine nor the simulated upstreams.
+# The deployed crates, and the crates for one machine that they must not use.
 DEPLOYED = ("proxy", "admin", "rollup")
 ONE_MACHINE_ONLY = ("local", "simulators", "spillway", "dynoxide-rs", "rusqlite")
 
@@ -60,7 +60,7 @@ def main() -> int:
 def names_say_what_is_inside() -> Iterator[str]:
     for file in sources():
         inside = file.relative_to(ROOT).parts
-        # The workspace's own folder `shared/` is a shelf of crates, not a module.
+        # The workspace's folder `shared/` contains crates and is not a module.
         for part in inside[inside.index("src") :] if "src" in inside else inside[-1:]:
             if Path(part).stem in EMPTY_NAMES:
                 yield f"{'/'.join(inside)}: {Path(part).stem} names nothing"
@@ -82,7 +82,7 @@ def every_crate_inherits_the_lints() -> Iterator[str]:
 
 
 def every_dependency_is_used() -> Iterator[str]:
-    """By name in the crate's own code; what is there for a feature only is listed as for cargo-machete."""
+    """Looks for the name in the crate's code. A dependency for a feature only is listed as for cargo-machete."""
     for manifest in manifests():
         declared = tomllib.loads(manifest.read_text())
         excused = declared["package"].get("metadata", {}).get("cargo-machete", {}).get("ignored", [])
@@ -107,7 +107,7 @@ def pure_crates_stay_pure() -> Iterator[str]:
                 continue
             for number, line in enumerate(file.read_text().splitlines(), 1):
                 if line.startswith("#[cfg(test)]"):
-                    break  # House style: the tests of a file are its end.
+                    break  # The tests of a file are at its end.
                 if (found := IMPURE_CODE.search(line)) and not line.lstrip().startswith("//"):
                     yield f"{file.relative_to(ROOT)}:{number}: {found[0]}"
 
@@ -174,7 +174,7 @@ def permits(expression: str, allowed: set[str]) -> bool:
     return alternatives() and tokens == ["end"]
 
 
-# --- where the facts come from --------------------------------------------------------------------
+# --- sources of the facts --------------------------------------------------------------------
 
 
 @functools.cache
@@ -185,13 +185,13 @@ def sources() -> list[Path]:
 @functools.cache
 def manifests() -> list[Path]:
     members = [file for file in tracked() if file.name == "Cargo.toml" and file.parent != ROOT]
-    # The fuzz targets are a workspace of their own, for another toolchain.
+    # The fuzz targets are a separate workspace, for another toolchain.
     return [file for file in members if "fuzz" not in file.parts]
 
 
 @functools.cache
 def tracked() -> list[Path]:
-    """What git knows or would add."""
+    """The files that git tracks or would add."""
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     files = (ROOT / name for name in listed.split("\0") if name)
     return [file for file in files if file.is_file()]
@@ -215,7 +215,7 @@ def packages() -> list[dict]:
 
 @functools.cache
 def tree(crate: str) -> list[str]:
-    """The crates that `crate` links, itself left out."""
+    """The crates that `crate` links, without itself."""
     lines = run("cargo", "tree", "--locked", f"--package={crate}", "--edges=normal", "--prefix=none")
     return lines.splitlines()[1:]
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The foreign programs that the outer tests need, in pinned versions, in a folder outside the clone that
-# is kept from run to run. To be sourced; each function prints where its program is and says the rest on
+# The programs that tests with real clients need, in pinned versions, in a folder outside the clone that
+# is kept between runs. To be sourced; each function prints the path of its program, and everything else to
 # standard error.
 
 CLAUDE_CODE_VERSION=2.1.329
@@ -10,7 +10,7 @@ tools_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 say() { printf '%s\n' "$*" >&2; }
 
-# retry COMMAND...: up to four times, because registries have bad moments.
+# retry COMMAND...: up to four times, because registries fail at times.
 retry() {
     local pause
     for pause in 3 10 30; do
@@ -21,8 +21,8 @@ retry() {
     "$@"
 }
 
-# install_once NAME COMMAND...: runs COMMAND with a fresh folder as its last argument, unless that was
-# done before; prints the folder. A run that was cut short leaves no mark and is repeated.
+# install_once NAME COMMAND...: runs COMMAND with an empty folder as its last argument, unless an earlier run
+# has completed; prints the folder. An interrupted run leaves no mark and is repeated.
 install_once() {
     local folder=$tools_folder/$1 lock
     shift
@@ -33,7 +33,7 @@ install_once() {
         say "installing into $folder"
         rm -rf "$folder"
         mkdir -p "$folder"
-        # The lock is not for children: a daemon that outlived this script would hold it.
+        # Children do not inherit the lock: a daemon that outlives this script would hold it.
         "$@" "$folder" {lock}>&- >&2 || return
         touch "$folder/.complete"
     fi
@@ -41,13 +41,13 @@ install_once() {
     printf '%s\n' "$folder"
 }
 
-# The interpreter of a virtual environment with requirements.txt; `cargo-lambda` lies beside it.
+# The interpreter of a virtual environment with requirements.txt; `cargo-lambda` is in the same folder.
 python_with_judges() { python_with "$tools_here/requirements.txt"; }
 
 # The interpreter of a virtual environment with ministack.txt.
 python_with_ministack() { python_with "$tools_here/ministack.txt"; }
 
-# Another Python on the machine makes another environment, because an environment points to its Python.
+# Each Python of the machine gets its own environment, because an environment refers to its Python.
 python_with() {
     local requirements=$1 mark folder
     mark=$({ cat "$requirements" && python3 -c 'import sys; print(sys.base_prefix, sys.version)'; } |
@@ -65,7 +65,7 @@ make_environment() {
     retry "$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$1"
 }
 
-# The real Claude Code: a native binary inside the npm package, needing neither Node.js nor a postinstall.
+# The real Claude Code: a native binary inside the npm package, without Node.js and without a postinstall.
 claude_code() {
     local folder
     folder=$(install_once "claude-code-$CLAUDE_CODE_VERSION" install_claude_code) || return
@@ -78,12 +78,12 @@ install_claude_code() {
         --loglevel=error "@anthropic-ai/claude-code@$CLAUDE_CODE_VERSION"
 }
 
-# Counts instructions, so that a cost is the same number on every machine.
+# Valgrind counts instructions, which are the same on every machine.
 valgrind_of_debian() {
     command -v valgrind || of_debian valgrind >&2
 }
 
-# of_debian PACKAGE: installs it, where that is possible.
+# of_debian PACKAGE: installs a package as root with apt-get; otherwise asks for it.
 of_debian() {
     if [[ $EUID != 0 ]] || ! command -v apt-get >/dev/null; then
         say "please install $1"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What "when to spill" costs: instructions per request for the hold, the verdict and the breaker's
-# transitions, and the calls of DynamoDB for what the breaker has to do. Instructions are counted by
-# callgrind as the difference between two runs, so that they are the same on any x86-64 machine, however
-# busy. With --gate, more than twice of what was measured fails.
+# The cost of the routing decision: instructions per request for buffering, for the verdict and for the
+# breaker's transitions, and the calls of DynamoDB for the breaker. Callgrind counts the instructions as the
+# difference between two runs; they are the same on any x86-64 machine under any load. With --gate, more than
+# twice the measured number fails.
 #
 #   benches/decision.sh [--gate]
 set -euo pipefail
@@ -21,7 +21,7 @@ count() {
         sed -n 's/.*Collected : //p'
 }
 
-# The second number is the most that --gate lets pass.
+# The second number is the maximum that passes with --gate.
 failed=0
 printf '%-10s %24s %10s\n' part 'instructions a request' 'at most'
 while read -r part most; do
@@ -39,7 +39,7 @@ breaker 1100
 PARTS
 
 echo
-# All of the workspace, so that nothing is compiled again with fewer features.
+# The whole workspace: a part of it would be compiled again with fewer features.
 cargo build --workspace --locked --quiet --example table_calls
 "${CARGO_TARGET_DIR:-target}/debug/examples/table_calls"
 

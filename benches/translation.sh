@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What the translation of large requests costs: instructions per byte, and how many times more four times
-# the bytes cost. Instructions are counted by callgrind as the difference between a run with the translation
-# and one without, so that they are the same on any x86-64 machine, however busy. With --gate, a cost that
-# grows faster than the request fails.
+# The cost of translating large requests: instructions per byte, and the factor for four times the bytes.
+# Callgrind counts the instructions as the difference between a run with the translation and one without;
+# they are the same on any x86-64 machine under any load. With --gate, a cost that grows faster than the
+# request fails.
 #
 #   benches/translation.sh [--gate]
 set -euo pipefail
@@ -26,8 +26,8 @@ cost() {
     echo $(($(count "$1" "$2" "$3") - $(count "$1" "$2" "$3" 0)))
 }
 
-# Four times the bytes cost at most 4.5 times the instructions: linear but for the depth of sorted sets.
-# A quadratic cost is 16 times as much, and shows where it is more than a twentieth of the whole.
+# Four times the bytes cost at most 4.5 times the instructions: linear except for the depth of sorted sets.
+# A quadratic cost is 16 times as much; the limit detects it from a twentieth of the whole on.
 failed=0
 printf '%-18s %-9s %8s %8s %16s %8s\n' shape dialect from to 'instr. a byte' ratio
 while read -r shape dialect kilobytes; do
