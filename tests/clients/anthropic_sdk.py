@@ -230,7 +230,7 @@ def refused(attempt: Callable[[], Any]) -> anthropic.APIStatusError:
     except anthropic.APIStatusError as error:
         print(f"    saw {type(error).__name__} {error.status_code} {error.type}: {error.message}", flush=True)
         return error
-    raise Failed(f"should have been refused, but gave {result!r}")
+    raise Failed(f"expected an error, got {result!r}")
 
 
 def envelope(error: anthropic.APIStatusError) -> None:
@@ -281,7 +281,7 @@ def errors_after_the_limit(demo: Demo) -> None:
         demo.bedrock.script({"step": step})
         asked = len(demo.plan.requests())
         error = refused(lambda: once.messages.create(**body("canary-heron")))
-        # Plan's response wins over Bedrock's; behind an open breaker there is none.
+        # The client gets Plan's response; behind an open breaker there is only Bedrock's.
         expected = 429 if len(demo.plan.requests()) > asked else bedrock_status
         check(error.status_code == expected, f"{expected}", error.status_code)
         seen = error.response.headers.get("x-spillway-error")

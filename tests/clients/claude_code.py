@@ -2,8 +2,8 @@
 
   claude_code.py --claude CLAUDE --spillway SPILLWAY
 
-Started by claude-code.sh, which installs Claude Code. The conversation is held twice: with an API key,
-and with the token of a plan login, as most developers have.
+Started by claude-code.sh, which installs Claude Code. The conversation runs twice: with an API key,
+and with the token of a plan login, which most developers have.
 """
 
 import argparse
@@ -141,12 +141,12 @@ class Legs:
             requests = [request for request in simulator.requests() if "count" not in request["path"]]
             news.append(requests[self._seen[name] :])
             self._seen[name] = len(requests)
-        print(f"    saw {tell(news[0])} at Plan, {tell(news[1])} at Bedrock", flush=True)
+        print(f"    responses of Plan: {listed(news[0])}; of Bedrock: {listed(news[1])}", flush=True)
         return news[0], news[1]
 
 
-def tell(requests: list[dict[str, Any]]) -> str:
-    return ", ".join(str(request["status"]) for request in requests) or "nothing"
+def listed(requests: list[dict[str, Any]]) -> str:
+    return ", ".join(str(request["status"]) for request in requests) or "none"
 
 
 def statuses(requests: list[dict[str, Any]]) -> list[int]:

@@ -1,10 +1,10 @@
-"""The real Claude Code when its plan answers with an error, without Spillway and with it.
+"""The real Claude Code when its plan responds with an error, without and with Spillway.
 
   claude_code_errors.py --claude CLAUDE --spillway SPILLWAY
 
-Started by claude-code-errors.sh, which installs Claude Code. In each case the simulated plan says the
-same to both. Without Spillway the client must do what we know of it: if it does not, it has changed,
-and what was built on it wants another look. With Spillway it must never do worse.
+Started by claude-code-errors.sh, which installs Claude Code. In each case the simulated plan sends the
+same response to both. Without Spillway the client must behave as recorded here: otherwise it has changed,
+and everything that relies on its behaviour must be reviewed. With Spillway it must never do worse.
 """
 
 import argparse
@@ -33,7 +33,7 @@ class Case:
 
     # The short name of a simulator's step, or a step.
     plan: str | dict[str, Any]
-    # The requests that reach Plan without Spillway: S for a streamed answer, J for one in JSON.
+    # The requests that reach Plan without Spillway: S for a streamed response, J for one in JSON.
     requests: str
     # The beginning of the client's output.
     prints: str
@@ -41,7 +41,7 @@ class Case:
     retries: int = 0
     wait_ms: int = 500
     # Whether Spillway falls back to Bedrock. If not, it delivers Plan's response.
-    spills: bool = False
+    falls_back: bool = False
     # The beginning of the output with Spillway, where it differs: Spillway's responses are never cut off, and its
     # streams end in `message_stop` or an error.
     prints_with: str | None = None
@@ -73,31 +73,36 @@ BROKE = trouble(502, "The connection to Anthropic's API broke before its answer 
 
 CASES = [
     # Every kind of 429: the client gives up, or retries up to its limit.
-    Case("five_hour", "S", rejected(QUOTA), spills=True),
-    Case("seven_day_opus", "S", rejected(QUOTA), spills=True),
-    Case("five_hour", "S", "You've hit your 5-hour limit · resets ", spills=True, sign_in=LOGIN),
+    Case("five_hour", "S", rejected(QUOTA), falls_back=True),
+    Case("seven_day_opus", "S", rejected(QUOTA), falls_back=True),
+    Case("five_hour", "S", "You've hit your 5-hour limit · resets ", falls_back=True, sign_in=LOGIN),
     Case(
         {"step": "rate_limit", "retry_after_s": 1},
         "SS",
         rejected(MINUTE),
         retries=1,
         wait_ms=1000,
-        spills=True,
+        falls_back=True,
         max_retries=1,
     ),
-    Case("bare_429", "SS", rejected(QUOTA), retries=1, spills=True, max_retries=1),
-    Case("entitlement", "S", rejected("Extra usage is required"), spills=True),
-    Case("spend_limit", "SS", rejected("Your organization"), retries=1, spills=True, max_retries=1),
+    Case("bare_429", "SS", rejected(QUOTA), retries=1, falls_back=True, max_retries=1),
+    Case("entitlement", "S", rejected("Extra usage is required"), falls_back=True),
+    Case("spend_limit", "SS", rejected("Your organization"), retries=1, falls_back=True, max_retries=1),
     # Limits with another status than 429.
-    Case("self_set_limit", "SSSSSS", "API Error: 400 You have reached your specified API usage limits.", spills=True),
-    Case("out_of_credit", "S", "Credit balance is too low", spills=True),
-    Case("402", "S", "API Error: 402 There's an issue with your billing", spills=True),
+    Case(
+        "self_set_limit",
+        "SSSSSS",
+        "API Error: 400 You have reached your specified API usage limits.",
+        falls_back=True,
+    ),
+    Case("out_of_credit", "S", "Credit balance is too low", falls_back=True),
+    Case("402", "S", "API Error: 402 There's an issue with your billing", falls_back=True),
     # Overloaded, as a status or in the stream; the client then retries without streaming.
-    Case("529", "SSS", OVERLOADED, retries=2, spills=True),
-    Case("529", "SSS", trouble(529, "Overloaded"), retries=2, spills=True, sign_in=LOGIN, max_retries=2),
-    Case("first_error", "SSSJ", OVERLOADED, spills=True),
-    Case("error_before_content", "SSSJ", OVERLOADED, spills=True),
-    Case({"step": "stream_error", "after": "headers"}, "SS", FROM_PLAN, spills=True, once=True),
+    Case("529", "SSS", OVERLOADED, retries=2, falls_back=True),
+    Case("529", "SSS", trouble(529, "Overloaded"), retries=2, falls_back=True, sign_in=LOGIN, max_retries=2),
+    Case("first_error", "SSSJ", OVERLOADED, falls_back=True),
+    Case("error_before_content", "SSSJ", OVERLOADED, falls_back=True),
+    Case({"step": "stream_error", "after": "headers"}, "SS", FROM_PLAN, falls_back=True, once=True),
     # Broken.
     Case("500", "SSS", trouble(500, "Internal server error"), retries=2, max_retries=2),
     Case("502", "SS", trouble(502, "Bad Gateway"), retries=1, max_retries=1),
@@ -165,7 +170,7 @@ def main() -> None:
     finally:
         pool.shutdown(cancel_futures=True)
     if complaints:
-        raise Failed("\n  ".join([f"{len(complaints)} things are not as they should be:", *complaints]))
+        raise Failed("\n  ".join([f"{len(complaints)} differences:", *complaints]))
     print(f"{len(CASES)} cases: with Spillway the client never does worse")
 
 
@@ -212,29 +217,29 @@ def judge(case: Case, without: Seen, with_spillway: Seen) -> Iterator[str]:
     if not without.printed.startswith(case.prints) or without.failed == well:
         yield f"without Spillway the client prints: {without.printed}"
     if len(without.waits_ms) != case.retries:
-        yield f"without Spillway the client tells of {len(without.waits_ms)} retries, not {case.retries}"
+        yield f"without Spillway the client prints {len(without.waits_ms)} retries, not {case.retries}"
     # The client adds up to a quarter.
     if without.waits_ms and not case.wait_ms <= without.waits_ms[0] <= case.wait_ms * 1.25:
         yield f"without Spillway the client waits {without.waits_ms[0]} ms, not {case.wait_ms}"
     if without.bedrock:
-        yield "Bedrock was asked without Spillway"
+        yield "Bedrock was called without Spillway"
 
-    if case.spills:
+    if case.falls_back:
         if (with_spillway.plan, with_spillway.bedrock) != ("S", 1):
-            yield f"Plan was asked {with_spillway.plan}, Bedrock {with_spillway.bedrock} times, not once each"
+            yield f"Plan was called {with_spillway.plan}, Bedrock {with_spillway.bedrock} times, not once each"
         if with_spillway.waits_ms:
             yield f"the client retried: {with_spillway.waits_ms}"
         if with_spillway.failed or not with_spillway.printed.startswith(FROM_BEDROCK):
-            yield f"Bedrock's answer did not arrive: {with_spillway.printed}"
+            yield f"Bedrock's response did not arrive: {with_spillway.printed}"
         return
     if with_spillway.bedrock:
-        yield "Bedrock was asked for what is none of its business"
+        yield "Bedrock was called although the response is no reason for a fallback"
     if len(with_spillway.plan) > len(without.plan):
         yield f"Plan gets {with_spillway.plan} with Spillway and {without.plan} without"
     if len(with_spillway.waits_ms) > len(without.waits_ms):
         yield f"the client waits {with_spillway.waits_ms} with Spillway and {without.waits_ms} without"
     if with_spillway.failed != without.failed:
-        yield f"the client {'fails' if with_spillway.failed else 'is well'} with Spillway only"
+        yield f"the client {'fails' if with_spillway.failed else 'succeeds'} with Spillway only"
     if case.prints_with is not None:
         same = with_spillway.printed.startswith(case.prints_with)
     else:
@@ -252,7 +257,7 @@ def row(seen: Seen) -> str:
     """A run as a line of text."""
     waits = f" +{sum(seen.waits_ms) / 1000:.1f}s" if seen.waits_ms else ""
     legs = seen.plan + ("+" + "B" * seen.bedrock if seen.bedrock else "")
-    return f"{legs + waits:15}{'fails' if seen.failed else 'well'}: {seen.printed[:55]}"
+    return f"{legs + waits:15}{'fails' if seen.failed else 'succeeds'}: {seen.printed[:55]}"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the real Claude Code shows for each error of Spillway's own, as a table in docs/troubleshoot.md.
+"""The output of the real Claude Code for each error of Spillway, as a table in docs/troubleshoot.md.
 
   claude_code_refusals.py --claude CLAUDE --spillway SPILLWAY [--write]
 
-Started by claude-code-refusals.sh, which installs Claude Code. Each error is caused in a `spillway up
---demo` of its own, and met by `claude -p` with a plan login and with an API key. The table that comes of
-it must be the one in the document; `--write` puts it there.
+Started by claude-code-refusals.sh, which installs Claude Code. Each error is caused in its own
+`spillway up --demo`, and shown by `claude -p` with a plan login and with an API key. The resulting table
+must be the one in the document; `--write` writes it there.
 """
 
 import argparse
@@ -247,8 +247,8 @@ def main() -> None:
     elif old.strip() != table.strip():
         complaints.append(f"the table in {DOCUMENT.name} is not the one measured (--write writes it):\n{table}")
     if complaints:
-        raise Failed("\n  ".join([f"{len(complaints)} things are not as they should be:", *complaints]))
-    print(f"{len(CASES)} errors are shown as docs/troubleshoot.md says")
+        raise Failed("\n  ".join([f"{len(complaints)} differences:", *complaints]))
+    print(f"{len(CASES)} errors are shown as docs/troubleshoot.md describes")
 
 
 def play(case: Case, claude: Path, spillway: Path) -> Measured:

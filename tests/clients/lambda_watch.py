@@ -1,10 +1,10 @@
-"""The built proxy function under `cargo lambda watch`: it must answer, and its streams must stream.
+"""The built proxy function under `cargo lambda watch`: it must respond, and its streams must arrive in pieces.
 
   lambda_watch.py --cargo-lambda CARGO_LAMBDA --function FUNCTION --world WORLD
 
-`cargo lambda watch` gives the Lambda Runtime API and turns HTTP requests into events. FUNCTION is the
-binary as it would be deployed. WORLD (tests/examples/function_world.rs) serves what the function needs,
-prints one line of JSON and runs until its standard input ends:
+`cargo lambda watch` serves the Lambda Runtime API and turns HTTP requests into events. FUNCTION is the
+binary in its deployed form. WORLD (tests/examples/function_world.rs) serves the AWS and the upstreams of the
+function, prints one line of JSON and runs until its standard input ends:
 
   {"environment": {"AWS_ENDPOINT_URL": "...", "SPILLWAY_PLAN_URL": "...", ...}, "access_key": "ak_..."}
 """
@@ -24,8 +24,8 @@ from demo import Simulator
 from service import Failed, Service, check, story
 
 ROOT = Path(__file__).resolve().parents[2]
-# What the simulated upstream waits between two events, and how far apart the client must at least see
-# the first and the last of them: with any buffering they come together.
+# The pause of the simulated upstream between two events, and the minimum time between the first and the last
+# of them at the client: a buffered stream arrives at once.
 PAUSE_MS = 200
 SPREAD_SECONDS = 0.8
 
@@ -46,7 +46,7 @@ class Stream:
         try:
             response = connection.getresponse()
         except OSError as error:
-            raise Failed(f"no answer to a streamed request: {error}") from error
+            raise Failed(f"no response to a streamed request: {error}") from error
         self.status = response.status
         self.upstream = response.headers.get("x-spillway-upstream", "").partition(";")[0]
         self.lines: list[tuple[float, str]] = []

@@ -1,7 +1,7 @@
 """A process under test: started in a scratch folder, watched, and stopped.
 
-Whatever it prints is kept, because none of it may ever contain a credential or a prompt, at any log
-level. Knows nothing of what the process serves.
+The output is kept, because it must not contain a credential or a prompt, at any log level. The module is
+independent of the service under test.
 """
 
 import contextlib

@@ -4,7 +4,7 @@
   recorded.py TRANSLATE FOLDER
 
 TRANSLATE is the built example of shared/dialect; the recordings are that crate's fixtures. FOLDER is
-where converse.py looks. Every recording has a translation for every target: a refusal is a failure.
+the input of converse.py. Every recording must have a translation for every target.
 """
 
 import json

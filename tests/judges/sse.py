@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
 """Validates Spillway's server-sent events and messages with the official anthropic SDK.
 
-  sse.py FOLDER...     every *.sse below is the body of one streamed answer, as a client received it, and
-                       every *.message that of one that was not streamed
-  sse.py --self-test   proves that bad streams are refused
+  sse.py FOLDER...     every *.sse below is the body of one streamed response, as a client received it, and
+                       every *.message that of a response that was not streamed
+  sse.py --self-test   proves that invalid streams are rejected
 
-Who judges what:
+The checks:
 
   frame   the SSE grammar as Claude Code and the SDKs need it: one `event:` line, one `data:` line, a
           blank line; the event's name is the `type` of its data
   type    the SDK's own models of every event, validated strictly
   order   the protocol: message_start; blocks 0, 1, 2, ... one after another, each with deltas of its
-          kind and a stop; message_delta; message_stop. A broken answer ends with one `error` event
-          instead, never in silence. `ping` may stand anywhere before the end
+          kind and a stop; message_delta; message_stop. A response that breaks off ends with one `error`
+          event instead. `ping` may occur anywhere before the end
   client  the SDK's real client reads the same bytes: its accumulated message must be the one that the
           events describe, and it must raise for a stream that ends in `error`
 
-A whole message is judged by the rules type and client, and by those of order that concern its end.
+For a whole message the checks are type and client, and the rules of order for its end.
 
-Needs anthropic. Exit status: 0 acquitted, 1 refused or nothing to judge.
+Needs anthropic. Exit status: 0 valid, 1 invalid or without input.
 """
 
 import copy

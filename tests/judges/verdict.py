@@ -1,7 +1,7 @@
 """The common parts of both judges: files, reports, and the self-test with invalid input.
 
-A judge is a function from the bytes of one file to a list of findings; an empty list acquits. Nothing
-here knows what is judged.
+A judge is a function from the bytes of one file to a list of findings, which is empty for a valid file. This
+module is independent of the kind of file.
 """
 
 import argparse
