@@ -1,4 +1,4 @@
-//! Any events and frames of `ConverseStream` make a stream that clients understand.
+//! Any events and frames of `ConverseStream` make a valid stream of the Messages API.
 //! Run: `cargo +nightly fuzz run converse_stream`. The law itself runs in the property tests too.
 
 #![no_main]

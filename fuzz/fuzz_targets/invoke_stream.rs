@@ -1,4 +1,4 @@
-//! Any chunks of `InvokeModelWithResponseStream` make a stream that clients understand.
+//! Any chunks of `InvokeModelWithResponseStream` make a valid stream of the Messages API.
 //! Run: `cargo +nightly fuzz run invoke_stream`. The law itself runs in the property tests too.
 
 #![no_main]

@@ -1,4 +1,4 @@
-//! Any body of an answer is an Anthropic message or a refusal.
+//! Any body of a response is an Anthropic message or an error.
 //! Run: `cargo +nightly fuzz run reply`. The law itself runs in the property tests too.
 
 #![no_main]

@@ -1,4 +1,4 @@
-//! Any body of a request is translated, twice the same, or refused in our own words.
+//! Any body of a request is translated, twice the same, or refused with a message of Spillway.
 //! Run: `cargo +nightly fuzz run request`. The law itself runs in the property tests too.
 
 #![no_main]
