@@ -9,7 +9,8 @@ pub enum BedrockFailure<'a> {
         status: Option<u16>,
         /// The exception's name as AWS spells it: `ThrottlingException`, or `throttlingException`
         /// in a stream's `:exception-type`. A namespace or URL around it is ignored. Also
-        /// Anthropic's error type of an [`AnthropicError`], such as `rate_limit_error`.
+        /// Anthropic's error type of an [`AnthropicError`](super::AnthropicError), such as
+        /// `rate_limit_error`.
         code: Option<&'a str>,
         /// `message` or `Message` of the error's body. It is used for classification and is not
         /// sent to a client.
