@@ -1,4 +1,4 @@
-//! Any failure of Bedrock is told in words of our own.
+//! Any failure of Bedrock is reported in words of our own.
 //! Run: `cargo +nightly fuzz run failure`. The law itself runs in the property tests too.
 
 #![no_main]
