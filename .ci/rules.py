@@ -20,6 +20,30 @@ CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
 
 # Names without a meaning for the contents.
 EMPTY_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "shared", "util", "utils"}
+# Ambiguous or unusual names of earlier versions, each with its replacement.
+OLD_NAMES = {
+    "Stop": "ErrorResponse", "Refusal": "ErrorResponse or TranslateError", "Refused": "the error's own name",
+    "Unspilled": "FallbackError", "Question": "RequestBreakers", "Asked": "Decision", "Telling": "Recording",
+    "Known": "CachedKey", "KnownKey": "CachedKey", "Resolved": "KeyPartition", "Patience": "StreamTimeouts",
+    "Ending": "ExpectedEnd", "Rest": "RemainingBody", "Pump": "EventStream", "Opening": "BodyStart",
+    "Opened": "StreamStart", "StreamOpened": "BodyStart", "Arrival": "IncomingRequest", "Parts": "Dependencies",
+    "Record": "RequestLog", "Facts": "LogFields", "Behind": "PageCursor", "BreakerPlace": "BreakerKey",
+    "ErrorSaid": "ErrorBody", "House": "LocalStack", "Terms": "TranslationContext", "Paper": "DocumentPart",
+    "Toolbox": "ToolSet", "Use": "ToolChoice", "Act": "DrillStep", "Stage": "Sandbox", "Played": "DrillResult",
+    "Form": "ResponseMode", "Performance": "ResponsePlan", "BreakIn": "InjectedError", "Beat": "Chunk",
+    "Course": "FaultAction", "Swept": "MaintenanceStats", "Porter": "RequestGate", "Door": "RequestGate",
+}
+# Verbs that do not suit a program as their subject, and metaphors. In comments and in the parts of identifiers.
+PERSONIFIED = re.compile(
+    r"\b(tell|tells|told|says|said|hears|heard|knows|believes?|learns?|learned|whoever|whom|somebody|nobody"
+    r"|everybody|unspilled|spills?|spilled|porter|toolbox)\b",
+    re.IGNORECASE,
+)
+PERSONIFIED_NAME = re.compile(
+    r"(?:^|_)(tell|tells|told|says|said|heard|knows|believes?|learns?|learned|whoever|whom|spill|spilled|porter"
+    r"|toolbox)(?:_|$)"
+)
+TEST_NAME_CHARACTERS = 70
 # The pure crates, and the crates and code that they must not use.
 PURE = ("domain", "dialect")
 IMPURE_CRATE = re.compile(
@@ -37,6 +61,9 @@ def main() -> int:
     broken = 0
     for rule in (
         names_say_what_is_inside,
+        types_have_the_names_of_the_field,
+        nothing_is_personified,
+        test_names_are_short,
         no_test_is_ignored,
         every_crate_inherits_the_lints,
         every_dependency_is_used,
@@ -67,6 +94,34 @@ def names_say_what_is_inside() -> Iterator[str]:
         for name in re.findall(r"^\s*(?:pub(?:\(\w+\))? )?mod (\w+)", file.read_text(), re.MULTILINE):
             if name in EMPTY_NAMES:
                 yield f"{'/'.join(inside)}: mod {name} names nothing"
+
+
+def types_have_the_names_of_the_field() -> Iterator[str]:
+    """One word, one idea: no type has an ambiguous name of an earlier version."""
+    for file in sources():
+        for name in re.findall(r"^\s*(?:pub(?:\(\w+\))? )?(?:struct|enum|trait|type) (\w+)", file.read_text(), re.MULTILINE):
+            if name in OLD_NAMES:
+                yield f"{file.relative_to(ROOT)}: {name}; use {OLD_NAMES[name]}"
+
+
+def nothing_is_personified() -> Iterator[str]:
+    for file in sources():
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            place = f"{file.relative_to(ROOT)}:{number}"
+            # Quoted text is a wire fact or a message of another program.
+            code, _, comment = re.sub(r"`[^`]*`|\"[^\"]*\"", "", line).partition("//")
+            if found := PERSONIFIED.search(comment):
+                yield f"{place}: \"{found[0]}\" in a comment"
+            for name in re.findall(r"\b(?:fn|let|let mut|struct|mod|const|static) (\w+)", code):
+                if found := PERSONIFIED_NAME.search(name.lower()):
+                    yield f"{place}: {name} has the word \"{found[1]}\""
+
+
+def test_names_are_short() -> Iterator[str]:
+    for file in sources():
+        for name in re.findall(r"#\[(?:tokio::)?test[^\n]*\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn (\w+)", file.read_text()):
+            if len(name) > TEST_NAME_CHARACTERS:
+                yield f"{file.relative_to(ROOT)}: {name} has {len(name)} characters, not at most {TEST_NAME_CHARACTERS}"
 
 
 def no_test_is_ignored() -> Iterator[str]:

@@ -4,8 +4,8 @@
 use std::io::{IsTerminal as _, Read as _};
 use std::time::Duration;
 
-use admin::{AdminError, BreakersOf, Command, Invocation, NewUser, Outcome};
-use anyhow::{Context as _, anyhow, bail};
+use admin::{BreakersOf, Command, NewUser};
+use anyhow::{Context as _, bail};
 use domain::bedrock_key::BedrockKey;
 use local::{LocalAws, LocalError};
 use proxy::clock::Clock;
@@ -13,9 +13,10 @@ use proxy::config::Settings;
 
 use crate::args::{self, BedrockKeyVerb, BreakerVerb, Common, KeyVerb, UserVerb};
 use crate::control::Done;
+use crate::execute::execute;
 use crate::folder::Folder;
 use crate::local_stack::LocalStack;
-use crate::{control, environment, show};
+use crate::{control, show};
 
 /// The maximum time for which another command may hold the data folder.
 const IN_USE_FOR: Duration = Duration::from_secs(2);
@@ -157,28 +158,4 @@ async fn execute_on(
         outcome,
         base_url: format!("http://{}", args::LISTEN),
     })
-}
-
-/// Executes a command as the person at this machine.
-pub(crate) async fn execute(
-    stack: &LocalStack,
-    command: Command,
-    bedrock_key: Option<BedrockKey>,
-) -> anyhow::Result<Outcome> {
-    let invocation = Invocation::local(&environment::user_name(), stack.clock().now());
-    let admin = stack.admin();
-    let executed = admin.execute_as(&invocation, command, bedrock_key).await;
-    executed.map_err(with_hint)
-}
-
-/// The error with the command that helps.
-fn with_hint(error: AdminError) -> anyhow::Error {
-    match error {
-        AdminError::NoSuchUser(_) => anyhow!("{error}; `spillway user list` shows all"),
-        AdminError::NoSuchKey(_) => anyhow!("{error}; `spillway key list` shows all"),
-        AdminError::KeyRevoked(_) => {
-            anyhow!("{error}; issue a new one with `spillway key issue`")
-        }
-        other => other.into(),
-    }
 }

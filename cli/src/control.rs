@@ -19,7 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
-use crate::commands;
+use crate::execute;
 use crate::local_stack::LocalStack;
 
 /// The maximum length of a line.
@@ -147,7 +147,7 @@ async fn execute(
         "" => None,
         text => Some(BedrockKey::parse(text)?),
     };
-    commands::execute(stack, command, bedrock_key).await
+    execute::execute(stack, command, bedrock_key).await
 }
 
 /// Sends a command to the process at the other end, and returns its outcome.

@@ -12,6 +12,7 @@ mod control;
 pub mod drill;
 mod drill_command;
 mod environment;
+mod execute;
 mod first_key;
 mod folder;
 pub mod local_stack;

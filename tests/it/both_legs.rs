@@ -151,7 +151,7 @@ async fn on_everything() -> World {
     .await
 }
 
-fn check_told(answer: &Answer, class: &str, what: &str) {
+fn check_error(answer: &Answer, class: &str, what: &str) {
     assert_eq!(answer.header("x-spillway-error"), class, "{what}");
     assert!(!answer.header("x-spillway-upstream").is_empty(), "{what}");
     for secret in ["arn:", "123456789012", "ABSK", "sk-ant"] {
@@ -168,15 +168,15 @@ async fn plan_response_wins_and_bedrocks_error_replaces_a_missing_one() {
             world.plan.script([plan.step.clone()]);
             world.bedrock.script([step]);
             let answer = world.ask(&message("hello", Streaming::Yes)).await;
-            check_told(&answer, class, &what);
+            check_error(&answer, class, &what);
             // A temporary failure of Bedrock is retried, where Plan's limit would end the turn.
             let heals = plan.ends_the_turn && matches!(status, 429 | 503);
             let (expected, leg) = match plan.own {
                 Some(own) if !heals => (own, "plan; "),
                 _ => ((status, kind), "bedrock; "),
             };
-            let told = (answer.status, answer.error().0);
-            assert_eq!(told, (expected.0, expected.1.to_owned()), "{what}");
+            let received = (answer.status, answer.error().0);
+            assert_eq!(received, (expected.0, expected.1.to_owned()), "{what}");
             let upstream = answer.header("x-spillway-upstream");
             assert!(upstream.starts_with(leg), "{what}: {upstream}");
             if plan.own.is_some() && !heals {
@@ -211,7 +211,7 @@ async fn bedrock_error_behind_an_open_breaker_has_a_known_wording() {
         world.ask(&message("hello", Streaming::Yes)).await;
         world.bedrock.script([step]);
         let answer = world.ask(&message("hello", Streaming::Yes)).await;
-        check_told(&answer, class, class);
+        check_error(&answer, class, class);
         assert_eq!((answer.status, answer.error().0), (status, kind.to_owned()));
         let upstream = answer.header("x-spillway-upstream");
         assert!(
@@ -239,14 +239,14 @@ async fn error_that_the_client_can_fix_wins_over_plans_response() {
         world.plan.script([plan.step]);
         world.bedrock.script([Step::TooLong]);
         let answer = world.ask(&message("hello", Streaming::Yes)).await;
-        let told = (answer.status, answer.error().0);
+        let received = (answer.status, answer.error().0);
         assert_eq!(
-            told,
+            received,
             (400, "invalid_request_error".to_owned()),
             "{}",
             plan.name
         );
-        check_told(&answer, "bedrock_rejected", plan.name);
+        check_error(&answer, "bedrock_rejected", plan.name);
     }
 }
 
@@ -264,9 +264,9 @@ async fn limit_without_a_bedrock_key_is_named_and_all_else_is_unchanged() {
         let is_throttle = ["throttled", "throttled for good", "burst"].contains(&plan.name);
         let is_limit = is_throttle || plan.name == "no credit" || plan.name.ends_with("limit");
         if is_limit {
-            let told = (answer.status, answer.error().0);
-            assert_eq!(told, (503, "api_error".to_owned()), "{}", plan.name);
-            check_told(&answer, "no_bedrock_key", plan.name);
+            let received = (answer.status, answer.error().0);
+            assert_eq!(received, (503, "api_error".to_owned()), "{}", plan.name);
+            check_error(&answer, "no_bedrock_key", plan.name);
             // A rate limit keeps Plan's response; retries cannot help with a usage limit.
             let should_retry = match plan.name {
                 "throttled" => "",

@@ -126,11 +126,11 @@ async fn empty_stream_is_passed_on_with_an_error_event_by_default() {
 
 #[tokio::test]
 async fn bytes_before_plan_breaks_are_passed_on_unchanged() {
-    let said = "event: message_start\r\ndata: {\"odd\":  1}\r\n\r\n: a comment\n\nevent: error\ndata: \
+    let sent = "event: message_start\r\ndata: {\"odd\":  1}\r\n\r\n: a comment\n\nevent: error\ndata: \
                 {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"caf\u{e9}\"}}\n\n";
     let world = world().await;
-    world.plan.script([raw(200, "text/event-stream", said)]);
-    assert_eq!(hello(&world).await.text(), said);
+    world.plan.script([raw(200, "text/event-stream", sent)]);
+    assert_eq!(hello(&world).await.text(), sent);
 }
 
 #[tokio::test]

@@ -236,8 +236,8 @@ async fn temporary_bedrock_error_is_retryable_for_the_client() {
         world.bedrock.script([step.clone()]);
         let answer = world.ask(&message("hello", Streaming::Yes)).await;
         assert_eq!(answer.status, status, "{step:?}: {}", answer.text());
-        let (told, sentence) = answer.error();
-        assert_eq!(told, kind, "{step:?}");
+        let (received, sentence) = answer.error();
+        assert_eq!(received, kind, "{step:?}");
         assert!(sentence.contains("Your Claude plan has reached its limit until 20"));
         assert!(!sentence.contains("arn:"), "{sentence}");
         assert_eq!(answer.header("retry-after"), retry_after, "{step:?}");
@@ -328,9 +328,9 @@ async fn sessions_at_the_same_time_do_not_mix() {
             "bedrock; reason=entitlement"
         };
         assert_eq!(answer.header("x-spillway-upstream"), expected);
-        let said = answer.text_content();
-        assert!(said.contains(&format!("session-{number}-")), "{said}");
-        assert_eq!(said.matches("session-").count(), 1, "{said}");
+        let text = answer.text_content();
+        assert!(text.contains(&format!("session-{number}-")), "{text}");
+        assert_eq!(text.matches("session-").count(), 1, "{text}");
     }
 }
 
@@ -350,8 +350,8 @@ async fn thread_continuation_is_refused_for_a_resend_before_bedrock_is_asked() {
         assert_eq!(answer.error().0, "invalid_request_error");
         let code = &answer.json()["error"]["details"]["error_code"];
         assert_eq!(code, "thread_unsupported_request");
-        let told = answer.header("x-spillway-upstream");
-        assert!(told.starts_with(upstream), "{told}");
+        let received = answer.header("x-spillway-upstream");
+        assert!(received.starts_with(upstream), "{received}");
     }
     assert_eq!(world.bedrock.requests().len(), 0, "Bedrock is not asked");
 

@@ -1,6 +1,5 @@
 //! What is observed of one request: its response, the calls of both upstreams, and the breakers.
 
-use anyhow::bail;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -91,39 +90,9 @@ impl Observation {
     }
 }
 
-/// The parts of the header `x-spillway-upstream`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Upstream {
-    pub(super) leg: String,
-    pub(super) reason: String,
-    pub(super) is_probe: bool,
-    pub(super) because: Option<String>,
-    pub(super) until: Option<String>,
-}
-
-impl Upstream {
-    pub(super) fn read(header: &str) -> anyhow::Result<Self> {
-        let mut parts = header.split("; ");
-        let mut upstream = Self {
-            leg: parts.next().unwrap_or_default().to_owned(),
-            ..Self::default()
-        };
-        for part in parts {
-            match part.split_once('=') {
-                None if part == "probe" => upstream.is_probe = true,
-                Some(("reason", reason)) => reason.clone_into(&mut upstream.reason),
-                Some(("because", because)) => upstream.because = Some(because.to_owned()),
-                Some(("until", until)) => upstream.until = Some(until.to_owned()),
-                _ => bail!("x-spillway-upstream has an unknown part: {header:?}"),
-            }
-        }
-        Ok(upstream)
-    }
-}
-
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum BodyEnd {
     /// At its end.
     Orderly,
     /// With the connection.
@@ -131,11 +100,11 @@ pub(super) enum Ending {
 }
 
 /// The kind of a body, and whether it is an error in a stream after its first content.
-pub(super) fn body(content_type: &str, bytes: &[u8], ending: Ending) -> (String, bool) {
+pub(super) fn body(content_type: &str, bytes: &[u8], ending: BodyEnd) -> (String, bool) {
     let text = String::from_utf8_lossy(bytes);
     let kind = content_type.split(';').next().unwrap_or_default();
     let words = match (kind, ending) {
-        (_, Ending::Broken) => "broken off".to_owned(),
+        (_, BodyEnd::Broken) => "broken off".to_owned(),
         ("text/event-stream", _) => return stream(&text),
         ("application/json", _) => {
             let value: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -220,26 +189,9 @@ mod tests {
             ("text/html", "<html>", "text/html", false),
         ] {
             let bytes = text.as_bytes();
-            let read = body(kind, bytes, Ending::Orderly);
+            let read = body(kind, bytes, BodyEnd::Orderly);
             assert_eq!(read, (expected.to_owned(), begun), "{text}");
-            assert_eq!(body(kind, bytes, Ending::Broken).0, "broken off", "{text}");
-        }
-    }
-
-    #[test]
-    fn upstream_header_is_read_in_full_and_an_unknown_part_is_an_error() {
-        let open = "bedrock; reason=breaker_open; because=usage_limit; until=2026-11-18T11:06:40Z";
-        let read = Upstream::read(open).unwrap();
-        assert_eq!(
-            (read.leg.as_str(), read.reason.as_str()),
-            ("bedrock", "breaker_open")
-        );
-        assert_eq!(read.because.as_deref(), Some("usage_limit"));
-        assert_eq!(read.until.as_deref(), Some("2026-11-18T11:06:40Z"));
-        assert!(!read.is_probe);
-        assert!(Upstream::read("plan; reason=good; probe").unwrap().is_probe);
-        for wrong in ["plan; good", "plan; reason=good; colour=red"] {
-            assert!(Upstream::read(wrong).is_err(), "{wrong}");
+            assert_eq!(body(kind, bytes, BodyEnd::Broken).0, "broken off", "{text}");
         }
     }
 }

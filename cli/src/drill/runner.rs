@@ -7,6 +7,7 @@ use admin::{Command, IssuedKey, NewUser, Outcome};
 use anyhow::{Context as _, bail};
 use domain::breaker::{BreakerState, Circuit};
 use domain::id::KeyId;
+use domain::route::{FallbackReason, Upstream};
 use local::Fault;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
@@ -16,11 +17,11 @@ use simulators::{Point, Simulator, Step};
 use tokio::time::timeout;
 
 use super::RequestResult;
-use super::observation::{self, Ending, Observation, Upstream};
+use super::observation::{self, BodyEnd, Observation};
 use super::scenario::{Caller, DrillStep, Request, ResponseMode, Scenario, Setup, StoreState};
 use crate::sandbox::{Sandbox, SandboxOptions};
 
-/// Maximum time until a request reaches Plan, and until the store answers where no step says otherwise.
+/// Maximum time until a request reaches Plan, and until the store responds, where no step sets another time.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The time between two events of a simulator, so that each is sent by itself.
 const PACE: Duration = Duration::from_millis(1);
@@ -105,10 +106,24 @@ impl Runner {
         let (bytes, ending) = read(answer).await;
         self.sandbox.stack.aws().faults().clear();
 
-        let upstream = Upstream::read(header_text(&headers, "x-spillway-upstream")?)?;
-        let until = upstream.until.map(|until| {
+        let upstream = header_text(&headers, "x-spillway-upstream")?;
+        let upstream = Some(upstream).filter(|text| !text.is_empty());
+        let upstream: Option<Upstream> = upstream.map(str::parse).transpose()?;
+        let (reason, is_probe, open) = match upstream {
+            Some(Upstream::Plan { verdict, is_probe }) => (verdict.as_str(), is_probe, None),
+            Some(Upstream::Bedrock(reason)) => match reason {
+                FallbackReason::BreakerOpen { class, until } => {
+                    (reason.as_str(), false, Some((class, until.to_string())))
+                }
+                FallbackReason::Verdict(_) | FallbackReason::Session => {
+                    (reason.as_str(), false, None)
+                }
+            },
+            None => ("", false, None),
+        };
+        let until = open.as_ref().map(|(_, until)| {
             let mut moments = before.moments.iter();
-            let known = moments.find(|(moment, _)| *moment == until);
+            let known = moments.find(|(moment, _)| moment == until);
             known.map_or(
                 format!("{until}, which is the time of no breaker"),
                 |(_, off)| off.clone(),
@@ -121,10 +136,10 @@ impl Runner {
             status: Some(status),
             body,
             begun,
-            leg: upstream.leg,
-            reason: upstream.reason,
-            probe: upstream.is_probe,
-            because: upstream.because,
+            leg: upstream.map_or("", Upstream::as_str).to_owned(),
+            reason: reason.to_owned(),
+            probe: is_probe,
+            because: open.map(|(class, _)| class.to_string()),
             until,
             error: Some(error.to_owned()).filter(|error| !error.is_empty()),
             breaker_before: before.text,
@@ -304,13 +319,13 @@ fn calls(simulator: &Simulator, tag: &str) -> usize {
         .count()
 }
 
-async fn read(mut answer: reqwest::Response) -> (Vec<u8>, Ending) {
+async fn read(mut answer: reqwest::Response) -> (Vec<u8>, BodyEnd) {
     let mut bytes = Vec::new();
     loop {
         match answer.chunk().await {
             Ok(Some(piece)) => bytes.extend_from_slice(&piece),
-            Ok(None) => return (bytes, Ending::Orderly),
-            Err(_) => return (bytes, Ending::Broken),
+            Ok(None) => return (bytes, BodyEnd::Orderly),
+            Err(_) => return (bytes, BodyEnd::Broken),
         }
     }
 }

@@ -3,20 +3,20 @@
 use domain::breaker::{BreakerState, Circuit, CountedFailure};
 use domain::id::{KeyId, RequestId};
 use domain::policy::FallbackClass;
+use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::breakers::StoredBreaker;
 
-use crate::api::Time;
-
 /// A breaker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "BreakerJson", into = "BreakerJson")]
 pub struct BreakerView {
     /// The access key it belongs to; `None` for the breaker of the deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<KeyId>,
     /// The circuit that it guards.
     pub circuit: Circuit,
     /// Its state.
+    #[serde(flatten, with = "StateJson")]
     pub state: BreakerState,
 }
 
@@ -30,26 +30,20 @@ impl From<&StoredBreaker> for BreakerView {
     }
 }
 
+/// A [`BreakerState`] with its times in RFC 3339.
 #[derive(Serialize, Deserialize)]
-struct BreakerJson {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key_id: Option<KeyId>,
-    circuit: Circuit,
-    #[serde(flatten)]
-    state: StateJson,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[serde(remote = "BreakerState", tag = "state", rename_all = "snake_case")]
 enum StateJson {
     Closed {
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        failures: Vec<FailureJson>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty", with = "failures")]
+        failures: Vec<CountedFailure>,
     },
     Open {
         because: FallbackClass,
-        since: Time,
-        until: Time,
+        #[serde(with = "time")]
+        since: Timestamp,
+        #[serde(with = "time")]
+        until: Timestamp,
         trips: u32,
         #[serde(default, skip_serializing_if = "is_default")]
         burst_trips: u32,
@@ -58,9 +52,11 @@ enum StateJson {
     },
     HalfOpen {
         because: FallbackClass,
-        since: Time,
+        #[serde(with = "time")]
+        since: Timestamp,
         probe: RequestId,
-        lease_until: Time,
+        #[serde(with = "time")]
+        lease_until: Timestamp,
         trips: u32,
         #[serde(default, skip_serializing_if = "is_default")]
         burst_trips: u32,
@@ -70,8 +66,10 @@ enum StateJson {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(remote = "CountedFailure")]
 struct FailureJson {
-    at: Time,
+    #[serde(with = "time")]
+    at: Timestamp,
     request: RequestId,
     #[serde(default, skip_serializing_if = "is_default")]
     is_burst: bool,
@@ -81,126 +79,55 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl From<BreakerView> for BreakerJson {
-    fn from(view: BreakerView) -> Self {
-        Self {
-            key_id: view.key_id,
-            circuit: view.circuit,
-            state: view.state.into(),
-        }
+/// A list of counted failures.
+mod failures {
+    use domain::breaker::CountedFailure;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::FailureJson;
+
+    #[derive(Serialize)]
+    struct Written<'a>(#[serde(with = "FailureJson")] &'a CountedFailure);
+
+    #[derive(Deserialize)]
+    struct Read(#[serde(with = "FailureJson")] CountedFailure);
+
+    pub(super) fn serialize<S: Serializer>(
+        failures: &[CountedFailure],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(failures.iter().map(Written))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<CountedFailure>, D::Error> {
+        let read = Vec::<Read>::deserialize(deserializer)?;
+        Ok(read.into_iter().map(|Read(failure)| failure).collect())
     }
 }
 
-impl From<BreakerJson> for BreakerView {
-    fn from(json: BreakerJson) -> Self {
-        Self {
-            key_id: json.key_id,
-            circuit: json.circuit,
-            state: json.state.into(),
-        }
-    }
-}
+/// A time in RFC 3339.
+mod time {
+    use domain::time::Timestamp;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
-impl From<BreakerState> for StateJson {
-    fn from(state: BreakerState) -> Self {
-        match state {
-            BreakerState::Closed { failures } => Self::Closed {
-                failures: failures.into_iter().map(Into::into).collect(),
-            },
-            BreakerState::Open {
-                because,
-                since,
-                until,
-                trips,
-                burst_trips,
-                end_is_known,
-            } => Self::Open {
-                because,
-                since: since.into(),
-                until: until.into(),
-                trips,
-                burst_trips,
-                end_is_known,
-            },
-            BreakerState::HalfOpen {
-                because,
-                since,
-                probe,
-                lease_until,
-                trips,
-                burst_trips,
-                end_is_known,
-            } => Self::HalfOpen {
-                because,
-                since: since.into(),
-                probe,
-                lease_until: lease_until.into(),
-                trips,
-                burst_trips,
-                end_is_known,
-            },
-        }
-    }
-}
+    use crate::api::Time;
 
-impl From<StateJson> for BreakerState {
-    fn from(json: StateJson) -> Self {
-        match json {
-            StateJson::Closed { failures } => Self::Closed {
-                failures: failures.into_iter().map(Into::into).collect(),
-            },
-            StateJson::Open {
-                because,
-                since,
-                until,
-                trips,
-                burst_trips,
-                end_is_known,
-            } => Self::Open {
-                because,
-                since: since.0,
-                until: until.0,
-                trips,
-                burst_trips,
-                end_is_known,
-            },
-            StateJson::HalfOpen {
-                because,
-                since,
-                probe,
-                lease_until,
-                trips,
-                burst_trips,
-                end_is_known,
-            } => Self::HalfOpen {
-                because,
-                since: since.0,
-                probe,
-                lease_until: lease_until.0,
-                trips,
-                burst_trips,
-                end_is_known,
-            },
-        }
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde calls it with a reference"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        time: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Time(*time).serialize(serializer)
     }
-}
 
-impl From<CountedFailure> for FailureJson {
-    fn from(failure: CountedFailure) -> Self {
-        Self {
-            at: failure.at.into(),
-            request: failure.request,
-            is_burst: failure.is_burst,
-        }
-    }
-}
-
-impl From<FailureJson> for CountedFailure {
-    fn from(json: FailureJson) -> Self {
-        Self {
-            at: json.at.0,
-            request: json.request,
-            is_burst: json.is_burst,
-        }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
+        Time::deserialize(deserializer).map(|Time(time)| time)
     }
 }

@@ -26,7 +26,7 @@ pub struct Admin {
 /// A command was not carried out. Nothing of it was written.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// A value that was given cannot be used; the text says which values can.
+    /// A given value cannot be used; the text names the values that can.
     #[error("{0}")]
     Invalid(String),
     /// There is no such user.

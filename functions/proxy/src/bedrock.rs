@@ -47,7 +47,8 @@ use crate::config::Deadlines;
 use crate::error_response::ErrorResponse;
 use crate::fallback_error::FallbackError;
 use crate::metrics::Metrics;
-use crate::request::{IncomingRequest, RequestKind};
+use crate::request::IncomingRequest;
+use crate::request_kind::RequestKind;
 use crate::request_log::RequestLog;
 use crate::response::HeldResponse;
 

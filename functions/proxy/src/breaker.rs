@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::metrics::Metrics;
-use crate::request::{AuthorizedRequest, RequestKind};
+use crate::request::AuthorizedRequest;
+use crate::request_kind::RequestKind;
 use crate::request_log::RequestLog;
 
 /// The most writes that are tried for one transition. After two lost races this gives up: the competing writers

@@ -10,7 +10,7 @@
 
 use http::{HeaderMap, Method};
 
-use crate::request::RequestKind;
+use crate::request_kind::RequestKind;
 
 /// The header that may carry the access key instead of the path (requirement R1.3).
 pub(crate) const KEY_HEADER: &str = "x-spillway-key";

@@ -103,7 +103,7 @@ impl ErrorResponse {
             UnknownKey::NotFound => "not_found_error",
             UnknownKey::Unauthorized => "authentication_error",
         };
-        // At a 401 Claude Code says "Please run /login" beside it.
+        // At a 401 Claude Code shows "Please run /login" beside it.
         Self::final_error(
             setting.status(),
             error_type,
@@ -115,7 +115,7 @@ impl ErrorResponse {
     }
 
     /// A message to a path that Spillway does not serve, such as one without an access key. At a 404
-    /// Claude Code says that the model does not exist, and drops the sentence.
+    /// Claude Code shows that the model does not exist, and drops the sentence.
     pub(crate) fn wrong_address() -> Self {
         Self::final_error(
             StatusCode::BAD_REQUEST,

@@ -161,8 +161,8 @@ pub(crate) fn open_breaker_sentence(class: FallbackClass, until: Timestamp) -> S
     )
 }
 
-/// The plan has reached a limit, and there is no Bedrock key to fall back with (requirement R1.9): 503 that says
-/// so, with Plan's headers about the limit. A throttle is soon over, so there Plan's header decides the retry.
+/// The plan has reached a limit, and there is no Bedrock key to fall back with (requirement R1.9): a 503 with
+/// both facts and Plan's headers about the limit. A throttle is soon over, so there Plan's header decides the retry.
 fn limit_without_bedrock_key(plan: &PlanOutcome) -> ErrorResponse {
     let headers = plan.headers();
     let should_retry = match plan.verdict {

@@ -24,6 +24,7 @@ mod pinned_session;
 mod plan;
 mod request;
 mod request_body;
+mod request_kind;
 mod request_log;
 mod response;
 mod response_body;

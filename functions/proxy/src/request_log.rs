@@ -11,7 +11,7 @@ use domain::usage::TokenUsage;
 use domain::verdict::Verdict;
 
 use crate::clock::Clock;
-use crate::request::RequestKind;
+use crate::request_kind::RequestKind;
 use crate::tasks::Tasks;
 
 /// How the request ended.

@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::request::RequestKind;
+    use crate::request_kind::RequestKind;
 
     /// A message that panics after half an event.
     #[derive(Debug)]

@@ -48,13 +48,13 @@ fn main() -> ExitCode {
     match translated {
         Ok(translated) => {
             let losses: Vec<_> = translated.losses.iter().collect();
-            let told = format!(
+            let summary = format!(
                 "{:?} {} dropped: {}",
                 translated.operation,
                 translated.model_id,
                 losses.join(",")
             );
-            let written = writeln!(std::io::stderr(), "{told}")
+            let written = writeln!(std::io::stderr(), "{summary}")
                 .and_then(|()| std::io::stdout().write_all(&translated.body));
             written.map_or_else(|error| complain(&error.to_string()), |()| ExitCode::SUCCESS)
         }

@@ -2,8 +2,8 @@
 //! `valgrind --tool=callgrind` with two numbers of requests, and the difference is the requests' alone.
 //! `benches/decision.sh` does.
 //!
-//! `verdict_cost PART REQUESTS`, where PART is `nothing`, `hold` (watch a stream to its first content),
-//! `verdict` (read a good answer), `limit` (read a usage limit) or `breaker` (ask and tell a closed one).
+//! `verdict_cost PART REQUESTS`, where PART is `nothing`, `hold` (read a stream to its first content),
+//! `verdict` (read a good answer), `limit` (read a usage limit) or `breaker` (admit and record at a closed one).
 
 #![expect(
     clippy::expect_used,

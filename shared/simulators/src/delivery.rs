@@ -47,7 +47,7 @@ pub(super) struct Chunk {
 
 /// How a reply ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum DeliveryEnd {
     /// Completely.
     #[default]
     Complete,
@@ -61,7 +61,7 @@ pub(super) enum Ending {
     Instead(Point, Bytes),
 }
 
-impl Ending {
+impl DeliveryEnd {
     fn point(&self) -> Option<Point> {
         match self {
             Self::Complete => None,
@@ -81,7 +81,7 @@ pub(super) struct Delivery {
     pub(super) before_headers: Duration,
     /// Between two chunks; the simulator's pace if absent.
     pub(super) between_chunks: Option<Duration>,
-    pub(super) ending: Ending,
+    pub(super) ending: DeliveryEnd,
 }
 
 impl Reply {
@@ -165,7 +165,7 @@ impl Reply {
                 }
             }
         }
-        if let Ending::Instead(_, bytes) = &ending {
+        if let DeliveryEnd::Instead(_, bytes) = &ending {
             body.extend(pause(between_chunks));
             body.push(Action::Send(bytes.clone()));
         }
@@ -180,7 +180,7 @@ impl Reply {
         }
     }
 
-    /// A JSON reply, which an [`Ending`] may stop in its middle.
+    /// A JSON reply, which an [`DeliveryEnd`] may stop in its middle.
     pub(super) fn single(mut headers: Headers, body: Vec<u8>, delivery: &Delivery) -> Self {
         let mut opening = before_status_line(delivery.is_held, delivery.before_headers);
         let ending = &delivery.ending;
@@ -198,8 +198,10 @@ impl Reply {
                     full.len() / 2
                 };
                 let promised = match ending {
-                    Ending::Hang(_) | Ending::Cut(_) => full.len(),
-                    Ending::Complete | Ending::Early(_) | Ending::Instead(..) => sent,
+                    DeliveryEnd::Hang(_) | DeliveryEnd::Cut(_) => full.len(),
+                    DeliveryEnd::Complete | DeliveryEnd::Early(_) | DeliveryEnd::Instead(..) => {
+                        sent
+                    }
                 };
                 headers.push(("content-length".into(), promised.to_string()));
                 let mut body = vec![Action::Send(full.slice(..sent))];
@@ -230,10 +232,10 @@ fn pause(duration: Duration) -> Vec<Action> {
     }
 }
 
-fn last_action(ending: &Ending) -> Option<Action> {
+fn last_action(ending: &DeliveryEnd) -> Option<Action> {
     match ending {
-        Ending::Hang(_) => Some(Action::Hang),
-        Ending::Cut(_) => Some(Action::Cut),
-        Ending::Complete | Ending::Early(_) | Ending::Instead(..) => None,
+        DeliveryEnd::Hang(_) => Some(Action::Hang),
+        DeliveryEnd::Cut(_) => Some(Action::Cut),
+        DeliveryEnd::Complete | DeliveryEnd::Early(_) | DeliveryEnd::Instead(..) => None,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::delivery::{Delivery, Ending};
+use super::delivery::{Delivery, DeliveryEnd};
 use super::json::elements;
 use super::script::{Content, Point, Step, Usage};
 
@@ -52,7 +52,7 @@ impl Step {
             Self::Normal => ResponsePlan::default(),
             Self::Tools { calls } => with(
                 calls.into_iter().map(Content::Tool).collect(),
-                Ending::Complete,
+                DeliveryEnd::Complete,
             ),
             Self::Answer {
                 content,
@@ -72,7 +72,7 @@ impl Step {
                     is_held: false,
                     before_headers: Duration::from_millis(headers_ms),
                     between_chunks: Some(Duration::from_millis(events_ms)),
-                    ending: Ending::Complete,
+                    ending: DeliveryEnd::Complete,
                 },
                 ..ResponsePlan::default()
             },
@@ -84,9 +84,9 @@ impl Step {
                 },
                 ..ResponsePlan::default()
             },
-            Self::Hang { after, content } => with(content, Ending::Hang(after)),
-            Self::Cut { after, content } => with(content, Ending::Cut(after)),
-            Self::End { after, content } => with(content, Ending::Early(after)),
+            Self::Hang { after, content } => with(content, DeliveryEnd::Hang(after)),
+            Self::Cut { after, content } => with(content, DeliveryEnd::Cut(after)),
+            Self::End { after, content } => with(content, DeliveryEnd::Early(after)),
             Self::StreamError {
                 after,
                 kind,

@@ -6,12 +6,13 @@ use domain::policy::FallbackClass;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// The attributes of a [`BreakerState`].
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[serde(remote = "BreakerState", tag = "state", rename_all = "snake_case")]
 pub(crate) enum BreakerStateRow {
     Closed {
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        failures: Vec<FailureRow>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty", with = "failures")]
+        failures: Vec<CountedFailure>,
     },
     Open {
         because: FallbackClass,
@@ -37,7 +38,8 @@ pub(crate) enum BreakerStateRow {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(crate) struct FailureRow {
+#[serde(remote = "CountedFailure")]
+struct FailureRow {
     at: Timestamp,
     request: RequestId,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -48,113 +50,40 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl From<BreakerState> for BreakerStateRow {
-    fn from(state: BreakerState) -> Self {
-        match state {
-            BreakerState::Closed { failures } => Self::Closed {
-                failures: failures.into_iter().map(Into::into).collect(),
-            },
-            BreakerState::Open {
-                because,
-                since,
-                until,
-                trips,
-                burst_trips,
-                end_is_known,
-            } => Self::Open {
-                because,
-                since,
-                until,
-                trips,
-                burst_trips,
-                end_is_known,
-            },
-            BreakerState::HalfOpen {
-                because,
-                since,
-                probe,
-                lease_until,
-                trips,
-                burst_trips,
-                end_is_known,
-            } => Self::HalfOpen {
-                because,
-                since,
-                probe,
-                lease_until,
-                trips,
-                burst_trips,
-                end_is_known,
-            },
-        }
-    }
-}
+/// A list of counted failures.
+mod failures {
+    use domain::breaker::CountedFailure;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-impl From<BreakerStateRow> for BreakerState {
-    fn from(row: BreakerStateRow) -> Self {
-        match row {
-            BreakerStateRow::Closed { failures } => Self::Closed {
-                failures: failures.into_iter().map(Into::into).collect(),
-            },
-            BreakerStateRow::Open {
-                because,
-                since,
-                until,
-                trips,
-                burst_trips,
-                end_is_known,
-            } => Self::Open {
-                because,
-                since,
-                until,
-                trips,
-                burst_trips,
-                end_is_known,
-            },
-            BreakerStateRow::HalfOpen {
-                because,
-                since,
-                probe,
-                lease_until,
-                trips,
-                burst_trips,
-                end_is_known,
-            } => Self::HalfOpen {
-                because,
-                since,
-                probe,
-                lease_until,
-                trips,
-                burst_trips,
-                end_is_known,
-            },
-        }
-    }
-}
+    use super::FailureRow;
 
-impl From<CountedFailure> for FailureRow {
-    fn from(failure: CountedFailure) -> Self {
-        Self {
-            at: failure.at,
-            request: failure.request,
-            is_burst: failure.is_burst,
-        }
-    }
-}
+    #[derive(Serialize)]
+    struct Written<'a>(#[serde(with = "FailureRow")] &'a CountedFailure);
 
-impl From<FailureRow> for CountedFailure {
-    fn from(row: FailureRow) -> Self {
-        Self {
-            at: row.at,
-            request: row.request,
-            is_burst: row.is_burst,
-        }
+    #[derive(Deserialize)]
+    struct Read(#[serde(with = "FailureRow")] CountedFailure);
+
+    pub(super) fn serialize<S: Serializer>(
+        failures: &[CountedFailure],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(failures.iter().map(Written))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<CountedFailure>, D::Error> {
+        let read = Vec::<Read>::deserialize(deserializer)?;
+        Ok(read.into_iter().map(|Read(failure)| failure).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Row(#[serde(with = "BreakerStateRow")] BreakerState);
 
     fn failure(is_burst: bool) -> CountedFailure {
         CountedFailure {
@@ -219,10 +148,10 @@ mod tests {
                 r#"{"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2,"burst_trips":3,"end_is_known":true}"#,
             ),
         ] {
-            let row = BreakerStateRow::from(state.clone());
+            let row = Row(state);
             assert_eq!(serde_json::to_string(&row).unwrap(), expected);
-            let read: BreakerStateRow = serde_json::from_str(expected).unwrap();
-            assert_eq!(BreakerState::from(read), state);
+            let read: Row = serde_json::from_str(expected).unwrap();
+            assert_eq!(read, row);
         }
     }
 }

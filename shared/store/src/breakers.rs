@@ -95,7 +95,8 @@ struct Body {
     key_id: Option<KeyId>,
     circuit: Circuit,
     version: u64,
-    breaker: BreakerStateRow,
+    #[serde(with = "BreakerStateRow")]
+    breaker: BreakerState,
 }
 
 impl Body {
@@ -106,7 +107,7 @@ impl Body {
             key_id: key.key_id.clone(),
             circuit: key.circuit.clone(),
             version,
-            breaker: state.into(),
+            breaker: state,
         };
         Row::new(key.partition.to_string(), key.sk(), body)
             .listed(IN_BREAKERS.to_owned(), listed_as)
@@ -167,7 +168,7 @@ impl StoredBreaker {
                 circuit: row.body.circuit,
             },
             version: row.body.version,
-            state: row.body.breaker.into(),
+            state: row.body.breaker,
         })
     }
 }
@@ -231,7 +232,7 @@ impl AccessTable {
             |body| StoredBreaker {
                 key: key.clone(),
                 version: body.version,
-                state: body.breaker.into(),
+                state: body.breaker,
             },
         ))
     }

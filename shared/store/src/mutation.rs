@@ -77,7 +77,7 @@ impl Mutation<'_> {
         Ok(self)
     }
 
-    /// Updates the item `pk`, `sk` as `change` says.
+    /// Updates the item `pk`, `sk` with `change`.
     pub(crate) fn update(
         mut self,
         pk: &str,

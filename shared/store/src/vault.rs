@@ -179,30 +179,30 @@ impl Sealer {
 pub struct Opener {
     kms: Client,
     kms_key: String,
-    opened: Mutex<OpenedTokens>,
+    opened: Mutex<DecryptedTokens>,
 }
 
 /// The cached tokens.
 #[derive(Debug)]
-struct OpenedTokens {
-    tokens: LruCache<KeyId, Opened>,
+struct DecryptedTokens {
+    tokens: LruCache<KeyId, DecryptedToken>,
     purged_at: Timestamp,
 }
 
 #[derive(Debug)]
-struct Opened {
+struct DecryptedToken {
     version: String,
     token: BedrockKey,
     at: Timestamp,
 }
 
-impl Opened {
+impl DecryptedToken {
     fn is_fresh(&self, now: Timestamp) -> bool {
         self.at <= now && now.since(self.at) < OPENED_LIFETIME
     }
 }
 
-impl OpenedTokens {
+impl DecryptedTokens {
     fn get(&mut self, key: &KeyId, version: &str, now: Timestamp) -> Option<BedrockKey> {
         self.purge(now);
         let opened = self.tokens.get(key)?;
@@ -215,7 +215,7 @@ impl OpenedTokens {
 
     fn put(&mut self, key: &KeyId, version: &str, token: &BedrockKey, now: Timestamp) {
         self.purge(now);
-        let opened = Opened {
+        let opened = DecryptedToken {
             version: version.to_owned(),
             token: token.clone(),
             at: now,
@@ -247,7 +247,7 @@ impl Opener {
         Self {
             kms,
             kms_key: kms_key.into(),
-            opened: Mutex::new(OpenedTokens {
+            opened: Mutex::new(DecryptedTokens {
                 tokens: LruCache::new(OPENED_CAPACITY),
                 purged_at: Timestamp::from_millis(0),
             }),
@@ -302,7 +302,7 @@ impl Opener {
         Ok(token)
     }
 
-    fn opened(&self) -> MutexGuard<'_, OpenedTokens> {
+    fn opened(&self) -> MutexGuard<'_, DecryptedTokens> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn opened_token_leaves_memory_within_five_minutes_while_others_are_used() {
-        let mut opened = OpenedTokens {
+        let mut opened = DecryptedTokens {
             tokens: LruCache::new(OPENED_CAPACITY),
             purged_at: Timestamp::from_millis(0),
         };

@@ -102,7 +102,7 @@ impl EventStream {
         }
     }
 
-    /// Waits for Bedrock's answer, or for its next event, and appends what the client is told of it.
+    /// Waits for Bedrock's response, or for its next event, and appends what follows for the client.
     /// Dropping the future loses nothing. After a failure there is nothing more to wait for.
     pub(super) async fn advance(&mut self, out: &mut Vec<u8>) -> Result<(), BedrockFailure> {
         match &mut self.source {
@@ -142,12 +142,12 @@ impl EventStream {
         self.translator.failure()
     }
 
-    /// Whether the client has been told anything that cannot be taken back.
+    /// Whether the client has received content, which cannot be taken back.
     pub(super) fn has_content(&self) -> bool {
         self.translator.has_content()
     }
 
-    /// The token counts, as far as they were told.
+    /// The token counts, as far as they have come.
     pub(super) fn usage(&self) -> TokenUsage {
         self.translator.usage()
     }

@@ -93,7 +93,7 @@ pub struct Capabilities {
     /// The value of `thinking` that switches it off.
     pub thinking_off: ThinkingOff,
     /// Thinking blocks are bound to their conversation: the model refuses them after a changed
-    /// prefix, unless the request says to drop them.
+    /// prefix, unless the request drops them.
     pub binds_thinking: bool,
     /// Accepted levels of effort, ascending. Empty when the model refuses the field.
     pub efforts: &'static [Effort],

@@ -67,7 +67,7 @@ const OTHER_FOUNDATIONS: &[&str] = &["anthropic.claude-3-5-sonnet-20240620-v1:0"
 /// known family.
 ///
 /// # Errors
-/// [`UnusableModel`], whose message says what to configure.
+/// [`UnusableModel`], whose message names what to configure.
 pub fn check(model: &BedrockModel, region: &str) -> Result<(), UnusableModel> {
     let is_visible = |text: &str| {
         (1..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())

@@ -129,15 +129,15 @@ impl Serialize for Messages<'_> {
                 Role::Assistant => "assistant",
                 Role::User | Role::System => "user",
             },
-            content: Parts(&turn.parts),
+            content: ContentBlocks(&turn.parts),
         }))
     }
 }
 
 /// The blocks of a message, with the cache points between them.
-struct Parts<'b>(&'b [WithCachePoint<Part<'b>>]);
+struct ContentBlocks<'b>(&'b [WithCachePoint<Part<'b>>]);
 
-impl Serialize for Parts<'_> {
+impl Serialize for ContentBlocks<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
         for WithCachePoint { item, cache } in self.0 {

@@ -121,7 +121,7 @@ fn cache_control(cache: Option<Ttl>) -> Option<CacheControl> {
 /// The messages. Each block is converted when it is written, because there can be a million.
 struct Messages<'b>(&'b [Turn<'b>]);
 
-struct Parts<'b>(&'b [WithCachePoint<Part<'b>>]);
+struct ContentBlocks<'b>(&'b [WithCachePoint<Part<'b>>]);
 
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -129,14 +129,14 @@ impl Serialize for Messages<'_> {
     }
 }
 
-impl Serialize for Parts<'_> {
+impl Serialize for ContentBlocks<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let blocks = self.0.iter();
         serializer.collect_seq(blocks.map(|WithCachePoint { item, cache }| part(item, *cache)))
     }
 }
 
-fn message<'b>(turn: &'b Turn<'_>) -> Message<Parts<'b>> {
+fn message<'b>(turn: &'b Turn<'_>) -> Message<ContentBlocks<'b>> {
     let role = match turn.role {
         Role::User => "user",
         Role::Assistant => "assistant",
@@ -144,7 +144,7 @@ fn message<'b>(turn: &'b Turn<'_>) -> Message<Parts<'b>> {
     };
     Message {
         role,
-        content: Parts(&turn.parts),
+        content: ContentBlocks(&turn.parts),
     }
 }
 

@@ -112,19 +112,7 @@ fn decide_thinking(
             effort,
         },
         (ThinkingKinds::Adaptive, ThinkingKind::Disabled | ThinkingKind::BetweenTools) => {
-            let kind = match capabilities.thinking_off {
-                ThinkingOff::BetweenTools => Some(ThinkingMode::BetweenTools),
-                ThinkingOff::Disabled => Some(ThinkingMode::Disabled),
-                ThinkingOff::Omit | ThinkingOff::AlwaysOn => None,
-            };
-            let exact = matches!(
-                (requested, kind),
-                (ThinkingKind::Disabled, Some(ThinkingMode::Disabled))
-                    | (ThinkingKind::BetweenTools, Some(ThinkingMode::BetweenTools))
-            );
-            if !exact {
-                losses.add("thinking.type");
-            }
+            let kind = switched_off(capabilities.thinking_off, requested, losses);
             ThinkingDecision { kind, effort }
         }
         (_, ThinkingKind::Disabled) => nothing,
@@ -155,6 +143,28 @@ fn decide_thinking(
             }
         }
     }
+}
+
+/// The value of `thinking` that switches it off on an adaptive model, as far as the model has one.
+fn switched_off(
+    off: ThinkingOff,
+    requested: ThinkingKind,
+    losses: &mut Losses,
+) -> Option<ThinkingMode> {
+    let kind = match off {
+        ThinkingOff::BetweenTools => Some(ThinkingMode::BetweenTools),
+        ThinkingOff::Disabled => Some(ThinkingMode::Disabled),
+        ThinkingOff::Omit | ThinkingOff::AlwaysOn => None,
+    };
+    let exact = matches!(
+        (requested, kind),
+        (ThinkingKind::Disabled, Some(ThinkingMode::Disabled))
+            | (ThinkingKind::BetweenTools, Some(ThinkingMode::BetweenTools))
+    );
+    if !exact {
+        losses.add("thinking.type");
+    }
+    kind
 }
 
 /// The budget in place of a level of effort, for a model with budgets only.

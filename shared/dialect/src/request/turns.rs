@@ -34,6 +34,44 @@ pub(super) fn turns<'r>(
     names: &mut ToolNames,
     losses: &mut Losses,
 ) -> Result<Vec<Turn<'r>>, FieldError> {
+    let turns = read_turns(request, context, names, losses)?;
+    // Drop empty assistant and system turns and merge the adjacent turns.
+    let mut kept = Vec::with_capacity(turns.len());
+    for turn in turns {
+        if turn.role == Role::User || !turn.parts.is_empty() {
+            append_turn(&mut kept, turn);
+        }
+    }
+    let mut turns = pair_tools(kept, losses).map_err(|error| error.within("messages"))?;
+    if turns.iter().all(|turn| turn.role == Role::System) {
+        return Err(FieldError::new("at least one message is required").within("messages"));
+    }
+    if turns.first().is_some_and(|turn| turn.role != Role::User) {
+        // Anthropic accepts a conversation that starts with the assistant; Bedrock requires the
+        // user.
+        losses.add("messages.first_user");
+        let placeholder = Turn {
+            role: Role::User,
+            parts: vec![Part::text(EMPTY_TURN).into()],
+        };
+        turns.insert(0, placeholder);
+    }
+    check_final_assistant_turn(&mut turns, context)?;
+    for turn in &mut turns {
+        finish_user_turn(turn, context.api);
+        remove_thinking_cache_points(turn, losses);
+    }
+    name_documents(&mut turns);
+    Ok(turns)
+}
+
+/// The messages of a request as turns, in their order.
+fn read_turns<'r>(
+    request: &'r MessagesRequest<'r>,
+    context: &TranslationContext<'_>,
+    names: &mut ToolNames,
+    losses: &mut Losses,
+) -> Result<Vec<Turn<'r>>, FieldError> {
     let native_system = context.api == Api::Invoke
         && context.capabilities.native_system_role
         && !context
@@ -81,34 +119,6 @@ pub(super) fn turns<'r>(
         }
         append_turn(&mut turns, Turn { role, parts });
     }
-
-    // Drop empty assistant and system turns and merge the adjacent turns.
-    let mut kept = Vec::with_capacity(turns.len());
-    for turn in turns {
-        if turn.role == Role::User || !turn.parts.is_empty() {
-            append_turn(&mut kept, turn);
-        }
-    }
-    let mut turns = pair_tools(kept, losses).map_err(|error| error.within("messages"))?;
-    if turns.iter().all(|turn| turn.role == Role::System) {
-        return Err(FieldError::new("at least one message is required").within("messages"));
-    }
-    if turns.first().is_some_and(|turn| turn.role != Role::User) {
-        // Anthropic accepts a conversation that starts with the assistant; Bedrock requires the
-        // user.
-        losses.add("messages.first_user");
-        let placeholder = Turn {
-            role: Role::User,
-            parts: vec![Part::text(EMPTY_TURN).into()],
-        };
-        turns.insert(0, placeholder);
-    }
-    check_final_assistant_turn(&mut turns, context)?;
-    for turn in &mut turns {
-        finish_user_turn(turn, context.api);
-        remove_thinking_cache_points(turn, losses);
-    }
-    name_documents(&mut turns);
     Ok(turns)
 }
 

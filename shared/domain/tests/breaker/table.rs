@@ -14,7 +14,7 @@ use insta::assert_snapshot;
 const DOCUMENTED: &str = include_str!("../../src/breaker.rs");
 const COLUMNS: [&str; 8] = [
     "state",
-    "asked",
+    "`admit`",
     "[`Success`]",
     "[`LimitUntil`]",
     "[`Failure`]",

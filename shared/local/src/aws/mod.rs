@@ -62,7 +62,7 @@ pub enum LocalError {
     InUse {
         /// The data folder.
         folder: PathBuf,
-        /// The process that holds it, where its lock file says so.
+        /// The process that holds it, where its lock file names one.
         pid: Option<u32>,
     },
     /// The folder has a database, but its key or secrets file is missing. With a new file, the ciphertexts in the

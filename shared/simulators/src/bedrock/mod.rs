@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use super::anthropic::{Message, Platform};
 use super::conversation::Conversation;
 use super::converse::{Output, corrupt_frame, event_frame, exception_frame, scripted_frame};
-use super::delivery::{Chunk, Delivery, Ending, Reply};
+use super::delivery::{Chunk, Delivery, DeliveryEnd, Reply};
 use super::ids;
 use super::json::{at, elements};
 use super::prompt_cache::{Prompt, PromptCache};
@@ -255,10 +255,10 @@ impl Bedrock {
             }
             Some((point, InjectedError::Error { kind, message })) => {
                 let (kind, message) = exception(kind, message);
-                delivery.ending = Ending::Instead(point, exception_frame(&kind, &message));
+                delivery.ending = DeliveryEnd::Instead(point, exception_frame(&kind, &message));
             }
             Some((point, InjectedError::Garbage)) => {
-                delivery.ending = Ending::Instead(point, corrupt_frame());
+                delivery.ending = DeliveryEnd::Instead(point, corrupt_frame());
             }
             None => {}
         }
@@ -365,7 +365,7 @@ fn single(output: &Value, further: Vec<(String, String)>, response: ResponsePlan
         Some((_, InjectedError::Error { kind, message })) => {
             return stream_error_reply(kind, message);
         }
-        Some((point, InjectedError::Garbage)) => delivery.ending = Ending::Early(point),
+        Some((point, InjectedError::Garbage)) => delivery.ending = DeliveryEnd::Early(point),
         None => {}
     }
     let mut headers = service_headers();

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 use super::anthropic::{Event, Message, Platform, add_pings, scripted_sse_event, sse, sse_event};
 use super::conversation::Conversation;
-use super::delivery::{Chunk, Delivery, Ending, Headers, Reply};
+use super::delivery::{Chunk, Delivery, DeliveryEnd, Headers, Reply};
 use super::ids;
 use super::json::{at, text};
 use super::prompt_cache::{Prompt, PromptCache};
@@ -239,11 +239,11 @@ impl Plan {
             }
             Some((point, InjectedError::Error { kind, message })) => {
                 let event = error_event(kind.as_deref(), message.as_deref());
-                delivery.ending = Ending::Instead(point, sse_event(&event));
+                delivery.ending = DeliveryEnd::Instead(point, sse_event(&event));
             }
             Some((point, InjectedError::Garbage)) => {
                 let garbage = "event: content_block_delta\ndata: {\"type\":\"content_bl\n\n";
-                delivery.ending = Ending::Instead(point, garbage.into());
+                delivery.ending = DeliveryEnd::Instead(point, garbage.into());
             }
             None => {}
         }
@@ -286,7 +286,7 @@ fn single(message: &Value, mut headers: Headers, response: ResponsePlan) -> Repl
         Some((_, InjectedError::Error { kind, message })) => {
             return stream_error_reply(kind.as_deref(), message.as_deref());
         }
-        Some((point, InjectedError::Garbage)) => delivery.ending = Ending::Early(point),
+        Some((point, InjectedError::Garbage)) => delivery.ending = DeliveryEnd::Early(point),
         None => {}
     }
     headers.push(("content-type".into(), "application/json".into()));
