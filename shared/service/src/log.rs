@@ -3,15 +3,15 @@
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use crate::environment::Environment;
+
 /// Writes JSON lines with a timestamp, without which Lambda takes every line for INFO. The level is
 /// `AWS_LAMBDA_LOG_LEVEL`, INFO when it is not set. Never TRACE: at that level the runtime and the
 /// SDKs print whole events, access keys and prompts with them.
 pub fn to_cloudwatch() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "logging starts before the configuration is read"
-    )]
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+    let level = Environment::of_process()
+        .get("AWS_LAMBDA_LOG_LEVEL")
+        .unwrap_or_default();
     fmt()
         .json()
         .flatten_event(true)

@@ -22,23 +22,23 @@ impl Metrics {
     /// Counts what a translated request, and then its response, lost on the way to and from a Bedrock
     /// model. The names are in the log only: a client can invent any number of them, and each would be a
     /// metric of its own.
-    pub(crate) fn losses(self, model: &str, count: usize, now: Timestamp) {
+    pub fn losses(self, model: &str, count: usize, now: Timestamp) {
         self.count("BedrockLosses", count, ("BedrockModel", model), now);
     }
 
     /// Counts the parts of requests that a Bedrock model has newly been found to refuse. Requests to
     /// the model leave them out for an hour.
-    pub(crate) fn refusals_cached(self, model: &str, count: usize, now: Timestamp) {
+    pub fn refusals_cached(self, model: &str, count: usize, now: Timestamp) {
         self.count("BedrockRefusalsCached", count, ("BedrockModel", model), now);
     }
 
     /// Counts a breaker that has been opened, by what opened it.
-    pub(crate) fn breaker_opened(self, because: FallbackClass, now: Timestamp) {
+    pub fn breaker_opened(self, because: FallbackClass, now: Timestamp) {
         self.count("BreakerOpened", 1, ("Reason", because.as_str()), now);
     }
 
     /// Counts an operation on a breaker's state that failed. Traffic flows on, as if it were closed.
-    pub(crate) fn breaker_unavailable(self, operation: &str, now: Timestamp) {
+    pub fn breaker_unavailable(self, operation: &str, now: Timestamp) {
         self.count("BreakerUnavailable", 1, ("Operation", operation), now);
     }
 
