@@ -24,7 +24,7 @@ pub(crate) fn start(format: Option<LogFormat>, level: LogLevel) {
     });
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(service::log::filter(level.as_str()));
+        .with_env_filter(service::log::level_filter(level.as_str()));
     match format {
         LogFormat::Text => log
             .event_format(ForPeople {

@@ -31,7 +31,7 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     log::start(args.log_format, args.log_level);
-    service::log::without_panic_texts();
+    service::log::log_panics_without_message();
     check_address(&args)?;
     let clock = Clock::system();
     let mut settings = settings(&args)?;

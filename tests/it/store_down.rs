@@ -445,7 +445,7 @@ async fn store_failure_is_logged_once_counted_and_explained() {
         ("PutItem", Fault::Hang, "DynamoDB PutItem failed (deadline)"),
     ];
     if std::env::args().any(|argument| argument == "--nocapture") {
-        service::log::to_cloudwatch();
+        service::log::start_json();
         for (operation, fault, _) in cases {
             fail_as_told(operation, &fault).await;
         }

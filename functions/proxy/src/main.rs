@@ -13,7 +13,7 @@ use store::vault::Opener;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    service::log::to_cloudwatch();
+    service::log::start_json();
     let deployment = Deployment::read(&Environment::of_process())?;
     let aws = Aws::new(deployment.aws)?;
     let secrets = aws.secrets_manager();

@@ -1,8 +1,8 @@
-//! The AWS clients of a function: region, role and endpoint from its configuration, one shared
-//! HTTP client, ring and compiled-in web roots.
+//! The AWS clients of a function: region, role and endpoint from its environment, one shared HTTP client, ring
+//! and compiled-in web roots.
 //!
-//! `aws-config` is left out on purpose: it reads the environment by itself, and its native
-//! roots take most of an SDK's start-up time.
+//! They are made without `aws-config`, which reads the environment itself and whose native roots take most of an
+//! SDK's start-up time.
 
 use std::time::Duration;
 

@@ -1,14 +1,15 @@
-//! How the functions log: JSON lines for CloudWatch.
+//! The set-up of the log of a function: JSON lines for CloudWatch.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::environment::Environment;
 
-/// Writes JSON lines with a timestamp, without which Lambda takes every line for INFO. The level is
-/// `AWS_LAMBDA_LOG_LEVEL`, INFO when it is not set. Never TRACE: at that level the runtime and the
-/// SDKs print whole events, access keys and prompts with them.
-pub fn to_cloudwatch() {
+/// Starts the log of a Lambda function: JSON lines with a timestamp, without which Lambda takes every line for
+/// INFO. The level is `AWS_LAMBDA_LOG_LEVEL`, INFO when it is not set, and never TRACE: at that level the runtime
+/// and the SDKs print whole events, access keys and prompts with them. Panics are logged by
+/// [`log_panics_without_message`].
+pub fn start_json() {
     let level = Environment::of_process()
         .get("AWS_LAMBDA_LOG_LEVEL")
         .unwrap_or_default();
@@ -17,13 +18,13 @@ pub fn to_cloudwatch() {
         .flatten_event(true)
         .with_span_list(false)
         .with_target(false)
-        .with_env_filter(filter(&level))
+        .with_env_filter(level_filter(&level))
         .init();
-    without_panic_texts();
+    log_panics_without_message();
 }
 
-/// Logs where a panic happened, and not its text, in which there may be a request's content.
-pub fn without_panic_texts() {
+/// Logs the place of every panic and omits its message, which can contain parts of a request.
+pub fn log_panics_without_message() {
     std::panic::set_hook(Box::new(|panic| {
         let (file, line) = panic
             .location()
@@ -32,9 +33,9 @@ pub fn without_panic_texts() {
     }));
 }
 
-/// The filter for a level by name; whatever is not DEBUG, INFO, WARN or ERROR becomes INFO. Even at
-/// DEBUG the libraries below stay at INFO: their DEBUG lines are full of headers.
-pub fn filter(level: &str) -> EnvFilter {
+/// The filter of a level: ERROR (also FATAL), WARN, INFO, or DEBUG (also TRACE), in any case. Any other name is
+/// INFO. At DEBUG the libraries stay at INFO: their DEBUG lines contain headers.
+pub fn level_filter(level: &str) -> EnvFilter {
     let level = match level.to_ascii_lowercase().as_str() {
         "error" | "fatal" => "error",
         "warn" => "warn",

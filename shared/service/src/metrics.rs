@@ -1,6 +1,6 @@
-//! Metrics, as CloudWatch takes them out of a log: the embedded metric format
+//! The metrics of Spillway in CloudWatch's embedded metric format: CloudWatch extracts them from lines on
+//! standard output
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
-//! No call and no agent: a line on standard output.
 
 use std::io::Write as _;
 
@@ -8,36 +8,36 @@ use domain::policy::FallbackClass;
 use domain::time::Timestamp;
 use serde_json::json;
 
-/// Where metrics go.
+/// The destination of metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Metrics {
-    /// Nowhere.
+    /// Metrics are discarded.
     #[default]
     Off,
-    /// Into the log, for CloudWatch.
+    /// Metrics are lines of the log, for CloudWatch.
     EmbeddedInLog,
 }
 
 impl Metrics {
-    /// Counts what a translated request, and then its response, lost on the way to and from a Bedrock
-    /// model. The names are in the log only: a client can invent any number of them, and each would be a
-    /// metric of its own.
+    /// Counts the losses of the translation to and from a Bedrock model, first of a request and then of its
+    /// response. The names of the losses are in the log only: a client can make up any number of names, and each
+    /// would create a metric.
     pub fn losses(self, model: &str, count: usize, now: Timestamp) {
         self.count("BedrockLosses", count, ("BedrockModel", model), now);
     }
 
-    /// Counts the parts of requests that a Bedrock model has newly been found to refuse. Requests to
-    /// the model leave them out for an hour.
+    /// Counts the request parts that a Bedrock model was newly found to reject. Requests to the model omit them
+    /// for an hour.
     pub fn refusals_cached(self, model: &str, count: usize, now: Timestamp) {
         self.count("BedrockRefusalsCached", count, ("BedrockModel", model), now);
     }
 
-    /// Counts a breaker that has been opened, by what opened it.
-    pub fn breaker_opened(self, because: FallbackClass, now: Timestamp) {
-        self.count("BreakerOpened", 1, ("Reason", because.as_str()), now);
+    /// Counts an opened breaker, by the reason.
+    pub fn breaker_opened(self, reason: FallbackClass, now: Timestamp) {
+        self.count("BreakerOpened", 1, ("Reason", reason.as_str()), now);
     }
 
-    /// Counts an operation on a breaker's state that failed. Traffic flows on, as if it were closed.
+    /// Counts a failed operation on a breaker's state. The breaker then counts as closed.
     pub fn breaker_unavailable(self, operation: &str, now: Timestamp) {
         self.count("BreakerUnavailable", 1, ("Operation", operation), now);
     }
@@ -46,15 +46,16 @@ impl Metrics {
         match self {
             Self::Off => {}
             Self::EmbeddedInLog => {
-                let line = embedded(metric, count, dimension, now);
-                // A metric that cannot be written must not stop an answer.
+                let line = embedded_metric(metric, count, dimension, now);
+                // A failed write of a metric must not fail the response.
                 let _ = std::io::stdout().lock().write_all(line.as_bytes());
             }
         }
     }
 }
 
-fn embedded(
+/// One line of the embedded metric format, with its line feed.
+fn embedded_metric(
     metric: &str,
     count: usize,
     (dimension, value): (&str, &str),
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_is_one_line_in_cloudwatchs_format() {
-        insta::assert_snapshot!(embedded("BedrockLosses", 3, ("BedrockModel", "us.anthropic.claude-opus-4-6-v1"), Timestamp::from_millis(7)), @r#"{"_aws":{"Timestamp":7,"CloudWatchMetrics":[{"Namespace":"Spillway","Dimensions":[["BedrockModel"]],"Metrics":[{"Name":"BedrockLosses","Unit":"Count"}]}]},"BedrockModel":"us.anthropic.claude-opus-4-6-v1","BedrockLosses":3}"#);
+    fn count_is_one_line_of_the_embedded_metric_format() {
+        insta::assert_snapshot!(embedded_metric("BedrockLosses", 3, ("BedrockModel", "us.anthropic.claude-opus-4-6-v1"), Timestamp::from_millis(7)), @r#"{"_aws":{"Timestamp":7,"CloudWatchMetrics":[{"Namespace":"Spillway","Dimensions":[["BedrockModel"]],"Metrics":[{"Name":"BedrockLosses","Unit":"Count"}]}]},"BedrockModel":"us.anthropic.claude-opus-4-6-v1","BedrockLosses":3}"#);
     }
 }
