@@ -8,8 +8,8 @@ use admin::{BreakersOf, Command, NewUser};
 use anyhow::{Context as _, bail};
 use domain::bedrock_key::BedrockKey;
 use local::{LocalAws, LocalError};
-use proxy::clock::Clock;
 use proxy::config::Settings;
+use service::clock::Clock;
 
 use crate::args::{self, BedrockKeyVerb, BreakerVerb, Common, KeyVerb, UserVerb};
 use crate::control::Done;
@@ -150,7 +150,7 @@ async fn execute_on(
     command: Command,
     bedrock_key: Option<BedrockKey>,
 ) -> anyhow::Result<Done> {
-    let http = store::aws::https_client()?;
+    let http = service::aws::https_client()?;
     let clock = Clock::system();
     let stack = LocalStack::open(aws, Settings::default(), http, clock).await?;
     let outcome = execute(&stack, command, bedrock_key).await?;

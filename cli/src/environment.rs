@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use proxy::config::{UNKNOWN_KEY_STATUS, UnknownKey};
+use service::environment::Environment;
 
 /// The default data folder; the demo has another one.
 pub(crate) fn data_folder(is_demo: bool) -> anyhow::Result<PathBuf> {
@@ -53,7 +54,6 @@ pub(crate) fn program() -> String {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the only reader")]
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    Environment::of_process().get(name)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::IsTerminal as _;
 
-use proxy::clock::Clock;
+use service::clock::Clock;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -24,7 +24,7 @@ pub(crate) fn start(format: Option<LogFormat>, level: LogLevel) {
     });
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(proxy::log::filter(level.as_str()));
+        .with_env_filter(service::log::level_filter(level.as_str()));
     match format {
         LogFormat::Text => log
             .event_format(ForPeople {

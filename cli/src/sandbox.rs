@@ -12,10 +12,10 @@ use domain::bedrock_key::BedrockKey;
 use domain::id::UserId;
 use domain::time::Timestamp;
 use local::LocalAws;
-use proxy::clock::Clock;
 use proxy::config::Settings;
 use reqwest::RequestBuilder;
 use reqwest::header::CONTENT_TYPE;
+use service::clock::Clock;
 use simulators::Simulator;
 use simulators::bedrock::BedrockOptions;
 use simulators::plan::PlanOptions;
@@ -108,7 +108,7 @@ impl Sandbox {
         };
         let mut offsets = options.clock_offsets_ms.into_iter();
         let clock = offset_clock(offsets.next().unwrap_or(0));
-        let (aws, aws_http) = (LocalAws::memory()?, store::aws::https_client()?);
+        let (aws, aws_http) = (LocalAws::memory()?, service::aws::https_client()?);
         let first = settings.clone();
         let stack = match options.access {
             Some(access) => LocalStack::over_table(aws, access, first, aws_http, clock).await?,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use domain::id::KeyId;
 use local::LocalAws;
-use proxy::clock::Clock;
-use proxy::config::{Settings, UnknownKey, parse_base_url};
+use proxy::config::{Settings, UnknownKey};
+use service::clock::Clock;
+use service::environment::parse_base_url;
 use simulators::bedrock::BedrockOptions;
 use simulators::plan::PlanOptions;
 use store::cache::CachePolicy;
@@ -30,7 +31,7 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
     log::start(args.log_format, args.log_level);
-    proxy::log::without_panic_texts();
+    service::log::log_panics_without_message();
     check_address(&args)?;
     let clock = Clock::system();
     let mut settings = settings(&args)?;
@@ -62,7 +63,7 @@ pub(crate) async fn run(args: args::Up) -> anyhow::Result<()> {
         demo,
         folder: folder.as_ref(),
     };
-    let stack = LocalStack::open(aws, settings, store::aws::https_client()?, clock).await?;
+    let stack = LocalStack::open(aws, settings, service::aws::https_client()?, clock).await?;
     let signals = Signals::listen()?;
     // An update of a user that an earlier process has not finished.
     stack.admin().finish_user_updates().await?;

@@ -7,8 +7,8 @@ use domain::breaker::BreakerState;
 use domain::policy::BreakerScope;
 use local::Fault;
 use proxy::config::Settings;
-use proxy::metrics::Metrics;
 use serde_json::Value;
+use service::metrics::Metrics;
 use simulators::{Step, Window};
 use tests::{Streaming, World, message};
 use tokio::time::timeout;
@@ -445,7 +445,7 @@ async fn store_failure_is_logged_once_counted_and_explained() {
         ("PutItem", Fault::Hang, "DynamoDB PutItem failed (deadline)"),
     ];
     if std::env::args().any(|argument| argument == "--nocapture") {
-        proxy::log::to_cloudwatch();
+        service::log::start_json();
         for (operation, fault, _) in cases {
             fail_as_told(operation, &fault).await;
         }

@@ -3,10 +3,11 @@
 use std::fmt::Display;
 
 use serde::Serialize;
+use service::id::new_uuid;
 use store::audit::AuditRecord;
 
 use crate::execute::AdminError;
-use crate::invocation::{Invocation, new_uuid};
+use crate::invocation::Invocation;
 
 /// The audit record of a change of `target` from the first state to the second. The states are values of
 /// the API, in which secrets are masked.

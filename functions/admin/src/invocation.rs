@@ -1,9 +1,8 @@
-//! The invocation of a command, and the ids that it makes.
-
-use std::str::FromStr;
+//! The invocation of a command.
 
 use domain::id::RequestId;
 use domain::time::Timestamp;
+use service::id::new_id;
 
 /// One invocation of a command: the caller, the request and the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,26 +24,4 @@ impl Invocation {
             now,
         }
     }
-}
-
-pub(crate) fn new_id<T>(prefix: &str) -> T
-where
-    T: FromStr,
-    T::Err: std::fmt::Debug,
-{
-    #[expect(
-        clippy::expect_used,
-        reason = "the prefix and hexadecimal digits are of the id's form"
-    )]
-    format!("{prefix}{}", new_uuid())
-        .parse()
-        .expect("the prefix and hexadecimal digits are its form")
-}
-
-pub(crate) fn new_uuid() -> String {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the place where these ids are made"
-    )]
-    uuid::Uuid::now_v7().simple().to_string()
 }

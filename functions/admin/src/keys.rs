@@ -7,6 +7,7 @@ use domain::id::{KeyId, UserId};
 use domain::key::AccessKey;
 use domain::user::UserStatus;
 use ring::rand::{SecureRandom as _, SystemRandom};
+use service::id::{new_id, new_uuid};
 use store::keys::{Binding, BindingSummary, ListedKey};
 use store::mutation::Written;
 use store::partition::KeyPartition;
@@ -17,7 +18,6 @@ use crate::audit::audit_record;
 use crate::command::{IssuedKey, Outcome};
 use crate::execute::{Admin, AdminError};
 use crate::invocation::Invocation;
-use crate::invocation::{new_id, new_uuid};
 use crate::settings::{check_bedrock_key, check_settings, checked_overrides};
 
 /// The purpose of fingerprints of Bedrock API keys.

@@ -3,6 +3,7 @@
 use domain::bedrock::BedrockSettings;
 use domain::id::UserId;
 use domain::user::{Overrides, User, UserStatus};
+use service::id::new_id;
 use store::mutation::Written;
 use store::propagation::Propagated;
 use store::users::StoredUser;
@@ -12,7 +13,6 @@ use crate::audit::audit_record;
 use crate::command::{NewUser, Outcome, UserChange};
 use crate::execute::{Admin, AdminError};
 use crate::invocation::Invocation;
-use crate::invocation::new_id;
 use crate::settings::{
     check_settings, checked_description, checked_name, checked_overrides, checked_team,
 };

@@ -33,6 +33,7 @@ use domain::bedrock_key::BedrockKey;
 use domain::route::FallbackReason;
 use domain::time::Timestamp;
 use http::StatusCode;
+use service::metrics::Metrics;
 use store::vault::Owner;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
@@ -46,7 +47,6 @@ use self::warned_models::WarnedModels;
 use crate::config::Deadlines;
 use crate::error_response::ErrorResponse;
 use crate::fallback_error::FallbackError;
-use crate::metrics::Metrics;
 use crate::request::IncomingRequest;
 use crate::request_kind::RequestKind;
 use crate::request_log::RequestLog;
@@ -422,7 +422,7 @@ mod tests {
     use super::*;
 
     fn client() -> Client {
-        let http = store::aws::https_client().unwrap();
+        let http = service::aws::https_client().unwrap();
         let (dialect, deadlines) = (Dialect::Converse, Deadlines::default());
         Bedrock::new(http, None, dialect, deadlines, Metrics::Off).client
     }

@@ -10,15 +10,15 @@ use domain::breaker::{Admission, BreakerState, Circuit, CombinedDecision, Signal
 use domain::policy::{BreakerPolicy, BreakerScope};
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
+use service::clock::Clock;
+use service::metrics::Metrics;
 use store::StoreError;
 use store::breakers::{StoredBreaker, Swap};
 use store::cache::{AccessCache, CachedKey};
 use store::transition::{Transition, WriteBreaker, change_breaker};
 use tokio::time::timeout;
 
-use crate::clock::Clock;
 use crate::config::Settings;
-use crate::metrics::Metrics;
 use crate::request::AuthorizedRequest;
 use crate::request_kind::RequestKind;
 use crate::request_log::RequestLog;

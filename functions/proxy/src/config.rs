@@ -1,54 +1,54 @@
-//! The settings of a deployment. [`Deployment::from_env`] is the only reader of the environment; local
-//! mode fills [`Settings`] itself.
+//! The settings of the proxy. [`Deployment::read`] reads them from the environment of the function; on one machine
+//! the command fills [`Settings`].
 
 use std::time::Duration;
 
 use domain::bedrock::{Dialect, ModelPreset};
-use domain::policy::{POLICY_SETTINGS, Policy, PolicyChange};
-use domain::setting::{InvalidSetting, Values};
+use domain::policy::Policy;
 use http::StatusCode;
+use service::aws::AwsSettings;
+use service::environment::{ConfigError, Environment};
+use service::metrics::Metrics;
 use store::cache::CachePolicy;
 
-use crate::metrics::Metrics;
-
-/// What is the same for every request of a deployment.
+/// The settings that all requests of a deployment share.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where Plan is: scheme and authority, perhaps a path prefix, no trailing slash.
+    /// The base URL of Plan: scheme, authority and optional path prefix, without a trailing slash.
     pub plan_url: String,
-    /// Where the Bedrock Runtime is; `None` for AWS's own endpoint of each user's region.
+    /// The base URL of the Bedrock Runtime; `None` for AWS's endpoint of each user's region.
     pub bedrock_url: Option<String>,
-    /// Which Bedrock API carries the requests of users without a dialect of their own.
+    /// The Bedrock API for users without a dialect in their settings.
     pub dialect: Dialect,
-    /// What serves requests on Bedrock for users without a preset of their own.
+    /// The Bedrock models for users without a preset in their settings.
     pub models: ModelPreset,
-    /// Where metrics go.
+    /// The destination of metrics.
     pub metrics: Metrics,
-    /// What an unknown, malformed, revoked or expired key is answered with (requirement R1.4).
+    /// The response to an unknown, malformed, revoked or expired key (requirement R1.4).
     pub unknown_key: UnknownKey,
-    /// How long keys are cached.
+    /// The lifetimes of cached keys and breakers.
     pub keys: CachePolicy,
-    /// When requests fall back, for users and keys without a policy of their own.
+    /// The fallback policy for users and keys without one in their settings.
     pub policy: Policy,
-    /// How long upstreams may be silent.
+    /// The time limits of a request.
     pub deadlines: Deadlines,
 }
 
-/// The answer to a key that is not served.
+/// The response to a key that is not served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownKey {
-    /// 404 `not_found_error`, which says the least. Claude Code then names the model as the
-    /// culprit and drops the message.
+    /// 404 `not_found_error`, which reveals the least. Claude Code then shows a problem with the model, without
+    /// the message.
     #[default]
     NotFound,
     /// 401 `authentication_error`, whose message Claude Code shows to its user.
     Unauthorized,
 }
 
-/// The variable that says what an unknown key is answered with.
+/// The variable with the status of the response to an unknown key: `404` or `401`.
 pub const UNKNOWN_KEY_STATUS: &str = "SPILLWAY_UNKNOWN_KEY_STATUS";
 
-/// A text was not one of the two statuses.
+/// A text is neither `404` nor `401`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 404 or 401")]
 pub struct MalformedStatus;
@@ -66,7 +66,7 @@ impl std::str::FromStr for UnknownKey {
 }
 
 impl UnknownKey {
-    /// Its HTTP status.
+    /// The HTTP status of the response.
     pub fn status(self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -75,34 +75,35 @@ impl UnknownKey {
     }
 }
 
-/// How long upstreams may take. Nothing waits without one of these.
+/// The time limits of a request. Each wait has one of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
-    /// TCP and TLS to either upstream.
+    /// Maximum time to connect to an upstream: TCP and TLS.
     pub connect: Duration,
-    /// Between two pieces of a request's body.
+    /// Maximum time between two chunks of a request's body.
     pub request_idle: Duration,
-    /// From the request to the status line of a streamed answer, of whichever upstream. Claude Code and API
-    /// Gateway give up after 300 s without a byte.
+    /// Maximum time from the request to the status line of a streamed response of either upstream. Claude Code
+    /// and API Gateway give up after 300 s without a byte.
     pub first_byte: Duration,
-    /// From the request to the end of an answer that is not streamed, on both legs together: the model
-    /// writes all of it before the first byte. The official SDKs wait 600 s.
+    /// Maximum time from the request to the end of a response that is not streamed, for both upstreams together:
+    /// the model writes all of it before the first byte. The official SDKs wait 600 s.
     pub whole_answer: Duration,
-    /// Between two pieces of a stream.
+    /// Maximum time between two chunks of a stream.
     pub idle: Duration,
-    /// From the request to the last byte of its answer. API Gateway ends every stream after 900 s;
-    /// Spillway ends it first, with an error that the client understands. On Lambda the end of the
-    /// invocation is a limit too.
+    /// Maximum time from the request to the last byte of its response. API Gateway ends every stream after 900 s;
+    /// Spillway ends it earlier, with an error of the Messages API. On Lambda the end of the invocation is a limit
+    /// too.
     pub total: Duration,
-    /// Reading an access key. Without it nothing goes on, so that it may take longer than a breaker.
+    /// Maximum time to read an access key. It is longer than that of a breaker, as no request is served without its
+    /// key.
     pub key: Duration,
-    /// One operation on a breaker's state. A table that is slower is treated as one that is down:
-    /// traffic flows as if the breaker were closed.
+    /// Maximum time of one operation on a breaker's state. After it the table counts as unavailable and the
+    /// breaker as closed.
     pub store: Duration,
-    /// A `ping` is sent after this much silence of Bedrock, which sends none of its own.
+    /// Time without an event from Bedrock after which a `ping` is sent. Bedrock sends no pings.
     pub ping: Duration,
-    /// How long a connection to Plan is kept for another request. A longer time makes it likelier that
-    /// Plan closes it at the moment when a request is sent.
+    /// Lifetime of an idle connection to Plan. The longer it is, the likelier Plan closes a connection while a
+    /// request is being sent on it.
     pub pool_idle: Duration,
 }
 
@@ -139,79 +140,42 @@ impl Default for Settings {
     }
 }
 
-/// Anthropic's API.
+/// The base URL of Anthropic's API.
 pub const PLAN_URL: &str = "https://api.anthropic.com";
 
-/// What the Lambda function needs besides its settings: where AWS is, and what things are called
-/// there.
+/// The settings of the Lambda function, with the AWS resources that it uses.
 #[derive(Clone, Debug)]
 pub struct Deployment {
     /// The settings.
     pub settings: Settings,
-    /// The access table's name: `SPILLWAY_ACCESS_TABLE`.
+    /// The name of the access table: `SPILLWAY_ACCESS_TABLE`.
     pub access_table: String,
-    /// The server secret's name or ARN: `SPILLWAY_SERVER_SECRET`.
+    /// The name or ARN of the server secret: `SPILLWAY_SERVER_SECRET`.
     pub server_secret: String,
-    /// The id, ARN or alias of the KMS key under which Bedrock keys are sealed: `SPILLWAY_KMS_KEY`.
+    /// The id, ARN or alias of the KMS key that encrypts Bedrock keys: `SPILLWAY_KMS_KEY`.
     pub kms_key: String,
-    /// The default Plan key's secret, if the deployment has one: `SPILLWAY_PLAN_KEY_SECRET`
-    /// (requirement R1.6). It serves messages, token counting and the list of models only: the rest of
-    /// the API would show one developer what others keep in the workspace.
+    /// The secret with the default Plan key, if the deployment has one: `SPILLWAY_PLAN_KEY_SECRET`
+    /// (requirement R1.6). The key serves messages, token counting and the list of models only: the rest of
+    /// the API would show one developer the data of the others in the workspace.
     pub plan_key_secret: Option<String>,
-    /// `AWS_REGION`, which Lambda sets.
-    pub region: String,
-    /// The function's role: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`,
-    /// which Lambda sets.
-    pub credentials: aws_credential_types::Credentials,
-    /// `AWS_ENDPOINT_URL`: another AWS than the real one, for trials.
-    pub endpoint_url: Option<String>,
-}
-
-/// A variable of the environment is missing or wrong. The function does not start.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// It must be set.
-    #[error("the environment variable {0} is not set")]
-    Missing(&'static str),
-    /// It is set to something that cannot be used.
-    #[error("the environment variable {name} must be {expected}")]
-    Invalid {
-        /// Which one.
-        name: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// A setting of the policy has a value of another form.
-    #[error("the environment variable {name} must be {values}")]
-    Setting {
-        /// The variable.
-        name: &'static str,
-        /// The values that the setting takes.
-        values: Values,
-    },
-    /// A number of the policy is out of its range.
-    #[error("the deployment's policy: {0}")]
-    Policy(InvalidSetting),
+    /// The region, role and endpoint of the AWS calls.
+    pub aws: AwsSettings,
 }
 
 impl Deployment {
-    /// Reads the environment of the process.
+    /// Reads the settings of the function from its environment.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the variable.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        #[expect(clippy::disallowed_methods, reason = "this is the only reader")]
-        Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-    }
-
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let required = |name| variable(name).ok_or(ConfigError::Missing(name));
+    /// [`ConfigError`], which names the variable or the setting.
+    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let defaults = Settings::default();
-        let plan_url = base_url(&variable, "SPILLWAY_PLAN_URL")?.unwrap_or(defaults.plan_url);
-        let bedrock_url = base_url(&variable, "SPILLWAY_BEDROCK_URL")?;
-        let unknown_key = word(&variable, UNKNOWN_KEY_STATUS, "404 or 401")?;
-        let models = word(&variable, "SPILLWAY_MODELS", "one or family")?;
-        let dialect = match variable("SPILLWAY_DIALECT").as_deref() {
+        let plan_url = environment
+            .base_url("SPILLWAY_PLAN_URL")?
+            .unwrap_or(defaults.plan_url);
+        let bedrock_url = environment.base_url("SPILLWAY_BEDROCK_URL")?;
+        let unknown_key = environment.parsed(UNKNOWN_KEY_STATUS, "404 or 401")?;
+        let models = environment.parsed("SPILLWAY_MODELS", "one or family")?;
+        let dialect = match environment.get("SPILLWAY_DIALECT").as_deref() {
             None | Some("converse") => Dialect::Converse,
             Some("invoke") => Dialect::Invoke,
             Some("auto") => Dialect::Auto,
@@ -224,7 +188,7 @@ impl Deployment {
             }
         };
         let mut keys = CachePolicy::default();
-        let seconds = |name, expected| match variable(name) {
+        let seconds = |name, expected| match environment.get(name) {
             None => Ok(None),
             Some(text) => match text.parse() {
                 Ok(seconds @ 1..=60) => Ok(Some(Duration::from_secs(seconds))),
@@ -238,14 +202,7 @@ impl Deployment {
         if let Some(bound) = seconds("SPILLWAY_BREAKER_CACHE_SECONDS", a_minute)? {
             keys.breaker = bound;
         }
-        let policy = defaults.policy.with(&policy(&variable)?);
-        let credentials = aws_credential_types::Credentials::new(
-            required("AWS_ACCESS_KEY_ID")?,
-            required("AWS_SECRET_ACCESS_KEY")?,
-            variable("AWS_SESSION_TOKEN"),
-            None,
-            "environment",
-        );
+        let policy = defaults.policy.with(&environment.policy()?);
         Ok(Self {
             settings: Settings {
                 plan_url,
@@ -258,70 +215,15 @@ impl Deployment {
                 policy,
                 deadlines: defaults.deadlines,
             },
-            access_table: variable("SPILLWAY_ACCESS_TABLE")
+            access_table: environment
+                .get("SPILLWAY_ACCESS_TABLE")
                 .unwrap_or_else(|| store::layout::ACCESS.default_name.to_owned()),
-            server_secret: required("SPILLWAY_SERVER_SECRET")?,
-            kms_key: required("SPILLWAY_KMS_KEY")?,
-            plan_key_secret: variable("SPILLWAY_PLAN_KEY_SECRET"),
-            region: required("AWS_REGION")?,
-            credentials,
-            endpoint_url: base_url(&variable, "AWS_ENDPOINT_URL")?,
+            server_secret: environment.required("SPILLWAY_SERVER_SECRET")?,
+            kms_key: environment.required("SPILLWAY_KMS_KEY")?,
+            plan_key_secret: environment.get("SPILLWAY_PLAN_KEY_SECRET"),
+            aws: AwsSettings::read(environment)?,
         })
     }
-}
-
-/// A variable that is one of several words.
-fn word<T: std::str::FromStr>(
-    variable: impl Fn(&str) -> Option<String>,
-    name: &'static str,
-    expected: &'static str,
-) -> Result<Option<T>, ConfigError> {
-    match variable(name).map(|text| text.parse()) {
-        None => Ok(None),
-        Some(Ok(value)) => Ok(Some(value)),
-        Some(Err(_)) => Err(ConfigError::Invalid { name, expected }),
-    }
-}
-
-/// The deployment's own policy: a variable for each of [`POLICY_SETTINGS`].
-fn policy(variable: impl Fn(&str) -> Option<String>) -> Result<PolicyChange, ConfigError> {
-    let mut change = PolicyChange::default();
-    for setting in POLICY_SETTINGS {
-        let Some(text) = variable(setting.variable) else {
-            continue;
-        };
-        let value = setting.values.parse(&text).ok_or(ConfigError::Setting {
-            name: setting.variable,
-            values: setting.values,
-        })?;
-        setting
-            .set(&mut change, value)
-            .map_err(ConfigError::Policy)?;
-    }
-    change.checked().map_err(ConfigError::Policy)
-}
-
-fn base_url(
-    variable: impl Fn(&str) -> Option<String>,
-    name: &'static str,
-) -> Result<Option<String>, ConfigError> {
-    let Some(text) = variable(name) else {
-        return Ok(None);
-    };
-    parse_base_url(&text).map(Some).ok_or(ConfigError::Invalid {
-        name,
-        expected: "a URL such as https://api.anthropic.com, without query or fragment",
-    })
-}
-
-/// Reads the base URL of an upstream: `http` or `https`, a host, perhaps a path prefix. A trailing
-/// slash is dropped. `None` for anything else.
-pub fn parse_base_url(text: &str) -> Option<String> {
-    let uri: http::Uri = text.parse().ok()?;
-    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    let is_plain = uri.query().is_none() && !text.contains(['#', '@']);
-    let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    (is_web && is_plain && has_host).then(|| text.trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]
@@ -330,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    fn read(extra: &[(&str, &str)]) -> Result<Deployment, ConfigError> {
+    fn read(extra: &[(&'static str, &'static str)]) -> Result<Deployment, ConfigError> {
         let mut all = vec![
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ACCESS_KEY_ID", "AKID"),
@@ -339,14 +241,14 @@ mod tests {
             ("SPILLWAY_KMS_KEY", "alias/spillway"),
         ];
         all.splice(0..0, extra.iter().copied());
-        Deployment::read(|name| {
-            let found = all.iter().find(|(known, _)| *known == name)?;
-            Some(found.1.to_owned()).filter(|value| !value.is_empty())
-        })
+        Deployment::read(&Environment::from_fn(move |name| {
+            let (_, value) = all.iter().find(|(variable, _)| *variable == name)?;
+            Some((*value).to_owned())
+        }))
     }
 
     #[test]
-    fn the_defaults_are_the_real_endpoints() {
+    fn endpoints_are_the_real_ones_by_default() {
         let deployment = read(&[]).unwrap();
         assert_eq!(deployment.settings.plan_url, "https://api.anthropic.com");
         assert_eq!(deployment.settings.bedrock_url, None);
@@ -355,7 +257,7 @@ mod tests {
             deployment.settings.keys.revocation_bound,
             Duration::from_mins(1)
         );
-        assert_eq!(deployment.endpoint_url, None);
+        assert_eq!(deployment.aws.endpoint_url, None);
     }
 
     #[test]
@@ -437,29 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_is_a_place_and_nothing_more() {
-        assert_eq!(
-            parse_base_url("http://127.0.0.1:1/").as_deref(),
-            Some("http://127.0.0.1:1")
-        );
-        assert_eq!(
-            parse_base_url("https://host/prefix").as_deref(),
-            Some("https://host/prefix")
-        );
-        for wrong in [
-            "",
-            "host",
-            "ftp://host",
-            "https://",
-            "https://host/?a=b",
-            "http://u:p@host",
-        ] {
-            assert_eq!(parse_base_url(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_functions_secrets_are_not_in_its_debug_output() {
+    fn debug_output_of_a_deployment_has_no_secret() {
         assert!(!format!("{:?}", read(&[]).unwrap()).contains("secret\""));
     }
 }

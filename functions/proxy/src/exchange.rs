@@ -12,6 +12,7 @@ use domain::model_family::ModelFamily;
 use domain::route::{AfterPlan, FallbackReason, FirstUpstream};
 use http::{HeaderMap, Method, Response};
 use secrecy::SecretString;
+use service::clock::Clock;
 use store::cache::AccessCache;
 use store::secrets::CachedServerSecret;
 use store::table::AccessTable;
@@ -19,7 +20,6 @@ use store::vault::Opener;
 
 use crate::admission::{self, AdmissionError};
 use crate::breaker::{Breakers, Check};
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::deadline::RequestDeadlines;
 use crate::error_response::ErrorResponse;

@@ -5,10 +5,10 @@ use dialect::error::Class;
 use domain::bedrock::{BedrockSettings, ModelPreset};
 use domain::route::FallbackReason;
 use http::StatusCode;
+use service::clock::Clock;
 use store::vault::{Opener, Owner, VaultError};
 
 use crate::bedrock::{Bedrock, BedrockCall};
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error_response::{ErrorResponse, FINAL_ERROR_TYPE};
 use crate::fallback_error::FallbackError;

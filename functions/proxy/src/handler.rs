@@ -9,7 +9,7 @@ use domain::id::RequestId;
 use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response};
-
+use service::id::new_id;
 use tokio::time::Instant;
 
 use crate::deadline::RequestDeadlines;
@@ -35,7 +35,7 @@ pub fn router(proxy: Arc<Proxy>) -> axum::Router {
 
 /// Answers one request, from a socket or an event.
 pub(crate) async fn answer(proxy: &Proxy, request: Request) -> Response<Body> {
-    let request_id = new_request_id();
+    let request_id: RequestId = new_id(RequestId::PREFIX);
     // On the heap: it holds all that a request needs on its way.
     let responding = Box::pin(respond(proxy, request, request_id.clone()));
     let mut response = unless_it_panics(responding, &request_id).await;
@@ -108,18 +108,4 @@ fn note(text: &'static str, content_type: &'static str) -> Response<Body> {
 pub(crate) fn unlogged(error: ErrorResponse, request_id: &RequestId) -> Response<Body> {
     let (head, body) = error.into_parts(request_id);
     Response::from_parts(head, full_body(body))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the place where request ids are made"
-)]
-#[expect(
-    clippy::expect_used,
-    reason = "the prefix and hexadecimal digits are of the id's form"
-)]
-pub(crate) fn new_request_id() -> RequestId {
-    let id = format!("{}{}", RequestId::PREFIX, uuid::Uuid::now_v7().simple());
-    id.parse()
-        .expect("the prefix and hexadecimal digits are of the id's form")
 }

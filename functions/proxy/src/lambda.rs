@@ -19,6 +19,7 @@ use axum::body::Body as RequestBody;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use domain::id::RequestId;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
@@ -27,13 +28,14 @@ use http_body_util::BodyExt as _;
 use lambda_runtime::{Context, LambdaEvent, MetadataPrelude, StreamResponse, service_fn};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use service::clock::Clock;
+use service::id::new_id;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
 use crate::deadline::InvocationEnd;
 use crate::error_response::ErrorResponse;
 use crate::exchange::Proxy;
-use crate::handler::{answer, new_request_id, unlogged};
+use crate::handler::{answer, unlogged};
 use crate::response::{REQUEST_ID, header_value};
 use crate::response_body::Body;
 
@@ -66,7 +68,7 @@ pub async fn respond(proxy: &Proxy, event: LambdaEvent<HttpEvent>) -> LambdaResp
             answer(proxy, request).await
         }
         Err(error) => {
-            let request_id = new_request_id();
+            let request_id: RequestId = new_id(RequestId::PREFIX);
             tracing::warn!(request.id = %request_id, reason = error.message, "unreadable event");
             let mut response = unlogged(error, &request_id);
             let id = header_value(request_id.as_str());

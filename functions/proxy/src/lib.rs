@@ -8,7 +8,6 @@
 mod admission;
 mod bedrock;
 mod breaker;
-pub mod clock;
 pub mod config;
 mod deadline;
 mod endpoint;
@@ -18,8 +17,6 @@ mod fallback;
 mod fallback_error;
 mod handler;
 pub mod lambda;
-pub mod log;
-pub mod metrics;
 mod pinned_session;
 mod plan;
 mod request;

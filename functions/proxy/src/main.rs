@@ -2,23 +2,20 @@
 
 use std::sync::Arc;
 
-use proxy::clock::Clock;
 use proxy::config::Deployment;
 use proxy::{Dependencies, Proxy};
-use store::aws::Aws;
+use service::aws::Aws;
+use service::clock::Clock;
+use service::environment::Environment;
 use store::secrets::CachedServerSecret;
 use store::table::AccessTable;
 use store::vault::Opener;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    proxy::log::to_cloudwatch();
-    let deployment = Deployment::from_env()?;
-    let aws = Aws::new(
-        deployment.region,
-        deployment.credentials,
-        deployment.endpoint_url,
-    )?;
+    service::log::start_json();
+    let deployment = Deployment::read(&Environment::of_process())?;
+    let aws = Aws::new(deployment.aws)?;
     let secrets = aws.secrets_manager();
     let plan_key = match &deployment.plan_key_secret {
         Some(id) => Some(store::secrets::value(&secrets, id).await?),

@@ -32,7 +32,6 @@ pub use self::http_client::StartError;
 use self::http_client::http_client;
 use self::stream::{ExpectedEnd, PlanStream, StreamTimeouts};
 use self::url::{PlanUrl, UnsendableUrl};
-use crate::clock::Clock;
 use crate::config::Deadlines;
 use crate::error_response::ErrorResponse;
 use crate::request::IncomingRequest;
@@ -40,6 +39,7 @@ use crate::request_kind::RequestKind;
 use crate::request_log::{Outcome, RequestLog};
 use crate::response::HeldResponse;
 use crate::response_body::BodySource;
+use service::clock::Clock;
 
 /// How long the body of an error is waited for. Status and headers say most of what it means.
 const ERROR_BODY: Duration = Duration::from_secs(5);

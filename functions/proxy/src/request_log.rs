@@ -9,8 +9,8 @@ use domain::route::FallbackReason;
 use domain::time::Timestamp;
 use domain::usage::TokenUsage;
 use domain::verdict::Verdict;
+use service::clock::Clock;
 
-use crate::clock::Clock;
 use crate::request_kind::RequestKind;
 use crate::tasks::Tasks;
 

@@ -179,8 +179,8 @@ mod tests {
     use dialect::sse::SseReader;
 
     use super::*;
-    use crate::clock::Clock;
     use crate::request_kind::RequestKind;
+    use service::clock::Clock;
 
     /// A message that panics after half an event.
     #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Work that outlives the request that began it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use service::lock;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -16,7 +17,7 @@ impl Tasks {
             work();
             return;
         };
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = lock(&self.0);
         while tasks.try_join_next().is_some() {}
         tasks.spawn_on(async move { work() }, &runtime);
     }
@@ -24,7 +25,7 @@ impl Tasks {
     /// Waits for every task that was spawned before the call.
     pub(crate) async fn drain(&self) {
         let tasks = {
-            let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tasks = lock(&self.0);
             std::mem::take(&mut *tasks)
         };
         tasks.join_all().await;

@@ -2,7 +2,7 @@
 //! The age of the cache bounds for how long a revoked key is still served.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::breaker::Circuit;
@@ -10,6 +10,7 @@ use domain::grant::KeyRecord;
 use domain::key::{AccessKey, KeyHash, ServerSecret};
 use domain::time::Timestamp;
 use lru::LruCache;
+use service::lock;
 
 use crate::StoreError;
 use crate::breakers::{BreakerKey, StoredBreaker};
@@ -337,8 +338,4 @@ impl AccessCache {
 /// A clock that was set back must not make cached state live longer.
 fn is_fresh(read_at: Timestamp, now: Timestamp, lifetime: Duration) -> bool {
     read_at <= now && now.since(read_at) < lifetime
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

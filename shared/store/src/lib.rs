@@ -16,7 +16,6 @@
 //! | [`cache`] | all cached state: keys, their breakers, and the breaker of the deployment |
 //! | [`vault`] | encryption and decryption of Bedrock API keys under KMS |
 //! | [`secrets`] | the secrets in Secrets Manager |
-//! | [`aws`] | the AWS clients of a function |
 //!
 //! Rows and attribute names exist in this crate only. It reads no environment and no clock: clients are
 //! passed in configured, and time is an argument.
@@ -24,7 +23,6 @@
 use aws_smithy_runtime_api::client::result::SdkError;
 
 pub mod audit;
-pub mod aws;
 mod breaker_row;
 pub mod breakers;
 pub mod cache;

@@ -2,7 +2,7 @@
 //! it starts and again as versions come and go, and the optional default Plan key.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
@@ -10,6 +10,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use domain::key::{ServerSecret, UnusableSecret};
 use domain::time::Timestamp;
 use secrecy::SecretString;
+use service::lock;
 use tokio::time::timeout;
 
 use crate::code;
@@ -173,12 +174,12 @@ impl CachedServerSecret {
 
     /// The versions as they were read last.
     pub fn current(&self) -> Arc<ServerSecret> {
-        Arc::clone(&self.state().secret)
+        Arc::clone(&lock(&self.state).secret)
     }
 
     /// Reads the secret again when it is older than ten minutes.
     pub(crate) async fn refresh_when_old(&self, now: Timestamp) -> Arc<ServerSecret> {
-        let is_old = !is_within(self.state().read_at, now, MAX_AGE);
+        let is_old = !is_within(lock(&self.state).read_at, now, MAX_AGE);
         if is_old {
             self.refresh(now).await;
         }
@@ -191,9 +192,9 @@ impl CachedServerSecret {
         &self,
         now: Timestamp,
     ) -> Option<Arc<ServerSecret>> {
-        let before = self.state().read_at;
+        let before = lock(&self.state).read_at;
         self.refresh(now).await;
-        let state = self.state();
+        let state = lock(&self.state);
         (state.read_at != before).then(|| Arc::clone(&state.secret))
     }
 
@@ -201,7 +202,7 @@ impl CachedServerSecret {
     /// Secrets Manager does not answer, the versions stay as they are.
     async fn refresh(&self, now: Timestamp) {
         {
-            let mut state = self.state();
+            let mut state = lock(&self.state);
             if is_within(state.tried_at, now, MIN_INTERVAL) {
                 return;
             }
@@ -210,7 +211,7 @@ impl CachedServerSecret {
         let reading = server_secret(&self.client, &self.id);
         match timeout(READ_TIMEOUT, reading).await {
             Ok(Ok(secret)) => {
-                let mut state = self.state();
+                let mut state = lock(&self.state);
                 state.secret = Arc::new(secret);
                 state.read_at = now;
             }
@@ -219,10 +220,6 @@ impl CachedServerSecret {
             }
             Err(_) => tracing::warn!("reading the server secret again timed out"),
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

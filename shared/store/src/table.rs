@@ -1,12 +1,13 @@
 //! The access table: its items, its pages, and the schema version that every row carries.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use service::lock;
 
 use crate::layout::{LISTED_AS, LISTED_IN, LISTING, PK, SCHEMA, SK};
 use crate::{StoreError, unavailable};
@@ -148,11 +149,7 @@ impl AccessTable {
 
     /// Returns true the first time that an item of a partition is found damaged.
     pub(crate) fn is_new_damage(&self, pk: &str, item: &'static str) -> bool {
-        let mut reported = self
-            .reported
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut reported = lock(&self.reported.0);
         if reported.len() >= ReportedDamage::CAPACITY {
             reported.clear();
         }

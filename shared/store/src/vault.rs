@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_kms::Client;
@@ -26,6 +26,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
+use service::lock;
 
 use crate::code;
 
@@ -268,7 +269,7 @@ impl Opener {
             // KMS refuses an empty ciphertext as a malformed request.
             return Err(VaultError::CiphertextRejected);
         }
-        if let Some(token) = self.opened().get(owner.key, &sealed.version, now) {
+        if let Some(token) = lock(&self.opened).get(owner.key, &sealed.version, now) {
             return Ok(token);
         }
         let answer = self
@@ -298,12 +299,8 @@ impl Opener {
             .and_then(|plain| std::str::from_utf8(plain).ok())
             .and_then(|text| BedrockKey::parse(text).ok())
             .ok_or(VaultError::CiphertextRejected)?;
-        self.opened().put(owner.key, &sealed.version, &token, now);
+        lock(&self.opened).put(owner.key, &sealed.version, &token, now);
         Ok(token)
-    }
-
-    fn opened(&self) -> MutexGuard<'_, DecryptedTokens> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

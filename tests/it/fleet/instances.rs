@@ -19,9 +19,9 @@ use http::header::TRANSFER_ENCODING;
 use local::LocalAws;
 use reqwest::{Method, RequestBuilder};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use service::aws::{Aws, AwsSettings};
 use simulators::{Simulator, Step, Window};
 use spillway::sandbox::{Sandbox, SandboxOptions};
-use store::aws::Aws;
 use store::breakers::{BreakerKey, StoredBreaker, Swap};
 use store::layout;
 use store::table::AccessTable;
@@ -389,7 +389,11 @@ async fn external_table() -> Option<AccessTable> {
     )]
     let url = std::env::var("SPILLWAY_TEST_DYNAMODB_URL").ok()?;
     let region = "eu-central-1".to_owned();
-    let there = Aws::new(region, LocalAws::credentials(), Some(url));
+    let there = Aws::new(AwsSettings {
+        region,
+        credentials: LocalAws::credentials(),
+        endpoint_url: Some(url),
+    });
     let dynamodb = there.unwrap().dynamodb();
     let mut random = [0; 32];
     SystemRandom::new().fill(&mut random).unwrap();

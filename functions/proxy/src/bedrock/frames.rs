@@ -5,7 +5,7 @@
 //! typed tool inputs lose the order of their keys.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aws_smithy_eventstream::error::Error as FrameError;
 use aws_smithy_eventstream::frame::{UnmarshallMessage, UnmarshalledMessage};
@@ -21,6 +21,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::event_stream::{Message, RawMessage};
 use bytes::Bytes;
 use dialect::error::BedrockFailure;
+use service::lock;
 
 use super::failure::from_exception;
 
@@ -38,7 +39,7 @@ pub(super) struct TakenBody {
 impl TakeBody {
     /// The body, when a response was a success.
     pub(super) fn taken(&self) -> Option<TakenBody> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 }
 
@@ -76,7 +77,7 @@ impl Intercept for TakeBody {
                 aws_request_id,
                 body,
             };
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+            *lock(&self.0) = Some(taken);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! access key has its own Bedrock key. The number of entries is bounded: clients choose model ids.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use dialect::error::{Repair, Scope};
@@ -13,6 +13,7 @@ use dialect::{UnsupportedFeature, UnsupportedFeatures};
 use domain::id::KeyId;
 use domain::time::Timestamp;
 use lru::LruCache;
+use service::lock;
 
 /// How long a refused part is left out of later requests. A capability that AWS adds to a model is
 /// used at the latest after this time.
@@ -69,7 +70,7 @@ impl RequestTarget<'_> {
 impl RefusalCache {
     /// The parts that a request to this target leaves out.
     pub(super) fn parts(&self, target: RequestTarget<'_>, now: Timestamp) -> UnsupportedFeatures {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = lock(&self.0);
         let mut parts = UnsupportedFeatures::default();
         for account in [None, Some(target.key_id)] {
             let cached = cache.get(&target.key(account)).into_iter().flatten();
@@ -88,7 +89,7 @@ impl RefusalCache {
         repairs: &[Repair],
         now: Timestamp,
     ) -> Vec<UnsupportedFeature> {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = lock(&self.0);
         let mut added = Vec::new();
         for Repair { part, scope } in repairs {
             let account = match scope {

@@ -9,11 +9,11 @@ use domain::id::RequestId;
 use domain::route::{FallbackReason, Upstream};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use service::metrics::Metrics;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::event_stream::EventStream;
 use crate::config::Deadlines;
-use crate::metrics::Metrics;
 use crate::request_log::{Outcome, RequestLog};
 use crate::response::{ANTHROPIC_REQUEST_ID, HeldResponse, header_value};
 use crate::response_body::{BodySource, Next, Pieces, Truncated, panic_event};

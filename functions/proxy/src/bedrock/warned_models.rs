@@ -2,7 +2,9 @@
 //! fill the log.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use service::lock;
 
 /// Most models that are remembered; a client can name any number of them.
 const MAX_MODELS: usize = 64;
@@ -18,7 +20,7 @@ impl WarnedModels {
     /// starts anew, so that a new model is still warned of.
     pub(super) fn insert(&self, model_id: &str) -> bool {
         let model_id: String = model_id.chars().take(MAX_ID_CHARS).collect();
-        let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = lock(&self.0);
         if warned.contains(&model_id) {
             return false;
         }

@@ -1,4 +1,4 @@
-//! The one place where the proxy reads a clock. Everything else is told the time.
+//! The wall clock. No other module of the functions reads it: elsewhere the time is an argument.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::time::Timestamp;
 
-/// Where the proxy's time comes from: the system, or a test that sets it.
+/// A source of the present time: the system, or a function that a test sets.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -14,7 +14,7 @@ impl Clock {
     /// The system's wall clock.
     pub fn system() -> Self {
         Self(Arc::new(|| {
-            #[expect(clippy::disallowed_methods, reason = "this is the place")]
+            #[expect(clippy::disallowed_methods, reason = "the only reader")]
             let elapsed = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
@@ -22,12 +22,12 @@ impl Clock {
         }))
     }
 
-    /// A clock that shows what the function says.
+    /// A clock whose time is the result of `now`.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The present moment.
+    /// The present time.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }

@@ -1,8 +1,8 @@
-//! The AWS clients of a function: region, role and endpoint from its configuration, one shared
-//! HTTP client, ring and compiled-in web roots.
+//! The AWS clients of a function: region, role and endpoint from its environment, one shared HTTP client, ring
+//! and compiled-in web roots.
 //!
-//! `aws-config` is left out on purpose: it reads the environment by itself, and its native
-//! roots take most of an SDK's start-up time.
+//! They are made without `aws-config`, which reads the environment itself and whose native roots take most of an
+//! SDK's start-up time.
 
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use aws_types::region::Region;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::environment::{ConfigError, Environment};
+
 /// The time-outs of one call, which usually takes milliseconds: a call that hangs is tried again while there
 /// is time.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -28,7 +30,40 @@ const OPERATION: Duration = Duration::from_secs(8);
 /// moment fails.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
-/// The region, endpoint and role of the AWS calls, and their HTTP client.
+/// The region, role and endpoint of AWS calls.
+#[derive(Clone, Debug)]
+pub struct AwsSettings {
+    /// `AWS_REGION`, which Lambda sets.
+    pub region: String,
+    /// The function's role: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which Lambda
+    /// sets.
+    pub credentials: Credentials,
+    /// `AWS_ENDPOINT_URL`, which replaces AWS's own endpoints; used in tests.
+    pub endpoint_url: Option<String>,
+}
+
+impl AwsSettings {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a variable is missing, or the endpoint is not a base URL.
+    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+        let credentials = Credentials::new(
+            environment.required("AWS_ACCESS_KEY_ID")?,
+            environment.required("AWS_SECRET_ACCESS_KEY")?,
+            environment.get("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        Ok(Self {
+            region: environment.required("AWS_REGION")?,
+            credentials,
+            endpoint_url: environment.base_url("AWS_ENDPOINT_URL")?,
+        })
+    }
+}
+
+/// The AWS clients with the same settings and HTTP client.
 #[derive(Clone, Debug)]
 pub struct Aws {
     config: SdkConfig,
@@ -41,20 +76,16 @@ pub struct Aws {
 pub struct TlsError;
 
 impl Aws {
-    /// AWS in one region, called with one role. `endpoint_url` replaces AWS's own endpoints.
+    /// The clients with these settings.
     ///
     /// # Errors
     /// [`TlsError`].
-    pub fn new(
-        region: String,
-        credentials: Credentials,
-        endpoint_url: Option<String>,
-    ) -> Result<Self, TlsError> {
+    pub fn new(settings: AwsSettings) -> Result<Self, TlsError> {
         let http = https_client()?;
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .region(Region::new(settings.region))
+            .credentials_provider(SharedCredentialsProvider::new(settings.credentials))
             .http_client(http.clone())
             .timeout_config(
                 TimeoutConfig::builder()
@@ -63,7 +94,7 @@ impl Aws {
                     .operation_timeout(OPERATION)
                     .build(),
             );
-        config.set_endpoint_url(endpoint_url);
+        config.set_endpoint_url(settings.endpoint_url);
         Ok(Self {
             config: config.build(),
             http,
