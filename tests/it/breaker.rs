@@ -33,15 +33,13 @@ async fn usage_limit_opens_the_breaker_until_reset_and_a_probe_closes_it() {
     world.plan.script([world.limit_for(after)]);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
     let BreakerState::Open {
-        because,
+        trip,
         until: open_until,
-        trips,
-        ..
     } = world.breaker().await
     else {
         panic!("the breaker is open");
     };
-    assert_eq!((because, trips), (FallbackClass::UsageLimit, 1));
+    assert_eq!((trip.class, trip.count), (FallbackClass::UsageLimit, 1));
     assert!(open_until >= until, "until the reset");
     assert!(open_until <= until.plus(JITTER), "with jitter");
 
@@ -64,10 +62,10 @@ async fn a_failed_probe_opens_the_breaker_again() {
     world.pass(MINUTE + JITTER);
     world.plan.script([world.limit_for(2 * MINUTE)]);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
-    let BreakerState::Open { until, trips, .. } = world.breaker().await else {
+    let BreakerState::Open { trip, until } = world.breaker().await else {
         panic!("open again");
     };
-    assert_eq!(trips, 2);
+    assert_eq!(trip.count, 2);
     assert!(until >= world.now().plus(2 * MINUTE));
     let upstream = world.upstream().await;
     assert!(upstream.contains("breaker_open"), "{upstream}");
@@ -138,10 +136,10 @@ async fn three_failures_within_a_minute_open_the_breaker_for_half_an_hour() {
         );
         world.pass(SECOND);
     }
-    let BreakerState::Open { because, until, .. } = world.breaker().await else {
+    let BreakerState::Open { trip, until } = world.breaker().await else {
         panic!("the third opens it");
     };
-    assert_eq!(because, FallbackClass::Overloaded);
+    assert_eq!(trip.class, FallbackClass::Overloaded);
     let left = until.since(world.now());
     assert!(left > 29 * MINUTE && left < 31 * MINUTE, "{left:?}");
 }

@@ -66,7 +66,7 @@ async fn one_request_of_the_fleet_probes_in_each_half_open_period() {
         assert!(answers.iter().all(is_from_bedrock));
         let breaker = fleet.breaker().await;
         assert!(
-            matches!(&breaker.state, BreakerState::Open { trips: now, .. } if *now == trips),
+            matches!(&breaker.state, BreakerState::Open { trip, .. } if trip.count == trips),
             "{:?}",
             breaker.state
         );
@@ -147,7 +147,7 @@ async fn exactly_one_request_replaces_an_expired_probe() {
     assert_eq!(upstream(&late[0]), "plan; reason=good; probe");
     let breaker = fleet.breaker().await;
     assert!(
-        matches!(breaker.state, BreakerState::HalfOpen { trips: 1, .. }),
+        matches!(breaker.state, BreakerState::HalfOpen { trip, .. } if trip.count == 1),
         "{:?}",
         breaker.state
     );
@@ -158,7 +158,7 @@ async fn exactly_one_request_replaces_an_expired_probe() {
     assert_eq!(upstream(&answers[0]), "bedrock; reason=usage_limit");
     let breaker = fleet.breaker().await;
     assert!(
-        matches!(breaker.state, BreakerState::Open { trips: 2, .. }),
+        matches!(breaker.state, BreakerState::Open { trip, .. } if trip.count == 2),
         "{:?}",
         breaker.state
     );
@@ -202,7 +202,7 @@ async fn concurrent_failures_open_the_breaker_once() {
     }
     let breaker = fleet.breaker().await;
     assert!(
-        matches!(breaker.state, BreakerState::Open { trips: 1, .. }),
+        matches!(breaker.state, BreakerState::Open { trip, .. } if trip.count == 1),
         "{:?}",
         breaker.state
     );
@@ -308,18 +308,11 @@ async fn three_bursts_open_the_breaker_of_the_fleet_for_a_minute() {
         fleet.pass(Duration::from_secs(11));
     }
     let breaker = fleet.breaker().await;
-    let BreakerState::Open {
-        because,
-        since,
-        until,
-        burst_trips: 1,
-        ..
-    } = breaker.state
-    else {
+    let BreakerState::Open { trip, until } = breaker.state else {
         panic!("{breaker:?}");
     };
-    assert_eq!(because, FallbackClass::RateLimited);
-    assert_eq!(until.since(since), Duration::from_mins(1));
+    assert_eq!((trip.class, trip.bursts), (FallbackClass::RateLimited, 1));
+    assert_eq!(until.since(trip.since), Duration::from_mins(1));
     assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
 
     // The probe gets another burst, which opens the breaker for two minutes.
@@ -333,10 +326,10 @@ async fn three_bursts_open_the_breaker_of_the_fleet_for_a_minute() {
             .all(is_from_bedrock)
     );
     let breaker = fleet.breaker().await;
-    let BreakerState::Open { since, until, .. } = breaker.state else {
+    let BreakerState::Open { trip, until } = breaker.state else {
         panic!("{breaker:?}");
     };
-    assert_eq!(until.since(since), Duration::from_mins(2));
+    assert_eq!(until.since(trip.since), Duration::from_mins(2));
 
     fleet.all_clocks_reach(until);
     fleet.all_send_through(GateState::Closed).await;

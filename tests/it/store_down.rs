@@ -101,7 +101,7 @@ async fn upstream(world: &World) -> (String, u64) {
 /// The stored number of times that the breaker opened.
 async fn trips(world: &World) -> u32 {
     match world.breaker().await {
-        BreakerState::Open { trips, .. } | BreakerState::HalfOpen { trips, .. } => trips,
+        BreakerState::Open { trip, .. } | BreakerState::HalfOpen { trip, .. } => trip.count,
         BreakerState::Closed { .. } => 0,
     }
 }

@@ -297,9 +297,9 @@ impl RequestBreakers<'_> {
         let key_id = &self.request.key.record.key_id;
         let circuit = breaker.key.circuit();
         match (before, &breaker.state) {
-            (_, BreakerState::Open { because, until, .. }) if *until > now => {
-                tracing::info!(key.id = %key_id, %circuit, %because, %until, "breaker open");
-                self.shared.metrics.breaker_opened(*because, now);
+            (_, BreakerState::Open { trip, until }) if *until > now => {
+                tracing::info!(key.id = %key_id, %circuit, because = %trip.class, %until, "breaker open");
+                self.shared.metrics.breaker_opened(trip.class, now);
             }
             (BreakerState::HalfOpen { .. }, BreakerState::Closed { .. }) => {
                 tracing::info!(key.id = %key_id, %circuit, "breaker closed");

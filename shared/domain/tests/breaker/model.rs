@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use domain::breaker::{BreakerState, CountedFailure};
+use domain::breaker::{BreakerState, CountedFailure, Trip};
 use domain::id::RequestId;
 use domain::policy::FallbackClass;
 use domain::time::Timestamp;
@@ -118,7 +118,7 @@ impl Model for Fleet {
             }),
             Property::sometimes(
                 "a probe fails",
-                |_, moment: &Moment| matches!(state(&moment.item), BreakerState::Open { trips, .. } if *trips > 1),
+                |_, moment: &Moment| matches!(state(&moment.item), BreakerState::Open { trip, .. } if trip.count > 1),
             ),
             Property::sometimes(
                 "a probe's lease is over before it is",
@@ -277,28 +277,30 @@ fn failed_once() -> BreakerState {
     BreakerState::Closed { failures }
 }
 
+fn first_trip(since: i64) -> Trip {
+    Trip {
+        class: FallbackClass::UsageLimit,
+        since: at(since),
+        count: 1,
+        bursts: 0,
+        end_is_known: false,
+    }
+}
+
 /// The slowest instance still takes it for open.
 fn open() -> BreakerState {
     BreakerState::Open {
-        because: FallbackClass::UsageLimit,
-        since: at(-2),
+        trip: first_trip(-2),
         until: at(0),
-        trips: 1,
-        burst_trips: 0,
-        end_is_known: false,
     }
 }
 
 /// Of its probe, nobody hears again.
 fn half_open() -> BreakerState {
     BreakerState::HalfOpen {
-        because: FallbackClass::UsageLimit,
-        since: at(-3),
+        trip: first_trip(-3),
         probe: gone(),
         lease_until: at(0),
-        trips: 1,
-        burst_trips: 0,
-        end_is_known: false,
     }
 }
 
@@ -362,8 +364,8 @@ fn bursts_never_make_two_probe_nor_leave_the_breaker_stuck() {
         is_burst: true,
     }];
     let mut opened = open();
-    if let BreakerState::Open { burst_trips, .. } = &mut opened {
-        *burst_trips = 1;
+    if let BreakerState::Open { trip, .. } = &mut opened {
+        trip.bursts = 1;
     }
     let mut fleet = fleet(
         &[Some(BreakerState::Closed { failures }), Some(opened)],

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use domain::breaker::{Admission, BreakerState, Circuit, CountedFailure, Signal};
+use domain::breaker::{Admission, BreakerState, Circuit, CountedFailure, Signal, Trip};
 use domain::id::RequestId;
 use domain::model_family::ModelFamily;
 use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass};
@@ -76,26 +76,28 @@ fn closed_with_burst(minutes_ago: &[i64], seconds_ago: i64) -> BreakerState {
     BreakerState::Closed { failures }
 }
 
+fn trip(count: u32, bursts: u32) -> Trip {
+    Trip {
+        class: FallbackClass::RateLimited,
+        since: minute(-30),
+        count,
+        bursts,
+        end_is_known: false,
+    }
+}
+
 fn open(until: i64) -> BreakerState {
     BreakerState::Open {
-        because: FallbackClass::RateLimited,
-        since: minute(-30),
+        trip: trip(4, 0),
         until: minute(until),
-        trips: 4,
-        burst_trips: 0,
-        end_is_known: false,
     }
 }
 
 fn half_open(probe: &RequestId, lease_until: i64) -> BreakerState {
     BreakerState::HalfOpen {
-        because: FallbackClass::RateLimited,
-        since: minute(-30),
+        trip: trip(4, 0),
         probe: probe.clone(),
         lease_until: minute(lease_until),
-        trips: 4,
-        burst_trips: 0,
-        end_is_known: false,
     }
 }
 
@@ -169,23 +171,15 @@ fn asked(state: &BreakerState, policy: &BreakerPolicy) -> String {
     let asked = state.admit(&me(), minute(NOW), policy);
     let denied = match state {
         BreakerState::Closed { .. } => None,
-        BreakerState::Open {
-            because,
-            until,
-            end_is_known,
-            ..
-        } => Some((*because, *until, *end_is_known)),
+        BreakerState::Open { trip, until } => Some((trip, until)),
         BreakerState::HalfOpen {
-            because,
-            lease_until,
-            end_is_known,
-            ..
-        } => Some((*because, *lease_until, *end_is_known)),
+            trip, lease_until, ..
+        } => Some((trip, lease_until)),
     };
-    let denied = denied.map(|(class, until, is_limit_with_end)| Admission::Deny {
-        class,
-        until,
-        is_limit_with_end,
+    let denied = denied.map(|(trip, until)| Admission::Deny {
+        class: trip.class,
+        until: *until,
+        is_limit_with_end: trip.end_is_known,
     });
     match (&asked.admission, &asked.next) {
         (Admission::Allow, None) => "allow".to_owned(),
@@ -233,7 +227,7 @@ fn signals() -> [Vec<Opening>; 6] {
     ]
 }
 
-fn told(state: &BreakerState, (signal, because, until): Opening, policy: &BreakerPolicy) -> String {
+fn told(state: &BreakerState, (signal, class, until): Opening, policy: &BreakerPolicy) -> String {
     let Some(next) = state.record(&me(), signal, minute(NOW), policy) else {
         return "–".to_owned();
     };
@@ -246,19 +240,21 @@ fn told(state: &BreakerState, (signal, because, until): Opening, policy: &Breake
         });
         BreakerState::Closed { failures }
     };
-    let (trips, one_more, until_now) = match state {
+    let (count, one_more, until_now) = match state {
         BreakerState::Closed { failures } => (0, Some(counted(failures.clone())), None),
-        BreakerState::Open { trips, .. } | BreakerState::HalfOpen { trips, .. } => {
-            (*trips, None, Some(open(NOW)))
+        BreakerState::Open { trip, .. } | BreakerState::HalfOpen { trip, .. } => {
+            (trip.count, None, Some(open(NOW)))
         }
     };
     let opened = BreakerState::Open {
-        because,
-        since: minute(NOW),
+        trip: Trip {
+            class,
+            since: minute(NOW),
+            count: count + 1,
+            bursts: u32::from(signal == Signal::Burst),
+            end_is_known: matches!(signal, Signal::LimitUntil(_)),
+        },
         until: minute(until),
-        trips: trips + 1,
-        burst_trips: u32::from(signal == Signal::Burst),
-        end_is_known: matches!(signal, Signal::LimitUntil(_)),
     };
     let word = match state {
         BreakerState::Closed { .. } if next == BreakerState::CLOSED => "no `ƒ`",
@@ -445,19 +441,14 @@ fn one_burst_counts_once_and_three_bursts_open_for_a_minute() {
     state = met_burst(&state, "h", 19, &policy);
     assert_eq!(counted(&state), 2, "another burst");
     state = met_burst(&state, "i", 20, &policy);
-    let BreakerState::Open {
-        because,
-        since,
-        until,
-        trips: 1,
-        burst_trips: 1,
-        end_is_known: false,
-    } = state
-    else {
-        panic!("{state:?}");
+    let opened = BreakerState::Open {
+        trip: Trip {
+            since: minute(NOW).plus(Duration::from_secs(20)),
+            ..trip(1, 1)
+        },
+        until: minute(NOW).plus(Duration::from_secs(80)),
     };
-    assert_eq!(because, FallbackClass::RateLimited);
-    assert_eq!(until.since(since), Duration::from_mins(1));
+    assert_eq!(state, opened);
 }
 
 #[test]
@@ -475,10 +466,10 @@ fn a_probe_that_meets_bursts_again_doubles_the_time_up_to_the_policys() {
         let mut now = 0;
         let open = minutes_and_seconds.map(|_| {
             state = met_burst(&state, "probe", now, &policy);
-            let BreakerState::Open { since, until, .. } = &state else {
+            let BreakerState::Open { trip, until } = state else {
                 panic!("{state:?}");
             };
-            let (open, until) = (until.since(*since).as_secs(), *until);
+            let open = until.since(trip.since).as_secs();
             state = state.admit(&request("probe"), until, &policy).next.unwrap();
             now = (until.as_millis() - minute(NOW).as_millis()) / 1000;
             open
@@ -490,36 +481,30 @@ fn a_probe_that_meets_bursts_again_doubles_the_time_up_to_the_policys() {
 #[test]
 fn another_reason_between_bursts_starts_the_doubling_anew() {
     let policy = policy(1);
-    let probing = |burst_trips| BreakerState::HalfOpen {
-        because: FallbackClass::RateLimited,
-        since: minute(-30),
+    let probing = |bursts| BreakerState::HalfOpen {
+        trip: trip(9, bursts),
         probe: me(),
         lease_until: minute(2),
-        trips: 9,
-        burst_trips,
-        end_is_known: false,
     };
-    let burst_trips = |signal: Signal, before: u32| match probing(before).record(
-        &me(),
-        signal,
-        minute(NOW),
-        &policy,
-    ) {
-        Some(BreakerState::Open { burst_trips, .. }) => Some(burst_trips),
-        _ => None,
+    let bursts = |signal: Signal, before: u32| {
+        let next = probing(before).record(&me(), signal, minute(NOW), &policy);
+        match next {
+            Some(BreakerState::Open { trip, .. }) => Some(trip.bursts),
+            _ => None,
+        }
     };
     let failure = Signal::Failure {
         class: FallbackClass::Overloaded,
         not_before: None,
     };
-    assert_eq!(burst_trips(Signal::Burst, 3), Some(4));
-    assert_eq!(burst_trips(Signal::Burst, u32::MAX), Some(u32::MAX));
+    assert_eq!(bursts(Signal::Burst, 3), Some(4));
+    assert_eq!(bursts(Signal::Burst, u32::MAX), Some(u32::MAX));
     assert_eq!(
-        burst_trips(Signal::Nothing, 3),
+        bursts(Signal::Nothing, 3),
         Some(3),
         "the probe says nothing"
     );
-    assert_eq!(burst_trips(failure, 3), Some(0));
-    assert_eq!(burst_trips(Signal::LimitUntil(minute(9)), 3), Some(0));
-    assert_eq!(burst_trips(Signal::Success, 3), None);
+    assert_eq!(bursts(failure, 3), Some(0));
+    assert_eq!(bursts(Signal::LimitUntil(minute(9)), 3), Some(0));
+    assert_eq!(bursts(Signal::Success, 3), None);
 }
