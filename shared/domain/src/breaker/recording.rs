@@ -7,7 +7,7 @@ use crate::id::RequestId;
 use crate::policy::{BreakerPolicy, FallbackClass};
 use crate::time::Timestamp;
 
-/// The time within which bursts count as one. Several agents that start at once are refused within some 8 s
+/// The time within which bursts count as one. Several agents that start at once are rejected within some 8 s
 /// (anthropics/claude-code#68968, #53922, #42947).
 const BURST_WINDOW: Duration = Duration::from_secs(10);
 
@@ -15,7 +15,7 @@ const BURST_WINDOW: Duration = Duration::from_secs(10);
 /// agents that start one after the other.
 const FIRST_BURST_OPEN: Duration = Duration::from_mins(1);
 
-/// The response of one request, recorded at one moment under one policy.
+/// The response of one request, recorded at one time under one policy.
 pub(super) struct Recording<'a> {
     pub(super) request_id: &'a RequestId,
     pub(super) now: Timestamp,
