@@ -201,36 +201,26 @@ fn breaker_table(breakers: &[BreakerView], now: Timestamp) -> String {
                 String::new(),
                 String::new(),
             ],
-            BreakerState::Open {
-                because,
-                since,
-                until,
-                trips,
-                ..
-            } => [
+            BreakerState::Open { trip, until } => [
                 if *until > now {
                     "open"
                 } else {
                     "open, probe due"
                 }
                 .to_owned(),
-                because.to_string(),
-                since.to_string(),
+                trip.class.to_string(),
+                trip.since.to_string(),
                 until.to_string(),
-                trips.to_string(),
+                trip.count.to_string(),
             ],
             BreakerState::HalfOpen {
-                because,
-                since,
-                lease_until,
-                trips,
-                ..
+                trip, lease_until, ..
             } => [
                 "half-open, probing".to_owned(),
-                because.to_string(),
-                since.to_string(),
+                trip.class.to_string(),
+                trip.since.to_string(),
                 lease_until.to_string(),
-                trips.to_string(),
+                trip.count.to_string(),
             ],
         });
         table.add_row(row);

@@ -33,15 +33,13 @@ async fn usage_limit_opens_the_breaker_until_reset_and_a_probe_closes_it() {
     world.plan.script([world.limit_for(after)]);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
     let BreakerState::Open {
-        because,
+        trip,
         until: open_until,
-        trips,
-        ..
     } = world.breaker().await
     else {
-        panic!("the breaker is open");
+        panic!("the breaker is not open");
     };
-    assert_eq!((because, trips), (FallbackClass::UsageLimit, 1));
+    assert_eq!((trip.class, trip.count), (FallbackClass::UsageLimit, 1));
     assert!(open_until >= until, "until the reset");
     assert!(open_until <= until.plus(JITTER), "with jitter");
 
@@ -58,16 +56,16 @@ async fn usage_limit_opens_the_breaker_until_reset_and_a_probe_closes_it() {
 }
 
 #[tokio::test]
-async fn a_failed_probe_opens_the_breaker_again() {
+async fn failed_probe_opens_the_breaker_again() {
     let world = world().await;
     world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([world.limit_for(2 * MINUTE)]);
     assert_eq!(world.upstream().await, "bedrock; reason=usage_limit");
-    let BreakerState::Open { until, trips, .. } = world.breaker().await else {
-        panic!("open again");
+    let BreakerState::Open { trip, until } = world.breaker().await else {
+        panic!("the breaker is not open again");
     };
-    assert_eq!(trips, 2);
+    assert_eq!(trip.count, 2);
     assert!(until >= world.now().plus(2 * MINUTE));
     let upstream = world.upstream().await;
     assert!(upstream.contains("breaker_open"), "{upstream}");
@@ -110,12 +108,12 @@ async fn probe_that_never_ends_is_replaced_after_its_lease() {
         after: Point::Connect,
         content: vec![],
     }]);
-    let asked = world.plan.requests().len();
+    let sent = world.plan.requests().len();
     let body = message("hello", Streaming::Yes).to_string();
     let request = world.request(Method::POST, "/v1/messages").body(body);
     let mut probing = tokio::task::JoinSet::new();
     probing.spawn(request.send());
-    while world.plan.requests().len() == asked {
+    while world.plan.requests().len() == sent {
         tokio::task::yield_now().await;
     }
     // The client disconnects, so the result of the probe is never recorded.
@@ -138,10 +136,10 @@ async fn three_failures_within_a_minute_open_the_breaker_for_half_an_hour() {
         );
         world.pass(SECOND);
     }
-    let BreakerState::Open { because, until, .. } = world.breaker().await else {
-        panic!("the third opens it");
+    let BreakerState::Open { trip, until } = world.breaker().await else {
+        panic!("the third failure does not open the breaker");
     };
-    assert_eq!(because, FallbackClass::Overloaded);
+    assert_eq!(trip.class, FallbackClass::Overloaded);
     let left = until.since(world.now());
     assert!(left > 29 * MINUTE && left < 31 * MINUTE, "{left:?}");
 }
@@ -173,7 +171,7 @@ async fn failures_count_only_in_a_row_and_within_the_window() {
 }
 
 #[tokio::test]
-async fn broken_answers_pass_through_and_count_all_the_same() {
+async fn broken_response_is_delivered_and_counted() {
     let world = world().await;
     for _ in 0..3 {
         world.plan.script([Step::ServerError]);
@@ -259,18 +257,18 @@ async fn request_without_all_leases_returns_those_it_has() {
         .unwrap();
     assert!(matches!(swapped, Swap::Won(_)));
 
-    let asked = world.plan.requests().len();
+    let sent = world.plan.requests().len();
     let written = world.stack.aws().calls("PutItem");
     let upstream = world.upstream().await;
     assert!(upstream.contains("breaker_open"), "{upstream}");
-    assert_eq!(world.plan.requests().len(), asked);
+    assert_eq!(world.plan.requests().len(), sent);
     let written = world.stack.aws().calls("PutItem") - written;
     assert_eq!(
         written, 3,
-        "the plan's lease, the one of opus in vain, and back"
+        "the plan's lease, the lost lease of opus, and the return"
     );
     let BreakerState::Open { until, .. } = world.breaker().await else {
-        panic!("the plan's lease is free again");
+        panic!("the plan's lease is not returned");
     };
     assert!(until <= world.now());
     let answer = world.ask(&sonnet).await;
@@ -288,11 +286,11 @@ async fn probe_result_is_recorded_after_another_store_failure() {
     world.pass(2 * Duration::from_hours(1));
     let held = Step::Held { content: vec![] };
     world.plan.script([held, Step::Overloaded]);
-    let asked = world.plan.requests().len();
+    let sent = world.plan.requests().len();
     let mut probing = tokio::task::JoinSet::new();
     let probe = std::sync::Arc::clone(&world);
     probing.spawn(async move { probe.upstream().await });
-    while world.plan.requests().len() == asked {
+    while world.plan.requests().len() == sent {
         tokio::task::yield_now().await;
     }
 
@@ -311,7 +309,7 @@ async fn probe_result_is_recorded_after_another_store_failure() {
     assert_eq!(
         world.stack.aws().faults().pending(),
         0,
-        "its write has failed"
+        "the write of the breaker has failed"
     );
     world.plan.release();
 
@@ -322,7 +320,7 @@ async fn probe_result_is_recorded_after_another_store_failure() {
 }
 
 #[tokio::test]
-async fn an_open_breaker_does_not_starve_a_key_without_a_bedrock_key() {
+async fn open_breaker_lets_a_key_without_a_bedrock_key_use_plan() {
     let world = world().await;
     let key = world.key_without_bedrock().await;
     world.plan.script([world.limit_for(20 * MINUTE)]);
@@ -375,14 +373,14 @@ async fn reset_in_a_response_is_capped_at_the_longest_open_time() {
         world.plan.script([rejected(header, value)]);
         world.upstream().await;
         let BreakerState::Open { until, .. } = world.breaker().await else {
-            panic!("{header}: {value} opens it");
+            panic!("{header}: {value} does not open the breaker");
         };
         assert_eq!(until, world.now().plus(hour), "{header}: {value}");
     }
 }
 
 #[tokio::test]
-async fn a_limit_whose_end_cannot_be_read_is_counted() {
+async fn limit_with_an_unreadable_end_is_counted() {
     for (header, value) in [
         ("anthropic-ratelimit-unified-reset", "0"),
         ("anthropic-ratelimit-unified-reset", "-99999999999999999999"),
@@ -411,7 +409,7 @@ async fn breaker_reset_takes_effect_within_the_revocation_bound() {
     };
     assert!(
         matches!(breakers.as_slice(), [it] if matches!(it.state, BreakerState::Open { .. })),
-        "it is told what was there: {breakers:?}"
+        "the reset returns the state before: {breakers:?}"
     );
     assert_eq!(world.breaker().await, BreakerState::CLOSED);
     world.pass(MINUTE);
@@ -420,7 +418,7 @@ async fn breaker_reset_takes_effect_within_the_revocation_bound() {
     let Outcome::BreakersReset { breakers, .. } = world.command(reset).await else {
         panic!()
     };
-    assert!(breakers.is_empty(), "nothing was left to reset");
+    assert!(breakers.is_empty(), "the second reset has no breaker");
     let Outcome::Breakers { breakers, .. } =
         world.command(Command::ShowBreakers { key_id: None }).await
     else {

@@ -23,7 +23,7 @@ async fn limit_stops_all_instances_within_the_cache_bound() {
     assert_eq!(fleet.plan_requests(), WORKERS);
 
     fleet.limit(Window::FiveHour, fleet.now().plus(HALF_AN_HOUR));
-    let met = fleet.ask(WORKERS / 2, OPUS).await;
+    let met = fleet.send(WORKERS / 2, OPUS).await;
     assert_eq!(upstream(&met), "bedrock; reason=usage_limit");
 
     fleet.pass(CACHE_BOUND.saturating_sub(Duration::from_millis(1)));
@@ -45,7 +45,7 @@ async fn limit_stops_all_instances_within_the_cache_bound() {
     assert_eq!(
         upstreams,
         BTreeSet::from([expected]),
-        "all have the same state"
+        "all instances have the same state"
     );
 }
 
@@ -66,7 +66,7 @@ async fn one_request_of_the_fleet_probes_in_each_half_open_period() {
         assert!(answers.iter().all(is_from_bedrock));
         let breaker = fleet.breaker().await;
         assert!(
-            matches!(&breaker.state, BreakerState::Open { trips: now, .. } if *now == trips),
+            matches!(&breaker.state, BreakerState::Open { trip, .. } if trip.count == trips),
             "{:?}",
             breaker.state
         );
@@ -147,7 +147,7 @@ async fn exactly_one_request_replaces_an_expired_probe() {
     assert_eq!(upstream(&late[0]), "plan; reason=good; probe");
     let breaker = fleet.breaker().await;
     assert!(
-        matches!(breaker.state, BreakerState::HalfOpen { trips: 1, .. }),
+        matches!(breaker.state, BreakerState::HalfOpen { trip, .. } if trip.count == 1),
         "{:?}",
         breaker.state
     );
@@ -158,7 +158,7 @@ async fn exactly_one_request_replaces_an_expired_probe() {
     assert_eq!(upstream(&answers[0]), "bedrock; reason=usage_limit");
     let breaker = fleet.breaker().await;
     assert!(
-        matches!(breaker.state, BreakerState::Open { trips: 2, .. }),
+        matches!(breaker.state, BreakerState::Open { trip, .. } if trip.count == 2),
         "{:?}",
         breaker.state
     );
@@ -170,7 +170,7 @@ async fn failure_is_counted_with_any_cache_age() {
     fleet.all_send(OPUS).await;
     for worker in 0..WORKERS {
         fleet.plan.script([Step::Overloaded]);
-        fleet.ask(worker, OPUS).await;
+        fleet.send(worker, OPUS).await;
         assert_eq!(counted(&fleet.breaker().await).len(), worker + 1);
     }
 }
@@ -198,11 +198,11 @@ async fn concurrent_failures_open_the_breaker_once() {
     if let BreakerState::Closed { failures } = fleet.breaker().await.state {
         assert_eq!(failures.len(), 2);
         fleet.plan.script([Step::Overloaded]);
-        fleet.ask(0, OPUS).await;
+        fleet.send(0, OPUS).await;
     }
     let breaker = fleet.breaker().await;
     assert!(
-        matches!(breaker.state, BreakerState::Open { trips: 1, .. }),
+        matches!(breaker.state, BreakerState::Open { trip, .. } if trip.count == 1),
         "{:?}",
         breaker.state
     );
@@ -222,14 +222,14 @@ async fn concurrent_failures_open_the_breaker_once() {
 async fn failures_between_successes_do_not_open_the_breaker() {
     for scope in [BreakerScope::Key, BreakerScope::Deployment] {
         let mut fleet = Fleet::with(|settings| settings.policy.breaker.scope = scope).await;
-        let (mut asking, held) = fleet.hold_some(6).await;
+        let (mut requests, held) = fleet.hold_some(6).await;
         fleet.pass(CACHE_BOUND);
         for (at, held) in held.into_iter().enumerate() {
             if at % 2 == 0 {
                 fleet.plan.script([Step::Overloaded]);
             }
             held.send(()).unwrap();
-            let answer = &finished(&mut asking, 1).await[0];
+            let answer = &finished(&mut requests, 1).await[0];
             let breaker = match scope {
                 BreakerScope::Key => fleet.breaker().await,
                 BreakerScope::Deployment => fleet.breaker_of_deployment().await,
@@ -249,7 +249,7 @@ async fn reset_of_the_deployment_breaker_reaches_all_instances_in_a_minute() {
     .await;
     for _ in 0..3 {
         fleet.plan.script([Step::Overloaded]);
-        fleet.ask(0, OPUS).await;
+        fleet.send(0, OPUS).await;
     }
     fleet.pass(CACHE_BOUND);
     assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
@@ -262,7 +262,7 @@ async fn reset_of_the_deployment_breaker_reaches_all_instances_in_a_minute() {
 async fn opus_limit_stops_opus_and_no_other_model_in_the_fleet() {
     let fleet = Fleet::new().await;
     fleet.limit(Window::SevenDayOpus, fleet.now().plus(HALF_AN_HOUR));
-    let met = fleet.ask(0, OPUS).await;
+    let met = fleet.send(0, OPUS).await;
     assert_eq!(upstream(&met), "bedrock; reason=usage_limit");
     fleet.pass(CACHE_BOUND);
 
@@ -303,23 +303,16 @@ async fn three_bursts_open_the_breaker_of_the_fleet_for_a_minute() {
     let mut fleet = Fleet::with(|settings| settings.policy.breaker.jitter = Duration::ZERO).await;
     for _ in 0..3 {
         fleet.plan.script([burst()]);
-        let met = fleet.ask(0, OPUS).await;
+        let met = fleet.send(0, OPUS).await;
         assert_eq!(upstream(&met), "bedrock; reason=rate_limited");
         fleet.pass(Duration::from_secs(11));
     }
     let breaker = fleet.breaker().await;
-    let BreakerState::Open {
-        because,
-        since,
-        until,
-        burst_trips: 1,
-        ..
-    } = breaker.state
-    else {
+    let BreakerState::Open { trip, until } = breaker.state else {
         panic!("{breaker:?}");
     };
-    assert_eq!(because, FallbackClass::RateLimited);
-    assert_eq!(until.since(since), Duration::from_mins(1));
+    assert_eq!((trip.class, trip.bursts), (FallbackClass::RateLimited, 1));
+    assert_eq!(until.since(trip.since), Duration::from_mins(1));
     assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
 
     // The probe gets another burst, which opens the breaker for two minutes.
@@ -333,10 +326,10 @@ async fn three_bursts_open_the_breaker_of_the_fleet_for_a_minute() {
             .all(is_from_bedrock)
     );
     let breaker = fleet.breaker().await;
-    let BreakerState::Open { since, until, .. } = breaker.state else {
+    let BreakerState::Open { trip, until } = breaker.state else {
         panic!("{breaker:?}");
     };
-    assert_eq!(until.since(since), Duration::from_mins(2));
+    assert_eq!(until.since(trip.since), Duration::from_mins(2));
 
     fleet.all_clocks_reach(until);
     fleet.all_send_through(GateState::Closed).await;

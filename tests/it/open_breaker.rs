@@ -13,11 +13,11 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// The maximum default jitter.
 const JITTER: Duration = Duration::from_secs(10);
 
-async fn ask(world: &World) -> Answer {
+async fn send(world: &World) -> Answer {
     world.ask(&message("hello", Streaming::Yes)).await
 }
 
-/// The numbers of calls of Plan and Bedrock.
+/// The numbers of requests to Plan and to Bedrock.
 fn calls(world: &World) -> (usize, usize) {
     (world.plan.requests().len(), world.bedrock.requests().len())
 }
@@ -33,7 +33,7 @@ async fn open_by(world: &World, step: &Step) {
 }
 
 #[tokio::test]
-async fn reset_of_the_deployments_breaker_is_noticed_within_a_minute() {
+async fn reset_of_the_deployment_breaker_takes_effect_within_a_minute() {
     let world = World::with(|settings| {
         let change = PolicyChange {
             breaker_scope: Some(BreakerScope::Deployment),
@@ -79,7 +79,7 @@ async fn open_breaker_of_the_deployment_is_read_once_per_minute() {
 }
 
 #[tokio::test]
-async fn plan_is_asked_behind_an_open_breaker_when_the_bedrock_key_fails() {
+async fn open_breaker_lets_requests_use_plan_when_the_bedrock_key_fails() {
     // The last is a limit without a known end.
     for step in [Step::Overloaded, Step::ServerError, Step::SpendLimit] {
         let world = world().await;
@@ -88,30 +88,34 @@ async fn plan_is_asked_behind_an_open_breaker_when_the_bedrock_key_fails() {
         let before = calls(&world);
 
         world.bedrock.script([Step::Unauthorized]);
-        let answer = ask(&world).await;
+        let answer = send(&world).await;
         assert_eq!(answer.status, 200, "{step:?}: {}", answer.text());
         assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
-        let asked = calls(&world);
-        assert_eq!(asked, (before.0 + 1, before.1 + 1), "{step:?}: each once");
+        let after = calls(&world);
+        assert_eq!(after, (before.0 + 1, before.1 + 1), "{step:?}: each once");
 
         world.plan.script([Step::Overloaded]);
         world.bedrock.script([Step::Unauthorized]);
-        let answer = ask(&world).await;
+        let answer = send(&world).await;
         assert_eq!(answer.status, 529, "{step:?}: {}", answer.text());
         let upstream = answer.header("x-spillway-upstream");
         assert_eq!(upstream, "plan; reason=overloaded", "{step:?}");
         let class = answer.header("x-spillway-error");
         assert_eq!(class, "bedrock_auth_error", "{step:?}");
-        assert_eq!(calls(&world), (asked.0 + 1, asked.1 + 1), "{step:?}");
+        assert_eq!(calls(&world), (after.0 + 1, after.1 + 1), "{step:?}");
 
-        assert_eq!(world.breaker().await, opened, "only its probe changes it");
+        assert_eq!(
+            world.breaker().await,
+            opened,
+            "only the probe changes the breaker"
+        );
         let upstream = world.upstream().await;
         assert!(upstream.contains("breaker_open"), "{step:?}: {upstream}");
     }
 }
 
 #[tokio::test]
-async fn plan_is_not_asked_behind_an_open_breaker_for_other_failures() {
+async fn open_breaker_keeps_requests_from_plan_after_other_failures() {
     let auth = "bedrock_auth_error";
     let limit = |world: &World| world.limit_for(50 * MINUTE);
     for (opens, bedrock, class) in [
@@ -131,7 +135,7 @@ async fn plan_is_not_asked_behind_an_open_breaker_for_other_failures() {
         }
         let before = calls(&world);
         world.bedrock.script([bedrock]);
-        let answer = ask(&world).await;
+        let answer = send(&world).await;
         assert_eq!(answer.header("x-spillway-error"), class);
         assert_eq!(calls(&world), (before.0, before.1 + 1), "{class}");
     }
@@ -150,24 +154,24 @@ async fn expired_bedrock_key_counts_as_none_behind_an_open_breaker() {
     let world = world().await;
     world.bind(SHORT_TERM_KEY).await;
     world.open_breaker(50 * MINUTE).await;
-    let answer = ask(&world).await;
+    let answer = send(&world).await;
     let upstream = answer.header("x-spillway-upstream");
     assert!(upstream.contains("breaker_open"), "{upstream}");
 
     world.pass(10 * MINUTE);
     let before = calls(&world);
-    let answer = ask(&world).await;
+    let answer = send(&world).await;
     assert_eq!(answer.header("x-spillway-upstream"), "plan; reason=good");
     assert_eq!(calls(&world), (before.0 + 1, before.1));
 }
 
 #[tokio::test]
-async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
+async fn probe_without_streaming_has_a_lease_for_a_whole_response() {
     let world = std::sync::Arc::new(world().await);
     world.open_breaker(MINUTE).await;
     world.pass(MINUTE + JITTER);
     world.plan.script([Step::Held { content: vec![] }]);
-    let asked = world.plan.requests().len();
+    let sent = world.plan.requests().len();
     let body = message("hello", Streaming::No).to_string();
     let request = world.request(Method::POST, "/v1/messages").body(body);
     let mut probing = tokio::task::JoinSet::new();
@@ -175,7 +179,7 @@ async fn probe_that_is_not_streamed_may_take_as_long_as_a_whole_answer() {
         let answer = read(request).await;
         answer.header("x-spillway-upstream").to_owned()
     });
-    while world.plan.requests().len() == asked {
+    while world.plan.requests().len() == sent {
         tokio::task::yield_now().await;
     }
     // Responses that are not streamed may take ten minutes.

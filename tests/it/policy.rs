@@ -59,7 +59,7 @@ async fn user_has_its_own_policy() {
     assert_eq!(
         world.upstream().await,
         "plan; reason=good",
-        "nobody else is concerned"
+        "other users keep the policy of the deployment"
     );
 }
 
@@ -207,7 +207,7 @@ async fn conversations_return_to_plan_at_once_by_default() {
 }
 
 #[tokio::test]
-async fn a_conversation_whose_bedrock_fails_returns_to_plan_before_its_time() {
+async fn conversation_returns_to_plan_early_when_bedrock_fails() {
     let world = World::with(sticky()).await;
     world.plan.script([world.limit_for(20 * SECOND)]);
     world.upstream_as(&world.key, "one").await;

@@ -24,14 +24,14 @@ const MAX_OPEN: Duration = Duration::from_secs(10);
 /// The length of a probe's lease.
 const LEASE: Duration = Duration::from_mins(1);
 
-/// So many faults that the table is down until they are cleared.
+/// A number of faults for which the table is down until they are cleared.
 const DOWN: usize = 1000;
 
 /// The maximum number of calls of one operation: the SDK's attempts.
 const ATTEMPTS: u64 = 3;
 
 /// A timeout far longer than the table may delay a request.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 const OPERATIONS: [&str; 10] = [
     "BatchGetItem",
@@ -67,7 +67,7 @@ async fn world_for(fault: &Fault, change: impl FnOnce(&mut Settings)) -> World {
     World::with(|settings| {
         settings.deadlines.store = match fault {
             Fault::Hang => Duration::from_millis(200),
-            _ => PATIENCE,
+            _ => TIMEOUT,
         };
         settings.policy.breaker.max_open = MAX_OPEN;
         settings.policy.breaker.jitter = Duration::ZERO;
@@ -93,15 +93,15 @@ fn calls(world: &World) -> u64 {
 /// The header `x-spillway-upstream` of one request, and its number of DynamoDB calls.
 async fn upstream(world: &World) -> (String, u64) {
     let before = calls(world);
-    let upstream = timeout(PATIENCE, world.upstream()).await;
-    let upstream = upstream.expect("the table holds the request");
+    let upstream = timeout(TIMEOUT, world.upstream()).await;
+    let upstream = upstream.expect("the request waits for the table");
     (upstream, calls(world) - before)
 }
 
 /// The stored number of times that the breaker opened.
 async fn trips(world: &World) -> u32 {
     match world.breaker().await {
-        BreakerState::Open { trips, .. } | BreakerState::HalfOpen { trips, .. } => trips,
+        BreakerState::Open { trip, .. } | BreakerState::HalfOpen { trip, .. } => trip.count,
         BreakerState::Closed { .. } => 0,
     }
 }
@@ -137,13 +137,13 @@ async fn unreadable_breaker_is_closed_and_not_read_by_every_request() {
             assert!((1..=ATTEMPTS).contains(&calls), "{fault:?}: {calls} calls");
 
             for _ in 0..3 {
-                let asked = upstream(&world).await;
-                assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
+                let observed = upstream(&world).await;
+                assert_eq!(observed, ("plan; reason=good".to_owned(), 0), "{fault:?}");
             }
             world.exhaust_plan(1);
-            let asked = upstream(&world).await;
+            let observed = upstream(&world).await;
             assert_eq!(
-                asked,
+                observed,
                 ("bedrock; reason=usage_limit".to_owned(), 0),
                 "{fault:?}"
             );
@@ -172,8 +172,8 @@ async fn probe_without_a_written_lease_is_sent_to_plan() {
             "{fault:?}: {calls} calls"
         );
         for _ in 0..3 {
-            let asked = upstream(&world).await;
-            assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
+            let observed = upstream(&world).await;
+            assert_eq!(observed, ("plan; reason=good".to_owned(), 0), "{fault:?}");
         }
 
         // A write without a response was made.
@@ -209,9 +209,13 @@ async fn response_is_delivered_when_the_breaker_cannot_be_written() {
             assert_eq!(leg, expected, "{fault:?}");
             assert!((1..=ATTEMPTS).contains(&calls), "{fault:?}: {calls} calls");
             let again = upstream(&world).await;
-            assert_eq!(again, (expected.to_owned(), 0), "left alone: {fault:?}");
-            let asked = upstream(&world).await;
-            assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
+            assert_eq!(
+                again,
+                (expected.to_owned(), 0),
+                "no further call: {fault:?}"
+            );
+            let observed = upstream(&world).await;
+            assert_eq!(observed, ("plan; reason=good".to_owned(), 0), "{fault:?}");
 
             recovers(&world, &fault, MAX_OPEN).await;
         }
@@ -226,15 +230,15 @@ async fn key_read_timeout_is_a_503_and_delays_no_other_request() {
     world.pass(Duration::from_mins(1));
     fail(&world, "Query", DOWN, &Fault::Hang);
     let hello = message("hello", Streaming::Yes);
-    let answer = timeout(PATIENCE, world.ask(&hello))
+    let answer = timeout(TIMEOUT, world.ask(&hello))
         .await
-        .expect("it is held");
+        .expect("the request waits for the table");
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("x-spillway-error"), "spillway_unavailable");
 }
 
 #[tokio::test]
-async fn a_breaker_of_the_deployment_that_cannot_be_read_is_closed() {
+async fn unreadable_breaker_of_the_deployment_is_closed() {
     for fault in faults() {
         let world = world_for(&fault, |settings| {
             settings.policy.breaker.scope = BreakerScope::Deployment;
@@ -247,8 +251,8 @@ async fn a_breaker_of_the_deployment_that_cannot_be_read_is_closed() {
             // The key's partition is read once, too.
             let tried = 1..=ATTEMPTS + 1;
             assert!(tried.contains(&calls), "{fault:?}: {calls} calls");
-            let asked = upstream(&world).await;
-            assert_eq!(asked, ("plan; reason=good".to_owned(), 0), "{fault:?}");
+            let observed = upstream(&world).await;
+            assert_eq!(observed, ("plan; reason=good".to_owned(), 0), "{fault:?}");
             world.pass(CACHE_BOUND);
         }
     }
@@ -284,7 +288,7 @@ async fn open_breaker_of_the_deployment_stays_open_when_it_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn conversation_is_answered_when_its_session_cannot_be_written() {
+async fn conversation_gets_a_response_when_its_session_is_not_written() {
     for fault in faults() {
         let world = world_for(&fault, |settings| {
             settings.policy.session_stickiness = Duration::from_mins(5);
@@ -294,9 +298,9 @@ async fn conversation_is_answered_when_its_session_cannot_be_written() {
         world.exhaust_plan(1);
         for expected in ["bedrock; reason=usage_limit", "bedrock; reason=session"] {
             let leg = world.upstream_as(&world.key, "conversation");
-            let leg = timeout(PATIENCE, leg).await;
+            let leg = timeout(TIMEOUT, leg).await;
             assert_eq!(
-                leg.expect("the table holds the request"),
+                leg.expect("the request waits for the table"),
                 expected,
                 "{fault:?}"
             );
@@ -314,19 +318,19 @@ async fn lease_with_a_lost_write_response_probes_once() {
         world.pass(MAX_OPEN);
         world.exhaust_plan(1);
         fail(&world, "PutItem", 1, &fault);
-        let asked = tokio::join!(
+        let upstreams = tokio::join!(
             upstream(&world),
             upstream(&world),
             upstream(&world),
             upstream(&world),
         );
-        assert_eq!(world.plan.requests().len(), 2, "{fault:?}: {asked:?}");
-        assert_eq!(trips(&world).await, 2, "{fault:?}: {asked:?}");
+        assert_eq!(world.plan.requests().len(), 2, "{fault:?}: {upstreams:?}");
+        assert_eq!(trips(&world).await, 2, "{fault:?}: {upstreams:?}");
     }
 }
 
 #[tokio::test]
-async fn open_state_is_known_after_a_lost_write_response() {
+async fn open_state_is_cached_after_a_lost_write_response() {
     for fault in [Fault::ResponseLost, Fault::Timeout, Fault::Throttling] {
         let world = world_for(&fault, |_| {}).await;
         world.exhaust_plan(1);
@@ -381,7 +385,7 @@ async fn open_breaker_needs_no_dynamodb_call_during_an_outage() {
 }
 
 #[tokio::test]
-async fn a_cold_key_takes_one_query_and_success_writes_nothing() {
+async fn uncached_key_takes_one_query_and_success_writes_nothing() {
     let world = World::with(|_| {}).await;
     let others = |world: &World| calls(world) - world.stack.aws().calls("Query");
     let before = others(&world);
@@ -395,7 +399,7 @@ async fn a_cold_key_takes_one_query_and_success_writes_nothing() {
 }
 
 #[tokio::test]
-async fn success_after_a_long_answer_reads_once_for_the_next_request_too() {
+async fn success_after_a_long_response_reads_for_the_next_request_too() {
     let world = std::sync::Arc::new(World::with(|_| {}).await);
     world.upstream().await;
     world.plan.script([Step::Held { content: vec![] }]);
@@ -414,14 +418,14 @@ async fn success_after_a_long_answer_reads_once_for_the_next_request_too() {
 }
 
 #[tokio::test]
-async fn probe_takes_one_query_and_two_writes_with_a_warm_or_cold_key() {
+async fn probe_takes_one_query_and_two_writes_with_or_without_cached_key() {
     for later in [MAX_OPEN, LEASE + MAX_OPEN] {
         let world = world_for(&Fault::Throttling, |_| {}).await;
         world.exhaust_plan(1);
         assert_eq!(upstream(&world).await.1, 2, "one read and one write");
         world.pass(later);
-        let asked = upstream(&world).await;
-        assert_eq!(asked, ("plan; reason=good; probe".to_owned(), 3));
+        let observed = upstream(&world).await;
+        assert_eq!(observed, ("plan; reason=good; probe".to_owned(), 3));
     }
 }
 
@@ -447,7 +451,7 @@ async fn store_failure_is_logged_once_counted_and_explained() {
     if std::env::args().any(|argument| argument == "--nocapture") {
         service::log::start_json();
         for (operation, fault, _) in cases {
-            fail_as_told(operation, &fault).await;
+            run_failing_requests(operation, &fault).await;
         }
         return;
     }
@@ -503,7 +507,7 @@ async fn store_failure_is_logged_once_counted_and_explained() {
     assert_eq!(all("Reason", "usage_limit", "BreakerOpened"), [1; 4]);
 }
 
-async fn fail_as_told(operation: &str, fault: &Fault) {
+async fn run_failing_requests(operation: &str, fault: &Fault) {
     let world = World::with(|settings| {
         settings.metrics = Metrics::EmbeddedInLog;
         settings.policy.breaker.max_open = MAX_OPEN;

@@ -165,7 +165,7 @@ impl RequestBreakers<'_> {
         if !is_current {
             match Box::pin(self.read(&self.request.key, now)).await {
                 Ok(read) => breakers = read,
-                Err(error) => return self.unavailable(&error, now),
+                Err(error) => return self.mark_store_unavailable(&error, now),
             }
         }
         match self.take_leases(&mut breakers, now).await {
@@ -173,7 +173,7 @@ impl RequestBreakers<'_> {
                 admission,
                 breakers,
             },
-            Err(error) => self.unavailable(&error, now),
+            Err(error) => self.mark_store_unavailable(&error, now),
         }
     }
 }
@@ -279,7 +279,9 @@ impl RequestBreakers<'_> {
             match self.change(breaker, record).await {
                 Ok(Transition::Written { before }) => self.report(&before, breaker, now),
                 Ok(Transition::Unneeded | Transition::LostRaces) => {}
-                Err(error) => self.mark_store_unavailable(&error, now),
+                Err(error) => {
+                    self.mark_store_unavailable(&error, now);
+                }
             }
         }
     }
@@ -298,9 +300,9 @@ impl RequestBreakers<'_> {
         let key_id = &self.request.key.record.key_id;
         let circuit = breaker.key.circuit();
         match (before, &breaker.state) {
-            (_, BreakerState::Open { because, until, .. }) if *until > now => {
-                tracing::info!(key.id = %key_id, %circuit, %because, %until, "breaker open");
-                self.shared.metrics.breaker_opened(*because, now);
+            (_, BreakerState::Open { trip, until }) if *until > now => {
+                tracing::info!(key.id = %key_id, %circuit, because = %trip.class, %until, "breaker open");
+                self.shared.metrics.breaker_opened(trip.class, now);
             }
             (BreakerState::HalfOpen { .. }, BreakerState::Closed { .. }) => {
                 tracing::info!(key.id = %key_id, %circuit, "breaker closed");
@@ -408,13 +410,8 @@ impl RequestBreakers<'_> {
         })
     }
 
-    fn unavailable(&self, error: &StoreError, now: Timestamp) -> Check {
-        self.mark_store_unavailable(error, now);
-        Check::StoreUnavailable
-    }
-
     /// Logs and counts the store error, and suppresses further attempts for the cache period.
-    fn mark_store_unavailable(&self, error: &StoreError, now: Timestamp) {
+    fn mark_store_unavailable(&self, error: &StoreError, now: Timestamp) -> Check {
         let key_id = &self.request.key.record.key_id;
         tracing::warn!(%error, key.id = %key_id, "breaker unavailable, treated as closed");
         let operation = match error {
@@ -424,6 +421,7 @@ impl RequestBreakers<'_> {
         self.shared.metrics.breaker_unavailable(operation, now);
         let hash = &self.request.key.hash;
         self.directory.mark_store_unavailable(hash, now);
+        Check::StoreUnavailable
     }
 }
 

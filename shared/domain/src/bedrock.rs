@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The Bedrock model used when no rule of the model map matches (requirement R3.1).
 pub const DEFAULT_MODEL_ID: &str = "global.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
-/// The Bedrock region used when a user has none of their own (requirement R3.1).
+/// The Bedrock region of a user without a region setting (requirement R3.1).
 pub const DEFAULT_REGION: &str = "ap-northeast-2";
 
 /// The Bedrock API that carries a request.
@@ -22,7 +22,7 @@ pub enum Dialect {
     Auto,
 }
 
-/// A model as Bedrock names it.
+/// A model of Bedrock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BedrockModel {
     /// The id in the request's URL: a foundation model id, an inference profile id such as
@@ -49,17 +49,17 @@ pub struct ModelRule {
     /// A Claude model name as the client requests it. `*` stands for any characters:
     /// `claude-opus-*`.
     pub requested: String,
-    /// The model that serves it.
+    /// The model that serves the matching requests.
     pub serve: BedrockModel,
 }
 
-/// Which Bedrock model serves which requested model. The first rule that matches wins. Without a
-/// match, a request that names a Bedrock id or ARN gets just that, and any other gets `default`.
+/// The map from requested models to Bedrock models. The first rule that matches wins. Without a match, a request
+/// that names a Bedrock id or ARN is served by that model, and any other by `default`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelMap {
-    /// Checked in order.
+    /// The rules, in the order of the check.
     pub rules: Vec<ModelRule>,
-    /// Serves the requests that no rule names.
+    /// The model for requests without a matching rule.
     pub default: BedrockModel,
 }
 
@@ -72,7 +72,7 @@ impl Default for ModelMap {
     }
 }
 
-/// Which models serve the requests that no rule of the model map names.
+/// The choice of the model for requests without a matching rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelPreset {
@@ -84,7 +84,7 @@ pub enum ModelPreset {
     Family,
 }
 
-/// A text that is no preset.
+/// A text that is not a preset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one or family")]
 pub struct UnknownPreset;
@@ -106,9 +106,9 @@ impl std::str::FromStr for ModelPreset {
 pub struct BedrockSettings {
     /// An AWS region name, such as `ap-northeast-2`.
     pub region: String,
-    /// Which model serves which.
+    /// The map from requested models to Bedrock models.
     pub models: ModelMap,
-    /// The preset for the requests that no rule names; the deployment's when absent.
+    /// The preset for requests without a matching rule; the deployment's when absent.
     pub preset: Option<ModelPreset>,
     /// The API that carries the request; the deployment's when absent.
     pub dialect: Option<Dialect>,
@@ -130,11 +130,11 @@ impl Default for BedrockSettings {
 pub struct BedrockOverrides {
     /// An AWS region name.
     pub region: Option<String>,
-    /// The model that serves the requests that no rule names.
+    /// The model for requests without a matching rule.
     pub model: Option<BedrockModel>,
     /// The rules; they replace all rules of the level below.
     pub rules: Option<Vec<ModelRule>>,
-    /// The preset for the requests that no rule names.
+    /// The preset for requests without a matching rule.
     pub preset: Option<ModelPreset>,
     /// The Bedrock API that carries the requests.
     pub dialect: Option<Dialect>,

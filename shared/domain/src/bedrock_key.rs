@@ -31,25 +31,25 @@ pub struct BedrockKey(SecretString);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BedrockKeyKind {
-    /// Belongs to an IAM user; works until it is deleted or expires.
+    /// A key of an IAM user, valid until it is deleted or expires.
     LongTerm,
-    /// Made from a session; works for at most 12 hours and in one region only.
+    /// A key of a session, valid for at most 12 hours and in one region.
     ShortTerm,
 }
 
 /// A text that cannot be a Bedrock API key. The error contains no part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedBedrockKey {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("the Bedrock API key is empty")]
     Empty,
-    /// It begins with neither prefix.
+    /// The text begins with neither prefix.
     #[error(
         "this is not a Bedrock API key: long-term keys begin with `ABSK`, short-term keys with \
          `bedrock-api-key-`; IAM access keys and session tokens do not work here"
     )]
     Prefix,
-    /// Too short, too long, or with characters that no header can carry.
+    /// The text is too short or too long, or has characters that are invalid in a header.
     #[error(
         "the Bedrock API key is damaged: it must be 20 to 8192 visible ASCII characters in one line"
     )]
@@ -80,7 +80,7 @@ impl BedrockKey {
         self.0.expose_secret()
     }
 
-    /// Long-term or short-term.
+    /// The kind of the key, from its prefix.
     pub fn kind(&self) -> BedrockKeyKind {
         if self.expose().starts_with(SHORT_TERM_PREFIX) {
             BedrockKeyKind::ShortTerm
@@ -90,9 +90,8 @@ impl BedrockKey {
     }
 
     /// The part of the key that may be shown (requirement R4.6) and in which two keys differ: the prefix of the
-    /// kind, and
-    /// the last four characters of a long-term key or the first six digits of a short-term key's SHA-256.
-    /// All long-term keys of an account begin alike, and all short-term keys end alike.
+    /// kind, and the last four characters of a long-term key or the first six digits of a short-term key's
+    /// SHA-256. All long-term keys of an account have the same beginning, and all short-term keys the same end.
     pub fn masked(&self) -> String {
         match self.kind() {
             BedrockKeyKind::LongTerm => {
@@ -150,9 +149,9 @@ impl fmt::Debug for BedrockKey {
 /// The region and end that a short-term key contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presigned {
-    /// The only region it works in.
+    /// The only region in which the key is valid.
     pub region: String,
-    /// The latest time of its end. The session behind it may end earlier.
+    /// The latest time at which the key ends. The session behind it may end earlier.
     pub expires_at: Timestamp,
 }
 
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_bedrock_key_is_refused_with_advice() {
+    fn malformed_bedrock_key_is_rejected_with_advice() {
         let cases = [
             ("", MalformedBedrockKey::Empty),
             ("AKIAIOSFODNN7EXAMPLE", MalformedBedrockKey::Prefix),

@@ -1,13 +1,13 @@
 //! The breaker: after Plan has named the end of a limit, or has failed several times in a row, requests go
-//! to Bedrock and Plan receives nothing, until one request probes whether Plan is back.
+//! to Bedrock and none to Plan, until one request probes whether Plan is back.
 //!
 //! The state of one breaker is a value, and its transitions are two pure functions: [`BreakerState::admit`]
-//! before a request, [`BreakerState::record`] after Plan's response. The owner of the stored state writes what
-//! they return on the condition that it has not changed meanwhile, and otherwise calls them again with the
-//! current state. So a fleet that shares nothing but the stored state never has two probes. A request is
-//! guarded by several breakers, which [`admit`] combines.
+//! before a request, [`BreakerState::record`] after Plan's response. The owner of the stored state writes the
+//! returned state on the condition that the stored state is unchanged, and otherwise calls the function again
+//! with the current state. So a fleet that shares only the stored state never has two probes. Several breakers
+//! guard a request; [`admit`] combines their decisions.
 //!
-//! *Closed* means that requests go to Plan, here, in logs and on screens.
+//! *Closed* means that requests go to Plan. Logs and screens use the word in the same sense.
 //!
 //! # Transitions
 //!
@@ -25,7 +25,7 @@
 //! | half-open, own probe | probe | closed | open | open | open | closed | open until now |
 //!
 //! Of bursts, one per 10 s is counted. A burst opens the breaker for 60 s, and for twice as long each time
-//! that the probe meets a burst again, up to [`BreakerPolicy::open_for`].
+//! that the probe receives a burst again, up to [`BreakerPolicy::open_for`].
 //!
 //! A dash writes nothing. Only the probe changes an open or half-open breaker; late responses are ignored.
 //! Recording a response twice has no further effect.
@@ -43,8 +43,6 @@ mod signal;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 pub use self::combined::{CombinedDecision, Guard, admit};
 use self::recording::Recording;
 pub use self::signal::Signal;
@@ -54,83 +52,56 @@ use crate::policy::{BreakerPolicy, FallbackClass};
 use crate::time::Timestamp;
 
 /// The state of one breaker. Its times are those of the clock of the instance that wrote it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BreakerState {
     /// Requests go to Plan.
     Closed {
         /// The latest counted failures in a row, oldest first; fewer than open the breaker.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         failures: Vec<CountedFailure>,
     },
     /// No request goes to Plan.
     Open {
-        /// What opened it.
-        because: FallbackClass,
-        /// When it was opened.
-        since: Timestamp,
-        /// When it ends; then one request probes.
+        /// The latest opening of the breaker.
+        trip: Trip,
+        /// The time from which one request may probe.
         until: Timestamp,
-        /// How often it was opened since it was closed last.
-        trips: u32,
-        /// How many of these openings, counted back from the last one, were due to a burst without
-        /// another reason in between. Zero in items that were written without this field.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        burst_trips: u32,
-        /// Whether a limit opened it whose end the response named. False in items that were written without this
-        /// field.
-        #[serde(default, skip_serializing_if = "is_false")]
-        end_is_known: bool,
     },
-    /// One request has been sent to see whether Plan is back.
+    /// One request probes whether Plan is back.
     HalfOpen {
-        /// What opened it.
-        because: FallbackClass,
-        /// When it was opened.
-        since: Timestamp,
+        /// The latest opening of the breaker.
+        trip: Trip,
         /// The request that may go to Plan.
         probe: RequestId,
-        /// When the lease of the probe ends; then another request may probe.
+        /// The end of the probe's lease, from which another request may probe.
         lease_until: Timestamp,
-        /// How often it was opened since it was closed last.
-        trips: u32,
-        /// How many of these openings, counted back from the last one, were due to a burst without
-        /// another reason in between. Zero in items that were written without this field.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        burst_trips: u32,
-        /// Whether a limit opened it whose end the response named. False in items that were written without this
-        /// field.
-        #[serde(default, skip_serializing_if = "is_false")]
-        end_is_known: bool,
     },
+}
+
+/// One opening of a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Trip {
+    /// The class of the failure that opened the breaker.
+    pub class: FallbackClass,
+    /// The time at which the breaker opened.
+    pub since: Timestamp,
+    /// The number of openings since the breaker was last closed, this one included.
+    pub count: u32,
+    /// The number of consecutive openings by a burst, counted back from this one. Zero if this one has
+    /// another cause.
+    pub bursts: u32,
+    /// Whether a usage limit opened the breaker and Plan's response named the limit's end.
+    pub end_is_known: bool,
 }
 
 /// A failure that counts towards opening.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CountedFailure {
-    /// When its response came.
+    /// The time at which the failed response arrived.
     pub at: Timestamp,
-    /// The request that failed, so that none counts twice.
+    /// The request that failed; each request counts once.
     pub request: RequestId,
-    /// Whether it was a burst. False in items that were written without this field.
-    #[serde(default, skip_serializing_if = "is_false")]
+    /// Whether the failure was a burst.
     pub is_burst: bool,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde calls it with a reference"
-)]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde calls it with a reference"
-)]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 impl Default for BreakerState {
@@ -142,28 +113,28 @@ impl Default for BreakerState {
 /// Whether a request may go to Plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It may.
+    /// The request may go to Plan.
     Allow,
-    /// It may, as the only request of the whole fleet, to see whether Plan is back.
+    /// The request may go to Plan as the only one of the fleet, to test whether Plan is back.
     Probe,
-    /// It may not.
+    /// The request may not go to Plan.
     Deny {
-        /// What opened the breaker.
+        /// The class of the failure that opened the breaker.
         class: FallbackClass,
-        /// The earliest moment at which a request may go to Plan again.
+        /// The earliest time at which a request may go to Plan again.
         until: Timestamp,
-        /// Whether a limit opened the breaker whose end Plan named. Plan is of no use before that end;
-        /// after any other failure it may be well again at any moment.
+        /// Whether a usage limit opened the breaker and Plan named the limit's end. Plan rejects requests
+        /// before that end; after any other failure it may recover at any time.
         is_limit_with_end: bool,
     },
 }
 
-/// What one breaker decides for a request.
+/// The decision of one breaker on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether the request may go to Plan; as a probe only once `next` is written.
+    /// Whether the request may go to Plan. A probe may go only after `next` is written.
     pub admission: Admission,
-    /// The state that the decision leads to, where it changes the state: the lease of a probe.
+    /// The next state, with the lease of the probe; `None` if the state stays the same.
     pub next: Option<BreakerState>,
 }
 
@@ -176,18 +147,18 @@ impl From<Admission> for Decision {
     }
 }
 
-/// The most that the clock of another instance may be wrong. A time that lies further ahead counts as over,
-/// so that an instance with a wild clock cannot keep a breaker open for ever.
+/// The maximum error of another instance's clock. A stored time that lies further ahead counts as past, so
+/// that an instance with a wrong clock cannot keep a breaker open forever.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 impl BreakerState {
-    /// Requests go to Plan, and nothing has failed.
+    /// The closed state without counted failures.
     pub const CLOSED: Self = Self::Closed {
         failures: Vec::new(),
     };
 
-    /// Whether the breaker is open at `now` and stays so until a known moment to come. Only an admin's reset
-    /// changes this.
+    /// Whether the breaker is open at `now`, with its end in the future. Only an admin's reset closes it
+    /// before that end.
     pub fn is_open(&self, now: Timestamp, policy: &BreakerPolicy) -> bool {
         match self {
             Self::Open { until, .. } => lasts(*until, now, policy.max_open),
@@ -204,63 +175,31 @@ impl BreakerState {
     ) -> Decision {
         match self {
             Self::Closed { .. } => Admission::Allow.into(),
-            Self::Open { until, .. } if lasts(*until, now, policy.max_open) => {
-                self.deny_until(*until).into()
+            Self::Open { trip, until } if lasts(*until, now, policy.max_open) => {
+                trip.deny_until(*until).into()
             }
             Self::HalfOpen { probe, .. } if probe == request_id => Admission::Probe.into(),
-            Self::HalfOpen { lease_until, .. }
-                if lasts(*lease_until, now, BreakerPolicy::LONGEST_LEASE) =>
-            {
-                self.deny_until(*lease_until).into()
+            Self::HalfOpen {
+                trip, lease_until, ..
+            } if lasts(*lease_until, now, BreakerPolicy::LONGEST_LEASE) => {
+                trip.deny_until(*lease_until).into()
             }
-            Self::Open {
-                because,
-                since,
-                trips,
-                burst_trips,
-                end_is_known,
-                ..
-            }
-            | Self::HalfOpen {
-                because,
-                since,
-                trips,
-                burst_trips,
-                end_is_known,
-                ..
-            } => Decision {
+            Self::Open { trip, .. } | Self::HalfOpen { trip, .. } => Decision {
                 admission: Admission::Probe,
                 next: Some(Self::HalfOpen {
-                    because: *because,
-                    since: *since,
+                    trip: *trip,
                     probe: request_id.clone(),
                     lease_until: now.plus(policy.lease),
-                    trips: *trips,
-                    burst_trips: *burst_trips,
-                    end_is_known: *end_is_known,
                 }),
             },
         }
     }
 
-    /// A denial until `until`, for what opened the breaker; a closed breaker denies nothing.
+    /// A denial until `until` by the breaker's latest trip; a closed breaker allows the request.
     pub fn deny_until(&self, until: Timestamp) -> Admission {
         match self {
             Self::Closed { .. } => Admission::Allow,
-            Self::Open {
-                because,
-                end_is_known,
-                ..
-            }
-            | Self::HalfOpen {
-                because,
-                end_is_known,
-                ..
-            } => Admission::Deny {
-                class: *because,
-                until,
-                is_limit_with_end: *end_is_known,
-            },
+            Self::Open { trip, .. } | Self::HalfOpen { trip, .. } => trip.deny_until(until),
         }
     }
 
@@ -280,31 +219,20 @@ impl BreakerState {
         };
         match self {
             Self::Closed { failures } => recording.while_closed(failures, signal),
-            Self::HalfOpen {
-                because,
-                since,
-                probe,
-                trips,
-                burst_trips,
-                end_is_known,
-                ..
-            } if probe == request_id => Some(match signal {
-                Signal::Success | Signal::Answered => Self::CLOSED,
-                Signal::LimitUntil(until) => recording.limit(until, *trips),
-                Signal::Failure { class, not_before } => {
-                    recording.failure(class, not_before, *trips)
-                }
-                Signal::Burst => recording.burst(*trips, *burst_trips),
-                Signal::Nothing => Self::Open {
-                    because: *because,
-                    since: *since,
-                    until: now,
-                    trips: *trips,
-                    burst_trips: *burst_trips,
-                    end_is_known: *end_is_known,
-                },
-            }),
+            Self::HalfOpen { trip, probe, .. } if probe == request_id => {
+                Some(recording.while_probing(trip, signal))
+            }
             Self::Open { .. } | Self::HalfOpen { .. } => None,
+        }
+    }
+}
+
+impl Trip {
+    fn deny_until(&self, until: Timestamp) -> Admission {
+        Admission::Deny {
+            class: self.class,
+            until,
+            is_limit_with_end: self.end_is_known,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the breakers guard.
+//! The circuits that breakers guard.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::model_family::ModelFamily;
 
-/// What one breaker guards.
+/// A service, or a part of one, that has a breaker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Circuit {
     /// The plan behind an access key.
     Key,
-    /// What that plan includes of one model family.
+    /// One model family within that plan.
     Family(ModelFamily),
-    /// Anthropic itself, for all keys of the deployment.
+    /// Anthropic's API, for all keys of the deployment.
     Deployment,
 }
 
-/// A text was not the name of a circuit.
+/// A text that is not the name of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a circuit is `key`, `deployment` or a model family such as `opus`")]
 pub struct UnknownCircuit;

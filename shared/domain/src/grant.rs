@@ -14,19 +14,19 @@ use crate::user::{Overrides, User, UserStatus};
 /// [`KeyRecord::effective_policy`] and [`KeyRecord::effective_bedrock`] merge when they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// Names the key in logs and answers.
+    /// The id of the key, for logs and responses.
     pub key_id: KeyId,
     /// The beginning of the key.
     pub masked: MaskedKey,
-    /// Active or revoked.
+    /// The status of the key.
     pub status: KeyStatus,
-    /// The key is refused from this moment on.
+    /// The time from which the key is rejected.
     pub expires_at: Option<Timestamp>,
-    /// When it was issued.
+    /// The time at which the key was issued.
     pub created_at: Timestamp,
     /// The settings of the key itself.
     pub own: Overrides,
-    /// The copy of its user.
+    /// The copy of the key's user.
     pub user: UserCopy,
     /// Counts the changes of this record, from 1 on.
     pub version: u64,
@@ -66,9 +66,9 @@ impl From<&User> for UserCopy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyStatus {
-    /// Served, as far as the key itself is concerned.
+    /// The key is served if its user is active.
     Active,
-    /// Refused for ever.
+    /// The key is never served again.
     Revoked,
 }
 
@@ -76,7 +76,7 @@ pub enum KeyStatus {
 /// (requirement R1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// The text is no access key.
+    /// The text is not an access key.
     Malformed,
     /// No such key was issued.
     Unknown,
@@ -104,8 +104,8 @@ impl Denial {
     }
 }
 
-/// The witness that a live key was presented. Only [`KeyRecord::admit`] makes one, and every call of an
-/// upstream needs it.
+/// The proof that a request has a valid key. Only [`KeyRecord::admit`] creates it, and every call of an upstream
+/// requires it.
 #[derive(Clone, Debug)]
 pub struct Grant {
     record: KeyRecord,

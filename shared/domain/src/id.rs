@@ -1,11 +1,11 @@
-//! The types of identifiers. The functions that have a source of randomness make them.
+//! The types of identifiers. Functions with a source of randomness generate the values.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A text that is no identifier of its kind.
+/// A text that is not an identifier of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not a {kind}: it must be `{prefix}` followed by 1 to 64 letters, digits, `-` or `_`"
@@ -77,9 +77,9 @@ macro_rules! identifiers {
 identifiers! {
     /// A user of this deployment.
     UserId = "usr_", "user id";
-    /// An access key, named without giving it away.
+    /// An access key, without its secret.
     KeyId = "key_", "key id";
-    /// One request through Spillway. Every answer carries it.
+    /// One request through Spillway. Every response contains the id.
     RequestId = "req_", "request id";
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifier_keeps_its_prefix_and_refuses_other_texts() {
+    fn identifier_keeps_its_prefix_and_rejects_other_texts() {
         assert_eq!(
             "usr_0a-B_9".parse::<UserId>().map(String::from).as_deref(),
             Ok("usr_0a-B_9")
@@ -101,7 +101,7 @@ mod tests {
             "usr_#",
             &format!("usr_{}", "x".repeat(65)),
         ] {
-            assert!(wrong.parse::<UserId>().is_err(), "{wrong:?} was taken");
+            assert!(wrong.parse::<UserId>().is_err(), "{wrong:?} was accepted");
         }
     }
 

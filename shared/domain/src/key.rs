@@ -5,7 +5,7 @@
 //! └3┘   └──────────────────────── 48 characters, no padding ────────────────────────────────┘
 //! ```
 //!
-//! The checksum lets a typo or a cut-off key be refused without a read of the table (requirement
+//! The checksum makes it possible to reject a typo or a cut-off key without a read of the table (requirement
 //! R1.4). It proves nothing: only the table has the keys that exist. The table stores an HMAC-SHA-256 of
 //! the key under a server secret, so a copy of the table is of no use for calling Spillway.
 
@@ -32,7 +32,7 @@ const SHOWN_CHARS: usize = 8;
 /// overwritten when it is dropped.
 pub struct AccessKey(SecretString);
 
-/// A text that is no access key. The error contains no part of the text.
+/// A text that is not an access key. The error contains no part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed access key")]
 pub struct MalformedKey;
@@ -160,7 +160,7 @@ struct SecretVersion {
 /// A server secret that must not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableSecret {
-    /// There was no version at all.
+    /// The secret has no version.
     #[error("the server secret has no version")]
     Empty,
     /// A version has less than 32 bytes.
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_access_key_is_refused() {
+    fn malformed_access_key_is_rejected() {
         let good = key(7).expose().to_owned();
         let cases = [
             ("empty", String::new()),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn weak_or_ambiguous_server_secret_is_refused() {
+    fn weak_or_ambiguous_server_secret_is_rejected() {
         assert_eq!(ServerSecret::new([]).err(), Some(UnusableSecret::Empty));
         assert_eq!(
             ServerSecret::new([(4, vec![0; 31])]).err(),

@@ -8,15 +8,15 @@
 //! | [`key`] | the access key in the URL: generation, offline parse, keyed hash, masking |
 //! | [`bedrock_key`] | the developer's Bedrock API key: parse, masking, region and end of a short-term key |
 //! | [`user`] | users and their status |
-//! | [`grant`] | the record that a key resolves to, the settings in force, and the decision whether it is served |
+//! | [`grant`] | the record of a key, the settings in force, and the decision whether the key is served |
 //! | [`bedrock`] | a developer's Bedrock settings: region, models, dialect |
 //! | [`region`] | AWS region names |
-//! | [`verdict`] | what an answer from Plan means |
+//! | [`verdict`] | the meaning of a response of Plan |
 //! | [`policy`] | the policy of fallbacks: settings, defaults, changes |
-//! | [`breaker`] | when no request goes to Plan, as pure transition functions |
-//! | [`route`] | which upstream answers: the choices before, between and after both upstreams |
+//! | [`breaker`] | the breaker in front of Plan, as pure transition functions |
+//! | [`route`] | the choice of the upstream before, between and after both upstreams |
 //! | [`setting`] | the values that a setting takes, and the form in which they are stored and sent |
-//! | [`model_family`] | what some limits are counted by |
+//! | [`model_family`] | the model families, some of which have usage limits of their own |
 //! | [`usage`] | token counts |
 //! | [`id`], [`time`] | identifiers and timestamps |
 

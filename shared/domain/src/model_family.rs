@@ -1,22 +1,22 @@
-//! Model families: what Anthropic counts some limits by.
+//! Model families, each of which may have a usage limit of its own.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The family of a Claude model: `opus`, `sonnet`, `haiku`, or whatever comes next. 1 to 20 lower-case
+/// The family of a Claude model: `opus`, `sonnet`, `haiku`, or a later one. 1 to 20 lower-case
 /// letters; not `key` and not `deployment`, which name other circuits of the breaker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelFamily(String);
 
-/// A text was not a model family.
+/// A text that is not a model family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a model family is 1 to 20 lower-case letters, such as `opus`")]
 pub struct MalformedFamily;
 
 impl ModelFamily {
-    /// The family that a model's name tells: the first word after `claude-` that has letters only.
+    /// The family in a model's name: the first word after `claude-` that has letters only.
     /// `claude-opus-5-5` and `claude-3-opus-20240229` are both `opus`. `None` for names that are not
     /// Anthropic's.
     pub fn of(model: &str) -> Option<Self> {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_models_name_tells_its_family() {
+    fn model_name_contains_its_family() {
         for (model, family) in [
             ("claude-opus-5-5", Some("opus")),
             ("claude-3-5-sonnet-20241022", Some("sonnet")),

@@ -14,25 +14,25 @@ use crate::setting::{AsSettingValue, FieldOf, InvalidSetting, SettingValue, Valu
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FallbackClass {
-    /// The plan, or a part of it, is used up.
+    /// A usage limit of the plan, or of a model family within it, is reached.
     UsageLimit,
-    /// Plan throttles.
+    /// Plan throttles requests.
     RateLimited,
-    /// The plan does not include what this request wants.
+    /// The plan does not include a feature of the request.
     Entitlement,
     /// Anthropic has no capacity.
     Overloaded,
-    /// Anthropic failed or did not answer.
+    /// Anthropic failed or did not respond.
     Broken,
 }
 
-/// A word that is no class of verdicts.
+/// A word that is not a class of verdicts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is none of `usage_limit`, `rate_limited`, `entitlement`, `overloaded` and `broken`")]
 pub struct UnknownClass(String);
 
 impl FallbackClass {
-    /// All of them.
+    /// All classes.
     pub const ALL: [Self; 5] = [
         Self::UsageLimit,
         Self::RateLimited,
@@ -41,7 +41,7 @@ impl FallbackClass {
         Self::Broken,
     ];
 
-    /// The names of all of them.
+    /// The names of all classes.
     pub const NAMES: [&'static str; 5] = [
         Self::UsageLimit.as_str(),
         Self::RateLimited.as_str(),
@@ -82,23 +82,23 @@ impl fmt::Display for FallbackClass {
 /// The policy in force for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Which verdicts fall back to Bedrock. Default: all but [`FallbackClass::Broken`].
+    /// The classes of verdicts that fall back to Bedrock. Default: all but [`FallbackClass::Broken`].
     pub fallback_on: BTreeSet<FallbackClass>,
     /// The settings of the breaker.
     pub breaker: BreakerPolicy,
-    /// How long after its last forced answer from Bedrock a conversation stays there although Plan is
-    /// back, for the sake of its prompt cache. Zero, the default: not at all. At most an hour.
+    /// The time for which a conversation stays on Bedrock after its last forced response there, for its prompt
+    /// cache. Default 0, which turns it off; at most 1 h.
     pub session_stickiness: Duration,
 }
 
-/// When the breaker opens, and for how long (requirement R2.2).
+/// The settings of the breaker (requirement R2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// The number of counted failures in a row that open it. Default 3; 1 to 100.
+    /// The number of counted failures in a row that open the breaker. Default 3; 1 to 100.
     pub failures: u32,
     /// The time within which these failures must occur. Default 60 s; 1 s to 1 h.
     pub window: Duration,
-    /// The time for which it is open when no response names a time. Default 30 min; 1 s to 24 h.
+    /// The time for which the breaker is open when no response names a time. Default 30 min; 1 s to 24 h.
     pub open_for: Duration,
     /// The maximum time between two probes, whatever a response names. Default 1 h; 1 s to 7 days.
     pub max_open: Duration,
@@ -108,19 +108,18 @@ pub struct BreakerPolicy {
     /// The time that a probe has before another request may probe. Default 60 s; 5 s to 15 min. A probe
     /// that is not streamed has more time, see [`BreakerPolicy::with_lease_for`].
     pub lease: Duration,
-    /// Where failures of Anthropic's API count. Default: with each key.
+    /// The breaker that counts failures of Anthropic's API. Default: the one of each key.
     pub scope: BreakerScope,
 }
 
-/// Where failures of Anthropic's API count: overload and broken responses.
+/// The breaker that counts failures of Anthropic's API: overload and broken responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerScope {
-    /// In the breaker of the access key that met it.
+    /// The breaker of the access key that received the failure.
     #[default]
     Key,
-    /// In one breaker for the whole deployment, which concerns all keys. Limits of a plan still count with
-    /// its key.
+    /// One breaker for all keys of the deployment. Limits of a plan still count in the breaker of the key.
     Deployment,
 }
 
@@ -139,12 +138,12 @@ impl BreakerPolicy {
     /// lease may have been taken under another policy.
     pub const LONGEST_LEASE: Duration = Duration::from_mins(15);
 
-    /// This policy for a probe whose answer may take up to `answer`. A lease that is over before the
-    /// answer would leave the breaker open, because only the holder of the lease closes it.
+    /// This policy for a probe whose response may take up to `response_time`. A lease that ends before the
+    /// response would leave the breaker open, because only the holder of the lease closes it.
     #[must_use]
-    pub fn with_lease_for(self, answer: Duration) -> Self {
+    pub fn with_lease_for(self, response_time: Duration) -> Self {
         Self {
-            lease: self.lease.max(answer).min(Self::LONGEST_LEASE),
+            lease: self.lease.max(response_time).min(Self::LONGEST_LEASE),
             ..self
         }
     }
@@ -182,13 +181,13 @@ impl Default for Policy {
 pub struct PolicySetting {
     /// The name, which is the field of [`PolicyChange`]: `breaker_open_s`. Times end in `_s`.
     pub name: &'static str,
-    /// The environment variable that sets it for a deployment.
+    /// The environment variable that sets the value for a deployment.
     pub variable: &'static str,
-    /// The command-line option that sets it, without the two dashes.
+    /// The command-line option that sets the value, without the two dashes.
     pub option: &'static str,
-    /// The values that it takes.
+    /// The values that the setting takes.
     pub values: Values,
-    /// A phrase that explains it.
+    /// A phrase that explains the setting.
     pub meaning: &'static str,
     get: fn(&PolicyChange) -> Option<SettingValue>,
     set: fn(&mut PolicyChange, &SettingValue) -> bool,
@@ -201,7 +200,7 @@ impl PolicySetting {
         POLICY_SETTINGS.iter().find(|setting| setting.name == name)
     }
 
-    /// The value in `change`; `None` when it does not change this setting.
+    /// The value in `change`; `None` if `change` does not have this setting.
     pub fn get(&self, change: &PolicyChange) -> Option<SettingValue> {
         (self.get)(change)
     }
@@ -236,8 +235,8 @@ impl PolicySetting {
 /// `name: type => field of Policy, variable, option, values, meaning`.
 macro_rules! policy_settings {
     ($($name:ident: $type:ty => $($field:ident).+, $variable:literal, $option:literal, $values:expr, $meaning:literal;)*) => {
-        /// A policy as far as it differs from the one below it: the settings of a deployment, a user or a
-        /// key. All times are whole seconds.
+        /// The settings that a deployment, a user or a key changes in the policy of the level below. All times
+        /// are whole seconds.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct PolicyChange {$(
             #[doc = concat!("Changes ", $meaning, ".")]
@@ -377,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_overrides_its_user_and_the_user_the_deployment() {
+    fn key_overrides_its_user_and_the_user_the_deployment() {
         let change = |failures, open| PolicyChange {
             breaker_failures: failures,
             breaker_open_s: open,
@@ -391,17 +390,17 @@ mod tests {
     }
 
     #[test]
-    fn lease_covers_the_answer_up_to_the_longest_lease() {
-        let lease = |answer_s| {
+    fn lease_covers_the_response_up_to_the_longest_lease() {
+        let lease = |response_s| {
             let policy = BreakerPolicy::default();
-            let policy = policy.with_lease_for(Duration::from_secs(answer_s));
+            let policy = policy.with_lease_for(Duration::from_secs(response_s));
             policy.lease.as_secs()
         };
         assert_eq!([0, 59, 600, 9999].map(lease), [60, 60, 600, 900]);
     }
 
     #[test]
-    fn number_out_of_range_is_refused_with_its_name_and_range() {
+    fn number_out_of_range_is_rejected_with_its_name_and_range() {
         let change = PolicyChange {
             breaker_lease_s: Some(4),
             ..PolicyChange::default()

@@ -3,17 +3,17 @@
 //! Source: the regions table of the AWS General Reference, read in autumn 2026
 //! (<https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>).
 
-/// A text that is no AWS region.
+/// A text that is not an AWS region.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an AWS region; give one such as eu-central-1")]
 pub struct UnknownRegion(String);
 
-/// The areas, with which the names of regions begin.
+/// The areas at the start of region names.
 const AREAS: &[&str] = &[
     "af", "ap", "ca", "cn", "eu", "eusc-de", "il", "me", "mx", "sa", "us", "us-gov",
 ];
 
-/// The directions, which stand between the area and the number.
+/// The directions between the area and the number.
 const DIRECTIONS: &[&str] = &[
     "central",
     "east",

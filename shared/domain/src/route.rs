@@ -1,9 +1,9 @@
-//! Which upstream answers a request, as values.
+//! The choice of the upstream whose response the client receives.
 //!
 //! The proxy makes three choices: [`FirstUpstream::choose`] before anything is sent, [`AfterPlan::choose`] when
 //! Plan's response has been read, and [`Winner::choose`] when Bedrock failed too. Each is a pure function over
-//! small enums, and a table test covers its whole matrix. [`Upstream`] is what `x-spillway-upstream` tells the
-//! client about the result.
+//! small enums, and a table test covers its whole matrix. [`Upstream`] is the value of `x-spillway-upstream`, which
+//! reports the result to the client.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,9 +22,9 @@ pub enum FallbackReason {
     Verdict(VerdictKind),
     /// The breaker is open; Plan received nothing.
     BreakerOpen {
-        /// What opened the breaker.
+        /// The class of the failure that opened the breaker.
         class: FallbackClass,
-        /// The earliest moment at which Plan receives a request again.
+        /// The earliest time at which Plan receives a request again.
         until: Timestamp,
     },
     /// The conversation is pinned to Bedrock for its prompt cache; Plan received nothing.
@@ -101,7 +101,7 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// A text is no value of `x-spillway-upstream`.
+/// A text that is not a value of `x-spillway-upstream`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a value of x-spillway-upstream")]
 pub struct InvalidUpstream;
@@ -170,13 +170,12 @@ pub enum FirstUpstream {
 }
 
 impl FirstUpstream {
-    /// Chooses by what the breakers allow, whether the conversation is pinned to Bedrock, and the Bedrock
-    /// key. It is asked again when a pinned conversation was not answered by Bedrock; it is no longer
-    /// pinned then.
+    /// Chooses by the admission of the breakers, the pin of the conversation to Bedrock, and the Bedrock key.
+    /// If Bedrock fails for a pinned conversation, the caller chooses again without the pin.
     ///
-    /// An open breaker never starves a key that has nowhere else to go (requirement R1.9): without a
-    /// usable Bedrock key the request goes to Plan. With one that Bedrock rejects it goes to Plan too,
-    /// unless a limit opened the breaker whose end is known; Plan would only repeat that limit.
+    /// An open breaker does not stop a request that Bedrock cannot serve (requirement R1.9): without a usable
+    /// Bedrock key the request goes to Plan. With a key that Bedrock rejects it goes to Plan too, unless a limit
+    /// with a known end opened the breaker; Plan would repeat that limit.
     pub const fn choose(
         admission: Admission,
         is_pinned: bool,
@@ -232,35 +231,35 @@ impl AfterPlan {
     }
 }
 
-/// How Bedrock failed, as far as it matters for the response.
+/// The kind of Bedrock's failure, as far as it decides on the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FallbackFailure {
     /// No Bedrock key is registered; Bedrock received nothing.
     NoBedrockKey,
-    /// Bedrock cannot take the request as it is, and the client can change it.
+    /// Bedrock cannot process the request, and the client can change it.
     Request,
     /// Bedrock throttles or is unavailable; a retry may succeed.
     Passing,
-    /// Anything else about Bedrock, the Bedrock key or the AWS account.
+    /// Another failure of Bedrock, the Bedrock key or the AWS account.
     Final,
 }
 
-/// What use Plan's response is to the client.
+/// The usefulness of Plan's response to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usefulness {
-    /// There is none.
+    /// There is no response.
     NoResponse,
-    /// A success without a message, which tells the client nothing.
+    /// The response is a success without a message.
     Empty,
-    /// It tells the client something.
+    /// The response informs the client.
     Useful,
-    /// It tells the client something, and Claude Code ends the turn at it without a retry.
+    /// The response informs the client, and Claude Code ends the turn without a retry.
     EndsTurn,
 }
 
 impl Usefulness {
-    /// Reads a response with this status and verdict. `is_error_event`: it is an event stream that begins
-    /// with an `error` event.
+    /// The usefulness of a response with this status and verdict. `is_error_event` is true for an event stream
+    /// that begins with an `error` event.
     pub fn of(status: StatusCode, verdict: &Verdict, is_error_event: bool) -> Self {
         let is_broken = matches!(verdict, Verdict::Broken { .. });
         let ends_turn = matches!(verdict, Verdict::UsageLimit { .. } | Verdict::Entitlement);
@@ -274,11 +273,11 @@ impl Usefulness {
     }
 }
 
-/// The third choice: which response the client receives when Plan's verdict asked for a fallback and Bedrock
+/// The third choice: which response the client receives when Plan's verdict led to a fallback and Bedrock
 /// failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Winner {
-    /// Plan's response, or the error that stands for its absence.
+    /// Plan's response, or the error in place of a missing one.
     Plan,
     /// Plan's response, with the class of Bedrock's failure in `x-spillway-error`.
     PlanWithError,
@@ -286,16 +285,15 @@ pub enum Winner {
     LimitWithoutBedrockKey,
     /// Bedrock's error.
     Bedrock,
-    /// Bedrock's error with the state of the plan, and with a moment for the retry.
+    /// Bedrock's error with the state of the plan, and with a time for the retry.
     BedrockWithPlanState,
 }
 
 impl Winner {
     /// Chooses by how Bedrock failed, the verdict on Plan's response and that response's use.
     ///
-    /// Plan's response is the more useful one, unless the client can change what Bedrock does not take, Plan
-    /// told nothing, or a retry will soon be answered by Bedrock while Claude Code would end the turn at
-    /// Plan's response.
+    /// Plan's response wins, with three exceptions: the client can change the request for Bedrock, Plan's response
+    /// is empty, or Claude Code would end the turn at Plan's response while Bedrock may soon serve a retry.
     pub const fn choose(failure: FallbackFailure, verdict: &Verdict, plan: Usefulness) -> Self {
         use FallbackFailure::{Final, NoBedrockKey, Passing, Request};
         use Usefulness::{Empty, EndsTurn, NoResponse, Useful};

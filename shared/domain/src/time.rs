@@ -1,39 +1,39 @@
-//! Time as a value. Nothing here reads a clock.
+//! Times as values. No function of this module reads a clock.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z. Displays as RFC 3339 in UTC.
+/// A time, in milliseconds since 1970-01-01T00:00:00Z. Displays as RFC 3339 in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The moment this many milliseconds after 1970-01-01T00:00:00Z.
+    /// The time this many milliseconds after 1970-01-01T00:00:00Z.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// The moment this many seconds after 1970-01-01T00:00:00Z.
+    /// The time this many seconds after 1970-01-01T00:00:00Z.
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// The milliseconds since 1970-01-01T00:00:00Z.
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// The moment this much later.
+    /// The time this much later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
-    /// The moment in UTC to the second, rounded up, for people: `2026-11-18 11:06:40 UTC`.
+    /// The time in UTC to the second, rounded up, for people: `2026-11-18 11:06:40 UTC`.
     pub fn in_utc(self) -> String {
         let seconds = self.0.div_euclid(1000) + i64::from(self.0.rem_euclid(1000) > 0);
         match jiff::Timestamp::from_second(seconds) {
@@ -42,13 +42,13 @@ impl Timestamp {
         }
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// The duration from `earlier` to this time; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// A text that is no moment in RFC 3339.
+/// A text that is not a time in RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a time in RFC 3339, such as 2026-11-18T11:06:40Z")]
 pub struct MalformedTime;
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_displays_as_rfc_3339_utc() {
+    fn timestamp_displays_as_rfc_3339_in_utc() {
         assert_eq!(
             Timestamp::from_seconds(1_795_000_000).to_string(),
             "2026-11-18T11:06:40Z"
@@ -89,14 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn time_in_rfc_3339_is_read_back() {
+    fn timestamp_parses_from_rfc_3339() {
         let time = Timestamp::from_millis(1_795_000_000_123);
         assert_eq!(time.to_string().parse(), Ok(time));
         assert_eq!("yesterday".parse::<Timestamp>(), Err(MalformedTime));
     }
 
     #[test]
-    fn a_moment_for_people_is_rounded_up_to_the_second() {
+    fn time_for_people_is_rounded_up_to_the_second() {
         for (millis, expected) in [
             (1_795_000_000_000, "2026-11-18 11:06:40 UTC"),
             (1_794_999_999_001, "2026-11-18 11:06:40 UTC"),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_zero_ago_not_a_wrapped_number() {
+    fn duration_since_a_later_time_is_zero() {
         let (early, late) = (Timestamp::from_millis(1), Timestamp::from_millis(5));
         assert_eq!(late.since(early), Duration::from_millis(4));
         assert_eq!(early.since(late), Duration::ZERO);

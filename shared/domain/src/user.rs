@@ -23,7 +23,7 @@ pub struct User {
     pub status: UserStatus,
     /// The settings of all the user's keys that have none of their own.
     pub settings: Overrides,
-    /// When the user was created.
+    /// The time at which the user was created.
     pub created_at: Timestamp,
     /// Counts the changes of this user, from 1 on.
     pub version: u64,
@@ -54,8 +54,8 @@ pub struct Overrides {
 pub enum UserStatus {
     /// Keys are served.
     Active,
-    /// Keys are refused until the user is active again.
+    /// Keys are rejected until the user is active again.
     Inactive,
-    /// Keys are refused for ever.
+    /// Keys are rejected forever.
     Deleted,
 }

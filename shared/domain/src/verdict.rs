@@ -1,8 +1,8 @@
-//! What a response of Plan means.
+//! The meaning of a response of Plan.
 //!
-//! The router ([`crate::route`]) and the breaker ([`crate::breaker`]) read the same [`Verdict`], so they
-//! cannot drift apart. The table of `docs/failure-taxonomy.md` is compared with the cases that test this
-//! module.
+//! The router ([`crate::route`]) and the breaker ([`crate::breaker`]) read the same [`Verdict`], so
+//! their decisions agree. The tests of this module compare its cases with the table of
+//! `docs/failure-taxonomy.md`.
 
 mod error_body;
 mod kind;
@@ -34,18 +34,18 @@ pub struct PlanResponse<'a> {
 /// How the body of a response begins. `B` holds bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyStart<B> {
-    /// An event stream that has come to its content, or any other body that need not be looked at.
+    /// An event stream that has reached its content, or another body that has no effect on the verdict.
     Content,
-    /// All of a body that is no event stream.
+    /// A whole body other than an event stream.
     Whole(B),
-    /// The part of an error's body that came before it broke off or fell silent.
+    /// The part of an error's body that arrived before it broke off or stalled.
     Part(B),
-    /// An event stream that is alive but has not come to its content in the time for which it is buffered.
-    /// It counts as good: Plan has accepted the request.
+    /// An event stream that is alive but has not reached its content within the buffering time. It counts as
+    /// good: Plan has accepted the request.
     Pending,
     /// An event stream whose first event with a meaning is `error`: that event's data.
     ErrorEvent(B),
-    /// An event stream that ended, broke off or fell silent before it came to any content.
+    /// An event stream that ended, broke off or stalled before any content.
     Nothing,
 }
 
@@ -68,57 +68,57 @@ impl<B: AsRef<[u8]>> BodyStart<B> {
 pub enum Verdict {
     /// A success.
     Good,
-    /// The plan, or what it includes of one model family, is used up.
+    /// A usage limit of the plan, or of one model family within it, is reached.
     UsageLimit {
-        /// Of what the limit is.
+        /// The subject of the limit.
         of: LimitOf,
-        /// When it comes back, where the answer names a moment that is still to come. Not bounded:
-        /// the breaker caps it.
+        /// The end of the limit, where the response names a future time. The value is unbounded; the
+        /// breaker caps it.
         until: Option<Timestamp>,
     },
-    /// This request wants something that the plan does not include, such as long context.
+    /// The request needs a feature that the plan does not include, such as long context.
     Entitlement,
-    /// Plan throttles.
+    /// Plan throttles requests.
     RateLimited {
-        /// When another try is welcome, where the answer says so.
+        /// The earliest time for another try, where the response names one.
         retry_at: Option<Timestamp>,
     },
-    /// Plan refuses a request that came close to others, or whose shape it takes for another client's:
-    /// a 429 that says neither when another try is welcome nor anything about a limit. It comes on plans
-    /// that have most of their limits left.
+    /// Plan rejects a request that arrived close to others, or that does not look like Claude Code's: a 429
+    /// without a time for another try and without a header about limits. It occurs on plans that are far below
+    /// their limits.
     Burst,
     /// Anthropic has no capacity.
     Overloaded {
-        /// When another try is welcome, where the answer says so.
+        /// The earliest time for another try, where the response names one.
         retry_at: Option<Timestamp>,
     },
-    /// Anthropic failed, or there was no answer at all.
+    /// Anthropic failed, or no response arrived.
     Broken {
-        /// When another try is welcome, where the answer says so.
+        /// The earliest time for another try, where the response names one.
         retry_at: Option<Timestamp>,
     },
-    /// The developer's own login, as Anthropic's `authentication_error` or `permission_error` says. It never falls back, or a logged-out developer would be billed on
-    /// Bedrock.
+    /// Anthropic rejected the developer's own login, with `authentication_error` or `permission_error`. This
+    /// verdict never falls back, because Bedrock would bill the requests of a logged-out developer.
     Login,
-    /// The request itself was refused. Another upstream would refuse it too.
+    /// Plan rejected the request itself. Another upstream would reject it too.
     ClientFault,
 }
 
-/// Of what a usage limit is.
+/// The subject of a usage limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitOf {
-    /// Of the whole plan.
+    /// The whole plan.
     Plan,
-    /// Of one model family; other models still go.
+    /// One model family; the plan serves other models.
     Family(ModelFamily),
 }
 
 impl Verdict {
-    /// Reads an answer. `requested` is the family of the model that was asked for, where it has one;
-    /// `now` makes `retry-after` a moment, and tells a reset to come from one that has passed.
+    /// Reads a response. `requested` is the family of the requested model, where it has one. `now` turns
+    /// `retry-after` into a time and separates future resets from past ones.
     ///
-    /// The rows of the table, from top to bottom; a limit of one family is told from a limit of the
-    /// plan first, because both say `anthropic-ratelimit-unified-status: rejected`.
+    /// The cases are the rows of the table, from top to bottom. A limit of one family is separated from a limit
+    /// of the plan first, because both have `anthropic-ratelimit-unified-status: rejected`.
     pub fn read(
         response: PlanResponse<'_>,
         requested: Option<&ModelFamily>,
@@ -135,14 +135,14 @@ impl Verdict {
             BodyStart::Part(body) => ErrorBody::read_part(body),
             BodyStart::Whole(body) if response.status.is_success() => {
                 match ErrorBody::in_success(body) {
-                    SuccessBody::Answer => return Self::Good,
+                    SuccessBody::Response => return Self::Good,
                     SuccessBody::Unreadable => return Self::Broken { retry_at: None },
                     SuccessBody::Error(error) => error,
                 }
             }
             BodyStart::Whole(body) | BodyStart::ErrorEvent(body) => ErrorBody::read(body),
         };
-        // An error inside a 200 means what it would have meant as a status.
+        // An error inside a 200 has the meaning of its own status.
         let status = if response.status.is_success() {
             error.status()
         } else {
@@ -151,8 +151,8 @@ impl Verdict {
         Self::of_status(PlanResponse { status, ..response }, &error, requested, now)
     }
 
-    /// Reads the answer to a path that Bedrock has nothing for. A success there may have any body, or
-    /// none: a deleted file, the answer to a HEAD, the content of a file.
+    /// Reads a response on a path without an equivalent on Bedrock. A success may have any body or none: a
+    /// deleted file, the response to a HEAD, the content of a file.
     pub fn read_of_other_path(
         response: PlanResponse<'_>,
         requested: Option<&ModelFamily>,
@@ -173,8 +173,8 @@ impl Verdict {
         Self::read(PlanResponse { body, ..response }, requested, now)
     }
 
-    /// There is no answer: no connection, no TLS, no first byte in time, or a redirect, which nobody
-    /// follows.
+    /// The verdict without a response: no connection, no TLS, no first byte in time, or a redirect, which the
+    /// proxy does not follow.
     pub const fn no_answer() -> Self {
         Self::Broken { retry_at: None }
     }
@@ -214,8 +214,8 @@ impl Verdict {
                 retry_at: retry_at(),
             },
             401 | 403 if error.is_about_the_login() => Self::Login,
-            // Something in front of Anthropic's API has answered: a challenge page, or a refusal of the
-            // address or country that the request came from.
+            // A server in front of Anthropic's API responded, with a challenge page or with a rejection of the
+            // request's address or country.
             401 | 403 => Self::Broken {
                 retry_at: retry_at(),
             },
@@ -226,7 +226,7 @@ impl Verdict {
         }
     }
 
-    /// The class that decides whether the request falls back; `None` for what never does.
+    /// The class by which the policy decides on a fallback; `None` for a verdict that never falls back.
     pub fn fallback_class(&self) -> Option<FallbackClass> {
         match self {
             Self::UsageLimit { .. } => Some(FallbackClass::UsageLimit),
@@ -238,7 +238,7 @@ impl Verdict {
         }
     }
 
-    /// The kind of verdict, without what it carries.
+    /// The kind of the verdict, without its values.
     pub const fn kind(&self) -> VerdictKind {
         match self {
             Self::Good => VerdictKind::Good,

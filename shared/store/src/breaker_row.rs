@@ -1,6 +1,6 @@
 //! The state of a breaker, as it is stored.
 
-use domain::breaker::{BreakerState, CountedFailure};
+use domain::breaker::{BreakerState, CountedFailure, Trip};
 use domain::id::RequestId;
 use domain::policy::FallbackClass;
 use domain::time::Timestamp;
@@ -15,26 +15,31 @@ pub(crate) enum BreakerStateRow {
         failures: Vec<CountedFailure>,
     },
     Open {
-        because: FallbackClass,
-        since: Timestamp,
+        #[serde(flatten, with = "TripRow")]
+        trip: Trip,
         until: Timestamp,
-        trips: u32,
-        #[serde(default, skip_serializing_if = "is_default")]
-        burst_trips: u32,
-        #[serde(default, skip_serializing_if = "is_default")]
-        end_is_known: bool,
     },
     HalfOpen {
-        because: FallbackClass,
-        since: Timestamp,
+        #[serde(flatten, with = "TripRow")]
+        trip: Trip,
         probe: RequestId,
         lease_until: Timestamp,
-        trips: u32,
-        #[serde(default, skip_serializing_if = "is_default")]
-        burst_trips: u32,
-        #[serde(default, skip_serializing_if = "is_default")]
-        end_is_known: bool,
     },
+}
+
+/// The attributes of a [`Trip`]. A default value is not stored.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Trip")]
+struct TripRow {
+    #[serde(rename = "because")]
+    class: FallbackClass,
+    since: Timestamp,
+    #[serde(rename = "trips")]
+    count: u32,
+    #[serde(rename = "burst_trips", default, skip_serializing_if = "is_default")]
+    bursts: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    end_is_known: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,34 +92,33 @@ mod tests {
 
     fn failure(is_burst: bool) -> CountedFailure {
         CountedFailure {
-            at: Timestamp::from_millis(1),
+            at: AT,
             request: "req_a".parse().unwrap(),
             is_burst,
         }
     }
 
-    fn open(burst_trips: u32, end_is_known: bool) -> BreakerState {
-        let at = Timestamp::from_millis(1);
-        BreakerState::Open {
-            because: FallbackClass::UsageLimit,
-            since: at,
-            until: at,
-            trips: 2,
-            burst_trips,
+    const AT: Timestamp = Timestamp::from_millis(1);
+
+    fn trip(bursts: u32, end_is_known: bool) -> Trip {
+        Trip {
+            class: FallbackClass::UsageLimit,
+            since: AT,
+            count: 2,
+            bursts,
             end_is_known,
         }
     }
 
-    fn half_open(burst_trips: u32, end_is_known: bool) -> BreakerState {
-        let at = Timestamp::from_millis(1);
+    fn open(trip: Trip) -> BreakerState {
+        BreakerState::Open { trip, until: AT }
+    }
+
+    fn half_open(trip: Trip) -> BreakerState {
         BreakerState::HalfOpen {
-            because: FallbackClass::UsageLimit,
-            since: at,
+            trip,
             probe: "req_a".parse().unwrap(),
-            lease_until: at,
-            trips: 2,
-            burst_trips,
-            end_is_known,
+            lease_until: AT,
         }
     }
 
@@ -132,24 +136,48 @@ mod tests {
                 r#"{"state":"closed","failures":[{"at":1,"request":"req_a","is_burst":true}]}"#,
             ),
             (
-                open(0, false),
+                closed(vec![failure(false), failure(true)]),
+                r#"{"state":"closed","failures":[{"at":1,"request":"req_a"},{"at":1,"request":"req_a","is_burst":true}]}"#,
+            ),
+            (
+                open(trip(0, false)),
                 r#"{"state":"open","because":"usage_limit","since":1,"until":1,"trips":2}"#,
             ),
             (
-                open(7, true),
+                open(trip(7, true)),
                 r#"{"state":"open","because":"usage_limit","since":1,"until":1,"trips":2,"burst_trips":7,"end_is_known":true}"#,
             ),
             (
-                half_open(0, false),
+                open(trip(3, false)),
+                r#"{"state":"open","because":"usage_limit","since":1,"until":1,"trips":2,"burst_trips":3}"#,
+            ),
+            (
+                open(trip(0, true)),
+                r#"{"state":"open","because":"usage_limit","since":1,"until":1,"trips":2,"end_is_known":true}"#,
+            ),
+            (
+                BreakerState::Open {
+                    trip: trip(u32::MAX, false),
+                    until: Timestamp::from_millis(i64::MIN),
+                },
+                r#"{"state":"open","because":"usage_limit","since":1,"until":-9223372036854775808,"trips":2,"burst_trips":4294967295}"#,
+            ),
+            (
+                half_open(trip(0, false)),
                 r#"{"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2}"#,
             ),
             (
-                half_open(3, true),
+                half_open(trip(3, false)),
+                r#"{"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2,"burst_trips":3}"#,
+            ),
+            (
+                half_open(trip(3, true)),
                 r#"{"state":"half_open","because":"usage_limit","since":1,"probe":"req_a","lease_until":1,"trips":2,"burst_trips":3,"end_is_known":true}"#,
             ),
         ] {
             let row = Row(state);
-            assert_eq!(serde_json::to_string(&row).unwrap(), expected);
+            let attributes: serde_json::Value = serde_json::from_str(expected).unwrap();
+            assert_eq!(serde_json::to_value(&row).unwrap(), attributes);
             let read: Row = serde_json::from_str(expected).unwrap();
             assert_eq!(read, row);
         }

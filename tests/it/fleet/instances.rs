@@ -45,7 +45,7 @@ pub(super) const LEASE: Duration = Duration::from_mins(1);
 pub(super) const HALF_AN_HOUR: Duration = Duration::from_mins(30);
 
 /// The timeout of each wait in a test.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The prefix of the headers about a plan's limits.
 const UNIFIED: &str = "anthropic-ratelimit-unified";
@@ -104,7 +104,7 @@ impl Fleet {
         let sandbox = Sandbox::start(options, |settings| {
             settings.plan_url = gate_url;
             // A busy machine is not a slow table.
-            settings.deadlines.store = PATIENCE;
+            settings.deadlines.store = TIMEOUT;
             change(settings);
         });
         let sandbox = sandbox.await.unwrap();
@@ -179,7 +179,7 @@ impl Fleet {
     pub(super) async fn open_breaker(&self) {
         self.all_send(OPUS).await;
         self.limit(Window::FiveHour, self.now().plus(HALF_AN_HOUR));
-        self.ask(0, OPUS).await;
+        self.send(0, OPUS).await;
         self.pass(CACHE_BOUND);
         let before = self.plan_requests();
         assert!(self.all_send(OPUS).await.iter().all(is_from_bedrock));
@@ -195,7 +195,9 @@ impl Fleet {
     pub(super) async fn breaker(&self) -> StoredBreaker {
         let breakers = self.breakers().await.into_iter();
         let mut of_key = breakers.filter(|breaker| *breaker.key.circuit() == Circuit::Key);
-        of_key.next().expect("nothing was ever written of it")
+        of_key
+            .next()
+            .expect("the breaker of the key was never written")
     }
 
     /// The stored breaker of the deployment.
@@ -221,7 +223,8 @@ impl Fleet {
         request.body(body.to_string())
     }
 
-    pub(super) async fn ask(&self, worker: usize, model: &str) -> Answer {
+    /// Sends a request to one instance.
+    pub(super) async fn send(&self, worker: usize, model: &str) -> Answer {
         read(self.request(worker, model)).await
     }
 
@@ -233,15 +236,15 @@ impl Fleet {
     /// Sends a request to these instances at the same time.
     pub(super) fn start_some(&self, workers: Range<usize>, model: &str) -> JoinSet<Answer> {
         let together = Arc::new(Barrier::new(workers.len()));
-        let mut asking = JoinSet::new();
+        let mut requests = JoinSet::new();
         for worker in workers {
             let (request, together) = (self.request(worker, model), Arc::clone(&together));
-            asking.spawn(async move {
+            requests.spawn(async move {
                 together.wait().await;
                 read(request).await
             });
         }
-        asking
+        requests
     }
 
     pub(super) async fn all_send(&self, model: &str) -> Vec<Answer> {
@@ -255,12 +258,12 @@ impl Fleet {
             return self.all_send(OPUS).await;
         }
         self.close_gate();
-        let mut asking = self.start_all(OPUS);
+        let mut requests = self.start_all(OPUS);
         let held = self.next_held_request().await;
-        let mut answers = finished(&mut asking, WORKERS - 1).await;
+        let mut answers = finished(&mut requests, WORKERS - 1).await;
         self.open_gate();
         held.send(()).unwrap();
-        answers.extend(finished(&mut asking, 1).await);
+        answers.extend(finished(&mut requests, 1).await);
         answers
     }
 
@@ -269,7 +272,7 @@ impl Fleet {
         self.close_gate();
         let failures = std::iter::repeat_n(Step::Overloaded, WORKERS);
         self.plan.script(failures);
-        let mut asking = self.start_all(OPUS);
+        let mut requests = self.start_all(OPUS);
         let mut held = Vec::new();
         for _ in 0..WORKERS {
             held.push(self.next_held_request().await);
@@ -278,7 +281,7 @@ impl Fleet {
         for held in held {
             held.send(()).unwrap();
         }
-        finished(&mut asking, WORKERS).await
+        finished(&mut requests, WORKERS).await
     }
 
     /// Sends a request to each of the first instances, which all wait for Plan.
@@ -287,26 +290,26 @@ impl Fleet {
         workers: usize,
     ) -> (JoinSet<Answer>, Vec<HeldRequest>) {
         self.close_gate();
-        let asking = self.start_some(0..workers, OPUS);
+        let requests = self.start_some(0..workers, OPUS);
         let mut held = Vec::new();
         for _ in 0..workers {
             held.push(self.next_held_request().await);
         }
-        (asking, held)
+        (requests, held)
     }
 
     pub(super) async fn next_held_request(&mut self) -> HeldRequest {
-        let held = timeout(PATIENCE, self.held.recv()).await;
+        let held = timeout(TIMEOUT, self.held.recv()).await;
         held.expect("no request waits for Plan").unwrap()
     }
 }
 
 /// The first `count` responses.
-pub(super) async fn finished(asking: &mut JoinSet<Answer>, count: usize) -> Vec<Answer> {
+pub(super) async fn finished(requests: &mut JoinSet<Answer>, count: usize) -> Vec<Answer> {
     let mut answers = Vec::new();
     while answers.len() < count {
-        let next = timeout(PATIENCE, asking.join_next()).await;
-        let answer = next.expect("an answer is waited for").unwrap().unwrap();
+        let next = timeout(TIMEOUT, requests.join_next()).await;
+        let answer = next.expect("the response timed out").unwrap().unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
         answers.push(answer);
     }
@@ -385,7 +388,7 @@ fn gate_router(plan: &Simulator, gate: &Arc<RequestGate>) -> axum::Router {
 async fn external_table() -> Option<AccessTable> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "where the table is, is the tests' own setting"
+        reason = "the tests read the address of the table"
     )]
     let url = std::env::var("SPILLWAY_TEST_DYNAMODB_URL").ok()?;
     let region = "eu-central-1".to_owned();

@@ -1,4 +1,4 @@
-//! The rule over the breakers that guard one request: a denial wins, and a probe needs every lease.
+//! The combined decision of the breakers that guard one request: a denial wins, and a probe needs every lease.
 
 use super::{Admission, BreakerState};
 use crate::id::RequestId;
@@ -7,16 +7,16 @@ use crate::time::Timestamp;
 
 /// One breaker that guards a request.
 pub trait Guard {
-    /// Its state.
+    /// The state of the breaker.
     fn state(&self) -> &BreakerState;
 }
 
-/// What several breakers decide for a request.
+/// The decision of several breakers on a request.
 #[derive(Debug)]
 pub struct CombinedDecision<'b, B> {
-    /// Whether the request may go to Plan; as a probe only once all of `leases` are written.
+    /// Whether the request may go to Plan. A probe may go only after all of `leases` are written.
     pub admission: Admission,
-    /// The breakers whose state the decision changes, each with its next state; none beside a denial.
+    /// The breakers whose state changes, each with its next state; empty for a denial.
     pub leases: Vec<(&'b B, BreakerState)>,
 }
 
@@ -55,13 +55,13 @@ fn stricter(first: Admission, second: Admission) -> Admission {
                 is_limit_with_end,
             },
             Admission::Deny {
-                is_limit_with_end: other_is,
+                is_limit_with_end: other_has_end,
                 ..
             },
         ) => Admission::Deny {
             class,
             until,
-            is_limit_with_end: is_limit_with_end || other_is,
+            is_limit_with_end: is_limit_with_end || other_has_end,
         },
         (deny @ Admission::Deny { .. }, _) | (_, deny @ Admission::Deny { .. }) => deny,
         (Admission::Probe, _) | (_, Admission::Probe) => Admission::Probe,

@@ -1,32 +1,21 @@
-//! What Plan's response to one request makes of a breaker.
+//! The state of a breaker after Plan's response to one request.
 
 use std::time::Duration;
 
-use super::{BreakerState, CountedFailure, Signal};
+use super::{BreakerState, CountedFailure, Signal, Trip};
 use crate::id::RequestId;
 use crate::policy::{BreakerPolicy, FallbackClass};
 use crate::time::Timestamp;
 
-/// Bursts within this time of one that was counted are the same burst: several agents that start at once
-/// are refused within some 8 s (anthropics/claude-code#68968, #53922, #42947).
+/// The time within which bursts count as one. Several agents that start at once are rejected within some 8 s
+/// (anthropics/claude-code#68968, #53922, #42947).
 const BURST_WINDOW: Duration = Duration::from_secs(10);
 
-/// The time for which the first burst opens the breaker. The plan has not reached a limit, and agents that
-/// start one after the other are served.
+/// The time for which the first burst opens the breaker. The plan has not reached a limit, and Plan accepts
+/// agents that start one after the other.
 const FIRST_BURST_OPEN: Duration = Duration::from_mins(1);
 
-/// What opens a breaker.
-#[derive(Clone, Copy)]
-enum Opener {
-    LimitWithEnd,
-    Failure,
-    /// Bursts, this many of them in a row.
-    Burst {
-        trips: u32,
-    },
-}
-
-/// The response of one request, recorded at one moment under one policy.
+/// The response of one request, recorded at one time under one policy.
 pub(super) struct Recording<'a> {
     pub(super) request_id: &'a RequestId,
     pub(super) now: Timestamp,
@@ -34,13 +23,14 @@ pub(super) struct Recording<'a> {
 }
 
 impl Recording<'_> {
+    /// The state after a response while the breaker is closed; `None` if the state stays the same.
     pub(super) fn while_closed(
         &self,
         failures: &[CountedFailure],
         signal: Signal,
     ) -> Option<BreakerState> {
         let (now, window) = (self.now, self.policy.window);
-        // A clock that runs ahead must not make a failure count for longer.
+        // A failure whose recorded time lies in the future must not count for longer than the window.
         let counts = |failure: &&CountedFailure| {
             now.since(failure.at) <= window && failure.at.since(now) <= window
         };
@@ -48,9 +38,9 @@ impl Recording<'_> {
         match signal {
             Signal::Success => (!counted.is_empty()).then_some(BreakerState::CLOSED),
             Signal::Answered | Signal::Nothing => None,
-            Signal::LimitUntil(until) => Some(self.limit(until, 0)),
+            Signal::LimitUntil(until) => Some(self.open_for_limit(until, 0)),
             Signal::Failure { class, not_before } => self.count(failures, counted, false, || {
-                self.failure(class, not_before, 0)
+                self.open_for_failure(class, not_before, 0)
             }),
             Signal::Burst => {
                 let is_same = |failure: &CountedFailure| {
@@ -61,13 +51,13 @@ impl Recording<'_> {
                 if failures.iter().any(is_same) {
                     return None;
                 }
-                self.count(failures, counted, true, || self.burst(0, 0))
+                self.count(failures, counted, true, || self.open_for_burst(0, 0))
             }
         }
     }
 
-    /// Counts one more failure, unless the request is among `failures` already. `counted` are those of
-    /// `failures` that still count.
+    /// Counts one more failure, unless `failures` already has one of the same request. `counted` has the
+    /// members of `failures` within the window. `opened` returns the state if the number is reached.
     fn count(
         &self,
         failures: &[CountedFailure],
@@ -94,65 +84,76 @@ impl Recording<'_> {
         })
     }
 
-    pub(super) fn limit(&self, until: Timestamp, trips: u32) -> BreakerState {
-        self.open(
-            FallbackClass::UsageLimit,
-            until,
-            trips,
-            Opener::LimitWithEnd,
-        )
+    /// The state after the response to the probe of the breaker that `trip` opened.
+    pub(super) fn while_probing(&self, trip: &Trip, signal: Signal) -> BreakerState {
+        match signal {
+            Signal::Success | Signal::Answered => BreakerState::CLOSED,
+            Signal::LimitUntil(until) => self.open_for_limit(until, trip.count),
+            Signal::Failure { class, not_before } => {
+                self.open_for_failure(class, not_before, trip.count)
+            }
+            Signal::Burst => self.open_for_burst(trip.count, trip.bursts),
+            Signal::Nothing => BreakerState::Open {
+                trip: *trip,
+                until: self.now,
+            },
+        }
     }
 
-    pub(super) fn failure(
+    /// Opens the breaker until the end of a usage limit. `count` is the number of openings before this one.
+    fn open_for_limit(&self, until: Timestamp, count: u32) -> BreakerState {
+        let trip = Trip {
+            end_is_known: true,
+            ..self.next_trip(FallbackClass::UsageLimit, count)
+        };
+        self.open(trip, until)
+    }
+
+    fn open_for_failure(
         &self,
         class: FallbackClass,
         not_before: Option<Timestamp>,
-        trips: u32,
+        count: u32,
     ) -> BreakerState {
         let usual = self.now.plus(self.policy.open_for);
         let until = not_before.map_or(usual, |named| named.max(usual));
-        self.open(class, until, trips, Opener::Failure)
+        self.open(self.next_trip(class, count), until)
     }
 
-    pub(super) fn burst(&self, trips: u32, burst_trips: u32) -> BreakerState {
-        let doubled = FIRST_BURST_OPEN.saturating_mul(2_u32.saturating_pow(burst_trips));
-        self.open(
-            FallbackClass::RateLimited,
-            self.now.plus(doubled.min(self.policy.open_for)),
-            trips,
-            Opener::Burst {
-                trips: burst_trips.saturating_add(1),
-            },
-        )
-    }
-
-    fn open(
-        &self,
-        because: FallbackClass,
-        until: Timestamp,
-        trips: u32,
-        opener: Opener,
-    ) -> BreakerState {
-        let burst_trips = match opener {
-            Opener::Burst { trips } => trips,
-            Opener::LimitWithEnd | Opener::Failure => 0,
+    /// Opens the breaker for a burst. `bursts` is the number of consecutive openings by bursts before this
+    /// one.
+    fn open_for_burst(&self, count: u32, bursts: u32) -> BreakerState {
+        let doubled = FIRST_BURST_OPEN.saturating_mul(2_u32.saturating_pow(bursts));
+        let trip = Trip {
+            bursts: bursts.saturating_add(1),
+            ..self.next_trip(FallbackClass::RateLimited, count)
         };
+        self.open(trip, self.now.plus(doubled.min(self.policy.open_for)))
+    }
+
+    fn next_trip(&self, class: FallbackClass, count: u32) -> Trip {
+        Trip {
+            class,
+            since: self.now,
+            count: count.saturating_add(1),
+            bursts: 0,
+            end_is_known: false,
+        }
+    }
+
+    fn open(&self, trip: Trip, until: Timestamp) -> BreakerState {
         let until = until.plus(jitter(self.request_id, self.policy.jitter));
         BreakerState::Open {
-            because,
-            since: self.now,
+            trip,
             until: until.min(self.now.plus(self.policy.max_open)),
-            trips: trips.saturating_add(1),
-            burst_trips,
-            end_is_known: matches!(opener, Opener::LimitWithEnd),
         }
     }
 }
 
-/// A part of `most` that differs from request to request and is always the same for one. Request ids are
-/// random enough, and this crate has no random source.
+/// A fraction of `most`, derived from the request id: constant for one request, spread over all requests. This
+/// crate has no random source.
 fn jitter(request_id: &RequestId, most: Duration) -> Duration {
-    // FNV-1a, whose low bits are the good ones.
+    // FNV-1a; its low bits are the most evenly distributed.
     let hash = request_id
         .as_str()
         .bytes()

@@ -1,34 +1,34 @@
-//! What a verdict means for a breaker.
+//! The meaning of a verdict for a breaker.
 
 use super::Circuit;
 use crate::policy::{BreakerScope, FallbackClass};
 use crate::time::Timestamp;
 use crate::verdict::{LimitOf, Verdict};
 
-/// What a verdict means for one breaker.
+/// The meaning of a verdict for one breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// What this breaker guards works.
+    /// The circuit works.
     Success,
-    /// It is exhausted until a known moment.
+    /// A usage limit of the circuit is reached until this time.
     LimitUntil(Timestamp),
-    /// It failed.
+    /// The circuit failed.
     Failure {
-        /// The kind of failure.
+        /// The class of the failure.
         class: FallbackClass,
-        /// The earliest moment for another try, where the response names one.
+        /// The earliest time for another try, where the response names one.
         not_before: Option<Timestamp>,
     },
-    /// It refuses requests that come close together, and names no moment at which it accepts them again.
+    /// Plan rejects requests that arrive close together, without a time for another try.
     Burst,
-    /// It responded, and the response is about the request.
+    /// The circuit responded, and the response concerns the request alone.
     Answered,
-    /// The response has no meaning for what this breaker guards.
+    /// The response has no meaning for the circuit.
     Nothing,
 }
 
 impl Signal {
-    /// What `verdict` means for the breaker of `circuit`.
+    /// The meaning of `verdict` for the breaker of `circuit`.
     pub fn of(verdict: &Verdict, circuit: &Circuit, scope: BreakerScope) -> Self {
         let failure = |not_before: Option<Timestamp>| Self::Failure {
             class: verdict.fallback_class().unwrap_or(FallbackClass::Broken),
@@ -38,7 +38,7 @@ impl Signal {
             (Verdict::Good, _) => Self::Success,
             (Verdict::UsageLimit { of, until }, _) => match (of, circuit) {
                 (LimitOf::Plan, Circuit::Key) => until.map_or(failure(None), Self::LimitUntil),
-                (LimitOf::Family(limited), Circuit::Family(asked)) if limited == asked => {
+                (LimitOf::Family(limited), Circuit::Family(guarded)) if limited == guarded => {
                     until.map_or(failure(None), Self::LimitUntil)
                 }
                 // The plan as a whole, and Anthropic, have responded.

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::Value;
 
-/// The most bytes of an error's body that are read. Anthropic's have some hundred.
+/// The maximum length of an error's body, in bytes. Anthropic's error bodies have some hundred.
 const ERROR_BYTES: usize = 64 * 1024;
 
 /// Anthropic's error envelope, in lower case.
@@ -12,12 +12,12 @@ pub(super) struct ErrorBody {
     kind: String,
     message: String,
     code: String,
-    /// Whether the body did not arrive, or not whole.
+    /// Whether the body is missing or incomplete.
     is_unread: bool,
 }
 
 pub(super) enum SuccessBody {
-    Answer,
+    Response,
     Error(ErrorBody),
     Unreadable,
 }
@@ -62,7 +62,7 @@ impl ErrorBody {
         }
     }
 
-    /// Reads the body of a 2xx. A web page of something in between, and an empty body, are no answers.
+    /// Reads the body of a 2xx. The web page of an intermediary and an empty body are unreadable.
     pub(super) fn in_success(body: &[u8]) -> SuccessBody {
         #[derive(serde::Deserialize)]
         struct Envelope {
@@ -76,11 +76,11 @@ impl ErrorBody {
                 let value = serde_json::json!({ "error": envelope.error });
                 SuccessBody::Error(Self::of(&value))
             }
-            Ok(_) => SuccessBody::Answer,
+            Ok(_) => SuccessBody::Response,
         }
     }
 
-    /// The status that an error of this type has when it is not inside a 200.
+    /// The HTTP status of an error of this type outside a 200.
     pub(super) fn status(&self) -> StatusCode {
         match self.kind.as_str() {
             "invalid_request_error" => StatusCode::BAD_REQUEST,
@@ -103,8 +103,8 @@ impl ErrorBody {
                 .any(|words| self.message.contains(words))
     }
 
-    /// "You're out of extra usage. …" and "Third-party apps now draw from your extra usage, …", which
-    /// come as a 400, and the same about usage credits.
+    /// Whether the message of a 400 is "You're out of extra usage. …" or "Third-party apps now draw from your
+    /// extra usage, …", or a similar one about usage credits.
     pub(super) fn is_out_of_extra_usage(&self) -> bool {
         self.kind == "invalid_request_error"
             && ["extra usage", "usage credits"]
@@ -112,12 +112,13 @@ impl ErrorBody {
                 .any(|words| self.message.contains(words))
     }
 
-    /// An overload that comes as a 500 (anthropics/claude-code#8107).
+    /// Whether the error of a 500 is an overload (anthropics/claude-code#8107).
     pub(super) fn is_overload(&self) -> bool {
         self.kind == "api_error" && self.message.starts_with("overloaded")
     }
 
-    /// A response whose body did not arrive may be about the login, and must not be billed on Bedrock.
+    /// Whether the error is about the login. An error without its body counts as one, because a request with an
+    /// invalid login must not be billed on Bedrock.
     pub(super) fn is_about_the_login(&self) -> bool {
         self.is_unread
             || matches!(
@@ -127,11 +128,12 @@ impl ErrorBody {
     }
 
     pub(super) fn is_spend_limit(&self) -> bool {
-        // The limit of a cloud account is in the message.
+        // The message names the limit of a cloud account.
         self.code.ends_with("spend_limit_reached") || self.message.contains("spend_limit_reached")
     }
 
-    /// "You have reached your specified API usage limits", or "… workspace API usage limits".
+    /// Whether the message is "You have reached your specified API usage limits" or "… workspace API usage
+    /// limits".
     pub(super) fn is_self_set_limit(&self) -> bool {
         self.message.contains("you have reached your specified")
             && self.message.contains("api usage limits")

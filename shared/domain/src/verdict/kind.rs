@@ -1,4 +1,4 @@
-//! Verdicts without what they carry.
+//! The kinds of verdicts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -64,7 +64,7 @@ impl fmt::Display for VerdictKind {
     }
 }
 
-/// A text is not the name of a verdict.
+/// A text that is not the name of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the name of a verdict")]
 pub struct UnknownVerdict;

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 const RATE_LIMIT: &str = "anthropic-ratelimit-";
 const UNIFIED: &str = "anthropic-ratelimit-unified-";
 
-/// Whether a response has a header about a limit or about the moment of another try, readable or not.
+/// Whether a response has a header about a limit or about the time of another try, readable or not.
 pub(super) fn has_limit_headers(headers: &HeaderMap) -> bool {
     headers.contains_key(RETRY_AFTER)
         || headers
@@ -41,7 +41,7 @@ pub(super) fn unified_limit(
     let mut rejected: Vec<&str> = headers
         .keys()
         .filter_map(|name| name.as_str().strip_prefix(UNIFIED)?.strip_suffix("-status"))
-        // Windows are named for their length: `5h`, `7d`, `7d_opus`. `overage` is none.
+        // Windows are named for their length: `5h`, `7d`, `7d_opus`. `overage` is not a window.
         .filter(|window| window.starts_with(|first: char| first.is_ascii_digit()))
         .filter(|window| value(&format!("{window}-status")) == Some("rejected"))
         .collect();
@@ -49,8 +49,8 @@ pub(super) fn unified_limit(
     if of_plan {
         rejected.retain(is_of_plan);
     } else if summary.is_some_and(|summary| summary != "rejected") {
-        // Every response names all windows. That of a family is the reason only where the summary does
-        // not contradict it.
+        // Every response names all windows. The window of a family causes the 429 unless the summary has
+        // another status than `rejected`.
         rejected.clear();
     }
     if rejected.is_empty() && summary != Some("rejected") {
@@ -60,7 +60,7 @@ pub(super) fn unified_limit(
     let of = if of_plan {
         LimitOf::Plan
     } else {
-        // Of several families, the one of this request.
+        // If several families are limited, use the one of this request.
         let matches_requested = |window: &&str| {
             let named = named_family(window);
             named.is_none() || named.as_ref() == requested
@@ -100,7 +100,7 @@ fn limit_until(of: LimitOf, windows: &[&str], headers: &HeaderMap, now: Timestam
 }
 
 /// The family that a window (`7d_opus`) or a claim (`seven_day_opus`) names. The window of models that are
-/// paid from overage (`7d_oi`) names none: it is the requested model's family then.
+/// paid from overage (`7d_oi`) names no family; it limits the requested model's family.
 fn named_family(window_or_claim: &str) -> Option<ModelFamily> {
     let name = window_or_claim.rsplit('_').next()?;
     matches!(name, "opus" | "sonnet")
@@ -112,7 +112,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
-/// `retry-after` in whole seconds, which is all that Anthropic sends and its clients read.
+/// The time in `retry-after`, in whole seconds: the only form that Anthropic sends and its clients read.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let seconds: u32 = text(headers, "retry-after")?
         .parse::<u64>()

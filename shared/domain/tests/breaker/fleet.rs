@@ -1,6 +1,6 @@
-//! A fleet in small: three instances, the one item that they share, and what is on its way between
-//! them. An instance does what every caller of the breaker has to do; what it writes and what it may,
-//! the real transition functions say.
+//! A model of a fleet: three instances, the stored item that they share, and the writes in flight. An
+//! instance takes the steps of every caller of the breaker; the real transition functions compute the
+//! decisions and the states.
 
 use std::sync::Arc;
 
@@ -10,29 +10,28 @@ use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass};
 use domain::time::Timestamp;
 
 pub(crate) const INSTANCES: usize = 3;
-/// How wrong a clock may be, in steps. The three are slow, right and fast.
+/// The maximum clock error in steps. One clock is slow, one is right and one is fast.
 pub(crate) const SKEW: i64 = 1;
 const CLOCKS: [i64; INSTANCES] = [-SKEW, 0, SKEW];
 
-/// Time goes in steps of 10 s. All of it is far below what a clock may be wrong and still be believed,
-/// so that plays no part here.
+/// The time after this many steps of 10 s. All times stay within the breaker's clock tolerance.
 pub(crate) fn at(step: i64) -> Timestamp {
     Timestamp::from_seconds(step * 10)
 }
 
-/// What the fleet lives by.
+/// The policy and the store of a fleet.
 #[derive(Clone, Debug)]
-pub(crate) struct Rules {
+pub(crate) struct Setup {
     pub(crate) policy: BreakerPolicy,
     pub(crate) store: Store,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
-    /// A write is refused when the item is not what it was made for.
+    /// The store rejects a write if the item has another version than the expected one.
     Conditional,
-    /// Whatever arrives is written.
-    Careless,
+    /// The store accepts every write.
+    Unconditional,
 }
 
 pub(crate) fn policy(lease: i64) -> BreakerPolicy {
@@ -48,7 +47,7 @@ pub(crate) fn policy(lease: i64) -> BreakerPolicy {
     }
 }
 
-/// What is stored, with its version; before the first write, nothing.
+/// The stored state with its version; `None` before the first write.
 pub(crate) type Item = Option<(u8, Arc<BreakerState>)>;
 
 static CLOSED: BreakerState = BreakerState::CLOSED;
@@ -61,16 +60,16 @@ fn version(item: &Item) -> u8 {
     item.as_ref().map_or(0, |(version, _)| *version)
 }
 
-/// The fleet at one moment.
+/// The state of the fleet at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Moment {
-    /// The true time, which nobody knows.
+pub(crate) struct Snapshot {
+    /// The true time in steps, from which the clocks of the instances differ.
     pub(crate) now: i64,
     pub(crate) item: Item,
     pub(crate) instances: [Instance; INSTANCES],
-    /// What may arrive at the store, in the order of the names.
+    /// The writes in flight, in the order of their ids.
     pub(crate) sent: Vec<Write>,
-    /// So much may still go wrong.
+    /// The number of faults that may still occur.
     pub(crate) faults: u8,
 }
 
@@ -78,37 +77,36 @@ pub(crate) struct Moment {
 pub(crate) struct Instance {
     pub(crate) cached: Item,
     pub(crate) requests: u8,
-    pub(crate) doing: Doing,
+    pub(crate) activity: Activity,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Doing {
-    Nothing,
-    /// It waits for the store.
-    Writing(Why, Try),
-    /// It waits for Plan, under a lease that the store has given to it, if any, known or not.
-    Asking(Option<Timestamp>),
+pub(crate) enum Activity {
+    Idle,
+    /// The instance waits for the store.
+    Writing(Purpose, Attempt),
+    /// The instance waits for Plan, with the end of its request's stored lease, if there is one.
+    AtPlan(Option<Timestamp>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Why {
-    Ask,
-    Tell(Answer),
+pub(crate) enum Purpose {
+    Admit,
+    Record(Response),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Answer {
+pub(crate) enum Response {
     Good,
-    /// Until long after the cap.
+    /// A limit whose end lies beyond the maximum open time.
     Limit,
     Failure,
     Burst,
     Answered,
 }
 
-impl Answer {
-    /// All but bursts, which differ from failures only in how they are counted and for how long they
-    /// open.
+impl Response {
+    /// All responses except bursts, which differ from failures in their count and open time only.
     pub(crate) const COMMON: &[Self] = &[Self::Good, Self::Limit, Self::Failure, Self::Answered];
 
     fn signal(self) -> Signal {
@@ -126,28 +124,28 @@ impl Answer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Try {
+pub(crate) enum Attempt {
     First,
     Second,
 }
 
-/// What an instance goes by when a request comes.
+/// The state that an instance uses for a new request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Knows {
+pub(crate) enum StateRead {
     Current,
-    /// What it has cached, current or not.
+    /// The cached state, current or outdated.
     Cached,
-    /// The read failed.
-    Nothing,
+    /// No state, because the read failed.
+    Failed,
 }
 
-/// The name of a write.
+/// The id of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WriteId {
     pub(crate) instance: usize,
     request: u8,
-    why: Why,
-    which: Try,
+    purpose: Purpose,
+    attempt: Attempt,
 }
 
 /// A write on the condition that the item has the version `expects`.
@@ -156,20 +154,20 @@ pub(crate) struct Write {
     pub(crate) id: WriteId,
     expects: u8,
     next: Arc<BreakerState>,
-    /// It has arrived before.
-    pub(crate) again: bool,
+    /// Whether the write has arrived before.
+    pub(crate) is_duplicate: bool,
 }
 
-/// How a write arrives.
+/// The way in which a write arrives at the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Arrival {
-    /// Its sender hears what came of it.
-    pub(crate) heard: bool,
-    /// It will arrive once more.
-    pub(crate) copied: bool,
+pub(crate) struct Delivery {
+    /// Whether the sender receives the store's response.
+    pub(crate) is_acknowledged: bool,
+    /// Whether the write arrives once more.
+    pub(crate) is_duplicated: bool,
 }
 
-impl Moment {
+impl Snapshot {
     fn clock(&self, instance: usize) -> Timestamp {
         at(self.now + CLOCKS[instance])
     }
@@ -179,27 +177,27 @@ impl Moment {
         format!("req_{instance}-{request}").parse().unwrap()
     }
 
-    /// The lease that the store gives to the request.
-    fn lease(&self, who: &RequestId) -> Option<Timestamp> {
+    /// The end of the request's stored lease; `None` if the request has no lease.
+    fn lease(&self, request_id: &RequestId) -> Option<Timestamp> {
         match state(&self.item) {
             BreakerState::HalfOpen {
                 probe, lease_until, ..
-            } if probe == who => Some(*lease_until),
+            } if probe == request_id => Some(*lease_until),
             _ => None,
         }
     }
 
-    /// The write whose outcome the instance waits for.
+    /// The write whose result the instance awaits.
     pub(crate) fn awaited(&self, instance: usize) -> Option<WriteId> {
         let it = &self.instances[instance];
-        match it.doing {
-            Doing::Writing(why, which) => Some(WriteId {
+        match it.activity {
+            Activity::Writing(purpose, attempt) => Some(WriteId {
                 instance,
                 request: it.requests,
-                why,
-                which,
+                purpose,
+                attempt,
             }),
-            Doing::Nothing | Doing::Asking(_) => None,
+            Activity::Idle | Activity::AtPlan(_) => None,
         }
     }
 
@@ -207,149 +205,169 @@ impl Moment {
         self.awaited(id.instance) == Some(id)
     }
 
-    pub(crate) fn is_on_its_way(&self, id: WriteId) -> bool {
+    pub(crate) fn is_in_flight(&self, id: WriteId) -> bool {
         self.sent.iter().any(|write| write.id == id)
     }
 
-    /// Whether the item has changed since the write was made for it.
-    pub(crate) fn has_outdated(&self, write: &Write) -> bool {
+    /// Whether the item has another version than the write expects.
+    pub(crate) fn is_outdated(&self, write: &Write) -> bool {
         write.expects != version(&self.item)
     }
 
-    /// A request comes to an instance. False when that changes nothing.
-    pub(crate) fn comes(&mut self, instance: usize, knows: Knows, rules: &Rules) -> bool {
+    /// An instance receives a request. Returns false if nothing changes.
+    pub(crate) fn receive_request(
+        &mut self,
+        instance: usize,
+        read: StateRead,
+        setup: &Setup,
+    ) -> bool {
         let now = self.clock(instance);
         let it = &mut self.instances[instance];
-        if state(&it.cached).is_open(now, &rules.policy) {
+        if state(&it.cached).is_open(now, &setup.policy) {
             return false;
         }
-        let is_news = version(&it.cached) != version(&self.item);
+        let is_outdated = version(&it.cached) != version(&self.item);
         it.requests += 1;
-        match knows {
-            Knows::Current => {
+        match read {
+            StateRead::Current => {
                 it.cached.clone_from(&self.item);
-                self.ask(instance, Try::First, rules);
+                self.admit(instance, Attempt::First, setup);
             }
-            Knows::Cached => self.ask(instance, Try::First, rules),
-            // A store that cannot be read does not hold traffic up.
-            Knows::Nothing => it.doing = Doing::Asking(None),
+            StateRead::Cached => self.admit(instance, Attempt::First, setup),
+            // A failed read does not delay the request.
+            StateRead::Failed => it.activity = Activity::AtPlan(None),
         }
         let it = &mut self.instances[instance];
-        if it.doing == Doing::Nothing {
+        if it.activity == Activity::Idle {
             it.requests -= 1;
-            return knows == Knows::Current && is_news;
+            return read == StateRead::Current && is_outdated;
         }
         true
     }
 
-    fn ask(&mut self, instance: usize, which: Try, rules: &Rules) {
-        let who = self.request(instance);
+    fn admit(&mut self, instance: usize, attempt: Attempt, setup: &Setup) {
+        let request_id = self.request(instance);
         let cached = state(&self.instances[instance].cached);
-        let asked = cached.admit(&who, self.clock(instance), &rules.policy);
-        match (asked.admission, asked.next) {
-            (Admission::Deny { .. }, _) => self.instances[instance].doing = Doing::Nothing,
-            (_, None) => self.instances[instance].doing = Doing::Asking(self.lease(&who)),
-            (_, Some(next)) => self.send(instance, Why::Ask, which, next),
+        let decision = cached.admit(&request_id, self.clock(instance), &setup.policy);
+        match (decision.admission, decision.next) {
+            (Admission::Deny { .. }, _) => self.instances[instance].activity = Activity::Idle,
+            (_, None) => {
+                self.instances[instance].activity = Activity::AtPlan(self.lease(&request_id));
+            }
+            (_, Some(next)) => self.send_write(instance, Purpose::Admit, attempt, next),
         }
     }
 
-    /// Plan has answered.
-    pub(crate) fn tell(&mut self, instance: usize, answer: Answer, which: Try, rules: &Rules) {
-        let who = self.request(instance);
+    /// Records Plan's response.
+    pub(crate) fn record(
+        &mut self,
+        instance: usize,
+        response: Response,
+        attempt: Attempt,
+        setup: &Setup,
+    ) {
+        let request_id = self.request(instance);
         let cached = state(&self.instances[instance].cached);
         let now = self.clock(instance);
-        match cached.record(&who, answer.signal(), now, &rules.policy) {
-            Some(next) => self.send(instance, Why::Tell(answer), which, next),
-            None => self.instances[instance].doing = Doing::Nothing,
+        match cached.record(&request_id, response.signal(), now, &setup.policy) {
+            Some(next) => self.send_write(instance, Purpose::Record(response), attempt, next),
+            None => self.instances[instance].activity = Activity::Idle,
         }
     }
 
-    fn send(&mut self, instance: usize, why: Why, which: Try, next: BreakerState) {
+    fn send_write(
+        &mut self,
+        instance: usize,
+        purpose: Purpose,
+        attempt: Attempt,
+        next: BreakerState,
+    ) {
         let it = &mut self.instances[instance];
-        it.doing = Doing::Writing(why, which);
+        it.activity = Activity::Writing(purpose, attempt);
         let id = WriteId {
             instance,
             request: it.requests,
-            why,
-            which,
+            purpose,
+            attempt,
         };
         let write = Write {
             id,
             expects: version(&it.cached),
             next: Arc::new(next),
-            again: false,
+            is_duplicate: false,
         };
         let place = self.sent.partition_point(|other| other.id < id);
         self.sent.insert(place, write);
     }
 
-    /// A write arrives at the store, and at once, if at all, its sender hears of it.
-    pub(crate) fn arrives(&mut self, id: WriteId, arrival: Arrival, rules: &Rules) {
+    /// A write arrives at the store. Its sender receives the result at once or never.
+    pub(crate) fn deliver(&mut self, id: WriteId, delivery: Delivery, setup: &Setup) {
         let Some(place) = self.sent.iter().position(|write| write.id == id) else {
             return;
         };
         let write = self.sent[place].clone();
-        if arrival.copied {
-            self.sent[place].again = true;
+        if delivery.is_duplicated {
+            self.sent[place].is_duplicate = true;
         } else {
             self.sent.remove(place);
         }
-        let is_written = rules.store == Store::Careless || !self.has_outdated(&write);
+        let is_written = setup.store == Store::Unconditional || !self.is_outdated(&write);
         if is_written {
             self.item = Some((version(&self.item) + 1, write.next));
         }
         let instance = id.instance;
         let lease = self.lease(&self.request(instance));
         let it = &mut self.instances[instance];
-        if arrival.heard {
+        if delivery.is_acknowledged {
             it.cached.clone_from(&self.item);
-            match (id.why, id.which) {
-                (Why::Ask, _) if is_written => it.doing = Doing::Asking(lease),
-                (Why::Ask, Try::First) => self.ask(instance, Try::Second, rules),
-                (Why::Ask, Try::Second) => self.asks_no_more(instance, rules),
-                (Why::Tell(answer), Try::First) if !is_written => {
-                    self.tell(instance, answer, Try::Second, rules);
+            match (id.purpose, id.attempt) {
+                (Purpose::Admit, _) if is_written => it.activity = Activity::AtPlan(lease),
+                (Purpose::Admit, Attempt::First) => self.admit(instance, Attempt::Second, setup),
+                (Purpose::Admit, Attempt::Second) => self.admit_without_write(instance, setup),
+                (Purpose::Record(response), Attempt::First) if !is_written => {
+                    self.record(instance, response, Attempt::Second, setup);
                 }
-                (Why::Tell(_), _) => it.doing = Doing::Nothing,
+                (Purpose::Record(_), _) => it.activity = Activity::Idle,
             }
-        } else if let Doing::Asking(given) = &mut it.doing {
-            // It gave up waiting for this, and has the lease all the same.
+        } else if let Activity::AtPlan(given) = &mut it.activity {
+            // The instance timed out, but its request has the lease.
             *given = lease.or(*given);
         }
     }
 
-    /// Others were faster twice. Whatever would take another write is left to them.
-    fn asks_no_more(&mut self, instance: usize, rules: &Rules) {
-        let who = self.request(instance);
+    /// Decides after two lost writes, without a third one.
+    fn admit_without_write(&mut self, instance: usize, setup: &Setup) {
+        let request_id = self.request(instance);
         let cached = state(&self.instances[instance].cached);
-        let asked = cached.admit(&who, self.clock(instance), &rules.policy);
-        self.instances[instance].doing = match (asked.admission, asked.next) {
-            (Admission::Deny { .. }, _) | (_, Some(_)) => Doing::Nothing,
-            (_, None) => Doing::Asking(self.lease(&who)),
+        let decision = cached.admit(&request_id, self.clock(instance), &setup.policy);
+        self.instances[instance].activity = match (decision.admission, decision.next) {
+            (Admission::Deny { .. }, _) | (_, Some(_)) => Activity::Idle,
+            (_, None) => Activity::AtPlan(self.lease(&request_id)),
         };
     }
 
-    /// The instance waits for the store no longer.
-    pub(crate) fn gives_up(&mut self, instance: usize) {
+    /// The instance stops waiting for the store.
+    pub(crate) fn time_out(&mut self, instance: usize) {
         let lease = self.lease(&self.request(instance));
         let it = &mut self.instances[instance];
-        it.doing = match it.doing {
-            Doing::Writing(Why::Ask, _) => Doing::Asking(lease),
-            Doing::Writing(Why::Tell(_), _) | Doing::Nothing | Doing::Asking(_) => Doing::Nothing,
+        it.activity = match it.activity {
+            Activity::Writing(Purpose::Admit, _) => Activity::AtPlan(lease),
+            Activity::Writing(Purpose::Record(_), _) | Activity::Idle | Activity::AtPlan(_) => {
+                Activity::Idle
+            }
         };
     }
 
-    /// Forgets what makes no difference any more, so that moments are equal that differ in nothing
-    /// else.
-    pub(crate) fn tidy(&mut self, is_spent: impl Fn(&Instance) -> bool, rules: &Rules) {
-        if rules.store == Store::Conditional {
+    /// Removes everything without a further effect, so that equivalent snapshots are equal.
+    pub(crate) fn normalize(&mut self, is_spent: impl Fn(&Instance) -> bool, setup: &Setup) {
+        if setup.store == Store::Conditional {
             let mut sent = std::mem::take(&mut self.sent);
-            // The others will be refused, and nobody will hear of it.
-            sent.retain(|write| !self.has_outdated(write) || self.awaits(write.id));
+            // The store would reject the others, and no instance awaits their results.
+            sent.retain(|write| !self.is_outdated(write) || self.awaits(write.id));
             self.sent = sent;
         }
         for it in &mut self.instances {
-            if it.doing == Doing::Nothing && is_spent(it) {
+            if it.activity == Activity::Idle && is_spent(it) {
                 it.cached = None;
             }
         }

@@ -1,69 +1,69 @@
-//! Every way in which the fleet can go on, within bounds: reads fail; writes are lost, late, or arrive
-//! twice; nobody hears what came of them; caches are stale; clocks differ; Plan answers what it likes.
+//! A model checker explores every run of the fleet within bounds: reads fail; writes are lost, delayed or
+//! duplicated; their results are lost; caches are stale; clocks differ; Plan returns any response.
 
 use std::sync::Arc;
 
-use domain::breaker::{BreakerState, CountedFailure};
+use domain::breaker::{BreakerState, CountedFailure, Trip};
 use domain::id::RequestId;
 use domain::policy::FallbackClass;
 use domain::time::Timestamp;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::fleet::{
-    Answer, Arrival, Doing, INSTANCES, Instance, Item, Knows, Moment, Rules, SKEW, Store, Try,
-    Write, WriteId, at, policy, state,
+    Activity, Attempt, Delivery, INSTANCES, Instance, Item, Response, SKEW, Setup, Snapshot,
+    StateRead, Store, Write, WriteId, at, policy, state,
 };
 
-/// A fleet, and how far it is followed.
+/// A fleet and the bounds of its exploration.
 #[derive(Clone, Debug)]
 struct Fleet {
     starts: Vec<Item>,
-    rules: Rules,
-    /// What Plan can answer.
-    answers: &'static [Answer],
+    setup: Setup,
+    /// The possible responses of Plan.
+    responses: &'static [Response],
     pace: Pace,
-    /// So many steps of true time.
+    /// The maximum true time in steps.
     steps: i64,
-    /// So much goes wrong.
+    /// The maximum number of faults.
     faults: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
     Any,
-    /// A request is done within a step.
+    /// Each request ends within one step.
     Prompt,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     TimePasses,
-    Comes(usize, Knows),
-    Arrives(WriteId, Arrival),
-    GivesUp(usize),
-    Answers(usize, Answer),
+    RequestArrives(usize, StateRead),
+    WriteArrives(WriteId, Delivery),
+    WriteTimesOut(usize),
+    PlanResponds(usize, Response),
 }
 
-const ONE_PROBE: &str = "two never probe under a lease that lasts";
-/// More than anything takes.
-const MANY: usize = 100;
-const HEARD: Arrival = Arrival {
-    heard: true,
-    copied: false,
+const ONE_PROBE: &str = "at most one request probes under a valid lease";
+/// More actions than any run to the closed state takes.
+const MAX_ACTIONS: usize = 100;
+const ACKNOWLEDGED: Delivery = Delivery {
+    is_acknowledged: true,
+    is_duplicated: false,
 };
 
 impl Model for Fleet {
-    type State = Moment;
+    type State = Snapshot;
     type Action = Action;
 
-    fn init_states(&self) -> Vec<Moment> {
-        let start = |item: &Item| Moment {
+    fn init_states(&self) -> Vec<Snapshot> {
+        let start = |item: &Item| Snapshot {
             now: 0,
             item: item.clone(),
             instances: std::array::from_fn(|_| Instance {
                 cached: item.clone(),
                 requests: 0,
-                doing: Doing::Nothing,
+                activity: Activity::Idle,
             }),
             sent: Vec::new(),
             faults: self.faults,
@@ -71,185 +71,212 @@ impl Model for Fleet {
         self.starts.iter().map(start).collect()
     }
 
-    fn actions(&self, moment: &Moment, actions: &mut Vec<Action>) {
+    fn actions(&self, snapshot: &Snapshot, actions: &mut Vec<Action>) {
         actions.push(Action::TimePasses);
-        for write in &moment.sent {
-            for (heard, copied) in [(true, false), (true, true), (false, false), (false, true)] {
-                actions.push(Action::Arrives(write.id, Arrival { heard, copied }));
+        for write in &snapshot.sent {
+            for (is_acknowledged, is_duplicated) in
+                [(true, false), (true, true), (false, false), (false, true)]
+            {
+                actions.push(Action::WriteArrives(
+                    write.id,
+                    Delivery {
+                        is_acknowledged,
+                        is_duplicated,
+                    },
+                ));
             }
         }
-        for (instance, it) in moment.instances.iter().enumerate() {
-            match it.doing {
-                Doing::Nothing if is_spent(it) => {}
-                Doing::Nothing => actions.extend(
-                    [Knows::Current, Knows::Cached, Knows::Nothing]
-                        .map(|knows| Action::Comes(instance, knows)),
+        for (instance, it) in snapshot.instances.iter().enumerate() {
+            match it.activity {
+                Activity::Idle if is_spent(it) => {}
+                Activity::Idle => actions.extend(
+                    [StateRead::Current, StateRead::Cached, StateRead::Failed]
+                        .map(|read| Action::RequestArrives(instance, read)),
                 ),
-                Doing::Writing(..) => actions.push(Action::GivesUp(instance)),
-                Doing::Asking(_) => {
-                    let answers = self.answers.iter();
-                    actions.extend(answers.map(|answer| Action::Answers(instance, *answer)));
+                Activity::Writing(..) => actions.push(Action::WriteTimesOut(instance)),
+                Activity::AtPlan(_) => {
+                    let responses = self.responses.iter();
+                    actions.extend(
+                        responses.map(|response| Action::PlanResponds(instance, *response)),
+                    );
                 }
             }
         }
     }
 
-    fn next_state(&self, last: &Moment, action: Action) -> Option<Moment> {
+    fn next_state(&self, last: &Snapshot, action: Action) -> Option<Snapshot> {
         let faults = last.faults.checked_sub(cost(last, action))?;
         let mut then = last.clone();
         then.faults = faults;
-        self.follow(&mut then, action).then(|| {
-            then.tidy(is_spent, &self.rules);
+        self.apply(&mut then, action).then(|| {
+            then.normalize(is_spent, &self.setup);
             then
         })
     }
 
-    fn within_boundary(&self, moment: &Moment) -> bool {
-        moment.now <= self.steps
+    fn within_boundary(&self, snapshot: &Snapshot) -> bool {
+        snapshot.now <= self.steps
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(ONE_PROBE, Self::has_one_probe),
-            Property::always("nothing is open past its cap", Self::is_capped),
-            Property::always("any instance can close it alone", Self::is_not_stuck),
-            Property::sometimes("a request probes", |_, moment: &Moment| {
-                matches!(state(&moment.item), BreakerState::HalfOpen { .. })
+            Property::always(
+                "no open time and no lease exceeds its maximum",
+                Self::is_capped,
+            ),
+            Property::always(
+                "each instance alone can close the breaker",
+                Self::is_not_stuck,
+            ),
+            Property::sometimes("a request probes", |_, snapshot: &Snapshot| {
+                matches!(state(&snapshot.item), BreakerState::HalfOpen { .. })
             }),
             Property::sometimes(
                 "a probe fails",
-                |_, moment: &Moment| matches!(state(&moment.item), BreakerState::Open { trips, .. } if *trips > 1),
+                |_, snapshot: &Snapshot| matches!(state(&snapshot.item), BreakerState::Open { trip, .. } if trip.count > 1),
             ),
+            Property::sometimes("a lease ends before its probe", |_, snapshot: &Snapshot| {
+                let BreakerState::HalfOpen { lease_until, .. } = state(&snapshot.item) else {
+                    return false;
+                };
+                leases(snapshot).any(|lease| lease < *lease_until)
+            }),
             Property::sometimes(
-                "a probe's lease is over before it is",
-                |_, moment: &Moment| {
-                    let BreakerState::HalfOpen { lease_until, .. } = state(&moment.item) else {
-                        return false;
-                    };
-                    leases(moment).any(|lease| lease < *lease_until)
-                },
-            ),
-            Property::sometimes(
-                "a request has a lease and does not know",
-                |_, moment: &Moment| {
-                    moment.instances.iter().any(|it| {
-                        let knows = matches!(state(&it.cached), BreakerState::HalfOpen { .. });
-                        matches!(it.doing, Doing::Asking(Some(_))) && !knows
+                "a request has a lease that is not cached",
+                |_, snapshot: &Snapshot| {
+                    snapshot.instances.iter().any(|it| {
+                        let is_cached = matches!(state(&it.cached), BreakerState::HalfOpen { .. });
+                        matches!(it.activity, Activity::AtPlan(Some(_))) && !is_cached
                     })
                 },
             ),
             Property::sometimes(
-                "a copy will be refused, and it is heard",
-                |_, moment: &Moment| {
-                    let is_refused = |write: &Write| {
-                        write.again && moment.has_outdated(write) && moment.awaits(write.id)
+                "the store rejects a duplicate whose result is awaited",
+                |_, snapshot: &Snapshot| {
+                    let is_rejected = |write: &Write| {
+                        write.is_duplicate
+                            && snapshot.is_outdated(write)
+                            && snapshot.awaits(write.id)
                     };
-                    moment.sent.iter().any(is_refused)
+                    snapshot.sent.iter().any(is_rejected)
                 },
             ),
-            Property::sometimes("nobody waits for a write any more", |_, moment: &Moment| {
-                moment.sent.iter().any(|write| !moment.awaits(write.id))
-            }),
+            Property::sometimes(
+                "a write in flight is not awaited",
+                |_, snapshot: &Snapshot| {
+                    snapshot.sent.iter().any(|write| !snapshot.awaits(write.id))
+                },
+            ),
         ]
     }
 }
 
-/// Each instance has one request, besides those that it takes to close the breaker.
+/// Whether the instance has had its one request. Further requests only close the breaker.
 fn is_spent(instance: &Instance) -> bool {
     instance.requests > 0
 }
 
-fn cost(last: &Moment, action: Action) -> u8 {
-    let goes_wrong = match action {
-        Action::TimePasses | Action::Answers(..) => false,
-        Action::Comes(_, knows) => knows == Knows::Nothing,
-        Action::Arrives(id, arrival) => arrival.copied || (last.awaits(id) && !arrival.heard),
-        Action::GivesUp(instance) => last
+fn cost(last: &Snapshot, action: Action) -> u8 {
+    let is_fault = match action {
+        Action::TimePasses | Action::PlanResponds(..) => false,
+        Action::RequestArrives(_, read) => read == StateRead::Failed,
+        Action::WriteArrives(id, delivery) => {
+            delivery.is_duplicated || (last.awaits(id) && !delivery.is_acknowledged)
+        }
+        Action::WriteTimesOut(instance) => last
             .awaited(instance)
-            .is_some_and(|id| last.is_on_its_way(id)),
+            .is_some_and(|id| last.is_in_flight(id)),
     };
-    goes_wrong.into()
+    is_fault.into()
 }
 
-/// The leases of the requests that are at Plan.
-fn leases(moment: &Moment) -> impl Iterator<Item = Timestamp> {
-    moment.instances.iter().filter_map(|it| match it.doing {
-        Doing::Asking(lease) => lease,
-        Doing::Nothing | Doing::Writing(..) => None,
-    })
+/// The leases of the requests at Plan.
+fn leases(snapshot: &Snapshot) -> impl Iterator<Item = Timestamp> {
+    snapshot
+        .instances
+        .iter()
+        .filter_map(|it| match it.activity {
+            Activity::AtPlan(lease) => lease,
+            Activity::Idle | Activity::Writing(..) => None,
+        })
 }
 
 impl Fleet {
-    /// False when the action does not come about.
-    fn follow(&self, moment: &mut Moment, action: Action) -> bool {
-        let rules = &self.rules;
+    /// Applies the action. Returns false if the action is impossible.
+    fn apply(&self, snapshot: &mut Snapshot, action: Action) -> bool {
+        let setup = &self.setup;
         match action {
             Action::TimePasses => {
-                let is_busy = |it: &Instance| it.doing != Doing::Nothing;
-                if self.pace == Pace::Prompt && moment.instances.iter().any(is_busy) {
+                let is_busy = |it: &Instance| it.activity != Activity::Idle;
+                if self.pace == Pace::Prompt && snapshot.instances.iter().any(is_busy) {
                     return false;
                 }
-                moment.now += 1;
+                snapshot.now += 1;
             }
-            Action::Comes(instance, knows) => return moment.comes(instance, knows, rules),
-            Action::Arrives(id, arrival) => {
-                if arrival.heard && !moment.awaits(id) {
+            Action::RequestArrives(instance, read) => {
+                return snapshot.receive_request(instance, read, setup);
+            }
+            Action::WriteArrives(id, delivery) => {
+                if delivery.is_acknowledged && !snapshot.awaits(id) {
                     return false;
                 }
-                moment.arrives(id, arrival, rules);
+                snapshot.deliver(id, delivery, setup);
             }
-            Action::GivesUp(instance) => moment.gives_up(instance),
-            Action::Answers(instance, answer) => moment.tell(instance, answer, Try::First, rules),
+            Action::WriteTimesOut(instance) => snapshot.time_out(instance),
+            Action::PlanResponds(instance, response) => {
+                snapshot.record(instance, response, Attempt::First, setup);
+            }
         }
         true
     }
 
-    /// While a probe's lease lasts by every clock, no other request has one. Where all are prompt, no
-    /// lease is ever over before its probe is.
-    fn has_one_probe(&self, moment: &Moment) -> bool {
-        let lasts = |lease: &_| self.pace == Pace::Prompt || *lease > at(moment.now + SKEW);
-        leases(moment).filter(lasts).count() <= 1
+    /// Whether at most one request has a lease that lasts by every clock. At the prompt pace, expired leases
+    /// count too.
+    fn has_one_probe(&self, snapshot: &Snapshot) -> bool {
+        let lasts = |lease: &_| self.pace == Pace::Prompt || *lease > at(snapshot.now + SKEW);
+        leases(snapshot).filter(lasts).count() <= 1
     }
 
-    fn is_capped(&self, moment: &Moment) -> bool {
-        let policy = &self.rules.policy;
-        let latest = at(moment.now + SKEW);
-        match state(&moment.item) {
+    fn is_capped(&self, snapshot: &Snapshot) -> bool {
+        let policy = &self.setup.policy;
+        let latest = at(snapshot.now + SKEW);
+        match state(&snapshot.item) {
             BreakerState::Open { until, .. } => *until <= latest.plus(policy.max_open),
             BreakerState::HalfOpen { lease_until, .. } => *lease_until <= latest.plus(policy.lease),
             BreakerState::Closed { .. } => true,
         }
     }
 
-    fn is_not_stuck(&self, moment: &Moment) -> bool {
-        (0..INSTANCES).all(|instance| self.closes(moment, instance))
+    fn is_not_stuck(&self, snapshot: &Snapshot) -> bool {
+        (0..INSTANCES).all(|instance| self.can_close(snapshot, instance))
     }
 
-    /// Whether traffic flows again when nothing goes wrong any more, Plan is well, and this instance
-    /// alone is left: once the longest lease is over by the slowest clock, at the latest.
-    fn closes(&self, moment: &Moment, instance: usize) -> bool {
-        let is_done = |moment: &Moment| {
-            moment.instances[instance].doing == Doing::Nothing
-                && matches!(state(&moment.item), BreakerState::Closed { .. })
+    /// Whether this instance alone closes the breaker while Plan succeeds and no further fault occurs. The
+    /// deadline is the end of the longest lease by the slowest clock.
+    fn can_close(&self, snapshot: &Snapshot, instance: usize) -> bool {
+        let is_done = |snapshot: &Snapshot| {
+            snapshot.instances[instance].activity == Activity::Idle
+                && matches!(state(&snapshot.item), BreakerState::Closed { .. })
         };
-        if is_done(moment) {
+        if is_done(snapshot) {
             return true;
         }
-        let mut moment = moment.clone();
-        moment.sent.retain(|write| write.id.instance == instance);
-        let deadline = at(moment.now + 2 * SKEW).plus(self.rules.policy.lease);
-        for _ in 0..MANY {
-            let action = match moment.instances[instance].doing {
-                _ if is_done(&moment) => return at(moment.now) <= deadline,
-                Doing::Nothing => Action::Comes(instance, Knows::Current),
-                Doing::Asking(_) => Action::Answers(instance, Answer::Good),
-                Doing::Writing(..) => match moment.awaited(instance) {
-                    Some(id) if moment.is_on_its_way(id) => Action::Arrives(id, HEARD),
-                    _ => Action::GivesUp(instance),
+        let mut snapshot = snapshot.clone();
+        snapshot.sent.retain(|write| write.id.instance == instance);
+        let deadline = at(snapshot.now + 2 * SKEW).plus(self.setup.policy.lease);
+        for _ in 0..MAX_ACTIONS {
+            let action = match snapshot.instances[instance].activity {
+                _ if is_done(&snapshot) => return at(snapshot.now) <= deadline,
+                Activity::Idle => Action::RequestArrives(instance, StateRead::Current),
+                Activity::AtPlan(_) => Action::PlanResponds(instance, Response::Good),
+                Activity::Writing(..) => match snapshot.awaited(instance) {
+                    Some(id) if snapshot.is_in_flight(id) => Action::WriteArrives(id, ACKNOWLEDGED),
+                    _ => Action::WriteTimesOut(instance),
                 },
             };
-            if !self.follow(&mut moment, action) {
-                moment.now += 1;
+            if !self.apply(&mut snapshot, action) {
+                snapshot.now += 1;
             }
         }
         false
@@ -264,41 +291,43 @@ impl Fleet {
     }
 }
 
-fn gone() -> RequestId {
+fn lost_request() -> RequestId {
     "req_gone".parse().unwrap()
 }
 
 fn failed_once() -> BreakerState {
     let failures = vec![CountedFailure {
         at: at(-1),
-        request: gone(),
+        request: lost_request(),
         is_burst: false,
     }];
     BreakerState::Closed { failures }
 }
 
-/// The slowest instance still takes it for open.
-fn open() -> BreakerState {
-    BreakerState::Open {
-        because: FallbackClass::UsageLimit,
-        since: at(-2),
-        until: at(0),
-        trips: 1,
-        burst_trips: 0,
+fn first_trip(since: i64) -> Trip {
+    Trip {
+        class: FallbackClass::UsageLimit,
+        since: at(since),
+        count: 1,
+        bursts: 0,
         end_is_known: false,
     }
 }
 
-/// Of its probe, nobody hears again.
+/// An open state that has not ended by the slowest clock.
+fn open() -> BreakerState {
+    BreakerState::Open {
+        trip: first_trip(-2),
+        until: at(0),
+    }
+}
+
+/// A half-open state whose probe never ends.
 fn half_open() -> BreakerState {
     BreakerState::HalfOpen {
-        because: FallbackClass::UsageLimit,
-        since: at(-3),
-        probe: gone(),
+        trip: first_trip(-3),
+        probe: lost_request(),
         lease_until: at(0),
-        trips: 1,
-        burst_trips: 0,
-        end_is_known: false,
     }
 }
 
@@ -306,11 +335,11 @@ fn fleet(starts: &[Option<BreakerState>], steps: i64, faults: u8) -> Fleet {
     let item = |state: &Option<_>| state.clone().map(|state| (1, Arc::new(state)));
     Fleet {
         starts: starts.iter().map(item).collect(),
-        rules: Rules {
+        setup: Setup {
             policy: policy(2 * SKEW + 1),
             store: Store::Conditional,
         },
-        answers: Answer::COMMON,
+        responses: Response::COMMON,
         pace: Pace::Any,
         steps,
         faults,
@@ -322,55 +351,55 @@ fn from_anything() -> Fleet {
     fleet(&starts, 3, 1)
 }
 
-/// All 850 000 states.
+/// Explores all 850 000 states.
 #[test]
-fn whatever_goes_wrong_once_two_never_probe_and_the_breaker_is_never_stuck() {
+fn fleet_has_one_probe_and_closes_again_after_any_single_fault() {
     let checked = from_anything().explored();
     checked.assert_properties();
     let states = checked.unique_state_count();
     assert!(states > 500_000, "only {states} states");
 }
 
-/// All 240 000 states.
+/// Explores all 240 000 states.
 #[test]
-fn whatever_goes_wrong_twice_two_never_probe_and_the_breaker_is_never_stuck() {
+fn fleet_has_one_probe_and_closes_again_after_any_two_faults() {
     let checked = fleet(&[Some(open())], 2, 2).explored();
     checked.assert_properties();
     let states = checked.unique_state_count();
     assert!(states > 150_000, "only {states} states");
 }
 
-/// All 180 000 states, until the lease is too short.
+/// Explores all 180 000 states, and finds the counterexample of a shorter lease.
 #[test]
-fn a_lease_longer_than_an_answer_and_twice_the_skew_is_never_over_before_the_answer() {
+fn lease_outlasts_its_probe_when_longer_than_response_and_skew() {
     let mut fleet = from_anything();
     fleet.pace = Pace::Prompt;
     let checked = fleet.clone().explored();
     checked.assert_no_discovery(ONE_PROBE);
     let states = checked.unique_state_count();
     assert!(states > 100_000, "only {states} states");
-    fleet.rules.policy = policy(2 * SKEW);
+    fleet.setup.policy = policy(2 * SKEW);
     fleet.explored().assert_any_discovery(ONE_PROBE);
 }
 
-/// A burst was counted, and another has opened the breaker.
+/// Starts with one counted burst, and with a breaker that a burst opened.
 #[test]
-fn bursts_never_make_two_probe_nor_leave_the_breaker_stuck() {
+fn fleet_has_one_probe_and_closes_again_after_bursts() {
     let failures = vec![CountedFailure {
         at: at(-1),
-        request: gone(),
+        request: lost_request(),
         is_burst: true,
     }];
     let mut opened = open();
-    if let BreakerState::Open { burst_trips, .. } = &mut opened {
-        *burst_trips = 1;
+    if let BreakerState::Open { trip, .. } = &mut opened {
+        trip.bursts = 1;
     }
     let mut fleet = fleet(
         &[Some(BreakerState::Closed { failures }), Some(opened)],
         2,
         1,
     );
-    fleet.answers = &[Answer::Good, Answer::Burst];
+    fleet.responses = &[Response::Good, Response::Burst];
     let checked = fleet.explored();
     checked.assert_properties();
     let states = checked.unique_state_count();
@@ -378,8 +407,8 @@ fn bursts_never_make_two_probe_nor_leave_the_breaker_stuck() {
 }
 
 #[test]
-fn without_the_conditions_of_the_writes_two_would_probe() {
-    let mut careless = from_anything();
-    careless.rules.store = Store::Careless;
-    careless.explored().assert_any_discovery(ONE_PROBE);
+fn unconditional_writes_allow_two_probes() {
+    let mut unconditional = from_anything();
+    unconditional.setup.store = Store::Unconditional;
+    unconditional.explored().assert_any_discovery(ONE_PROBE);
 }

@@ -1,8 +1,8 @@
-//! How often independent failures open the breaker that a fleet shares, in simulated time, compared with
-//! how often that many failures follow each other by chance.
+//! The number of times that independent failures open a fleet's shared breaker in simulated time, compared
+//! with the number of times that as many failures follow each other by chance.
 //!
-//! Requests arrive at random; each goes to the free instance that was used last, as on AWS Lambda. An
-//! answer takes 1 s to 15 s. The store answers at once.
+//! Requests arrive at random; each goes to the free instance that was used last, as on AWS Lambda. A
+//! response takes 1 s to 15 s. The store responds at once.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,12 +14,12 @@ use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass};
 use domain::time::Timestamp;
 use insta::assert_snapshot;
 
-/// How long an instance uses a state without reading it.
+/// The cache period of a state, in milliseconds.
 const CACHED_MS: i64 = 5_000;
-/// So many failures in a row open the breaker.
-const IN_A_ROW: u32 = 3;
+/// The number of failures in a row that open the breaker.
+const FAILURES_TO_OPEN: u32 = 3;
 
-/// When an instance reads the state before it records a success.
+/// The condition under which an instance reads the state before it records a success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reads {
     /// Never.
@@ -34,18 +34,20 @@ enum Reads {
 #[derive(Clone, Copy, Debug)]
 struct Traffic {
     per_minute: u32,
-    /// Of a hundred requests, so many fail.
+    /// The percentage of requests that fail.
     failing_percent: u64,
     requests: u32,
 }
 
-/// Openings in a run, and what the same answers would have opened in one place.
+/// The openings of one run.
 #[derive(Clone, Copy, Debug, Default)]
 struct Openings {
     minutes: f64,
+    /// The openings of the fleet's breaker.
     fleet: u32,
+    /// The openings by the same failures if one instance received them all.
     by_chance: u32,
-    /// Of the state in the store.
+    /// The number of reads of the stored state.
     reads: u32,
 }
 
@@ -95,14 +97,14 @@ impl Fleet {
         now - self.instances[instance].read_at >= CACHED_MS
     }
 
-    fn ask(&mut self, instance: usize, now: i64) {
+    fn read_if_old(&mut self, instance: usize, now: i64) {
         if self.is_old(instance, now) {
             self.read(instance, now);
             self.openings.reads += 1;
         }
     }
 
-    fn tell(&mut self, instance: usize, who: &RequestId, signal: Signal, now: i64) {
+    fn record(&mut self, instance: usize, request_id: &RequestId, signal: Signal, now: i64) {
         let reads = match self.reads {
             Reads::Never => false,
             Reads::WhenOld => self.is_old(instance, now),
@@ -113,12 +115,12 @@ impl Fleet {
             self.openings.reads += 1;
         }
         for _ in 0..2 {
-            let known = &self.instances[instance];
+            let cached = &self.instances[instance];
             let at = Timestamp::from_millis(now);
-            let Some(next) = known.state.record(who, signal, at, &self.policy) else {
+            let Some(next) = cached.state.record(request_id, signal, at, &self.policy) else {
                 return;
             };
-            if known.version == self.version {
+            if cached.version == self.version {
                 self.version += 1;
                 self.state = next;
                 if matches!(self.state, BreakerState::Open { .. }) {
@@ -126,22 +128,22 @@ impl Fleet {
                     self.version += 1;
                     self.state = BreakerState::CLOSED;
                 }
-                let read_at = known.read_at;
+                let read_at = cached.read_at;
                 self.read(instance, read_at);
                 return;
             }
-            let read_at = known.read_at;
+            let read_at = cached.read_at;
             self.read(instance, read_at);
         }
     }
 }
 
-fn openings(traffic: Traffic, reads: Reads) -> Openings {
+fn simulate(traffic: Traffic, reads: Reads) -> Openings {
     let mut random = Random(7);
-    let served: RequestId = "req_served".parse().unwrap();
+    let succeeded: RequestId = "req_served".parse().unwrap();
     let mut fleet = Fleet {
         policy: BreakerPolicy {
-            failures: IN_A_ROW,
+            failures: FAILURES_TO_OPEN,
             scope: BreakerScope::Deployment,
             ..BreakerPolicy::default()
         },
@@ -152,24 +154,24 @@ fn openings(traffic: Traffic, reads: Reads) -> Openings {
         openings: Openings::default(),
     };
     let mut free: Vec<usize> = Vec::new();
-    let mut answers: BinaryHeap<Reverse<(i64, u32, usize)>> = BinaryHeap::new();
+    let mut responses: BinaryHeap<Reverse<(i64, u32, usize)>> = BinaryHeap::new();
     let mut failed_at: Vec<i64> = Vec::new();
     let mut now = 0;
     for request in 0..traffic.requests {
-        // Arrivals of a mean distance, uniformly between none and twice it.
+        // The intervals are uniformly distributed between zero and twice their mean.
         let mean = u64::from(60_000 / traffic.per_minute);
         now += i64::try_from(random.below(2 * mean + 1)).unwrap();
-        while let Some(&Reverse((at, answered, instance))) = answers.peek() {
+        while let Some(&Reverse((at, finished, instance))) = responses.peek() {
             if at > now {
                 break;
             }
-            answers.pop();
+            responses.pop();
             free.push(instance);
             let failed: RequestId;
-            let (who, signal) = if random.below(100) < traffic.failing_percent {
+            let (request_id, signal) = if random.below(100) < traffic.failing_percent {
                 failed_at.retain(|before| at - before <= 60_000);
                 failed_at.push(at);
-                if failed_at.len() == IN_A_ROW as usize {
+                if failed_at.len() == FAILURES_TO_OPEN as usize {
                     fleet.openings.by_chance += 1;
                     failed_at.clear();
                 }
@@ -177,13 +179,13 @@ fn openings(traffic: Traffic, reads: Reads) -> Openings {
                     class: FallbackClass::Broken,
                     not_before: None,
                 };
-                failed = format!("req_{answered}").parse().unwrap();
+                failed = format!("req_{finished}").parse().unwrap();
                 (&failed, signal)
             } else {
                 failed_at.clear();
-                (&served, Signal::Success)
+                (&succeeded, Signal::Success)
             };
-            fleet.tell(instance, who, signal, at);
+            fleet.record(instance, request_id, signal, at);
         }
         let instance = free.pop().unwrap_or_else(|| {
             fleet.instances.push(Cached {
@@ -193,9 +195,9 @@ fn openings(traffic: Traffic, reads: Reads) -> Openings {
             });
             fleet.instances.len() - 1
         });
-        fleet.ask(instance, now);
+        fleet.read_if_old(instance, now);
         let takes = i64::try_from(1_000 + random.below(14_001)).unwrap();
-        answers.push(Reverse((now + takes, request, instance)));
+        responses.push(Reverse((now + takes, request, instance)));
     }
     fleet.openings.minutes = Duration::from_millis(now.unsigned_abs()).as_secs_f64() / 60.0;
     fleet.openings
@@ -203,7 +205,7 @@ fn openings(traffic: Traffic, reads: Reads) -> Openings {
 
 /// Decision 25 has the same for more requests and rates.
 #[test]
-fn failures_of_a_fleet_open_the_breaker_hardly_more_often_than_chance() {
+fn fleet_failures_open_the_breaker_at_most_twice_as_often_as_chance() {
     let mut table =
         vec!["per minute, failing: openings without the read, with it, by chance".to_owned()];
     for (per_minute, failing_percent) in [(1000, 1), (1000, 2), (100, 2)] {
@@ -212,7 +214,7 @@ fn failures_of_a_fleet_open_the_breaker_hardly_more_often_than_chance() {
             failing_percent,
             requests: 500_000,
         };
-        let [never, when_old] = [Reads::Never, Reads::WhenOld].map(|it| openings(traffic, it));
+        let [never, when_old] = [Reads::Never, Reads::WhenOld].map(|it| simulate(traffic, it));
         table.push(format!(
             "{per_minute}, {failing_percent} %: {}, {}, {} in {:.0} min; reads per request {:.2}, {:.2}",
             never.fleet,
@@ -227,7 +229,7 @@ fn failures_of_a_fleet_open_the_breaker_hardly_more_often_than_chance() {
             "{when_old:?}"
         );
     }
-    let always = openings(
+    let always = simulate(
         Traffic {
             per_minute: 1000,
             failing_percent: 2,

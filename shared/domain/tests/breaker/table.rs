@@ -1,9 +1,9 @@
-//! The table in the module's own words, cell by cell, and what each verdict says to each breaker.
+//! The documented table of transitions, cell by cell, and the signal of each verdict for each breaker.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use domain::breaker::{Admission, BreakerState, Circuit, CountedFailure, Signal};
+use domain::breaker::{Admission, BreakerState, Circuit, CountedFailure, Signal, Trip};
 use domain::id::RequestId;
 use domain::model_family::ModelFamily;
 use domain::policy::{BreakerPolicy, BreakerScope, FallbackClass};
@@ -23,7 +23,7 @@ const COLUMNS: [&str; 8] = [
     "[`Nothing`]",
 ];
 
-/// Minutes from now.
+/// The time this many minutes from now.
 fn minute(minute: i64) -> Timestamp {
     Timestamp::from_seconds(1_795_000_000 + minute * 60)
 }
@@ -46,11 +46,11 @@ fn request(name: &str) -> RequestId {
     format!("req_{name}").parse().unwrap()
 }
 
-fn me() -> RequestId {
+fn own_request() -> RequestId {
     request("me")
 }
 
-/// Failures that were counted so many minutes ago.
+/// A closed breaker with failures of these ages in minutes.
 fn closed(minutes_ago: &[i64]) -> BreakerState {
     let failures = failures(minutes_ago);
     BreakerState::Closed { failures }
@@ -65,7 +65,7 @@ fn failures(minutes_ago: &[i64]) -> Vec<CountedFailure> {
     minutes_ago.iter().map(failure).collect()
 }
 
-/// The latest of these failures was a burst, so many seconds ago.
+/// A closed breaker with failures of these ages in minutes and a burst of this age in seconds.
 fn closed_with_burst(minutes_ago: &[i64], seconds_ago: i64) -> BreakerState {
     let mut failures = failures(minutes_ago);
     failures.push(CountedFailure {
@@ -76,69 +76,72 @@ fn closed_with_burst(minutes_ago: &[i64], seconds_ago: i64) -> BreakerState {
     BreakerState::Closed { failures }
 }
 
+fn trip(count: u32, bursts: u32) -> Trip {
+    Trip {
+        class: FallbackClass::RateLimited,
+        since: minute(-30),
+        count,
+        bursts,
+        end_is_known: false,
+    }
+}
+
 fn open(until: i64) -> BreakerState {
     BreakerState::Open {
-        because: FallbackClass::RateLimited,
-        since: minute(-30),
+        trip: trip(4, 0),
         until: minute(until),
-        trips: 4,
-        burst_trips: 0,
-        end_is_known: false,
     }
 }
 
 fn half_open(probe: &RequestId, lease_until: i64) -> BreakerState {
     BreakerState::HalfOpen {
-        because: FallbackClass::RateLimited,
-        since: minute(-30),
+        trip: trip(4, 0),
         probe: probe.clone(),
         lease_until: minute(lease_until),
-        trips: 4,
-        burst_trips: 0,
-        end_is_known: false,
     }
 }
 
-/// States, each with `n`: as examples of a row where `ƒ` + 1 < `n`, and where not.
+/// A row of the table, with examples of its state and `n`: `below` for `ƒ` + 1 < `n`, `reached` for the
+/// rest.
 struct Row {
     name: &'static str,
-    room: Vec<(BreakerState, u32)>,
-    full: Vec<(BreakerState, u32)>,
+    below: Vec<(BreakerState, u32)>,
+    reached: Vec<(BreakerState, u32)>,
 }
 
 fn rows() -> Vec<Row> {
     let any = |name, states: &[BreakerState]| Row {
         name,
-        room: states.iter().cloned().map(|state| (state, 3)).collect(),
-        full: states.iter().cloned().map(|state| (state, 1)).collect(),
+        below: states.iter().cloned().map(|state| (state, 3)).collect(),
+        reached: states.iter().cloned().map(|state| (state, 1)).collect(),
     };
     let other = request("other");
     vec![
         any("no `ƒ`", &[closed(&[]), closed(&[2]), closed(&[60, 2, -2])]),
         Row {
             name: "`ƒ` < `n`",
-            room: vec![
+            below: vec![
                 (closed(&[1]), 3),
                 (closed(&[2, 0]), 3),
                 (closed(&[60, 1, 0, -1]), 5),
             ],
-            full: vec![
+            reached: vec![
                 (closed(&[0]), 2),
                 (closed(&[1, 0]), 3),
                 (closed(&[2, 1, 0, -1]), 4),
-                // The policy was another when they were counted.
+                // Failures that were counted under another policy.
                 (closed(&[1, 0]), 1),
                 (closed_with_burst(&[0], 10), 3),
             ],
         },
         Row {
             name: "`ƒ` < `n`, with a burst in the last 10 s",
-            room: vec![
+            below: vec![
                 (closed_with_burst(&[], 0), 3),
                 (closed_with_burst(&[0], 9), 4),
                 (closed_with_burst(&[], -9), 3),
             ],
-            full: vec![
+            reached: vec![
                 (closed_with_burst(&[], 0), 2),
                 (closed_with_burst(&[0], 9), 3),
                 (closed_with_burst(&[0], 9), 1),
@@ -157,51 +160,43 @@ fn rows() -> Vec<Row> {
         any(
             "half-open, own probe",
             &[
-                half_open(&me(), 1),
-                half_open(&me(), 0),
-                half_open(&me(), -9),
+                half_open(&own_request(), 1),
+                half_open(&own_request(), 0),
+                half_open(&own_request(), -9),
             ],
         ),
     ]
 }
 
-fn asked(state: &BreakerState, policy: &BreakerPolicy) -> String {
-    let asked = state.admit(&me(), minute(NOW), policy);
+fn admit_cell(state: &BreakerState, policy: &BreakerPolicy) -> String {
+    let decision = state.admit(&own_request(), minute(NOW), policy);
     let denied = match state {
         BreakerState::Closed { .. } => None,
-        BreakerState::Open {
-            because,
-            until,
-            end_is_known,
-            ..
-        } => Some((*because, *until, *end_is_known)),
+        BreakerState::Open { trip, until } => Some((trip, until)),
         BreakerState::HalfOpen {
-            because,
-            lease_until,
-            end_is_known,
-            ..
-        } => Some((*because, *lease_until, *end_is_known)),
+            trip, lease_until, ..
+        } => Some((trip, lease_until)),
     };
-    let denied = denied.map(|(class, until, is_limit_with_end)| Admission::Deny {
-        class,
-        until,
-        is_limit_with_end,
+    let denied = denied.map(|(trip, until)| Admission::Deny {
+        class: trip.class,
+        until: *until,
+        is_limit_with_end: trip.end_is_known,
     });
-    match (&asked.admission, &asked.next) {
+    match (&decision.admission, &decision.next) {
         (Admission::Allow, None) => "allow".to_owned(),
         (Admission::Probe, None) => "probe".to_owned(),
-        (Admission::Probe, Some(next)) if *next == half_open(&me(), 2) => {
+        (Admission::Probe, Some(next)) if *next == half_open(&own_request(), 2) => {
             "half-open, probe".to_owned()
         }
         (deny, None) if Some(deny) == denied.as_ref() => "deny".to_owned(),
-        _ => format!("{asked:?}"),
+        _ => format!("{decision:?}"),
     }
 }
 
-/// A signal, and the state that opens by it.
-type Opening = (Signal, FallbackClass, i64);
+/// A signal, with the class and the end in minutes of the state that it opens.
+type OpenedBy = (Signal, FallbackClass, i64);
 
-fn signals() -> [Vec<Opening>; 6] {
+fn signals() -> [Vec<OpenedBy>; 6] {
     let limit = |until: i64| {
         let capped = until.min(60);
         let signal = Signal::LimitUntil(minute(until));
@@ -211,9 +206,9 @@ fn signals() -> [Vec<Opening>; 6] {
         let not_before = not_before.map(minute);
         (Signal::Failure { class, not_before }, class, until)
     };
-    // What does not open, opens until a moment that nothing else leads to.
+    // A signal that does not open the breaker gets an end that no state has.
     let other = |signal| vec![(signal, FallbackClass::Entitlement, 999)];
-    let mut failures: Vec<Opening> = FallbackClass::ALL
+    let mut failures: Vec<OpenedBy> = FallbackClass::ALL
         .map(|class| failure(class, None, 30))
         .into();
     let broken = FallbackClass::Broken;
@@ -233,32 +228,38 @@ fn signals() -> [Vec<Opening>; 6] {
     ]
 }
 
-fn told(state: &BreakerState, (signal, because, until): Opening, policy: &BreakerPolicy) -> String {
-    let Some(next) = state.record(&me(), signal, minute(NOW), policy) else {
+fn record_cell(
+    state: &BreakerState,
+    (signal, class, until): OpenedBy,
+    policy: &BreakerPolicy,
+) -> String {
+    let Some(next) = state.record(&own_request(), signal, minute(NOW), policy) else {
         return "–".to_owned();
     };
     let counted = |mut failures: Vec<CountedFailure>| {
         failures.retain(|failure| (minute(-1)..=minute(1)).contains(&failure.at));
         failures.push(CountedFailure {
             at: minute(NOW),
-            request: me(),
+            request: own_request(),
             is_burst: signal == Signal::Burst,
         });
         BreakerState::Closed { failures }
     };
-    let (trips, one_more, until_now) = match state {
+    let (count, one_more, until_now) = match state {
         BreakerState::Closed { failures } => (0, Some(counted(failures.clone())), None),
-        BreakerState::Open { trips, .. } | BreakerState::HalfOpen { trips, .. } => {
-            (*trips, None, Some(open(NOW)))
+        BreakerState::Open { trip, .. } | BreakerState::HalfOpen { trip, .. } => {
+            (trip.count, None, Some(open(NOW)))
         }
     };
     let opened = BreakerState::Open {
-        because,
-        since: minute(NOW),
+        trip: Trip {
+            class,
+            since: minute(NOW),
+            count: count + 1,
+            bursts: u32::from(signal == Signal::Burst),
+            end_is_known: matches!(signal, Signal::LimitUntil(_)),
+        },
         until: minute(until),
-        trips: trips + 1,
-        burst_trips: u32::from(signal == Signal::Burst),
-        end_is_known: matches!(signal, Signal::LimitUntil(_)),
     };
     let word = match state {
         BreakerState::Closed { .. } if next == BreakerState::CLOSED => "no `ƒ`",
@@ -271,25 +272,25 @@ fn told(state: &BreakerState, (signal, because, until): Opening, policy: &Breake
     word.to_owned()
 }
 
-/// What is the same for all examples, by the number of failures where it depends on that.
-fn cell(row: &Row, say: impl Fn(&BreakerState, &BreakerPolicy) -> Vec<String>) -> String {
-    let said = |examples: &[(BreakerState, u32)]| {
+/// The result that all examples have in common, split by the number of failures where it depends on that.
+fn cell(row: &Row, result: impl Fn(&BreakerState, &BreakerPolicy) -> Vec<String>) -> String {
+    let common = |examples: &[(BreakerState, u32)]| {
         let words = examples
             .iter()
-            .flat_map(|(state, failures)| say(state, &policy(*failures)));
+            .flat_map(|(state, failures)| result(state, &policy(*failures)));
         let words: BTreeSet<String> = words.collect();
         Vec::from_iter(words).join(" or ")
     };
-    let (room, full) = (said(&row.room), said(&row.full));
-    if room == full {
-        room
+    let (below, reached) = (common(&row.below), common(&row.reached));
+    if below == reached {
+        below
     } else {
-        format!("`ƒ` + 1 < `n`: {room}, else {full}")
+        format!("`ƒ` + 1 < `n`: {below}, else {reached}")
     }
 }
 
 #[test]
-fn the_documented_table_is_what_the_breaker_does() {
+fn documented_table_matches_the_transitions() {
     let line = |cells: &[String]| format!("//! | {} |", cells.join(" | "));
     let mut table = vec![
         line(&COLUMNS.map(ToOwned::to_owned)),
@@ -297,11 +298,11 @@ fn the_documented_table_is_what_the_breaker_does() {
     ];
     for row in rows() {
         let mut cells = vec![row.name.to_owned()];
-        cells.push(cell(&row, |state, policy| vec![asked(state, policy)]));
+        cells.push(cell(&row, |state, policy| vec![admit_cell(state, policy)]));
         cells.extend(signals().map(|openings| {
             cell(&row, |state, policy| {
-                let told = |opening: &Opening| told(state, *opening, policy);
-                openings.iter().map(told).collect()
+                let recorded = |opening: &OpenedBy| record_cell(state, *opening, policy);
+                openings.iter().map(recorded).collect()
             })
         }));
         table.push(line(&cells));
@@ -365,9 +366,9 @@ fn signal(verdict: &Verdict, circuit: &Circuit, scope: BreakerScope) -> String {
     }
 }
 
-/// What is said with the scope of the key and with that of the deployment, where they differ.
+/// A cell has the signals in the scope of the key and of the deployment, where they differ.
 #[test]
-fn each_verdict_says_to_each_breaker_what_it_knows_of_it() {
+fn verdict_has_a_signal_for_each_breaker() {
     let circuits = [
         Circuit::Key,
         Circuit::Family(family("opus")),
@@ -414,54 +415,49 @@ fn each_verdict_says_to_each_breaker_what_it_knows_of_it() {
     ");
 }
 
-/// The state after the request `who` met a burst so many seconds from now.
-fn met_burst(
+/// The state after the request `name` received a burst this many seconds from now.
+fn after_burst(
     state: &BreakerState,
-    who: &str,
+    name: &str,
     seconds: i64,
     policy: &BreakerPolicy,
 ) -> BreakerState {
     let at = Timestamp::from_millis(minute(NOW).as_millis() + seconds * 1000);
-    let next = state.record(&request(who), Signal::Burst, at, policy);
+    let next = state.record(&request(name), Signal::Burst, at, policy);
     next.unwrap_or_else(|| state.clone())
 }
 
 #[test]
-fn one_burst_counts_once_and_three_bursts_open_for_a_minute() {
+fn three_bursts_open_the_breaker_for_a_minute() {
     let policy = policy(3);
     let mut state = BreakerState::CLOSED;
     for (agent, seconds) in ["a", "b", "c", "d", "e", "f"]
         .into_iter()
         .zip([0, 0, 1, 3, 8, 9])
     {
-        state = met_burst(&state, agent, seconds, &policy);
+        state = after_burst(&state, agent, seconds, &policy);
     }
     let counted = |state: &BreakerState| match state {
         BreakerState::Closed { failures } => failures.len(),
         other => panic!("{other:?}"),
     };
     assert_eq!(counted(&state), 1, "six agents at once");
-    state = met_burst(&state, "g", 10, &policy);
-    state = met_burst(&state, "h", 19, &policy);
+    state = after_burst(&state, "g", 10, &policy);
+    state = after_burst(&state, "h", 19, &policy);
     assert_eq!(counted(&state), 2, "another burst");
-    state = met_burst(&state, "i", 20, &policy);
-    let BreakerState::Open {
-        because,
-        since,
-        until,
-        trips: 1,
-        burst_trips: 1,
-        end_is_known: false,
-    } = state
-    else {
-        panic!("{state:?}");
+    state = after_burst(&state, "i", 20, &policy);
+    let opened = BreakerState::Open {
+        trip: Trip {
+            since: minute(NOW).plus(Duration::from_secs(20)),
+            ..trip(1, 1)
+        },
+        until: minute(NOW).plus(Duration::from_secs(80)),
     };
-    assert_eq!(because, FallbackClass::RateLimited);
-    assert_eq!(until.since(since), Duration::from_mins(1));
+    assert_eq!(state, opened);
 }
 
 #[test]
-fn a_probe_that_meets_bursts_again_doubles_the_time_up_to_the_policys() {
+fn burst_after_a_probe_doubles_the_open_time_up_to_the_policy() {
     let long = policy(1);
     let short = BreakerPolicy {
         open_for: Duration::from_secs(40),
@@ -474,11 +470,11 @@ fn a_probe_that_meets_bursts_again_doubles_the_time_up_to_the_policys() {
         let mut state = BreakerState::CLOSED;
         let mut now = 0;
         let open = minutes_and_seconds.map(|_| {
-            state = met_burst(&state, "probe", now, &policy);
-            let BreakerState::Open { since, until, .. } = &state else {
+            state = after_burst(&state, "probe", now, &policy);
+            let BreakerState::Open { trip, until } = state else {
                 panic!("{state:?}");
             };
-            let (open, until) = (until.since(*since).as_secs(), *until);
+            let open = until.since(trip.since).as_secs();
             state = state.admit(&request("probe"), until, &policy).next.unwrap();
             now = (until.as_millis() - minute(NOW).as_millis()) / 1000;
             open
@@ -488,38 +484,32 @@ fn a_probe_that_meets_bursts_again_doubles_the_time_up_to_the_policys() {
 }
 
 #[test]
-fn another_reason_between_bursts_starts_the_doubling_anew() {
+fn other_opening_between_bursts_restarts_the_doubling() {
     let policy = policy(1);
-    let probing = |burst_trips| BreakerState::HalfOpen {
-        because: FallbackClass::RateLimited,
-        since: minute(-30),
-        probe: me(),
+    let probing = |bursts| BreakerState::HalfOpen {
+        trip: trip(9, bursts),
+        probe: own_request(),
         lease_until: minute(2),
-        trips: 9,
-        burst_trips,
-        end_is_known: false,
     };
-    let burst_trips = |signal: Signal, before: u32| match probing(before).record(
-        &me(),
-        signal,
-        minute(NOW),
-        &policy,
-    ) {
-        Some(BreakerState::Open { burst_trips, .. }) => Some(burst_trips),
-        _ => None,
+    let bursts = |signal: Signal, before: u32| {
+        let next = probing(before).record(&own_request(), signal, minute(NOW), &policy);
+        match next {
+            Some(BreakerState::Open { trip, .. }) => Some(trip.bursts),
+            _ => None,
+        }
     };
     let failure = Signal::Failure {
         class: FallbackClass::Overloaded,
         not_before: None,
     };
-    assert_eq!(burst_trips(Signal::Burst, 3), Some(4));
-    assert_eq!(burst_trips(Signal::Burst, u32::MAX), Some(u32::MAX));
+    assert_eq!(bursts(Signal::Burst, 3), Some(4));
+    assert_eq!(bursts(Signal::Burst, u32::MAX), Some(u32::MAX));
     assert_eq!(
-        burst_trips(Signal::Nothing, 3),
+        bursts(Signal::Nothing, 3),
         Some(3),
-        "the probe says nothing"
+        "a response without meaning for the breaker"
     );
-    assert_eq!(burst_trips(failure, 3), Some(0));
-    assert_eq!(burst_trips(Signal::LimitUntil(minute(9)), 3), Some(0));
-    assert_eq!(burst_trips(Signal::Success, 3), None);
+    assert_eq!(bursts(failure, 3), Some(0));
+    assert_eq!(bursts(Signal::LimitUntil(minute(9)), 3), Some(0));
+    assert_eq!(bursts(Signal::Success, 3), None);
 }

@@ -1,4 +1,4 @@
-//! `docs/failure-taxonomy.md`: its tables are the ones that the fixtures and the policy make.
+//! The tables of `docs/failure-taxonomy.md` match the fixtures and the policy.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::path::Path;
 use domain::policy::{POLICY_SETTINGS, Policy, PolicyChange};
 use domain::setting::{SettingValue, Unit, Values};
 
-use crate::table::{PLAN_ANSWERED, rows};
+use crate::table::{PLAN_RESPONSES, rows};
 
-/// `1800 (30 min)`.
+/// A value with its unit: `1800 (30 min)`.
 fn readable(value: u32, unit: Unit) -> String {
     const DAY: u32 = 24 * 60 * 60;
     match value {
@@ -21,14 +21,14 @@ fn readable(value: u32, unit: Unit) -> String {
 }
 
 fn verdict_table() -> String {
-    let mut table = "| # | Plan answered | Verdict | This request | Breaker |\n\
+    let mut table = "| # | Plan's response | Verdict | This request | Breaker |\n\
                      |---|---|---|---|---|\n"
         .to_owned();
-    for ((number, row), answered) in rows().into_iter().zip(PLAN_ANSWERED) {
+    for ((number, row), response) in rows().into_iter().zip(PLAN_RESPONSES) {
         let [verdict, request, breaker] = row.cells();
         let _ = writeln!(
             table,
-            "| {number} | {answered} | {verdict} | {request} | {breaker} |"
+            "| {number} | {response} | {verdict} | {request} | {breaker} |"
         );
     }
     table
@@ -63,7 +63,7 @@ fn settings_table() -> String {
     table
 }
 
-/// What stands between the two comments that mark a table.
+/// Compares `table` with the text between the two comments that mark it in the document.
 fn assert_doc_has(name: &str, table: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/failure-taxonomy.md");
     let doc = std::fs::read_to_string(file).expect("docs/failure-taxonomy.md");
@@ -78,12 +78,12 @@ fn assert_doc_has(name: &str, table: &str) {
 }
 
 #[test]
-fn the_table_of_verdicts_in_the_doc_is_the_one_of_the_fixtures() {
+fn documented_verdict_table_matches_the_fixtures() {
     assert_doc_has("verdicts", &verdict_table());
 }
 
 #[test]
-fn the_table_of_settings_in_the_doc_is_the_one_of_the_policy() {
+fn documented_settings_table_matches_the_policy() {
     assert_doc_has("settings", &settings_table());
 }
 

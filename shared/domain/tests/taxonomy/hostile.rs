@@ -1,4 +1,4 @@
-//! Answers that nobody should send: nothing in them is trusted, and nothing panics.
+//! Malformed responses: no value in them is trusted, and none causes a panic.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ fn limited(headers: &[(&str, &str)]) -> Verdict {
     read(429, &headers, BodyStart::Nothing)
 }
 
-/// What the key's breaker becomes by this answer, when two have failed before.
-fn told(verdict: &Verdict, policy: &BreakerPolicy) -> BreakerState {
+/// The state of the key's breaker after three responses with this verdict.
+fn state_after_three(verdict: &Verdict, policy: &BreakerPolicy) -> BreakerState {
     let signal = Signal::of(verdict, &Circuit::Key, BreakerScope::Key);
     let request = |id: &str| RequestId::try_from(id.to_owned()).expect("a request id");
     let mut state = BreakerState::CLOSED;
@@ -57,7 +57,7 @@ fn told(verdict: &Verdict, policy: &BreakerPolicy) -> BreakerState {
 }
 
 #[test]
-fn retry_after_is_whole_seconds_to_come_or_nothing() {
+fn retry_after_is_read_as_positive_whole_seconds_only() {
     for (value, seconds) in [
         ("1", Some(1)),
         (" 7 ", Some(7)),
@@ -88,7 +88,7 @@ fn retry_after_is_whole_seconds_to_come_or_nothing() {
 }
 
 #[test]
-fn a_reset_is_unix_seconds_to_come_or_nothing() {
+fn reset_is_read_as_future_unix_seconds_only() {
     let past = (NOW_S - 1).to_string();
     let present = NOW_S.to_string();
     let next = (NOW_S + 1).to_string();
@@ -124,9 +124,9 @@ fn a_reset_is_unix_seconds_to_come_or_nothing() {
 }
 
 #[test]
-fn no_moment_that_an_answer_names_keeps_the_breaker_open_past_its_cap() {
+fn time_in_a_response_keeps_the_breaker_open_for_the_maximum() {
     let policy = BreakerPolicy::default();
-    for answer in [
+    for verdict in [
         limited(&[
             REJECTED,
             ("anthropic-ratelimit-unified-reset", "9223372036854775807"),
@@ -140,15 +140,15 @@ fn no_moment_that_an_answer_names_keeps_the_breaker_open_past_its_cap() {
         read(503, &[("retry-after", b"99999999")], BodyStart::Nothing),
         read(529, &[("retry-after", b"99999999")], BodyStart::Nothing),
     ] {
-        let BreakerState::Open { until, .. } = told(&answer, &policy) else {
-            panic!("{answer:?} does not open");
+        let BreakerState::Open { until, .. } = state_after_three(&verdict, &policy) else {
+            panic!("{verdict:?} does not open");
         };
-        assert_eq!(until, NOW.plus(policy.max_open), "{answer:?}");
+        assert_eq!(until, NOW.plus(policy.max_open), "{verdict:?}");
     }
 }
 
 #[test]
-fn a_value_that_is_no_text_is_not_there() {
+fn unreadable_header_value_counts_as_absent() {
     let reset = (
         "anthropic-ratelimit-unified-reset",
         b"1795007200".as_slice(),
@@ -184,7 +184,7 @@ fn a_value_that_is_no_text_is_not_there() {
 }
 
 #[test]
-fn what_only_looks_like_a_window_is_none() {
+fn header_with_a_similar_name_is_no_window() {
     for name in [
         "anthropic-ratelimit-unified--status",
         "anthropic-ratelimit-unified-overage-status",
@@ -206,7 +206,7 @@ fn what_only_looks_like_a_window_is_none() {
 }
 
 #[test]
-fn of_a_header_that_is_sent_300_times_the_first_counts() {
+fn first_of_300_repeated_headers_counts() {
     let mut repeated = vec![REJECTED];
     repeated.extend([("anthropic-ratelimit-unified-status", "allowed"); 300]);
     repeated.extend([("anthropic-ratelimit-unified-reset", "1795007200"); 300]);
@@ -219,7 +219,7 @@ fn of_a_header_that_is_sent_300_times_the_first_counts() {
 }
 
 #[test]
-fn three_hundred_windows_are_still_a_limit_of_the_requested_family() {
+fn three_hundred_windows_limit_the_requested_family() {
     let names: Vec<String> = (0..300)
         .map(|n| format!("anthropic-ratelimit-unified-{n}d_x-status"))
         .collect();
@@ -236,7 +236,7 @@ fn three_hundred_windows_are_still_a_limit_of_the_requested_family() {
 }
 
 #[test]
-fn a_window_that_names_its_family_is_believed_whatever_model_was_requested() {
+fn window_limits_its_named_family_for_any_requested_model() {
     for family in ["opus", "sonnet"] {
         let window = format!("anthropic-ratelimit-unified-7d_{family}-status");
         let expected = Verdict::UsageLimit {
@@ -254,7 +254,7 @@ fn a_window_that_names_its_family_is_believed_whatever_model_was_requested() {
 }
 
 #[test]
-fn a_family_limit_without_an_end_is_counted_for_that_family() {
+fn family_limit_without_an_end_is_counted_for_that_family() {
     let limit = limited(&[
         REJECTED,
         ("anthropic-ratelimit-unified-7d_opus-status", "rejected"),
@@ -278,7 +278,7 @@ fn a_family_limit_without_an_end_is_counted_for_that_family() {
 }
 
 #[test]
-fn a_body_of_wrong_types_is_no_reason_to_panic_or_to_fall_back() {
+fn malformed_error_body_does_not_fall_back() {
     let deep = "[".repeat(100_000);
     let deep_error = format!(r#"{{"type":"error","error":{{"message":{deep}"#);
     let words = "You have reached your specified API usage limits";
@@ -324,7 +324,7 @@ fn a_body_of_wrong_types_is_no_reason_to_panic_or_to_fall_back() {
 }
 
 #[test]
-fn a_success_is_an_object_that_does_not_say_error_however_deep_or_odd_the_rest() {
+fn success_body_is_any_object_without_the_type_error() {
     let nested = format!(
         r#"{{"content":{}{}}}"#,
         "[".repeat(100_000),
@@ -358,7 +358,7 @@ fn a_success_is_an_object_that_does_not_say_error_however_deep_or_odd_the_rest()
 }
 
 #[test]
-fn of_an_error_no_more_than_64_kib_are_read() {
+fn error_body_over_64_kib_is_not_read() {
     let error = |length: usize| {
         let body = r#"{"error":{"message":"Your credit balance is too low"}}"#;
         body.to_owned() + &" ".repeat(length - body.len())
@@ -386,7 +386,7 @@ fn of_an_error_no_more_than_64_kib_are_read() {
 }
 
 #[test]
-fn no_status_is_unread() {
+fn every_status_has_a_verdict() {
     for status in 100..=999 {
         let verdict = read(status, &[], BodyStart::Nothing);
         let expected = match status {

@@ -1,4 +1,4 @@
-//! What holds for every answer, whatever is in it.
+//! Laws of the verdict on every response.
 
 use domain::model_family::ModelFamily;
 use domain::policy::{FallbackClass, Policy, PolicyChange};
@@ -14,17 +14,17 @@ use serde_json::json;
 use crate::shape::moment;
 
 #[derive(Clone, Debug)]
-struct Answer {
+struct Case {
     status: u16,
     headers: Vec<(String, Vec<u8>)>,
-    begins: Begins,
+    start: StartKind,
     body: Vec<u8>,
     requested: Option<&'static str>,
     now: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begins {
+enum StartKind {
     Content,
     Whole,
     Part,
@@ -33,7 +33,7 @@ enum Begins {
     Nothing,
 }
 
-impl Answer {
+impl Case {
     fn verdict(&self) -> Verdict {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
@@ -46,21 +46,21 @@ impl Answer {
         let response = PlanResponse {
             status: StatusCode::from_u16(self.status).expect("a status"),
             headers: &headers,
-            body: match self.begins {
-                Begins::Content => BodyStart::Content,
-                Begins::Whole => BodyStart::Whole(&self.body),
-                Begins::Part => BodyStart::Part(&self.body),
-                Begins::Pending => BodyStart::Pending,
-                Begins::ErrorEvent => BodyStart::ErrorEvent(&self.body),
-                Begins::Nothing => BodyStart::Nothing,
+            body: match self.start {
+                StartKind::Content => BodyStart::Content,
+                StartKind::Whole => BodyStart::Whole(&self.body),
+                StartKind::Part => BodyStart::Part(&self.body),
+                StartKind::Pending => BodyStart::Pending,
+                StartKind::ErrorEvent => BodyStart::ErrorEvent(&self.body),
+                StartKind::Nothing => BodyStart::Nothing,
             },
         };
         let requested = self.requested.and_then(ModelFamily::of);
         Verdict::read(response, requested.as_ref(), self.now)
     }
 
-    /// The words that make a usage limit of a 400.
-    fn says_it_is_a_limit(&self) -> bool {
+    /// Whether the body contains a text that makes a usage limit of a 400.
+    fn has_limit_text(&self) -> bool {
         let text = String::from_utf8_lossy(&self.body).to_ascii_lowercase();
         [
             "credit balance is too low",
@@ -72,19 +72,19 @@ impl Answer {
     }
 }
 
-fn answer(statuses: impl Strategy<Value = u16>) -> impl Strategy<Value = Answer> {
-    const BEGINS: [Begins; 6] = [
-        Begins::Content,
-        Begins::Whole,
-        Begins::Part,
-        Begins::Pending,
-        Begins::ErrorEvent,
-        Begins::Nothing,
+fn cases(statuses: impl Strategy<Value = u16>) -> impl Strategy<Value = Case> {
+    const KINDS: [StartKind; 6] = [
+        StartKind::Content,
+        StartKind::Whole,
+        StartKind::Part,
+        StartKind::Pending,
+        StartKind::ErrorEvent,
+        StartKind::Nothing,
     ];
     (
         statuses,
         vec((header_name(), header_value()), 0..12),
-        select(&BEGINS[..]),
+        select(&KINDS[..]),
         body(),
         select(
             &[
@@ -97,10 +97,10 @@ fn answer(statuses: impl Strategy<Value = u16>) -> impl Strategy<Value = Answer>
         // Until the year 9999.
         (0..=253_402_300_799_999_i64).prop_map(Timestamp::from_millis),
     )
-        .prop_map(|(status, headers, begins, body, requested, now)| Answer {
+        .prop_map(|(status, headers, start, body, requested, now)| Case {
             status,
             headers,
-            begins,
+            start,
             body,
             requested,
             now,
@@ -216,66 +216,66 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 
 proptest! {
     #[test]
-    fn any_answer_is_read_and_no_moment_it_names_has_passed(answer in answer(any_status())) {
-        let verdict = answer.verdict();
+    fn verdict_on_any_response_has_no_past_time(case in cases(any_status())) {
+        let verdict = case.verdict();
         if let Some(moment) = moment(&verdict) {
-            prop_assert!(moment > answer.now, "{verdict:?}");
+            prop_assert!(moment > case.now, "{verdict:?}");
         }
     }
 
     #[test]
-    fn a_success_that_has_come_to_content_is_good_whatever_its_headers(
-        answer in answer(200..=299_u16),
+    fn success_with_content_is_good_with_any_headers(
+        case in cases(200..=299_u16),
     ) {
-        let answer = Answer { begins: Begins::Content, ..answer };
-        prop_assert_eq!(answer.verdict(), Verdict::Good);
-        let answer = Answer { begins: Begins::Whole, body: br#"{"type":"message"}"#.to_vec(), ..answer };
-        prop_assert_eq!(answer.verdict(), Verdict::Good);
+        let case = Case { start: StartKind::Content, ..case };
+        prop_assert_eq!(case.verdict(), Verdict::Good);
+        let case = Case { start: StartKind::Whole, body: br#"{"type":"message"}"#.to_vec(), ..case };
+        prop_assert_eq!(case.verdict(), Verdict::Good);
     }
 
     #[test]
-    fn the_login_never_falls_back_under_any_policy(
-        answer in answer(select(&[401_u16, 403][..])),
+    fn login_error_never_falls_back_under_any_policy(
+        case in cases(select(&[401_u16, 403][..])),
         kind in select(&["authentication_error", "permission_error"][..]),
         message in ".{0,40}",
-        begins in select(&[Begins::Whole, Begins::ErrorEvent][..]),
+        start in select(&[StartKind::Whole, StartKind::ErrorEvent][..]),
         policy in any_policy(),
     ) {
         let body = json!({"type": "error", "error": {"type": kind, "message": message}});
-        let answer = Answer { begins, body: body.to_string().into_bytes(), ..answer };
-        prop_assert_eq!(AfterPlan::choose(&answer.verdict(), &policy, false), AfterPlan::Return);
+        let case = Case { start, body: body.to_string().into_bytes(), ..case };
+        prop_assert_eq!(AfterPlan::choose(&case.verdict(), &policy, false), AfterPlan::Return);
     }
 
     #[test]
-    fn the_clients_fault_never_falls_back_under_any_policy(
-        answer in answer(400..=499_u16), policy in any_policy(),
+    fn client_error_never_falls_back_under_any_policy(
+        case in cases(400..=499_u16), policy in any_policy(),
     ) {
-        prop_assume!(!matches!(answer.status, 401 | 402 | 403 | 429));
-        prop_assume!(answer.status != 400 || !answer.says_it_is_a_limit());
-        prop_assert_eq!(AfterPlan::choose(&answer.verdict(), &policy, false), AfterPlan::Return);
+        prop_assume!(!matches!(case.status, 401 | 402 | 403 | 429));
+        prop_assume!(case.status != 400 || !case.has_limit_text());
+        prop_assert_eq!(AfterPlan::choose(&case.verdict(), &policy, false), AfterPlan::Return);
     }
 
     #[test]
-    fn what_falls_back_is_of_a_class_that_the_policy_names(
-        answer in answer(any_status()), policy in any_policy(),
+    fn fallback_has_a_class_of_the_policy(
+        case in cases(any_status()), policy in any_policy(),
     ) {
-        if let AfterPlan::FallBack(class) = AfterPlan::choose(&answer.verdict(), &policy, false) {
+        if let AfterPlan::FallBack(class) = AfterPlan::choose(&case.verdict(), &policy, false) {
             prop_assert!(policy.fallback_on.contains(&class));
         }
     }
 
     #[test]
-    fn only_a_429_is_a_limit_by_its_headers(answer in answer(any_status())) {
-        prop_assume!(answer.status != 429 && answer.status >= 300);
-        let bare = Answer {
-            headers: answer.headers.iter().filter(|(name, _)| name == "retry-after").cloned().collect(),
-            ..answer.clone()
+    fn headers_make_a_limit_of_a_429_only(case in cases(any_status())) {
+        prop_assume!(case.status != 429 && case.status >= 300);
+        let bare = Case {
+            headers: case.headers.iter().filter(|(name, _)| name == "retry-after").cloned().collect(),
+            ..case.clone()
         };
-        prop_assert_eq!(answer.verdict(), bare.verdict());
+        prop_assert_eq!(case.verdict(), bare.verdict());
     }
 
     #[test]
-    fn of_several_families_the_requested_one_is_limited_in_whatever_order_they_are_told(
+    fn requested_family_is_limited_in_any_order_of_the_windows(
         windows in Just(vec![("7d_sonnet", 1_795_100_000), ("7d_opus", 1_795_200_000), ("7d_oi", 0)])
             .prop_shuffle(),
         (model, family, reset) in select(&[
@@ -291,10 +291,10 @@ proptest! {
             headers.push(header(&format!("{window}-status"), "rejected"));
             headers.push(header(&format!("{window}-reset"), &reset.to_string()));
         }
-        let answer = Answer {
+        let case = Case {
             status: 429,
             headers,
-            begins: Begins::Nothing,
+            start: StartKind::Nothing,
             body: Vec::new(),
             requested: Some(model),
             now: crate::shape::NOW,
@@ -303,6 +303,6 @@ proptest! {
             of: LimitOf::Family(ModelFamily::try_from(family.to_owned()).unwrap()),
             until: Some(Timestamp::from_seconds(reset)),
         };
-        prop_assert_eq!(answer.verdict(), expected);
+        prop_assert_eq!(case.verdict(), expected);
     }
 }

@@ -1,5 +1,5 @@
-//! The failure taxonomy: what an answer from Plan means, what follows for the request and for the
-//! breaker, shape by shape; and `docs/failure-taxonomy.md`, whose tables are made from these shapes.
+//! The failure taxonomy: the verdict on each recorded shape of a response, its effect on the request and on the
+//! breaker, and the tables of `docs/failure-taxonomy.md`, which these shapes generate.
 
 #![expect(
     clippy::expect_used,

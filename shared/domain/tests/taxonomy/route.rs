@@ -1,4 +1,4 @@
-//! Who answers: the whole matrix of each choice, and the header that reports the result.
+//! The whole matrix of each routing choice, and the header that reports the result.
 
 use std::fmt::Write as _;
 
@@ -200,7 +200,7 @@ fn winner_follows_failure_verdict_and_use_of_plans_response() {
 }
 
 #[test]
-fn plans_response_is_useful_unless_a_success_came_to_nothing() {
+fn response_of_plan_is_useful_except_for_an_empty_success() {
     let cases = [
         (429, plan_limit(), false, Usefulness::EndsTurn),
         (429, Verdict::Entitlement, false, Usefulness::EndsTurn),
@@ -254,12 +254,12 @@ fn upstreams() -> impl Strategy<Value = Upstream> {
 
 proptest! {
     #[test]
-    fn upstream_header_reads_back_as_it_was_written(upstream in upstreams()) {
+    fn upstream_header_parses_from_its_text(upstream in upstreams()) {
         prop_assert_eq!(upstream.to_string().parse(), Ok(upstream));
     }
 
     #[test]
-    fn text_that_is_no_upstream_header_is_refused(text in "[ -~]{0,40}") {
+    fn invalid_upstream_header_is_rejected(text in "[ -~]{0,40}") {
         if let Ok(upstream) = text.parse::<Upstream>() {
             prop_assert_eq!(upstream.to_string(), text);
         }

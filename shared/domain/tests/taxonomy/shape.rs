@@ -1,4 +1,4 @@
-//! One recorded shape of an answer from Plan, and what is expected of it: a file in `fixtures`.
+//! One recorded shape of a response of Plan with its expected verdict: a file in `fixtures`.
 
 use std::path::Path;
 
@@ -8,28 +8,28 @@ use domain::verdict::{BodyStart, LimitOf, PlanResponse, Verdict};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 
-/// When every answer of the fixtures came.
+/// The time at which all responses of the fixtures arrive.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shape {
-    /// The file's name.
+    /// The name of the file, without its extension.
     #[serde(skip)]
     pub(crate) name: String,
-    /// Where the shape was seen or is documented.
+    /// The place where the shape was observed or is documented.
     pub(crate) source: String,
     requested_model: String,
-    /// `null`: there was no answer.
+    /// The HTTP status; `null` without a response.
     status: Option<u16>,
     headers: Vec<(String, String)>,
-    opening: Began,
+    opening: FixtureBody,
     pub(crate) expect: Expected,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Began {
+enum FixtureBody {
     Content,
     Nothing,
     Body(String),
@@ -43,7 +43,7 @@ enum Began {
 pub(crate) struct Expected {
     pub(crate) row: RowNumber,
     pub(crate) verdict: String,
-    /// `plan` or a model family; of a usage limit only.
+    /// The subject of a usage limit: `plan` or a model family.
     pub(crate) of: Option<String>,
     until: Until,
 }
@@ -94,14 +94,14 @@ enum Until {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum UntilNamed {
-    /// `anthropic-ratelimit-unified-reset`.
+    /// The header `anthropic-ratelimit-unified-reset`.
     Reset,
     RetryAfter,
     None,
 }
 
 impl Shape {
-    /// All of them, by name.
+    /// All shapes, sorted by name.
     pub(crate) fn all() -> Vec<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/taxonomy/fixtures");
         let mut shapes: Vec<Self> = std::fs::read_dir(folder)
@@ -141,19 +141,19 @@ impl Shape {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: &headers,
             body: match &self.opening {
-                Began::Content => BodyStart::Content,
-                Began::Nothing => BodyStart::Nothing,
-                Began::Pending => BodyStart::Pending,
-                Began::Part(body) => BodyStart::Part(body.as_bytes()),
-                Began::Body(body) => BodyStart::Whole(body.as_bytes()),
-                Began::ErrorEvent(data) => BodyStart::ErrorEvent(data.as_bytes()),
+                FixtureBody::Content => BodyStart::Content,
+                FixtureBody::Nothing => BodyStart::Nothing,
+                FixtureBody::Pending => BodyStart::Pending,
+                FixtureBody::Part(body) => BodyStart::Part(body.as_bytes()),
+                FixtureBody::Body(body) => BodyStart::Whole(body.as_bytes()),
+                FixtureBody::ErrorEvent(data) => BodyStart::ErrorEvent(data.as_bytes()),
             },
         };
         let requested = ModelFamily::of(&self.requested_model);
         Verdict::read(response, requested.as_ref(), NOW)
     }
 
-    /// The moment that the verdict has to carry.
+    /// The expected time in the verdict.
     pub(crate) fn until(&self) -> Option<Timestamp> {
         let number = |header: &str| -> i64 {
             let (_, value) = (self.headers.iter())
@@ -171,7 +171,7 @@ impl Shape {
     }
 }
 
-/// The moment that a verdict carries: when the limit ends, or when another try is welcome.
+/// The time in a verdict: the end of a limit, or the earliest time for another try.
 pub(crate) fn moment(verdict: &Verdict) -> Option<Timestamp> {
     match verdict {
         Verdict::UsageLimit { until, .. } => *until,
@@ -186,7 +186,7 @@ pub(crate) fn moment(verdict: &Verdict) -> Option<Timestamp> {
     }
 }
 
-/// `plan` or the model family that a usage limit is of.
+/// The subject of a usage limit: `plan` or a model family.
 pub(crate) fn limited(verdict: &Verdict) -> Option<&str> {
     match verdict {
         Verdict::UsageLimit { of, .. } => Some(match of {

@@ -1,5 +1,5 @@
-//! The table: each shape has the expected verdict, and all shapes of a row say the same of the request
-//! and of the breaker.
+//! The table: each shape has its expected verdict, and all shapes of a row have the same effect on the request
+//! and on the breaker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,23 +13,22 @@ use domain::verdict::{LimitOf, Verdict};
 
 use crate::shape::{NOW, RowNumber, Shape, limited, moment};
 
-/// What Plan answered, row by row, in words. The only part of the table that is not found by reading
-/// the fixtures.
-pub(crate) const PLAN_ANSWERED: [&str; 11] = [
+/// Plan's responses in words, row by row: the only part of the table that the fixtures do not generate.
+pub(crate) const PLAN_RESPONSES: [&str; 11] = [
     "2xx with content: a stream that has come to its first content event or is alive after 15 s without one, \
      or a message in one piece. Also one that was paid from extra usage (`anthropic-ratelimit-unified-status: rejected` under a 200)",
     "429 with `anthropic-ratelimit-unified-status: rejected`, or with the window `5h` or `7d` \
-     `rejected`; a reset to come or `retry-after` says when the plan is back",
+     `rejected`; a future reset or `retry-after` names the end",
     "429 as in row 2, but the only window `rejected` is one of a model family (`7d_opus`, `7d_sonnet`; \
      `7d_oi` and any other: the family of the requested model), or, when no window is `rejected`, the \
      claim is of one (`seven_day_opus`)",
     "429 whose message is about extra usage, usage credits or long context, whose `error_code` is `credits_required`, or \
      of whose `anthropic-ratelimit-*` headers and `retry-after` only `anthropic-ratelimit-unified-overage-disabled-reason` is \
      there; 400 `invalid_request_error` whose message is about extra usage or usage credits; or as in row 3, for a model whose name \
-     tells no family",
+     has no family",
     "429 with an `error_code` that ends in `spend_limit_reached`, or a message with it; 400 “You have reached your specified \
      (workspace) API usage limits”; 400 “credit balance is too low”; 402; or as in row 2, without a \
-     moment to come",
+     future time",
     "any other 429 with a `retry-after` or an `anthropic-ratelimit-*` header",
     "429 with neither: several agents have started at once, or the request does not look like Claude Code's",
     "529; 500 `api_error` “Overloaded”; a stream whose first event is `overloaded_error`",
@@ -40,28 +39,28 @@ pub(crate) const PLAN_ANSWERED: [&str; 11] = [
     "any other 4xx",
 ];
 
-/// What a verdict does to the request.
+/// The effect of a verdict on the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
     FallsBack,
-    /// Not by default, but it may be told to.
+    /// The request falls back only under a policy with this class.
     FallsBackOnDemand(FallbackClass),
-    IsAnswered,
+    ReturnsPlan,
 }
 
-/// What a verdict does to the breakers.
+/// The effect of a verdict on the breakers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Breaker {
     Success,
     OpensAtOnce,
-    /// The family's only; the key's has seen Plan answer.
+    /// The breaker of the family opens; the breaker of the key stays the same.
     OpensForFamilyAtOnce,
     Counted,
     CountedOncePerBurst,
     NotCounted,
 }
 
-/// What all shapes of a row have in common.
+/// The properties that all shapes of a row have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     verdict: &'static str,
@@ -103,7 +102,7 @@ impl Row {
         }
     }
 
-    /// The cells, without the number and what Plan answered.
+    /// The cells after the number and Plan's response.
     pub(crate) fn cells(&self) -> [String; 3] {
         let limit = match self.limit {
             Some(Limit::OfPlan { end_known: true }) => " of the plan, end known",
@@ -115,18 +114,18 @@ impl Row {
         let request = match self.request {
             Request::FallsBack => "falls back".to_owned(),
             Request::FallsBackOnDemand(class) => {
-                format!("Plan's answer; falls back when `fallback_on` has `{class}`")
+                format!("Plan's response; falls back when `fallback_on` has `{class}`")
             }
-            Request::IsAnswered => "Plan's answer, whatever `fallback_on` says".to_owned(),
+            Request::ReturnsPlan => "Plan's response, with any `fallback_on`".to_owned(),
         };
         let breaker = match self.breaker {
-            Breaker::Success => "success: counting starts anew",
+            Breaker::Success => "success: the count restarts",
             Breaker::OpensAtOnce => "opens at once, until then",
             Breaker::OpensForFamilyAtOnce => "opens at once, until then, for that family only",
             Breaker::Counted => "counted",
             Breaker::CountedOncePerBurst => {
                 "one per 10 s is counted; opens for 60 s at first, and for twice as long each time that the \
-                 probe meets a burst again, up to `breaker_open_s`"
+                 probe receives a burst again, up to `breaker_open_s`"
             }
             Breaker::NotCounted => "not counted",
         };
@@ -141,7 +140,7 @@ impl Request {
         match (after(&Policy::default()), after(&everything())) {
             (AfterPlan::FallBack(_), _) => Self::FallsBack,
             (_, AfterPlan::FallBack(class)) => Self::FallsBackOnDemand(class),
-            _ => Self::IsAnswered,
+            _ => Self::ReturnsPlan,
         }
     }
 }
@@ -168,7 +167,7 @@ impl Breaker {
     }
 }
 
-/// Falls back wherever a policy can.
+/// The policy with all classes of fallback.
 fn everything() -> Policy {
     Policy::default().with(&PolicyChange {
         fallback_on: Some(FallbackClass::ALL.into()),
@@ -176,7 +175,7 @@ fn everything() -> Policy {
     })
 }
 
-/// The rows, each as all its shapes agree.
+/// The rows, after a check that all shapes of a row are equal.
 pub(crate) fn rows() -> BTreeMap<RowNumber, Row> {
     let mut rows: BTreeMap<RowNumber, (Row, String)> = BTreeMap::new();
     for shape in Shape::all() {
@@ -192,19 +191,19 @@ pub(crate) fn rows() -> BTreeMap<RowNumber, Row> {
 }
 
 #[test]
-fn every_shape_has_its_verdict() {
+fn shape_has_its_expected_verdict() {
     for shape in Shape::all() {
         let verdict = shape.verdict();
         let name = &shape.name;
         assert_eq!(verdict.as_str(), shape.expect.verdict, "{name}");
         assert_eq!(limited(&verdict), shape.expect.of.as_deref(), "{name}");
         assert_eq!(moment(&verdict), shape.until(), "{name}");
-        assert!(shape.source.len() > 10, "{name}: where was this seen?");
+        assert!(shape.source.len() > 10, "{name}: the source is missing");
     }
 }
 
 #[test]
-fn every_row_has_at_least_three_shapes_which_agree() {
+fn row_has_at_least_three_equal_shapes() {
     let mut shapes: BTreeMap<RowNumber, usize> = BTreeMap::new();
     for shape in Shape::all() {
         *shapes.entry(shape.expect.row).or_default() += 1;
@@ -216,7 +215,7 @@ fn every_row_has_at_least_three_shapes_which_agree() {
 }
 
 #[test]
-fn a_limit_of_one_family_says_nothing_about_another() {
+fn family_limit_has_no_meaning_for_another_family() {
     for shape in Shape::all() {
         if let Verdict::UsageLimit {
             of: LimitOf::Family(limited),
@@ -234,7 +233,7 @@ fn a_limit_of_one_family_says_nothing_about_another() {
 }
 
 #[test]
-fn with_a_deployment_wide_breaker_only_anthropics_own_trouble_counts_there_and_nowhere_else() {
+fn deployment_scope_counts_anthropic_failures_there_only() {
     for shape in Shape::all() {
         let verdict = shape.verdict();
         let signal = |circuit| Signal::of(&verdict, circuit, BreakerScope::Deployment);
@@ -255,25 +254,25 @@ fn with_a_deployment_wide_breaker_only_anthropics_own_trouble_counts_there_and_n
 }
 
 #[test]
-fn the_keys_breaker_does_what_the_table_says() {
+fn key_breaker_follows_the_table() {
     let policy = BreakerPolicy::default();
     let two = BreakerState::Closed {
         failures: ["req_1", "req_2"].map(failure).into(),
     };
     for shape in Shape::all() {
         let verdict = shape.verdict();
-        let tell = |state: &BreakerState| {
+        let record = |state: &BreakerState| {
             let signal = Signal::of(&verdict, &Circuit::Key, BreakerScope::Key);
             state.record(&request("req_3"), signal, NOW, &policy)
         };
         let name = &shape.name;
         match Breaker::of(&verdict) {
-            Breaker::Success => assert_eq!(tell(&two), Some(BreakerState::CLOSED), "{name}"),
+            Breaker::Success => assert_eq!(record(&two), Some(BreakerState::CLOSED), "{name}"),
             Breaker::NotCounted | Breaker::OpensForFamilyAtOnce => {
-                assert_eq!(tell(&two), None, "{name}");
+                assert_eq!(record(&two), None, "{name}");
             }
             Breaker::OpensAtOnce => {
-                let open = open_for(tell(&BreakerState::CLOSED), name);
+                let open = open_for(record(&BreakerState::CLOSED), name);
                 let named = shape.until().unwrap().since(NOW);
                 assert_lasts(open, named.min(policy.max_open), &policy, name);
             }
@@ -281,12 +280,12 @@ fn the_keys_breaker_does_what_the_table_says() {
                 let one = Some(BreakerState::Closed {
                     failures: vec![failure("req_3")],
                 });
-                assert_eq!(tell(&BreakerState::CLOSED), one, "{name}");
+                assert_eq!(record(&BreakerState::CLOSED), one, "{name}");
                 let named = shape
                     .until()
                     .map_or(Duration::ZERO, |until| until.since(NOW));
                 let at_least = named.max(policy.open_for).min(policy.max_open);
-                assert_lasts(open_for(tell(&two), name), at_least, &policy, name);
+                assert_lasts(open_for(record(&two), name), at_least, &policy, name);
             }
             Breaker::CountedOncePerBurst => {
                 let one = BreakerState::Closed {
@@ -295,9 +294,9 @@ fn the_keys_breaker_does_what_the_table_says() {
                         ..failure("req_3")
                     }],
                 };
-                assert_eq!(tell(&BreakerState::CLOSED), Some(one.clone()), "{name}");
-                assert_eq!(tell(&one), None, "{name}");
-                let open = open_for(tell(&two), name);
+                assert_eq!(record(&BreakerState::CLOSED), Some(one.clone()), "{name}");
+                assert_eq!(record(&one), None, "{name}");
+                let open = open_for(record(&two), name);
                 assert_lasts(open, Duration::from_mins(1), &policy, name);
             }
         }
@@ -331,7 +330,7 @@ fn assert_lasts(open: Duration, time: Duration, policy: &BreakerPolicy, name: &s
     );
 }
 
-/// Files, deleted objects and answers to a HEAD are no messages.
+/// The responses are files, deleted objects and responses to a HEAD.
 #[test]
 fn success_on_another_path_may_have_any_body() {
     let now = domain::time::Timestamp::from_seconds(1_795_000_000);
