@@ -177,10 +177,10 @@ mod tests {
     use std::sync::Arc;
 
     use dialect::sse::SseReader;
+    use service::clock::Clock;
 
     use super::*;
     use crate::request_kind::RequestKind;
-    use service::clock::Clock;
 
     /// A message that panics after half an event.
     #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::failure::{AwsError, BedrockFailure};
 ///
 /// `InvokeModelWithResponseStream` can send it as the first chunk of a response with status 200:
 /// `{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited","details":null},…}`
-/// (anthropics/anthropic-sdk-python#1472). [`AnthropicError::as_failure`] makes it a failure for
+/// (anthropics/anthropic-sdk-python#1472). [`AnthropicError::to_failure`] makes it a failure for
 /// [`classify`](super::classify) and [`repairs`](super::repairs):
 ///
 /// ```
@@ -18,7 +18,7 @@ use super::failure::{AwsError, BedrockFailure};
 ///
 /// let chunk = br#"{"type":"error","error":{"type":"rate_limit_error","message":"Rate limited"}}"#;
 /// let error = AnthropicError::parse(chunk).ok_or("no error")?;
-/// assert_eq!(classify(&error.as_failure()).cause, Cause::Throttled);
+/// assert_eq!(classify(&error.to_failure()).cause, Cause::Throttled);
 /// # Ok::<(), &str>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
