@@ -2,8 +2,10 @@
 
 use domain::breaker::BreakerState;
 use domain::id::KeyId;
-use store::breakers::{BreakerKey, StoredBreaker};
+use store::breakers::{BreakerKey, StoredBreaker, Swap};
 use store::mutation::Written;
+use store::table::AccessTable;
+use store::transition::{Transition, WriteBreaker, change_breaker};
 
 use crate::audit::audit_record;
 use crate::breaker_view::BreakerView;
@@ -55,29 +57,27 @@ impl Admin {
     /// Closes a breaker; returns it as it was before, or `None` when it was closed.
     async fn reset(
         &self,
-        mut expected: StoredBreaker,
+        mut breaker: StoredBreaker,
         invocation: &Invocation,
     ) -> Result<Option<BreakerView>, AdminError> {
-        for _ in 0..TRIES {
-            if expected.state == BreakerState::CLOSED {
-                return Ok(None);
-            }
-            let before = BreakerView::from(&expected);
-            let after = BreakerView {
-                state: BreakerState::CLOSED,
-                ..before.clone()
-            };
-            let states = (Some(&before), Some(&after));
-            let audit = audit_record(invocation, "breaker.reset", target(&expected), states)?;
-            let mutation = self.access.mutation().reset_breaker(&expected)?;
-            match mutation.commit(&audit).await? {
-                Written::Done => return Ok(Some(before)),
-                Written::ConditionFailed => expected = self.access.breaker(&expected.key).await?,
+        let closed =
+            |state: &BreakerState| (*state != BreakerState::CLOSED).then_some(BreakerState::CLOSED);
+        let writer = AuditedReset {
+            access: &self.access,
+            invocation,
+        };
+        match change_breaker(&mut breaker, TRIES, closed, &writer).await? {
+            Transition::Unneeded => Ok(None),
+            Transition::Written { before } => Ok(Some(BreakerView {
+                state: before,
+                ..BreakerView::from(&breaker)
+            })),
+            Transition::LostRaces => {
+                let key_id = breaker.key.key_id();
+                let owner = key_id.map_or_else(|| "the deployment".to_owned(), ToString::to_string);
+                Err(AdminError::BreakerBusy(owner))
             }
         }
-        let key_id = expected.key.key_id();
-        let owner = key_id.map_or_else(|| "the deployment".to_owned(), ToString::to_string);
-        Err(AdminError::BreakerBusy(owner))
     }
 
     async fn all_breakers(&self) -> Result<Vec<StoredBreaker>, AdminError> {
@@ -91,6 +91,30 @@ impl Admin {
                 return Ok(breakers);
             }
         }
+    }
+}
+
+/// Writes a reset in one transaction with its audit record.
+struct AuditedReset<'a> {
+    access: &'a AccessTable,
+    invocation: &'a Invocation,
+}
+
+impl WriteBreaker for AuditedReset<'_> {
+    type Error = AdminError;
+
+    async fn write(&self, breaker: &StoredBreaker, next: BreakerState) -> Result<Swap, AdminError> {
+        let written = breaker.with_next(next.clone());
+        let states = (
+            Some(&BreakerView::from(breaker)),
+            Some(&BreakerView::from(&written)),
+        );
+        let audit = audit_record(self.invocation, "breaker.reset", target(breaker), states)?;
+        let mutation = self.access.mutation().set_breaker(breaker, next)?;
+        Ok(match mutation.commit(&audit).await? {
+            Written::Done => Swap::Won(written),
+            Written::ConditionFailed => Swap::Lost(self.access.breaker(&breaker.key).await?),
+        })
     }
 }
 

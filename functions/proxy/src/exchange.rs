@@ -222,7 +222,7 @@ impl Proxy {
         loop {
             let bedrock_key = match &failed {
                 Some(error) => error.key_state(),
-                None => request.bedrock_key_state(self.clock.now()),
+                None => request.bedrock_key_state(now),
             };
             match FirstUpstream::choose(check.admission(), is_pinned, bedrock_key) {
                 FirstUpstream::Plan => break,

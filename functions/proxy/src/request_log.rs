@@ -174,8 +174,24 @@ impl Drop for RequestLog {
             self.event.write(Outcome::Panicked);
             return;
         }
-        let (mut event, outcome) = (self.event.clone(), self.outcome_if_dropped);
-        self.tasks.spawn(move || event.write(outcome));
+        let abandoned = AbandonedLog {
+            event: self.event.clone(),
+            outcome: self.outcome_if_dropped,
+        };
+        self.tasks.spawn(move || drop(abandoned));
+    }
+}
+
+/// The event of a body that was dropped before its end. It is written when this is dropped: by its task, or with
+/// its task when the runtime ends first.
+struct AbandonedLog {
+    event: LogEvent,
+    outcome: Outcome,
+}
+
+impl Drop for AbandonedLog {
+    fn drop(&mut self) {
+        self.event.write(self.outcome);
     }
 }
 

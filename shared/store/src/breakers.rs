@@ -100,14 +100,15 @@ struct Body {
 }
 
 impl Body {
-    fn row(key: &BreakerKey, version: u64, state: BreakerState) -> Row<Self> {
+    fn row(breaker: &StoredBreaker) -> Row<Self> {
+        let key = &breaker.key;
         let owner = key.key_id.as_ref().map_or("", KeyId::as_str);
         let listed_as = format!("{owner}#{}", key.circuit);
         let body = Self {
             key_id: key.key_id.clone(),
             circuit: key.circuit.clone(),
-            version,
-            breaker: state,
+            version: breaker.version,
+            breaker: breaker.state.clone(),
         };
         Row::new(key.partition.to_string(), key.sk(), body)
             .listed(IN_BREAKERS.to_owned(), listed_as)
@@ -134,12 +135,16 @@ fn unchanged(
 }
 
 impl Mutation<'_> {
-    /// Closes a breaker. The condition is that it has not been written since it was read.
+    /// Writes the next state of a breaker. The condition is that it has not been written since it was read.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when the state cannot be written as an item.
-    pub fn reset_breaker(self, expected: &StoredBreaker) -> Result<Self, StoreError> {
-        let row = Body::row(&expected.key, expected.version + 1, BreakerState::CLOSED);
+    pub fn set_breaker(
+        self,
+        expected: &StoredBreaker,
+        next: BreakerState,
+    ) -> Result<Self, StoreError> {
+        let row = Body::row(&expected.with_next(next));
         let (condition, name, values) = unchanged(expected);
         self.put(&row, |put| {
             put.condition_expression(condition)
@@ -150,6 +155,16 @@ impl Mutation<'_> {
 }
 
 impl StoredBreaker {
+    /// This breaker after a write of its next state.
+    #[must_use]
+    pub fn with_next(&self, next: BreakerState) -> Self {
+        Self {
+            key: self.key.clone(),
+            version: self.version + 1,
+            state: next,
+        }
+    }
+
     /// A breaker that was never written: closed.
     pub fn initial(key: BreakerKey) -> Self {
         Self {
@@ -184,9 +199,8 @@ impl AccessTable {
         expected: &StoredBreaker,
         next: BreakerState,
     ) -> Result<Swap, StoreError> {
-        let key = &expected.key;
-        let version = expected.version + 1;
-        let row = Body::row(key, version, next.clone());
+        let written = expected.with_next(next);
+        let row = Body::row(&written);
         let (condition, name, values) = unchanged(expected);
         let put = self
             .client
@@ -199,20 +213,16 @@ impl AccessTable {
             .expression_attribute_names("#name", name)
             .set_expression_attribute_values(values);
         let Err(error) = put.send().await else {
-            return Ok(Swap::Won(StoredBreaker {
-                key: key.clone(),
-                version,
-                state: next,
-            }));
+            return Ok(Swap::Won(written));
         };
         let current = match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(failed)) => match &failed.item {
                 Some(item) => StoredBreaker::read(item.clone())?,
-                None => self.breaker(key).await?,
+                None => self.breaker(&expected.key).await?,
             },
             _ => return Err(unavailable("PutItem", &error)),
         };
-        Ok(if current.version == version && current.state == next {
+        Ok(if current == written {
             Swap::Won(current)
         } else {
             Swap::Lost(current)
