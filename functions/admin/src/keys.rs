@@ -8,6 +8,7 @@ use domain::key::AccessKey;
 use domain::user::UserStatus;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use service::id::{new_id, new_uuid};
+use store::audit::AuditRecord;
 use store::keys::{Binding, BindingSummary, ListedKey};
 use store::mutation::Written;
 use store::partition::KeyPartition;
@@ -121,13 +122,9 @@ impl Admin {
         invocation: &Invocation,
     ) -> Result<Outcome, AdminError> {
         let key = self.stored_key(&key_id).await?;
-        let before = view(&key);
-        let after = KeyView {
-            status: KeyStatus::Revoked,
-            ..before.clone()
-        };
-        let states = (Some(&before), Some(&after));
-        let audit = audit_record(invocation, "key.revoke", &key_id, states)?;
+        let (_, audit) = audited_change(invocation, "key.revoke", &key, |key| {
+            key.status = KeyStatus::Revoked;
+        })?;
         let mutation = self.access.mutation().revoke_key(&key)?;
         match mutation.commit(&audit).await? {
             Written::Done => Ok(Outcome::KeyRevoked {
@@ -175,14 +172,10 @@ impl Admin {
                 .fingerprint(FINGERPRINT, bedrock_key.expose()),
             summary,
         };
-        let before = view(&key);
-        let after = KeyView {
-            bedrock: settings.into(),
-            bedrock_key: Some((&binding.summary).into()),
-            ..before.clone()
-        };
-        let states = (Some(&before), Some(&after));
-        let audit = audit_record(invocation, "bedrock_key.register", &key_id, states)?;
+        let (after, audit) = audited_change(invocation, "bedrock_key.register", &key, |key| {
+            key.bedrock = settings.into();
+            key.bedrock_key = Some((&binding.summary).into());
+        })?;
         let mutation = self.access.mutation();
         let mutation = mutation.register_bedrock_key(&key, &binding, region.as_deref())?;
         match mutation.commit(&audit).await? {
@@ -201,19 +194,30 @@ impl Admin {
         invocation: &Invocation,
     ) -> Result<Outcome, AdminError> {
         let key = self.stored_key(&key_id).await?;
-        let before = view(&key);
-        let after = KeyView {
-            bedrock_key: None,
-            ..before.clone()
-        };
-        let states = (Some(&before), Some(&after));
-        let audit = audit_record(invocation, "bedrock_key.remove", &key_id, states)?;
+        let (_, audit) = audited_change(invocation, "bedrock_key.remove", &key, |key| {
+            key.bedrock_key = None;
+        })?;
         let mutation = self.access.mutation().remove_bedrock_key(&key)?;
         match mutation.commit(&audit).await? {
             Written::Done => Ok(Outcome::BedrockKeyRemoved { key_id }),
             Written::ConditionFailed => Err(AdminError::NoRegisteredBedrockKey(key_id)),
         }
     }
+}
+
+/// The key after a change, and the audit record of the change.
+fn audited_change(
+    invocation: &Invocation,
+    action: &'static str,
+    key: &KeyPartition,
+    change: impl FnOnce(&mut KeyView),
+) -> Result<(KeyView, AuditRecord), AdminError> {
+    let before = view(key);
+    let mut after = before.clone();
+    change(&mut after);
+    let states = (Some(&before), Some(&after));
+    let audit = audit_record(invocation, action, &key.record.key_id, states)?;
+    Ok((after, audit))
 }
 
 fn view(key: &KeyPartition) -> KeyView {

@@ -1,8 +1,9 @@
 //! From the key in the URL to the grant without which no request goes on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::grant::{Denial, Grant, KeyRecord};
+use domain::grant::{Denial, Grant};
 use domain::key::AccessKey;
 use domain::time::Timestamp;
 use store::cache::{AccessCache, CachedKey};
@@ -35,7 +36,7 @@ pub(crate) async fn admit(
         AdmissionError::Unavailable
     })?;
     let resolved = resolved.ok_or(AdmissionError::Denied(Denial::Unknown))?;
-    let grant = KeyRecord::clone(&resolved.record).admit(now);
+    let grant = Arc::clone(&resolved.record).admit(now);
     let grant = grant.map_err(AdmissionError::Denied)?;
     Ok((resolved, grant))
 }

@@ -100,7 +100,7 @@ impl Breakers {
     }
 
     /// The breakers that guard `request`.
-    pub(crate) fn of<'a>(
+    pub(crate) fn guarding<'a>(
         &'a self,
         request: &'a AuthorizedRequest<'a>,
         directory: &'a AccessCache,
@@ -254,7 +254,7 @@ impl RequestBreakers<'_> {
         }
         let scope = self.request.policy.breaker.scope;
         self.signal(&mut breakers, now, |circuit| {
-            Signal::of(verdict, circuit, scope)
+            Signal::from_verdict(verdict, circuit, scope)
         })
         .await;
         breakers

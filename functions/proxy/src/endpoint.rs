@@ -36,7 +36,7 @@ pub(crate) enum Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    pub(crate) fn of(method: &Method, path: &'a str, headers: &'a HeaderMap) -> Self {
+    pub(crate) fn from_request(method: &Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         if let Some((key, rest)) = split_at_key(path) {
             return match rest {
                 // Claude Code requests /api/hello to see whether the host is there. Any status is
@@ -138,17 +138,17 @@ mod tests {
             http::HeaderValue::from_static("HEADER"),
         )]);
         let method = method.parse().unwrap();
-        let with_header = Endpoint::of(&method, path, &headers);
+        let with_header = Endpoint::from_request(&method, path, &headers);
         match with_header {
             Endpoint::Api { key: "HEADER", .. } => {
                 assert_eq!(
-                    Endpoint::of(&method, path, &HeaderMap::new()),
+                    Endpoint::from_request(&method, path, &HeaderMap::new()),
                     Endpoint::Unknown,
                     "{line}"
                 );
             }
             _ => assert_eq!(
-                Endpoint::of(&method, path, &HeaderMap::new()),
+                Endpoint::from_request(&method, path, &HeaderMap::new()),
                 with_header,
                 "{line}"
             ),
@@ -243,7 +243,8 @@ mod tests {
         ] {
             let path = format!("/ak/K{path}");
             let headers = HeaderMap::new();
-            let Endpoint::Api { kind, .. } = Endpoint::of(&method, &path, &headers) else {
+            let Endpoint::Api { kind, .. } = Endpoint::from_request(&method, &path, &headers)
+            else {
                 panic!("{path}")
             };
             assert_eq!(kind.allows_default_key(), expected, "{method} {path}");

@@ -176,14 +176,14 @@ impl Proxy {
             }
             AdmissionError::Unavailable => ErrorResponse::spillway_unavailable(),
         })?;
-        fields.key = Some(grant.record().clone());
+        fields.key = Some(Arc::clone(grant.record()));
         let url = self.plan.url(call.path_and_query)?;
         let first_byte_by = call.deadlines.first_byte;
         let body = request_body::read(call.body, deadlines.request_idle, first_byte_by).await?;
         fields.request_bytes = body.len();
         let head = BodyHead::read(&body);
         fields.is_stream = head.is_stream();
-        let family = head.model.as_deref().and_then(ModelFamily::of);
+        let family = head.model.as_deref().and_then(ModelFamily::from_model);
         let kind = call.kind.with_stream(head.is_stream());
         fields.model = head.model.map(|model| model.chars().take(100).collect());
         Ok(AuthorizedRequest {
@@ -209,7 +209,7 @@ impl Proxy {
         request: &AuthorizedRequest<'_>,
         log: &mut RequestLog,
     ) -> Result<HeldResponse, ErrorResponse> {
-        let breakers = self.breakers.of(request, &self.directory);
+        let breakers = self.breakers.guarding(request, &self.directory);
         let now = self.clock.now();
         let mut is_pinned = pinned_session::is_pinned(request, now) && !breakers.is_open(now);
         // The check of a pinned conversation would take a lease that it does not need.

@@ -61,21 +61,22 @@ async fn unless_it_panics(
 async fn respond(proxy: &Proxy, request: Request, request_id: RequestId) -> Response<Body> {
     let invocation = request.extensions().get().copied();
     let (head, mut body) = request.into_parts();
-    let (key, kind, plan_path) = match Endpoint::of(&head.method, head.uri.path(), &head.headers) {
-        Endpoint::Front => return note(FRONT, "text/plain; charset=utf-8"),
-        Endpoint::Health => return note("{\"status\":\"ok\"}", "application/json"),
-        Endpoint::Unknown
-            if head.method == Method::POST && head.uri.path().ends_with("/v1/messages") =>
-        {
-            return unlogged(ErrorResponse::wrong_address(), &request_id);
-        }
-        Endpoint::Unknown => return unlogged(ErrorResponse::not_found(), &request_id),
-        Endpoint::Api {
-            key,
-            kind,
-            plan_path,
-        } => (key, kind, plan_path),
-    };
+    let (key, kind, plan_path) =
+        match Endpoint::from_request(&head.method, head.uri.path(), &head.headers) {
+            Endpoint::Front => return note(FRONT, "text/plain; charset=utf-8"),
+            Endpoint::Health => return note("{\"status\":\"ok\"}", "application/json"),
+            Endpoint::Unknown
+                if head.method == Method::POST && head.uri.path().ends_with("/v1/messages") =>
+            {
+                return unlogged(ErrorResponse::wrong_address(), &request_id);
+            }
+            Endpoint::Unknown => return unlogged(ErrorResponse::not_found(), &request_id),
+            Endpoint::Api {
+                key,
+                kind,
+                plan_path,
+            } => (key, kind, plan_path),
+        };
     let log = RequestLog::begin(proxy.clock().clone(), proxy.tasks(), request_id, kind);
     let path_and_query = match head.uri.query() {
         Some(query) => format!("{plan_path}?{query}"),

@@ -92,7 +92,7 @@ impl PlanOutcome {
             .as_ref()
             .map_or(Usefulness::NoResponse, |response| {
                 let is_error_event = matches!(response.start, BodyStart::ErrorEvent(_));
-                Usefulness::of(response.status, &self.verdict, is_error_event)
+                Usefulness::from_response(response.status, &self.verdict, is_error_event)
             })
     }
 

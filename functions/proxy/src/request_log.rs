@@ -67,7 +67,7 @@ pub(crate) struct LogFields {
     pub(crate) request_id: RequestId,
     pub(crate) started: Timestamp,
     pub(crate) kind: RequestKind,
-    pub(crate) key: Option<KeyRecord>,
+    pub(crate) key: Option<Arc<KeyRecord>>,
     pub(crate) denial: Option<Denial>,
     pub(crate) model: Option<String>,
     pub(crate) is_stream: bool,

@@ -78,7 +78,7 @@ fn main() {
     let requests: u32 = arguments.next().expect("REQUESTS").parse().unwrap();
 
     let (allowed, rejected) = (headers("allowed"), headers("rejected"));
-    let family = ModelFamily::of("claude-opus-5-5");
+    let family = ModelFamily::from_model("claude-opus-5-5");
     let now = Timestamp::from_seconds(1_795_000_000);
     let who: RequestId = "req_0190000000007000800000000000abcd".parse().unwrap();
     let policy = BreakerPolicy::default();
@@ -119,7 +119,7 @@ fn main() {
                 let good = black_box(Verdict::Good);
                 for circuit in [Circuit::Key, Circuit::Family(family.clone().expect("opus"))] {
                     black_box(closed.admit(&who, now, &policy));
-                    let signal = Signal::of(&good, &circuit, BreakerScope::Key);
+                    let signal = Signal::from_verdict(&good, &circuit, BreakerScope::Key);
                     black_box(closed.record(&who, signal, now, &policy));
                 }
             }

@@ -99,7 +99,7 @@ fn current(preset: ModelPreset, requested: &str) -> Option<BedrockModel> {
     match preset {
         ModelPreset::One => None,
         ModelPreset::Family => {
-            let family = ModelFamily::of(requested)?;
+            let family = ModelFamily::from_model(requested)?;
             current_models()
                 .find(|(current, _)| current.as_str() == family.as_str())
                 .map(|(_, model)| BedrockModel::named(model))

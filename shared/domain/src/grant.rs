@@ -1,5 +1,7 @@
 //! The record of an access key, and the decision whether the key is served.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bedrock::BedrockSettings;
@@ -108,12 +110,12 @@ impl Denial {
 /// requires it.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    record: KeyRecord,
+    record: Arc<KeyRecord>,
 }
 
 impl Grant {
     /// The record that was admitted.
-    pub fn record(&self) -> &KeyRecord {
+    pub fn record(&self) -> &Arc<KeyRecord> {
         &self.record
     }
 }
@@ -138,7 +140,7 @@ impl KeyRecord {
     ///
     /// # Errors
     /// The [`Denial`] with the reason.
-    pub fn admit(self, now: Timestamp) -> Result<Grant, Denial> {
+    pub fn admit(self: Arc<Self>, now: Timestamp) -> Result<Grant, Denial> {
         match (self.status, self.user.status) {
             (KeyStatus::Revoked, _) => Err(Denial::Revoked),
             (KeyStatus::Active, UserStatus::Inactive) => Err(Denial::UserInactive),
@@ -233,7 +235,7 @@ mod tests {
         ];
         for (status, user_status, expires_at, expected) in cases {
             let record = record(status, user_status, expires_at);
-            let outcome = record.clone().admit(now).map(drop);
+            let outcome = Arc::new(record.clone()).admit(now).map(drop);
             assert_eq!(outcome, expected, "{record:?}");
         }
     }

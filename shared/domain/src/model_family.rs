@@ -19,7 +19,7 @@ impl ModelFamily {
     /// The family in a model's name: the first word after `claude-` that has letters only.
     /// `claude-opus-5-5` and `claude-3-opus-20240229` are both `opus`. `None` for names that are not
     /// Anthropic's.
-    pub fn of(model: &str) -> Option<Self> {
+    pub fn from_model(model: &str) -> Option<Self> {
         let (_, rest) = model.split_once("claude-")?;
         rest.split(['-', '.', '[', '@', ':'])
             .find_map(|word| Self::try_from(word.to_owned()).ok())
@@ -78,7 +78,7 @@ mod tests {
             ("claude-key-5", None),
             ("claude-deployment", None),
         ] {
-            let read = ModelFamily::of(model);
+            let read = ModelFamily::from_model(model);
             assert_eq!(read.as_ref().map(ModelFamily::as_str), family, "{model}");
         }
     }

@@ -260,7 +260,7 @@ pub enum Usefulness {
 impl Usefulness {
     /// The usefulness of a response with this status and verdict. `is_error_event` is true for an event stream
     /// that begins with an `error` event.
-    pub fn of(status: StatusCode, verdict: &Verdict, is_error_event: bool) -> Self {
+    pub fn from_response(status: StatusCode, verdict: &Verdict, is_error_event: bool) -> Self {
         let is_broken = matches!(verdict, Verdict::Broken { .. });
         let ends_turn = matches!(verdict, Verdict::UsageLimit { .. } | Verdict::Entitlement);
         if status == StatusCode::TOO_MANY_REQUESTS && ends_turn {

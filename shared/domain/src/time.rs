@@ -42,6 +42,12 @@ impl Timestamp {
         }
     }
 
+    /// Whether `now` is less than `lifetime` after this moment. False for a moment after `now`: a clock that
+    /// was set back must not make a cached value live longer.
+    pub fn is_fresh(self, now: Self, lifetime: Duration) -> bool {
+        self <= now && now.since(self) < lifetime
+    }
+
     /// The duration from `earlier` to this time; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -114,5 +120,15 @@ mod tests {
         assert_eq!(late.since(early), Duration::from_millis(4));
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(early.plus(Duration::from_millis(4)), late);
+    }
+
+    #[test]
+    fn moment_is_fresh_until_its_lifetime_ends_and_never_before_it_comes() {
+        let at = Timestamp::from_millis(1000);
+        let lifetime = Duration::from_millis(10);
+        for (now, expected) in [(999, false), (1000, true), (1009, true), (1010, false)] {
+            let now = Timestamp::from_millis(now);
+            assert_eq!(at.is_fresh(now, lifetime), expected, "{now}");
+        }
     }
 }

@@ -180,7 +180,7 @@ impl AccessCache {
     fn fresh(&self, secret: &ServerSecret, key: &AccessKey, now: Timestamp) -> Option<CachedKey> {
         let cached = secret.hashes(key).filter_map(|hash| self.cached(&hash));
         let mut fresh =
-            cached.filter(|cached| is_fresh(cached.read_at, now, self.policy.revocation_bound));
+            cached.filter(|cached| cached.read_at.is_fresh(now, self.policy.revocation_bound));
         fresh.next()
     }
 
@@ -196,7 +196,7 @@ impl AccessCache {
         hashes.sort_by_key(|hash| self.cached(hash).is_none());
         for hash in hashes {
             let absent_since = lock(&self.absent).get(&hash).copied();
-            if absent_since.is_some_and(|since| is_fresh(since, now, self.policy.negative)) {
+            if absent_since.is_some_and(|since| since.is_fresh(now, self.policy.negative)) {
                 continue;
             }
             if let Some(cached) = self.read(&hash, now).await? {
@@ -213,7 +213,7 @@ impl AccessCache {
 
     /// Returns true when the cached breakers of a key need not be read again ([`CachePolicy::breaker`]).
     pub fn are_breakers_fresh(&self, key: &CachedKey, now: Timestamp) -> bool {
-        is_fresh(key.breakers_read_at, now, self.policy.breaker)
+        key.breakers_read_at.is_fresh(now, self.policy.breaker)
     }
 
     /// Reads a key with its breakers again, in one Query; `None` when it is gone.
@@ -281,7 +281,7 @@ impl AccessCache {
     /// [`CachePolicy::breaker`]: the caller then leaves out another attempt.
     pub fn store_recently_failed(&self, key: &CachedKey, now: Timestamp) -> bool {
         let failed_at = key.store_failed_at;
-        failed_at.is_some_and(|failed_at| is_fresh(failed_at, now, self.policy.breaker))
+        failed_at.is_some_and(|failed_at| failed_at.is_fresh(now, self.policy.breaker))
     }
 
     /// The breaker of the deployment as it is cached, however old; initial when it is not cached.
@@ -294,7 +294,7 @@ impl AccessCache {
     /// Returns true when the breaker of the deployment need not be read again ([`CachePolicy::breaker`]).
     pub fn is_deployment_fresh(&self, now: Timestamp) -> bool {
         let read_at = lock(&self.deployment).as_ref().map(|cached| cached.read_at);
-        read_at.is_some_and(|read_at| is_fresh(read_at, now, self.policy.breaker))
+        read_at.is_some_and(|read_at| read_at.is_fresh(now, self.policy.breaker))
     }
 
     /// Returns true when the caller is to read the open breaker of the deployment again: when it was read
@@ -306,8 +306,8 @@ impl AccessCache {
             return false;
         };
         let tried = cached.tried_at;
-        let was_tried = tried.is_some_and(|at| is_fresh(at, now, self.policy.breaker));
-        let is_due = !was_tried && !is_fresh(cached.read_at, now, self.policy.revocation_bound);
+        let was_tried = tried.is_some_and(|at| at.is_fresh(now, self.policy.breaker));
+        let is_due = !was_tried && !cached.read_at.is_fresh(now, self.policy.revocation_bound);
         if is_due {
             cached.tried_at = Some(now);
         }
@@ -333,9 +333,4 @@ impl AccessCache {
         });
         Ok(())
     }
-}
-
-/// A clock that was set back must not make cached state live longer.
-fn is_fresh(read_at: Timestamp, now: Timestamp, lifetime: Duration) -> bool {
-    read_at <= now && now.since(read_at) < lifetime
 }

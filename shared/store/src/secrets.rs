@@ -179,7 +179,7 @@ impl CachedServerSecret {
 
     /// Reads the secret again when it is older than ten minutes.
     pub(crate) async fn refresh_when_old(&self, now: Timestamp) -> Arc<ServerSecret> {
-        let is_old = !is_within(lock(&self.state).read_at, now, MAX_AGE);
+        let is_old = !lock(&self.state).read_at.is_fresh(now, MAX_AGE);
         if is_old {
             self.refresh(now).await;
         }
@@ -203,7 +203,7 @@ impl CachedServerSecret {
     async fn refresh(&self, now: Timestamp) {
         {
             let mut state = lock(&self.state);
-            if is_within(state.tried_at, now, MIN_INTERVAL) {
+            if state.tried_at.is_fresh(now, MIN_INTERVAL) {
                 return;
             }
             state.tried_at = now;
@@ -221,8 +221,4 @@ impl CachedServerSecret {
             Err(_) => tracing::warn!("reading the server secret again timed out"),
         }
     }
-}
-
-fn is_within(at: Timestamp, now: Timestamp, time: Duration) -> bool {
-    at <= now && now.since(at) < time
 }

@@ -199,7 +199,7 @@ struct DecryptedToken {
 
 impl DecryptedToken {
     fn is_fresh(&self, now: Timestamp) -> bool {
-        self.at <= now && now.since(self.at) < OPENED_LIFETIME
+        self.at.is_fresh(now, OPENED_LIFETIME)
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Signal {
 
 impl Signal {
     /// The meaning of `verdict` for the breaker of `circuit`.
-    pub fn of(verdict: &Verdict, circuit: &Circuit, scope: BreakerScope) -> Self {
+    pub fn from_verdict(verdict: &Verdict, circuit: &Circuit, scope: BreakerScope) -> Self {
         let failure = |not_before: Option<Timestamp>| Self::Failure {
             class: verdict.fallback_class().unwrap_or(FallbackClass::Broken),
             not_before,

@@ -29,10 +29,10 @@ impl ErrorBody {
             .filter(|read| read.len() == body.len())
             .and_then(|body| serde_json::from_slice::<Value>(body).ok())
             .unwrap_or_default();
-        Self::of(&value)
+        Self::from_value(&value)
     }
 
-    fn of(value: &Value) -> Self {
+    fn from_value(value: &Value) -> Self {
         let word = |pointer: &str| {
             let text = value.pointer(pointer).and_then(Value::as_str);
             text.unwrap_or_default().to_ascii_lowercase()
@@ -74,7 +74,7 @@ impl ErrorBody {
             Err(_) => SuccessBody::Unreadable,
             Ok(envelope) if envelope.r#type == Some("error".into()) => {
                 let value = serde_json::json!({ "error": envelope.error });
-                SuccessBody::Error(Self::of(&value))
+                SuccessBody::Error(Self::from_value(&value))
             }
             Ok(_) => SuccessBody::Response,
         }

@@ -104,7 +104,7 @@ fn limit_until(of: LimitOf, windows: &[&str], headers: &HeaderMap, now: Timestam
 fn named_family(window_or_claim: &str) -> Option<ModelFamily> {
     let name = window_or_claim.rsplit('_').next()?;
     matches!(name, "opus" | "sonnet")
-        .then(|| ModelFamily::of(&format!("claude-{name}")))
+        .then(|| ModelFamily::from_model(&format!("claude-{name}")))
         .flatten()
 }
 

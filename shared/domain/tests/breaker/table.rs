@@ -352,7 +352,7 @@ fn signal(verdict: &Verdict, circuit: &Circuit, scope: BreakerScope) -> String {
         assert_eq!(moment, minute(7));
         "until t"
     };
-    match Signal::of(verdict, circuit, scope) {
+    match Signal::from_verdict(verdict, circuit, scope) {
         Signal::Success => "success".to_owned(),
         Signal::LimitUntil(moment) => format!("limit {}", until(moment)),
         Signal::Failure { class, not_before } => {

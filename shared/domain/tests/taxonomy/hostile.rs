@@ -32,7 +32,11 @@ fn read(status: u16, headers: &[(&str, &[u8])], body: BodyStart<&[u8]>) -> Verdi
         headers: &headers,
         body,
     };
-    Verdict::read(response, ModelFamily::of("claude-opus-5-5").as_ref(), NOW)
+    Verdict::read(
+        response,
+        ModelFamily::from_model("claude-opus-5-5").as_ref(),
+        NOW,
+    )
 }
 
 fn limited(headers: &[(&str, &str)]) -> Verdict {
@@ -45,7 +49,7 @@ fn limited(headers: &[(&str, &str)]) -> Verdict {
 
 /// The state of the key's breaker after three responses with this verdict.
 fn state_after_three(verdict: &Verdict, policy: &BreakerPolicy) -> BreakerState {
-    let signal = Signal::of(verdict, &Circuit::Key, BreakerScope::Key);
+    let signal = Signal::from_verdict(verdict, &Circuit::Key, BreakerScope::Key);
     let request = |id: &str| RequestId::try_from(id.to_owned()).expect("a request id");
     let mut state = BreakerState::CLOSED;
     for id in ["req_1", "req_2", "req_3"] {
@@ -229,7 +233,7 @@ fn three_hundred_windows_limit_the_requested_family() {
         .collect();
     headers.push(("anthropic-ratelimit-unified-reset", "1795007200"));
     let expected = Verdict::UsageLimit {
-        of: LimitOf::Family(ModelFamily::of("claude-opus-5-5").unwrap()),
+        of: LimitOf::Family(ModelFamily::from_model("claude-opus-5-5").unwrap()),
         until: Some(Timestamp::from_seconds(1_795_007_200)),
     };
     assert_eq!(limited(&headers), expected);
@@ -259,8 +263,8 @@ fn family_limit_without_an_end_is_counted_for_that_family() {
         REJECTED,
         ("anthropic-ratelimit-unified-7d_opus-status", "rejected"),
     ]);
-    let opus = Circuit::Family(ModelFamily::of("claude-opus-5-5").unwrap());
-    let counted = Signal::of(&limit, &opus, BreakerScope::Key);
+    let opus = Circuit::Family(ModelFamily::from_model("claude-opus-5-5").unwrap());
+    let counted = Signal::from_verdict(&limit, &opus, BreakerScope::Key);
     assert!(
         matches!(
             counted,
@@ -272,7 +276,7 @@ fn family_limit_without_an_end_is_counted_for_that_family() {
         "{counted:?}"
     );
     assert_eq!(
-        Signal::of(&limit, &Circuit::Key, BreakerScope::Key),
+        Signal::from_verdict(&limit, &Circuit::Key, BreakerScope::Key),
         Signal::Answered
     );
 }

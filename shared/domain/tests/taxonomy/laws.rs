@@ -55,7 +55,7 @@ impl Case {
                 StartKind::Nothing => BodyStart::Nothing,
             },
         };
-        let requested = self.requested.and_then(ModelFamily::of);
+        let requested = self.requested.and_then(ModelFamily::from_model);
         Verdict::read(response, requested.as_ref(), self.now)
     }
 

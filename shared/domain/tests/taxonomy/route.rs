@@ -230,7 +230,7 @@ fn response_of_plan_is_useful_except_for_an_empty_success() {
     for (status, verdict, is_error_event, expected) in cases {
         let status = StatusCode::from_u16(status).unwrap();
         assert_eq!(
-            Usefulness::of(status, &verdict, is_error_event),
+            Usefulness::from_response(status, &verdict, is_error_event),
             expected,
             "{status} {verdict:?} {is_error_event}"
         );

@@ -149,7 +149,7 @@ impl Shape {
                 FixtureBody::ErrorEvent(data) => BodyStart::ErrorEvent(data.as_bytes()),
             },
         };
-        let requested = ModelFamily::of(&self.requested_model);
+        let requested = ModelFamily::from_model(&self.requested_model);
         Verdict::read(response, requested.as_ref(), NOW)
     }
 

@@ -154,7 +154,7 @@ impl Breaker {
             } => Some(Circuit::Family(family.clone())),
             _ => None,
         };
-        let signal = |circuit: &Circuit| Signal::of(verdict, circuit, BreakerScope::Key);
+        let signal = |circuit: &Circuit| Signal::from_verdict(verdict, circuit, BreakerScope::Key);
         match (signal(&Circuit::Key), family.as_ref().map(signal)) {
             (Signal::Success, None) => Self::Success,
             (Signal::LimitUntil(_), None) => Self::OpensAtOnce,
@@ -226,7 +226,8 @@ fn family_limit_has_no_meaning_for_another_family() {
                 .into_iter()
                 .find(|name| *name != limited.as_str());
             let other = ModelFamily::try_from(other.unwrap().to_owned()).unwrap();
-            let signal = Signal::of(&shape.verdict(), &Circuit::Family(other), BreakerScope::Key);
+            let signal =
+                Signal::from_verdict(&shape.verdict(), &Circuit::Family(other), BreakerScope::Key);
             assert_eq!(signal, Signal::Nothing, "{}", shape.name);
         }
     }
@@ -236,8 +237,8 @@ fn family_limit_has_no_meaning_for_another_family() {
 fn deployment_scope_counts_anthropic_failures_there_only() {
     for shape in Shape::all() {
         let verdict = shape.verdict();
-        let signal = |circuit| Signal::of(&verdict, circuit, BreakerScope::Deployment);
-        let of_key = Signal::of(&verdict, &Circuit::Key, BreakerScope::Key);
+        let signal = |circuit| Signal::from_verdict(&verdict, circuit, BreakerScope::Deployment);
+        let of_key = Signal::from_verdict(&verdict, &Circuit::Key, BreakerScope::Key);
         let name = &shape.name;
         if matches!(verdict, Verdict::Overloaded { .. } | Verdict::Broken { .. }) {
             assert_eq!(signal(&Circuit::Deployment), of_key, "{name}");
@@ -262,7 +263,7 @@ fn key_breaker_follows_the_table() {
     for shape in Shape::all() {
         let verdict = shape.verdict();
         let record = |state: &BreakerState| {
-            let signal = Signal::of(&verdict, &Circuit::Key, BreakerScope::Key);
+            let signal = Signal::from_verdict(&verdict, &Circuit::Key, BreakerScope::Key);
             state.record(&request("req_3"), signal, NOW, &policy)
         };
         let name = &shape.name;
