@@ -37,7 +37,7 @@ pub(crate) async fn pin(
     let until = now.plus(stickiness);
     let session = BedrockSession { session_id, until };
     let hash = &request.key.hash;
-    let writing = directory.table().note_session(hash, &session);
+    let writing = directory.table().put_session(hash, &session);
     match timeout(deadline, writing).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "a conversation on Bedrock was not recorded"),

@@ -35,7 +35,7 @@ impl AccessTable {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn note_session(
+    pub async fn put_session(
         &self,
         hash: &KeyHash,
         session: &BedrockSession,
