@@ -432,8 +432,7 @@ async fn probe_takes_one_query_and_two_writes_with_or_without_cached_key() {
 /// Logs and metrics go to standard output, so this test runs itself in a process of its own.
 #[tokio::test]
 async fn store_failure_is_logged_once_counted_and_explained() {
-    const NAME: &str =
-        "store_down::who_cannot_read_or_write_a_breaker_warns_once_counts_it_and_says_why";
+    const NAME: &str = "store_down::store_failure_is_logged_once_counted_and_explained";
     let cases = [
         (
             "Query",
