@@ -122,8 +122,9 @@ impl Ready {
         ];
         match &self.demo {
             Some(demo) => lines.push(format!(
-                "  plan     simulated: {} requests, then its limit is reached",
-                demo.plan_requests
+                "  plan     simulated: its limit is reached after {} request{}",
+                demo.plan_requests,
+                if demo.plan_requests == 1 { "" } else { "s" }
             )),
             None => lines.push(format!("  plan     {}", self.plan_url)),
         }

@@ -125,6 +125,9 @@ impl Verdict {
         now: Timestamp,
     ) -> Self {
         let error = match response.body {
+            BodyStart::Content | BodyStart::Pending if response.status.is_success() => {
+                return Self::Good;
+            }
             BodyStart::Content | BodyStart::Pending => {
                 return Self::of_status(response, &ErrorBody::default(), requested, now);
             }
