@@ -7,19 +7,10 @@
 #   benches/decision.sh [--gate]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source-path=SCRIPTDIR source=callgrind.sh
+. benches/callgrind.sh
 
-if ! command -v valgrind >/dev/null; then
-    echo 'valgrind is needed (Debian: apt-get install valgrind)' >&2
-    exit 2
-fi
-cargo build --release --locked --quiet -p dialect --example verdict_cost
-bench=${CARGO_TARGET_DIR:-target}/release/examples/verdict_cost
-
-# count PART REQUESTS: instructions of the whole process.
-count() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bench" "$1" "$2" 2>&1 |
-        sed -n 's/.*Collected : //p'
-}
+build_example verdict_cost
 
 # The second number is the maximum that passes with --gate.
 failed=0

@@ -7,19 +7,10 @@
 #   benches/translation.sh [--gate]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source-path=SCRIPTDIR source=callgrind.sh
+. benches/callgrind.sh
 
-if ! command -v valgrind >/dev/null; then
-    echo 'valgrind is needed (Debian: apt-get install valgrind)' >&2
-    exit 2
-fi
-cargo build --release --locked --quiet -p dialect --example translation_cost
-bench=${CARGO_TARGET_DIR:-target}/release/examples/translation_cost
-
-# count SHAPE KILOBYTES DIALECT [0]: instructions of the whole process.
-count() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bench" "$@" 2>&1 >/dev/null |
-        sed -n 's/.*Collected : //p'
-}
+build_example translation_cost
 
 # cost SHAPE KILOBYTES DIALECT: instructions of the translation.
 cost() {

@@ -15,6 +15,7 @@ mod environment;
 mod execute;
 mod first_key;
 mod folder;
+pub mod hangup;
 pub mod local_stack;
 mod log;
 mod ready;

@@ -23,7 +23,7 @@ use crate::folder::Folder;
 use crate::local_stack::LocalStack;
 use crate::ready::{Demo, Ready, Started};
 use crate::serve::Limits;
-use crate::{control, environment, first_key, log, serve, show};
+use crate::{control, environment, first_key, hangup, log, serve, show};
 
 /// The lifetime of cached keys on one machine, where a read of the table costs a fraction of a millisecond.
 const LOCAL_REVOCATION: Duration = Duration::from_secs(1);
@@ -209,7 +209,7 @@ impl Signals {
     fn listen() -> std::io::Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
-        let hangup = (!ignores_hangups()).then(|| signal(SignalKind::hangup()));
+        let hangup = (!hangup::is_ignored()).then(|| signal(SignalKind::hangup()));
         Ok(Self {
             interrupt,
             terminate,
@@ -236,17 +236,6 @@ impl Signals {
             _ = hung_up => {}
         }
     }
-}
-
-/// Returns true when this process was started with hangups ignored. Linux shows a mask of ignored signals,
-/// in which the hangup is the lowest bit; on other systems this returns false.
-fn ignores_hangups() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Serves until a signal to stop, then lets open streams finish, for `drain` at most.

@@ -20,7 +20,7 @@ pub(crate) struct Running {
 
 /// The command with these arguments and an empty environment.
 pub(crate) fn spillway(arguments: &[&str]) -> Command {
-    let mut command = if ignores_hangups() {
+    let mut command = if spillway::hangup::is_ignored() {
         let mut with_default = Command::new("env");
         with_default.args(["--default-signal=HUP", SPILLWAY]);
         with_default
@@ -29,16 +29,6 @@ pub(crate) fn spillway(arguments: &[&str]) -> Command {
     };
     command.env_clear().args(arguments);
     command
-}
-
-/// Whether this test run ignores SIGHUP, as under `nohup`. Its children inherit that.
-fn ignores_hangups() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// `spillway up` on a data folder.
