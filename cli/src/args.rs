@@ -312,7 +312,7 @@ pub enum KeyVerb {
         #[command(flatten)]
         common: Common,
     },
-    /// Revoke an access key for ever.
+    /// Revoke an access key permanently.
     Revoke {
         /// The key's id.
         key_id: KeyId,

@@ -130,7 +130,7 @@ async fn exactly_one_request_replaces_an_expired_probe() {
     assert!(fleet.all_send(OPUS).await.iter().all(is_from_bedrock));
     assert_eq!(fleet.plan_requests() - before, 1, "while the lease lasts");
 
-    // By now a lease by the fastest clock has ended by the slowest.
+    // A lease that was taken at the fastest clock has ended at the slowest clock too.
     fleet.pass(LEASE + SKEW + SKEW);
     let mut second = fleet.start_all(OPUS);
     let follower = fleet.next_held_request().await;

@@ -40,7 +40,7 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user_id: Option<UserId>,
     },
-    /// Revokes an access key for ever.
+    /// Revokes an access key permanently.
     RevokeKey {
         /// The access key.
         key_id: KeyId,

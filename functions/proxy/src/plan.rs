@@ -61,9 +61,9 @@ struct PlanResponse {
     /// End-to-end headers only.
     headers: HeaderMap,
     start: BodyStart<Bytes>,
-    /// Of a stream: what was read of it.
+    /// The pieces that were read of a stream; empty for any other body.
     buffered: Vec<Bytes>,
-    /// Of a stream: what is to come.
+    /// The part of a stream that has not been read.
     rest: RemainingBody,
 }
 

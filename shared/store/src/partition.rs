@@ -78,7 +78,7 @@ impl AccessTable {
 const NEXT_VERSION: &str = "#version = #version + :one";
 
 impl Mutation<'_> {
-    /// Revokes a key for ever. The condition is that it exists; revoking twice is allowed.
+    /// Revokes a key permanently. The condition is that the key exists; a revoked key meets it too.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when the change cannot be written.

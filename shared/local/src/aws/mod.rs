@@ -245,7 +245,7 @@ impl LocalAws {
         self.connector.calls(operation)
     }
 
-    /// Runs one round of maintenance: deletes stream records older than 24 hours (dynoxide keeps them for ever)
+    /// Runs one round of maintenance: deletes stream records older than 24 hours (dynoxide deletes none itself)
     /// and items after their time to live, and copies `SQLite`'s log into its file.
     ///
     /// `now_ms` is milliseconds since the Unix epoch. Time to live goes by the machine's own
